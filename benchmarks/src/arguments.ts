@@ -1,0 +1,145 @@
+import { parseArgs } from "node:util";
+import { subjectNames, type SubjectName } from "./subjects/subject.ts";
+
+export interface RunArguments {
+  readonly command: "run";
+  readonly workloads: readonly string[];
+  readonly subjects: readonly SubjectName[];
+  readonly json: string | null;
+  readonly quick: boolean;
+  readonly rounds: number | null;
+  readonly failovers: number | null;
+  readonly messages: number | null;
+  readonly seconds: number | null;
+  /** Puts each node of queue-backlog into a memory cgroup of 1 GiB. */
+  readonly cgroup: boolean;
+  readonly directory: string | null;
+}
+export type Arguments =
+  | { readonly command: "list" }
+  | { readonly command: "help" }
+  | RunArguments
+  | { readonly command: "state"; readonly locks: number }
+  | { readonly command: "report"; readonly files: readonly string[]; readonly quick: boolean }
+  | { readonly command: "wrong"; readonly reason: string };
+
+export const usage = `npm run bench -- list
+npm run bench -- run WORKLOAD… [--peers etcd,redis,floor,…] [--json FILE] [--quick] [--rounds N] [--failovers N]
+                     [--messages N] [--seconds N] [--cgroup] [--directory DIR]
+npm run bench -- state [--locks N]
+npm run bench -- report [FILE…] [--quick]
+
+  run     starts everything it needs, measures ours and each peer in the same run, alternating, and prints a table
+          --peers LIST      also measure these; their Debian and npm packages are installed when they are missing. \`nats\` is two
+                            subjects: with its default, and as nats-always with sync_interval: always
+          --subjects LIST   measure exactly these (for work on the harness itself)
+          --json FILE       also write the results there; they are kept in .cache/benchmarks anyway
+          --quick           seconds instead of minutes: shows that everything works, proves nothing
+          --rounds N        rounds whose median is taken
+          --failovers N     leaders to kill in lock-failover and queue-failover
+          --messages N      messages of queue-backlog (default: ten million)
+          --seconds N       length of queue-http (default: 300)
+          --cgroup          each node of queue-backlog in a memory cgroup of 1 GiB, where cgroup v2 can be used
+          --directory DIR   where data directories are made (default: the system's temporary folder)
+  state   measures the state of locks alone, without a cluster: memory per lock, snapshot, restore, listing, the end of large sessions,
+          and the longest time any of them keeps the loop from turning (default: a million locks)
+  report  writes docs/benchmarks.md, its charts and the raw results from the newest results of this machine,
+          or from the files named; --quick also takes results of quick runs, and says so`;
+
+function list(value: string | undefined): string[] {
+  return (value ?? "")
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== "");
+}
+
+function count(name: string, value: string | undefined, max = 10_000, min = 1): number | null {
+  if (value === undefined) return null;
+  const number = Number(value);
+  if (!Number.isInteger(number) || number < min || number > max)
+    throw new Error(`--${name} takes a number from ${min} to ${max}, not "${value}"`);
+  return number;
+}
+
+function subjectsFrom(option: string, value: string | undefined): SubjectName[] {
+  return list(value).map((name) => {
+    const known = subjectNames.find((candidate) => candidate === name);
+    if (known === undefined) throw new Error(`--${option}: no subject "${name}"; there are ${subjectNames.join(", ")}`);
+    return known;
+  });
+}
+
+function parseRun(args: readonly string[], workloadNames: readonly string[]): RunArguments {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      peers: { type: "string" },
+      subjects: { type: "string" },
+      json: { type: "string" },
+      quick: { type: "boolean", default: false },
+      rounds: { type: "string" },
+      failovers: { type: "string" },
+      messages: { type: "string" },
+      seconds: { type: "string" },
+      cgroup: { type: "boolean", default: false },
+      directory: { type: "string" },
+    },
+  });
+  if (positionals.length === 0) throw new Error(`run needs at least one workload of ${workloadNames.join(", ")}`);
+  const unknown = positionals.find((name) => !workloadNames.includes(name));
+  if (unknown !== undefined) throw new Error(`no workload "${unknown}"; there are ${workloadNames.join(", ")}`);
+  const exactly = subjectsFrom("subjects", values.subjects);
+  // JetStream is compared as it comes and as durable as the others.
+  const peers = subjectsFrom("peers", values.peers).flatMap((name): SubjectName[] => (name === "nats" ? [name, "nats-always"] : [name]));
+  const subjects = exactly.length > 0 ? exactly : (["trivet", ...peers] as const);
+  return {
+    command: "run",
+    workloads: [...new Set(positionals)],
+    subjects: [...new Set(subjects)],
+    json: values.json ?? null,
+    quick: values.quick,
+    rounds: count("rounds", values.rounds),
+    failovers: count("failovers", values.failovers),
+    messages: count("messages", values.messages, 100_000_000, 1000),
+    seconds: count("seconds", values.seconds),
+    cgroup: values.cgroup,
+    directory: values.directory ?? null,
+  };
+}
+
+/** The command line in words of this harness; what is wrong with it becomes a value, for the caller to print. */
+export function parseArguments(args: readonly string[], workloadNames: readonly string[]): Arguments {
+  const [command, ...rest] = args;
+  try {
+    switch (command) {
+      case "list":
+        return { command };
+      case undefined:
+      case "help":
+      case "--help":
+        return { command: "help" };
+      case "run":
+        return parseRun(rest, workloadNames);
+      case "state": {
+        const { values } = parseArgs({ args: rest, options: { locks: { type: "string", default: "1000000" } } });
+        const locks = Number(values.locks);
+        if (!Number.isInteger(locks) || locks < 1000 || locks > 10_000_000)
+          throw new Error(`--locks takes a number from 1000 to 10000000, not "${values.locks}"`);
+        return { command, locks };
+      }
+      case "report": {
+        const { values, positionals } = parseArgs({
+          args: rest,
+          allowPositionals: true,
+          options: { quick: { type: "boolean", default: false } },
+        });
+        return { command, files: positionals, quick: values.quick };
+      }
+      default:
+        return { command: "wrong", reason: `no command "${command}"` };
+    }
+  } catch (error) {
+    return { command: "wrong", reason: error instanceof Error ? error.message : String(error) };
+  }
+}

@@ -1,0 +1,20 @@
+import { bullmq } from "./bullmq.ts";
+import { etcd } from "./etcd.ts";
+import { floor } from "./floor.ts";
+import { nats, natsAlways } from "./nats.ts";
+import { rabbitmq } from "./rabbitmq.ts";
+import { redis } from "./redis.ts";
+import type { Subject, SubjectName } from "./subject.ts";
+import { trivet } from "./trivet.ts";
+
+/** Every subject by its name. */
+export const subjects: Readonly<Record<SubjectName, Subject>> = {
+  trivet,
+  floor,
+  etcd,
+  redis,
+  bullmq,
+  nats,
+  "nats-always": natsAlways,
+  rabbitmq,
+};

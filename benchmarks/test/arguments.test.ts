@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { parseArguments, type Arguments } from "../src/arguments.ts";
+
+const workloads = ["lock-uncontended", "lock-soak"];
+const parse = (line: string): Arguments => parseArguments(line === "" ? [] : line.split(" "), workloads);
+
+describe("the command line of the benchmarks", () => {
+  it("measures ours and the peers asked for, ours first", () => {
+    expect(parse("run lock-soak --peers etcd,redis,floor --json out.json --quick")).toEqual({
+      command: "run",
+      workloads: ["lock-soak"],
+      subjects: ["trivet", "etcd", "redis", "floor"],
+      json: "out.json",
+      quick: true,
+      rounds: null,
+      failovers: null,
+      messages: null,
+      seconds: null,
+      cgroup: false,
+      directory: null,
+    });
+    expect(parse("run lock-soak lock-soak lock-uncontended")).toMatchObject({
+      workloads: ["lock-soak", "lock-uncontended"],
+      subjects: ["trivet"],
+    });
+  });
+
+  it("measures the state alone, of a million locks unless told", () => {
+    expect(parse("state")).toEqual({ command: "state", locks: 1_000_000 });
+    expect(parse("state --locks 5000")).toEqual({ command: "state", locks: 5000 });
+    expect(parse("state --locks 7")).toMatchObject({ command: "wrong", reason: expect.stringContaining("--locks") as unknown });
+  });
+
+  it("measures exactly the subjects named", () => {
+    expect(parse("run lock-soak --subjects floor --rounds 3")).toMatchObject({ subjects: ["floor"], rounds: 3 });
+  });
+
+  it("takes JetStream both as it comes and durable when it is asked for as a peer", () => {
+    expect(parse("run lock-soak --peers nats,rabbitmq")).toMatchObject({ subjects: ["trivet", "nats", "nats-always", "rabbitmq"] });
+    expect(parse("run lock-soak --subjects nats")).toMatchObject({ subjects: ["nats"] });
+  });
+
+  it("sizes the backlog, the time over HTTP and the cage", () => {
+    const line = "run lock-soak --messages 20000 --seconds 10 --cgroup";
+    expect(parse(line)).toMatchObject({ messages: 20_000, seconds: 10, cgroup: true });
+  });
+
+  it.each([
+    ["run lock-soak --messages 10", "--messages"],
+    ["run lock-soak --seconds 0", "--seconds"],
+    ["run", "at least one workload"],
+    ["run lock-unknown", 'no workload "lock-unknown"'],
+    ["run lock-soak --peers etdc", 'no subject "etdc"'],
+    ["run lock-soak --rounds 0", "--rounds"],
+    ["run lock-soak --rounds many", "--rounds"],
+    ["run lock-soak --bogus", "--bogus"],
+    ["walk", 'no command "walk"'],
+  ])("says what is wrong with: %s", (line, reason) => {
+    expect(parse(line)).toMatchObject({ command: "wrong", reason: expect.stringContaining(reason) as string });
+  });
+
+  it("helps when asked nothing, lists, reports", () => {
+    expect(parse("")).toEqual({ command: "help" });
+    expect(parse("list")).toEqual({ command: "list" });
+    expect(parse("report a.json b.json --quick")).toEqual({ command: "report", files: ["a.json", "b.json"], quick: true });
+  });
+});

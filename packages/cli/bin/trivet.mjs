@@ -1,0 +1,12 @@
+#!/usr/bin/env -S node --
+// The `--` above keeps Node from taking `--env-file` and the like for itself. This file exists so that npm can link the command
+// before anything is built; the program itself is dist/main.js.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const main = new URL("../dist/main.js", import.meta.url);
+if (!existsSync(fileURLToPath(main))) {
+  process.stderr.write("trivet is not built yet.\n  Next: npm run build\n");
+  process.exit(69);
+}
+await import(main.href);

@@ -1,0 +1,63 @@
+import type { Command } from "commander";
+import { createInterface } from "node:readline/promises";
+import { createApi, urlsFrom, type Api } from "./api/http.ts";
+import { usageError } from "./output/errors.ts";
+import { createOutput, type Output, type Streams } from "./output/output.ts";
+
+/** What every verb gets from outside; tests give their own. */
+export interface Context {
+  readonly env: NodeJS.ProcessEnv;
+  readonly streams: Streams;
+  readonly fetch: typeof fetch;
+  /** Asks a person; null when nobody is there to answer. */
+  readonly prompt: ((question: string) => Promise<string>) | null;
+  /** Aborted by Ctrl-C; verbs that run on (`status --watch`) end then. */
+  readonly signal: AbortSignal;
+}
+
+interface GlobalOptions {
+  readonly json?: boolean;
+  readonly url?: string;
+  readonly timeout?: number;
+}
+
+/** Output and API as the global options of this call say. */
+export function toolsOf(
+  context: Context,
+  command: Command,
+  /** How long the server itself may take for this verb, when that is longer than the usual time; `--timeout` goes before it. */
+  serverSeconds = 0,
+): { readonly output: Output; readonly api: Api } {
+  const options = command.optsWithGlobals<GlobalOptions>();
+  const { timeout = 15 } = options;
+  const seconds = command.getOptionValueSourceWithGlobals("timeout") === "default" ? Math.max(timeout, serverSeconds) : timeout;
+  return {
+    output: createOutput({ json: options.json === true, streams: context.streams, env: context.env }),
+    api: createApi({
+      urls: urlsFrom(options.url, context.env),
+      timeoutMs: seconds * 1_000,
+      fetch: context.fetch,
+    }),
+  };
+}
+
+export function processContext(signal: AbortSignal): Context {
+  const { env, stdin, stdout, stderr } = process;
+  const prompt = async (question: string): Promise<string> => {
+    const lines = createInterface({ input: stdin, output: stderr });
+    try {
+      return await lines.question(question);
+    } finally {
+      lines.close();
+    }
+  };
+  return { env, streams: { stdout, stderr }, fetch, prompt: stdin.isTTY ? prompt : null, signal };
+}
+
+/** Destructive verbs: the person types the name of the thing, or `--yes` was given. */
+export async function confirm(context: Context, what: string, name: string, yes: boolean | undefined): Promise<void> {
+  if (yes) return;
+  if (!context.prompt) throw usageError(`${what} This needs a confirmation.`, "repeat the command with --yes");
+  const answer = await context.prompt(`${what}\nType ${name} to go on: `);
+  if (answer.trim() !== name) throw usageError("Not confirmed; nothing was done.", "type the name exactly, or use --yes");
+}

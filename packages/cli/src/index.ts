@@ -1,0 +1,3 @@
+export { buildProgram } from "./program.ts";
+export { CliError } from "./output/errors.ts";
+export type { Context } from "./context.ts";

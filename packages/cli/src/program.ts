@@ -1,0 +1,56 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { registerConfig } from "./commands/config.ts";
+import { registerDev } from "./commands/dev.ts";
+import { registerLeader } from "./commands/leader.ts";
+import { registerLock } from "./commands/lock.ts";
+import { registerMember } from "./commands/member.ts";
+import { registerQueue } from "./commands/queue.ts";
+import { registerServe } from "./commands/serve.ts";
+import { registerStatus } from "./commands/status.ts";
+import type { Context } from "./context.ts";
+import { version } from "./version.ts";
+
+/** Verbs that run a node or a cluster: they handle signals themselves. */
+const longRunning = new Set(["dev", "serve"]);
+
+/** The whole command tree. `onInterruptible` is called before a verb that ends on Ctrl-C. */
+export function buildProgram(context: Context, onInterruptible: () => void = () => undefined): Command {
+  const program = new Command("trivet")
+    .description("Distributed locks and queues on one Raft quorum: start a cluster, look at it, work with it.")
+    .version(version, "-V, --version")
+    .addOption(new Option("--url <urls>", "nodes to ask, comma-separated").env("TRIVET_URL"))
+    .option("--json", "print JSON (versioned) instead of text")
+    .option("--timeout <seconds>", "give up on a node after so long", positiveNumber, 15)
+    .showHelpAfterError("(--help shows what each verb takes)")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.streams.stdout.write(text),
+      writeErr: (text) => void context.streams.stderr.write(text),
+    })
+    .addHelpText("after", helpFooter)
+    .hook("preAction", (_program, action) => {
+      if (!longRunning.has(action.name())) onInterruptible();
+    });
+  const families = [
+    registerDev,
+    registerServe,
+    registerStatus,
+    registerMember,
+    registerLeader,
+    registerLock,
+    registerQueue,
+    registerConfig,
+  ];
+  for (const register of families) register(program, context);
+  return program;
+}
+
+const helpFooter = `
+Exit codes: 0 done, 1 failed, 10 locked, 11 deadlock, 12 lock, session or message lost, 13 conflict, 14 outcome unknown, 64 wrong use,
+65 bad request, 66 not found, 69 no node or no leader, 70 a fault in Trivet, 74 disk, 75 try again, 77 not allowed, 78 configuration.`;
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 3_600)) throw new InvalidArgumentError("It must be a number of seconds, above 0 and at most 3600.");
+  return value;
+}

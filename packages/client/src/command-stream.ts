@@ -1,0 +1,255 @@
+import { randomBytes } from "node:crypto";
+import {
+  type Command,
+  type Result,
+  ResultsCursor,
+  type ServerFrame,
+  type ShardCommand,
+  ShardResultsCursor,
+  decodeServerFrame,
+  decodeShardAnswer,
+  encodeCommandsFrame,
+  encodeShardCommandsFrame,
+  queueStreamProtocol,
+  serverFrameNumbers,
+  streamProtocol,
+} from "@trivet/wire";
+import { type Asker, type AnsweredBy, fail } from "./answered.ts";
+import { TrivetError } from "./errors.ts";
+import { GroupCommands, type GroupLink } from "./group-commands.ts";
+import type { LinkFailure } from "./link.ts";
+import { type Settings } from "./options.ts";
+import { Router } from "./router.ts";
+
+export type Answered = AnsweredBy<Result>;
+/** What a shard says to a command. */
+export type ShardAnswer = ReturnType<typeof decodeShardAnswer>;
+
+export interface StreamHandlers {
+  /** The first greeting, or another after a change of node. */
+  connected(): void;
+  disconnected(reason: string): void;
+  /** Another node was found and this one, which still answers, is about to be left. */
+  leaving(): void;
+  rejected(failure: LinkFailure): void;
+  /** Frames that are not about commands. */
+  frame(frame: ServerFrame): void;
+  /** Something besides commands awaits an answer. */
+  isWaiting(): boolean;
+}
+
+/** The commands of one connection, to group 0 and to shards, gathered per turn; and the link of the moment that they travel over. */
+export class CommandStream {
+  private readonly settings: Settings;
+  private readonly handlers: StreamHandlers;
+  private readonly system: GroupCommands<Command, Result>;
+  private readonly shards = new Map<number, GroupCommands<ShardCommand, ShardAnswer>>();
+  private readonly router: Router;
+  private readonly results = new ResultsCursor();
+  private readonly shardResults = new ShardResultsCursor();
+  private flushScheduled = false;
+  /** Run before the frames of a turn are closed: what they submit is of that turn. */
+  private atEnd: (() => void)[] = [];
+  /** Monotonic time, read once per turn. */
+  private turn = 0;
+  /** Group time minus monotonic time. */
+  private groupOffset = 0;
+  private isClosed = false;
+  private readonly flushNow = (): void => this.flush();
+
+  constructor(nodes: readonly string[], settings: Settings, handlers: StreamHandlers, session: () => number) {
+    this.settings = settings;
+    this.handlers = handlers;
+    this.system = new GroupCommands<Command, Result>(0, this.linkOf(1, encodeCommandsFrame));
+    const instance = newCaller();
+    this.router = new Router(
+      nodes,
+      settings,
+      () => ({ type: "hello", protocol: streamProtocol, caller: instance, label: settings.label, session: session() }),
+      {
+        connected: (welcome) => this.connected(welcome.groupTime),
+        message: (bytes) => this.message(bytes),
+        disconnected: (reason) => handlers.disconnected(reason),
+        leaving: () => handlers.leaving(),
+        rejected: (failure) => handlers.rejected(failure),
+        isWaiting: () => this.openCount > 0 || handlers.isWaiting(),
+      },
+    );
+  }
+
+  start(): void {
+    this.router.start();
+  }
+
+  get isConnected(): boolean {
+    return this.router.isConnected;
+  }
+  /** The node of the moment speaks of queues; true also while there is none. */
+  get knowsQueues(): boolean {
+    return !this.router.isConnected || this.router.protocol >= queueStreamProtocol;
+  }
+  /** URL of the node in use. */
+  get node(): string | null {
+    return this.router.node;
+  }
+  /** Commands without an answer. */
+  get openCount(): number {
+    let open = this.system.openCount;
+    for (const shard of this.shards.values()) open += shard.openCount;
+    return open;
+  }
+  describeFailures(): string {
+    return this.router.describeFailures();
+  }
+
+  /** Caller of the command submitted last to group 0. */
+  get caller(): string {
+    return this.system.caller;
+  }
+
+  /** Sends a command with the others of this turn. Returns its sequence, or 0 when it failed at once (`done` is told in a later turn). */
+  submit(command: Command, timeoutMs: number, done: Asker<Result>): number {
+    return this.isClosed ? this.failClosed(done) : this.system.submit(command, this.beginTurn(), timeoutMs, done);
+  }
+
+  /** The same, to a shard. */
+  submitTo(group: number, command: ShardCommand, timeoutMs: number, done: Asker<ShardAnswer>): number {
+    if (this.isClosed) return this.failClosed(done);
+    let shard = this.shards.get(group);
+    if (shard === undefined) {
+      const link = this.linkOf(queueStreamProtocol, (frame) => encodeShardCommandsFrame(group, frame));
+      this.shards.set(group, (shard = new GroupCommands<ShardCommand, ShardAnswer>(group, link)));
+    }
+    return shard.submit(command, this.beginTurn(), timeoutMs, done);
+  }
+
+  /** Runs `task` when this turn ends, before its frames are closed. */
+  atTurnEnd(task: () => void): void {
+    this.beginTurn();
+    this.atEnd.push(task);
+  }
+
+  /** Ends the turn early: what was submitted so far goes out before what is submitted next. */
+  flush(): void {
+    // What these submit is of this turn, so no other is scheduled for it.
+    for (let tasks = this.atEnd; tasks.length > 0; tasks = this.atEnd) {
+      this.atEnd = [];
+      for (const task of tasks) task();
+    }
+    this.flushScheduled = false;
+    this.system.collect();
+    for (const shard of this.shards.values()) shard.collect();
+  }
+
+  /** Sends something that is not a command. False while there is no link. */
+  send(message: Uint8Array): boolean {
+    return this.router.send(message);
+  }
+
+  /** Ends the link at once. What has no answer yet fails. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.router.close();
+    this.system.close();
+    for (const shard of this.shards.values()) shard.close();
+  }
+
+  private beginTurn(): number {
+    if (!this.flushScheduled) {
+      this.flushScheduled = true;
+      this.turn = performance.now();
+      setImmediate(this.flushNow);
+    }
+    return this.turn;
+  }
+
+  private failClosed<R>(done: Asker<R>): number {
+    fail(done, new TrivetError("closed", "The connection is closed"));
+    return 0;
+  }
+
+  private linkOf(protocol: number, encode: (frame: Uint8Array) => Uint8Array): GroupLink {
+    const takes = (): boolean => this.router.isConnected && this.router.protocol >= protocol;
+    const isClosed = (): boolean => this.isClosed;
+    const offset = (): number => this.groupOffset;
+    return {
+      get isClosed() {
+        return isClosed();
+      },
+      get isConnected() {
+        return takes();
+      },
+      get groupOffset() {
+        return offset();
+      },
+      send: (frame) => void this.router.send(encode(frame)),
+      newCaller,
+      describeFailures: () => this.router.describeFailures(),
+    };
+  }
+
+  private connected(groupTime: number): void {
+    this.learnGroupTime(groupTime);
+    this.system.resend();
+    if (this.knowsQueues) for (const shard of this.shards.values()) shard.resend();
+    this.handlers.connected();
+  }
+
+  /** Later than the stamp by the way here: so deadlines come rather early than late. */
+  private learnGroupTime(groupTime: number): void {
+    this.groupOffset = groupTime - performance.now();
+  }
+
+  private message(bytes: Uint8Array): void {
+    if (bytes[0] === serverFrameNumbers.results) return this.answers(bytes);
+    if (bytes[0] === serverFrameNumbers["shard-results"]) return this.shardAnswers(bytes);
+    const frame = decodeServerFrame(bytes);
+    switch (frame.type) {
+      case "refused":
+        return this.system.refused(frame);
+      case "shard-refused":
+        return this.shards.get(frame.group)?.refused(frame);
+      case "leader-changed":
+        return this.router.leaderIsAt(frame.leaderUrl, frame.term);
+      case "closing":
+        return this.router.leave(`${frame.code}: ${frame.detail}`);
+      case "pong":
+        return this.learnGroupTime(frame.groupTime);
+      case "keep-alive-answer":
+        this.learnGroupTime(frame.groupTime);
+        return this.handlers.frame(frame);
+      case "welcome":
+      case "results":
+      case "shard-results":
+      case "session-event":
+      case "queue-resolved":
+      case "queue-ready":
+        return this.handlers.frame(frame);
+    }
+  }
+
+  private answers(bytes: Uint8Array): void {
+    const { results, system } = this;
+    results.open(bytes);
+    const { caller } = results;
+    for (let result = results.next(); result !== null; result = results.next()) system.answered(caller, results.sequence, result);
+  }
+
+  private shardAnswers(bytes: Uint8Array): void {
+    const { shardResults: results } = this;
+    results.open(bytes);
+    const { caller } = results;
+    const shard = this.shards.get(results.group);
+    if (shard === undefined) return;
+    while (results.next()) {
+      // Hand-outs are large: what is known already is not decoded again.
+      if (shard.isOpen(caller, results.sequence)) shard.answered(caller, results.sequence, decodeShardAnswer(results.bytes));
+    }
+  }
+}
+
+/** 128 random bits. */
+function newCaller(): string {
+  return randomBytes(16).toString("base64url");
+}

@@ -1,0 +1,29 @@
+import type { SettleOutcome } from "@trivet/wire";
+import type { ShardAnswer } from "../command-stream.ts";
+import { FenceBehindError, QueueFullError, TrivetError, errorOf } from "../errors.ts";
+
+/** The error for an answer of a shard that is not what the caller asked for. */
+export function shardError(queue: string, answer: ShardAnswer): TrivetError {
+  switch (answer.type) {
+    case "queue-full":
+      return new QueueFullError(queue, answer.limit, answer.max);
+    case "fence-behind":
+      return new FenceBehindError(answer.lock, answer.highest);
+    case "no-group":
+      return new TrivetError("group_unknown", `Queue ${queue} has no group ${answer.group}, or too many groups`);
+    case "not-configured":
+      return new TrivetError("queue_unknown", `There is no queue ${queue} any more`);
+    case "malformed":
+    case "refused":
+      return errorOf(answer);
+    case "produced":
+    case "handed-out":
+    case "settled":
+    case "counted":
+      return new TrivetError("internal", `Unexpected answer ${answer.type}`);
+  }
+}
+
+export function whyNotSettled(outcome: Exclude<SettleOutcome, "settled">): string {
+  return outcome === "stale" ? "its lease ended, or it was handed out again" : "it was settled before, has expired or was purged";
+}

@@ -1,0 +1,169 @@
+import { type NewMessage, type Produce, limits, partitionOf, shardNumberOf } from "@trivet/wire";
+import type { ShardAnswer } from "../command-stream.ts";
+import { TrivetError, UnavailableError } from "../errors.ts";
+import { shardError } from "./answers.ts";
+import type { QueueClient } from "./queue-client.ts";
+import type { KnownQueue } from "./queue-names.ts";
+
+export interface Produced {
+  /** Names the message for ever. */
+  readonly id: string;
+  readonly partition: number;
+  readonly sequence: number;
+  /** It was there already, known by its `dedupId`. */
+  readonly duplicate: boolean;
+}
+type Fence = Produce["ifFence"];
+
+/** One message until its outcome is known. */
+interface Waiting {
+  readonly message: NewMessage;
+  readonly fence: Fence;
+  readonly timeoutMs: number;
+  readonly deadline: number;
+  readonly signal: AbortSignal | undefined;
+  readonly done: (error: unknown, produced: Produced | null) => void;
+}
+/** Messages that share a command. */
+interface Batch {
+  readonly partition: number;
+  readonly fence: Fence;
+  readonly waiting: Waiting[];
+  bytes: number;
+}
+
+/** A command stays well below what a frame may have. */
+const maxBatchBytes = 512 * 1024;
+/** What a message adds to its texts and its body, generously. */
+const perMessageBytes = 64;
+/** Pauses before a shard that has not heard of the queue is asked again; they double. */
+const firstPauseMs = 5;
+const longestPauseMs = 250;
+
+/** Produces into one queue: what is produced in one turn shares frames, and commands where it goes to the same partition. */
+export class Producer {
+  private readonly name: string;
+  private readonly client: QueueClient;
+  private turn: Waiting[] = [];
+  /** Where messages without key and dedupe id go, a whole turn to one partition, so that they stay one command. */
+  private next = 0;
+
+  constructor(name: string, client: QueueClient) {
+    this.name = name;
+    this.client = client;
+  }
+
+  produce(message: NewMessage, fence: Fence, timeoutMs: number, signal: AbortSignal | undefined): Promise<Produced> {
+    return new Promise<Produced>((resolve, reject) => {
+      signal?.throwIfAborted();
+      let abandon: (() => void) | null = null;
+      const done = (error: unknown, produced: Produced | null): void => {
+        if (abandon !== null) signal?.removeEventListener("abort", abandon);
+        if (produced === null) reject(error);
+        else resolve(produced);
+      };
+      if (signal !== undefined) {
+        abandon = () => reject(signal.reason as unknown);
+        signal.addEventListener("abort", abandon, { once: true });
+      }
+      if (this.turn.length === 0) this.client.stream.atTurnEnd(() => this.endTurn());
+      this.turn.push({ message, fence, timeoutMs, deadline: performance.now() + timeoutMs, signal, done });
+    });
+  }
+
+  private endTurn(): void {
+    const { turn } = this;
+    this.turn = [];
+    // Not sent yet: whoever gave up may be certain that nothing happened.
+    const wanted = turn.filter(({ signal }) => signal?.aborted !== true);
+    const queue = this.client.names.cached(this.name);
+    if (queue === undefined) void this.resolveAndSend(wanted, 0);
+    else this.send(queue, wanted, 0);
+  }
+
+  private async resolveAndSend(waiting: readonly Waiting[], tries: number): Promise<void> {
+    const deadline = Math.max(...waiting.map((one) => one.deadline));
+    let queue: KnownQueue | null;
+    try {
+      queue = await this.client.names.resolve(this.name, true, deadline);
+      if (queue === null) throw new TrivetError("queue_unknown", `There is no queue ${this.name}`);
+    } catch (error) {
+      for (const { done } of waiting) done(error, null);
+      return;
+    }
+    const now = performance.now();
+    const late = waiting.filter((one) => one.deadline <= now);
+    for (const { done } of late) done(this.notReached(), null);
+    this.send(queue, late.length === 0 ? waiting : waiting.filter((one) => !late.includes(one)), tries);
+  }
+
+  private send(queue: KnownQueue, waiting: readonly Waiting[], tries: number): void {
+    for (const batch of this.batches(queue, waiting)) this.sendBatch(queue, batch, tries);
+  }
+
+  private *batches(queue: KnownQueue, waiting: readonly Waiting[]): Generator<Batch> {
+    const open = new Map<string, Batch>();
+    let other = -1;
+    for (const one of waiting) {
+      const { message, fence } = one;
+      const name = message.key === "" ? message.dedupId : message.key;
+      if (name === "" && other < 0) other = this.next++ % queue.partitions;
+      const partition = name === "" ? other : partitionOf(name, queue.partitions);
+      const key = fence === null ? `${partition}/${one.timeoutMs}` : `${partition}/${one.timeoutMs}/${fence.fence}/${fence.lock}`;
+      const bytes = sizeOf(message);
+      let batch = open.get(key);
+      if (batch !== undefined && (batch.waiting.length >= limits.maxMessagesPerCommand || batch.bytes + bytes > maxBatchBytes)) {
+        yield batch;
+        batch = undefined;
+      }
+      if (batch === undefined) open.set(key, (batch = { partition, fence, waiting: [], bytes: 0 }));
+      batch.waiting.push(one);
+      batch.bytes += bytes;
+    }
+    yield* open.values();
+  }
+
+  private sendBatch(queue: KnownQueue, { partition, fence, waiting }: Batch, tries: number): void {
+    const [first] = waiting;
+    if (first === undefined) return;
+    const messages = waiting.map((one) => one.message);
+    const command: Produce = { type: "produce", queue: queue.queue, partition, version: queue.version, messages, ifFence: fence };
+    const timeoutMs = Math.max(1, first.deadline - performance.now());
+    this.client.stream.submitTo(shardNumberOf(queue.queue, partition, queue.shards), command, timeoutMs, (error, answer) => {
+      if (answer === null) for (const { done } of waiting) done(error, null);
+      else this.answered(queue, waiting, answer, tries);
+    });
+  }
+
+  private answered(queue: KnownQueue, waiting: readonly Waiting[], answer: ShardAnswer, tries: number): void {
+    if (answer.type === "produced" && answer.messages.length === waiting.length) {
+      const { partition } = answer;
+      answer.messages.forEach(({ sequence, duplicate }, at) => {
+        const id = messageId(queue.queue, partition, sequence);
+        waiting[at]?.done(null, { id, partition, sequence, duplicate });
+      });
+    } else if (answer.type === "not-configured") this.again(queue, waiting, tries);
+    else for (const { done } of waiting) done(shardError(this.name, answer), null);
+  }
+
+  /** The shard has not heard of the queue yet, or not any more: nothing was stored. */
+  private again(queue: KnownQueue, waiting: readonly Waiting[], tries: number): void {
+    this.client.names.forget(this.name, queue);
+    const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** tries);
+    setTimeout(() => void this.resolveAndSend(waiting, tries + 1), pauseMs);
+  }
+
+  private notReached(): TrivetError {
+    return new UnavailableError("no_leader", `The shards of queue ${this.name} did not know it in time; nothing was stored`);
+  }
+}
+
+export function messageId(queue: number, partition: number, sequence: number): string {
+  return `${queue}-${partition}-${sequence}`;
+}
+
+function sizeOf({ key, dedupId, headers, body }: NewMessage): number {
+  let bytes = perMessageBytes + body.length + 3 * (key.length + dedupId.length);
+  for (const [name, value] of headers) bytes += 3 * (name.length + value.length) + 4;
+  return bytes;
+}

@@ -1,0 +1,65 @@
+import { type Receipt, type Settle, type Settlement, type SettleOutcome, limits, shardNumberOf } from "@trivet/wire";
+import type { AnsweredBy } from "../answered.ts";
+import type { CommandStream } from "../command-stream.ts";
+import { shardError } from "./answers.ts";
+import type { KnownQueue } from "./queue-names.ts";
+
+export interface SettleRequest {
+  readonly name: string;
+  readonly queue: KnownQueue;
+  readonly group: string;
+  readonly receipt: Receipt;
+  readonly settlement: Settlement;
+  /** -1 = the queue's back-off. */
+  readonly delayMs: number;
+  readonly reason: string;
+}
+interface Batch {
+  readonly request: SettleRequest;
+  readonly timeoutMs: number;
+  readonly receipts: Receipt[];
+  readonly told: AnsweredBy<SettleOutcome>[];
+}
+
+/** Settles messages: those of one turn that are settled alike share a command. */
+export class Settler {
+  private readonly stream: CommandStream;
+  private turn = new Map<string, Batch>();
+
+  constructor(stream: CommandStream) {
+    this.stream = stream;
+  }
+
+  settle(request: SettleRequest, timeoutMs: number, done: AnsweredBy<SettleOutcome>): void {
+    const { queue, receipt, group, settlement, delayMs, reason } = request;
+    if (this.turn.size === 0) this.stream.atTurnEnd(() => this.endTurn());
+    const key = JSON.stringify([queue.queue, receipt.partition, settlement, delayMs, timeoutMs, group, reason]);
+    let batch = this.turn.get(key);
+    if (batch !== undefined && batch.receipts.length >= limits.maxMessagesPerCommand) {
+      this.send(batch);
+      batch = undefined;
+    }
+    if (batch === undefined) this.turn.set(key, (batch = { request, timeoutMs, receipts: [], told: [] }));
+    batch.receipts.push(receipt);
+    batch.told.push(done);
+  }
+
+  private endTurn(): void {
+    const { turn } = this;
+    this.turn = new Map();
+    for (const batch of turn.values()) this.send(batch);
+  }
+
+  private send({ request, timeoutMs, receipts, told }: Batch): void {
+    const { queue, group, settlement, delayMs, reason, receipt, name } = request;
+    const command: Settle = { type: "settle", queue: queue.queue, group, settlement, delayMs, reason, receipts };
+    this.stream.submitTo(shardNumberOf(queue.queue, receipt.partition, queue.shards), command, timeoutMs, (error, answer) => {
+      if (answer?.type === "settled" && answer.outcomes.length === told.length) {
+        answer.outcomes.forEach((outcome, at) => told[at]?.(null, outcome));
+        return;
+      }
+      const failure = answer === null ? error : shardError(name, answer);
+      for (const done of told) done(failure, null);
+    });
+  }
+}

@@ -1,0 +1,149 @@
+import {
+  ByteWriter,
+  encodeResult,
+  encodeShardResult,
+  FrameCursor,
+  type HandedOut,
+  type NewMessage,
+  type QueueResolved,
+  type Receipt,
+  type ResolveQueue,
+  type SettleOutcome,
+  type ShardCommand,
+  type ShardResult,
+} from "@trivet/wire";
+
+interface Kept {
+  readonly partition: number;
+  readonly sequence: number;
+  readonly message: NewMessage;
+  acquired: number;
+  deliveries: number;
+  leased: boolean;
+}
+interface FakeQueue {
+  readonly queue: number;
+  readonly partitions: number;
+  readonly kept: Kept[];
+  produced: number;
+}
+export interface FakeAnswer {
+  readonly sequence: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Queues of a pretended cluster: one group of consumers each, no leases that end by themselves, and the dedupe table. */
+export class FakeShards {
+  readonly queues = new Map<string, FakeQueue>();
+  /** Every command that took effect, in order. */
+  readonly executed: ShardCommand[] = [];
+  shards = 4;
+  partitions = 1;
+  leaseMs = 60_000;
+  /** So many commands are answered `not-configured` first. */
+  unconfigured = 0;
+  groupTime: () => number = () => Date.now();
+  hint: (queue: number, partition: number) => void = () => undefined;
+  private readonly answers = new Map<string, Uint8Array>();
+
+  resolve({ request, name, create }: ResolveQueue): QueueResolved {
+    let queue = this.queues.get(name);
+    if (queue === undefined && create) {
+      queue = { queue: this.queues.size + 1, partitions: this.partitions, kept: [], produced: 0 };
+      this.queues.set(name, queue);
+    }
+    const found = { queue: queue?.queue ?? 0, version: queue === undefined ? 0 : 1, partitions: queue?.partitions ?? 0 };
+    const refusal = queue === undefined ? "unknown" : "none";
+    return { type: "queue-resolved", request, ...found, shards: this.shards, backend: "embedded", refusal, detail: "" };
+  }
+
+  get(name: string): FakeQueue {
+    const queue = this.queues.get(name);
+    if (queue === undefined) throw new Error(`no queue ${name}`);
+    return queue;
+  }
+
+  count(type: ShardCommand["type"]): number {
+    return this.executed.filter((command) => command.type === type).length;
+  }
+
+  /** Executes the commands of a frame that are new; answers all. */
+  apply(group: number, frame: Uint8Array): readonly FakeAnswer[] {
+    const cursor = new FrameCursor();
+    const { caller, notAfter } = cursor.open(frame);
+    const answers: FakeAnswer[] = [];
+    while (cursor.next()) {
+      const key = `${group}/${caller}/${cursor.sequence}`;
+      let bytes = this.answers.get(key);
+      if (bytes === undefined) {
+        bytes = notAfter < this.groupTime() ? pastDeadline : encoded(this.execute(cursor.decodeShard()));
+        this.answers.set(key, bytes);
+      }
+      answers.push({ sequence: cursor.sequence, bytes });
+    }
+    return answers;
+  }
+
+  private execute(command: ShardCommand): ShardResult {
+    const queue = "queue" in command ? [...this.queues.values()].find((one) => one.queue === command.queue) : undefined;
+    if (queue === undefined || this.unconfigured > 0) {
+      this.unconfigured--;
+      return { type: "not-configured", queue: "queue" in command ? command.queue : 0, version: 0 };
+    }
+    this.executed.push(command);
+    switch (command.type) {
+      case "produce": {
+        const messages = command.messages.map((message) => {
+          const sequence = ++queue.produced;
+          queue.kept.push({ partition: command.partition, sequence, message, acquired: 0, deliveries: 0, leased: false });
+          return { sequence, duplicate: false };
+        });
+        this.hint(queue.queue, command.partition);
+        return { type: "produced", partition: command.partition, messages };
+      }
+      case "consume": {
+        const ready = queue.kept.filter(({ partition, leased }) => partition === command.partition && !leased);
+        const messages = ready.slice(0, command.maxMessages).map(handOut);
+        return { type: "handed-out", leaseMs: this.leaseMs, messages, more: ready.length > messages.length };
+      }
+      case "settle":
+        return { type: "settled", outcomes: command.receipts.map((receipt) => this.settle(queue, command.settlement, receipt)) };
+      default:
+        return { type: "counted", count: 0 };
+    }
+  }
+
+  private settle(queue: FakeQueue, settlement: string, receipt: Receipt): SettleOutcome {
+    const at = queue.kept.findIndex(({ partition, sequence }) => partition === receipt.partition && sequence === receipt.sequence);
+    const kept = queue.kept[at];
+    if (kept === undefined) return "unknown";
+    if (!kept.leased || kept.acquired !== receipt.acquired) return "stale";
+    if (settlement === "extend") return "settled";
+    if (settlement === "ack" || settlement === "dead") queue.kept.splice(at, 1);
+    else {
+      kept.leased = false;
+      if (settlement === "nack") kept.deliveries++;
+      this.hint(queue.queue, kept.partition);
+    }
+    return "settled";
+  }
+}
+
+function handOut(kept: Kept): HandedOut {
+  kept.leased = true;
+  kept.acquired++;
+  const { partition, sequence, acquired, deliveries, message } = kept;
+  const { key, priority, headers, body } = message;
+  return { partition, sequence, acquired, deliveries, key, priority, producedAt: 1, headers, body };
+}
+
+function encoded(result: ShardResult): Uint8Array {
+  const writer = new ByteWriter();
+  encodeShardResult(writer, result);
+  return writer.finish();
+}
+const pastDeadline: Uint8Array = (() => {
+  const writer = new ByteWriter();
+  encodeResult(writer, { type: "refused", reason: "past-deadline" });
+  return writer.finish();
+})();

@@ -1,0 +1,237 @@
+import { type Consumer, type Message, OutcomeUnknownError, StaleReceiptError, UnavailableError } from "@trivet/client";
+import { describe, expect, test } from "vitest";
+import { cluster, connected, failure, until } from "./support.ts";
+
+const hex = (frame: Uint8Array | undefined): string => Buffer.from(frame ?? []).toString("hex");
+
+async function take<T>(consumer: Consumer<T>, count: number): Promise<Message<T>[]> {
+  const messages: Message<T>[] = [];
+  while (messages.length < count) {
+    const next = await consumer.next();
+    if (next.done === true) break;
+    messages.push(next.value);
+  }
+  return messages;
+}
+
+describe("produce", () => {
+  test("messages of one turn to one partition share one command of one frame, and each is answered", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produce(-1);
+    const produced = await Promise.all(Array.from({ length: 100 }, (_, n) => trivet.queue<number>("q").produce(n)));
+    expect(produced.map(({ id }) => id)).toEqual(produced.map((_, n) => `1-0-${n + 2}`));
+    expect([fake.shards.count("produce"), fake.node(0).shardFrames.length]).toEqual([2, 2]);
+  });
+
+  test("messages of one key go to one partition, others in turn", async () => {
+    const fake = await cluster();
+    fake.shards.partitions = 4;
+    const trivet = await connected(fake);
+    const queue = trivet.queue("q");
+    const keyed = await Promise.all(["a", "b", "a", "b", "a"].map((key) => queue.produce(1, { key })));
+    expect(new Set(keyed.map(({ partition }, at) => `${at % 2} ${partition}`)).size).toBe(2);
+    const others = new Set<number>();
+    for (let n = 0; n < 4; n++) others.add((await queue.produce(1)).partition);
+    expect(others.size).toBe(4);
+  });
+
+  test.each(["drop-unread", "drop-unanswered"] as const)("%s: the same bytes are sent again, and stored once", async (policy) => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    fake.node(0).shardPolicies.push(policy, policy);
+    await expect(trivet.queue("q").produce("x")).resolves.toMatchObject({ sequence: 1 });
+    const { shardFrames } = fake.node(0);
+    expect(shardFrames).toHaveLength(3);
+    expect(new Set(shardFrames.map(({ frame }) => hex(frame))).size).toBe(1);
+    expect(fake.shards.count("produce")).toBe(1);
+  });
+
+  test("a refused frame is sent again; when nobody took it by the deadline, nothing happened", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const { shardPolicies } = fake.node(0);
+    shardPolicies.push({ refuse: "no_leader" }, { refuse: "redis_unavailable" });
+    await expect(trivet.queue("q").produce("x")).resolves.toMatchObject({ sequence: 1 });
+    shardPolicies.push(...Array.from({ length: 1_000 }, () => ({ refuse: "redis_unavailable", retryAfterMs: 10 }) as const));
+    const error = await failure(trivet.queue("q").produce("y", { timeoutMs: 150 }));
+    expect(error).toBeInstanceOf(UnavailableError);
+    expect(error).toMatchObject({ code: "redis_unavailable", retryable: true });
+    expect(fake.shards.count("produce")).toBe(1);
+  });
+
+  test("without an answer by the deadline the outcome is unknown, and the error says so", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    fake.node(0).shardPolicies.push("swallow");
+    const error = await failure(trivet.queue("q").produce("x", { timeoutMs: 100 }));
+    expect(error).toBeInstanceOf(OutcomeUnknownError);
+  });
+
+  test("a shard that has not heard of the queue is asked again, after its name", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    fake.shards.unconfigured = 3;
+    await expect(trivet.queue("q").produce("x")).resolves.toMatchObject({ sequence: 1 });
+    expect(fake.node(0).shardFrames).toHaveLength(4);
+  });
+
+  test("what no shard would take fails alone, and what was given up before its turn ended is not sent", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const queue = trivet.queue("q");
+    const controller = new AbortController();
+    const outcomes = Promise.allSettled([
+      queue.produce("fine"),
+      queue.produce("x".repeat(600_000)),
+      queue.produce(undefined),
+      queue.produce("x", { key: "\ud800" }),
+      queue.produce("x", { priority: 4 }),
+      queue.produce("x", { delayMs: 5, dueAt: new Date() }),
+      queue.produce("given up", { signal: controller.signal }),
+    ]);
+    controller.abort(new Error("never mind"));
+    const [fine, ...others] = await outcomes;
+    expect(fine.status).toBe("fulfilled");
+    const reasons = others.map((other) => (other.status === "rejected" ? (other.reason as { code?: string; message: string }) : null));
+    expect(reasons.map((reason) => reason?.code ?? reason?.message)).toEqual([
+      ...Array.from({ length: 5 }, () => "bad_request"),
+      "never mind",
+    ]);
+    expect(fake.shards.get("q").produced).toBe(1);
+  });
+
+  test("a node that speaks protocol 1 is told apart", async () => {
+    const fake = await cluster();
+    fake.node(0).protocol = 1;
+    const trivet = await connected(fake);
+    expect(await failure(trivet.queue("q").produce("x"))).toMatchObject({ code: "upgrade_required" });
+    await trivet.execute({ type: "nothing" });
+  });
+});
+
+describe("consume", () => {
+  test("never more than the credit is in hand, and the next are asked for before the last is taken", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produceMany(Array.from({ length: 100 }, (_, body) => ({ body })));
+    const consumer = queue.consume({ credit: 10 });
+    const first = await take(consumer, 10);
+    expect([consumer.inHand, fake.shards.count("consume")]).toEqual([10, 1]);
+    await Promise.all(first.slice(0, 5).map((message) => message.ack()));
+    await until(() => consumer.inHand === 10, "five more in hand");
+    // The acks of one turn were one command.
+    expect(fake.shards.count("settle")).toBe(1);
+    expect((await take(consumer, 5)).map(({ body }) => body)).toEqual([10, 11, 12, 13, 14]);
+    await consumer.return();
+    expect(fake.shards.get("q").kept.filter(({ leased }) => leased)).toEqual([]);
+    expect(fake.shards.get("q").kept).toHaveLength(95);
+  });
+
+  test("where there is nothing it waits for a hint, also for a queue that is not there yet", async () => {
+    const fake = await cluster();
+    fake.shards.partitions = 3;
+    const trivet = await connected(fake);
+    const consumer = trivet.queue<string>("later").consume();
+    const next = consumer.next();
+    const queue = trivet.queue<string>("later");
+    await queue.produce("a");
+    expect(await next).toMatchObject({ value: { body: "a" } });
+    const asked = fake.shards.count("consume");
+    const other = consumer.next();
+    await queue.produce("b");
+    expect(await other).toMatchObject({ value: { body: "b" } });
+    expect(fake.shards.count("consume") - asked).toBeLessThanOrEqual(3);
+  });
+
+  test("a lost connection: what was not taken yet is given back, and asked for under another name", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produceMany([{ body: 1 }, { body: 2 }, { body: 3 }]);
+    const consumer = queue.consume({ consumer: "me" });
+    const [first] = await take(consumer, 1);
+    fake.node(0).cutConnections();
+    await until(() => fake.node(0).watches.length === 2, "watched again");
+    const others = await take(consumer, 2);
+    expect(others.map(({ body, acquired }) => [body, acquired])).toEqual([
+      [2, 2],
+      [3, 2],
+    ]);
+    expect(fake.node(0).watches.map(({ consumer: name, on }) => [name, on])).toEqual([
+      ["me", true],
+      ["me~1", true],
+    ]);
+    // Nobody has taken it away here, so it is still in hand.
+    await first?.ack();
+  });
+
+  test("a change to the leader keeps what is in hand, and tells the node that is left that nobody is lost", async () => {
+    const fake = await cluster(2);
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produceMany([{ body: 1 }, { body: 2 }]);
+    const consumer = queue.consume({ consumer: "me" });
+    await take(consumer, 1);
+    fake.elect(fake.node(1));
+    await until(() => fake.node(1).watches.length === 1 && fake.node(0).watches.length === 2, "watched at the leader");
+    expect(fake.node(0).watches.map(({ on }) => on)).toEqual([true, false]);
+    expect((await take(consumer, 1)).map(({ body, acquired }) => [body, acquired])).toEqual([[2, 1]]);
+  });
+
+  test("a lease is counted by the clock, even when the loop was blocked; what the cluster took away is told", async () => {
+    const fake = await cluster();
+    fake.shards.leaseMs = 40;
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produce(1);
+    const [blocked] = await take(queue.consume({ group: "a", autoExtend: false }), 1);
+    const end = performance.now() + 50;
+    while (performance.now() < end);
+    expect(() => blocked?.lease.assertHeld()).toThrow(StaleReceiptError);
+
+    fake.shards.leaseMs = 120;
+    const other = trivet.queue<number>("r");
+    await other.produce(1);
+    const [kept] = await take(other.consume({ group: "a" }), 1);
+    await until(() => fake.shards.count("settle") >= 3, "extended");
+    kept?.lease.assertHeld();
+    for (const one of fake.shards.get("r").kept) one.acquired++;
+    await until(() => kept?.lease.signal.aborted === true, "told that it is lost");
+    expect(kept?.lease.signal.reason).toBeInstanceOf(StaleReceiptError);
+    expect(await failure(kept?.ack() ?? Promise.resolve())).toMatchObject({ code: "receipt_stale" });
+  });
+
+  test("settling is idempotent, tells what was settled otherwise, and may be tried again when nothing happened", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake, { commandTimeoutMs: 150 });
+    const queue = trivet.queue<number>("q");
+    await queue.produceMany([{ body: 1 }, { body: 2 }]);
+    const consumer = queue.consume();
+    const [one, two] = await take(consumer, 2);
+    await Promise.all([one?.ack(), one?.ack()]);
+    expect(await failure(one?.nack() ?? Promise.resolve())).toBeInstanceOf(StaleReceiptError);
+    const { shardPolicies } = fake.node(0);
+    shardPolicies.push(...Array.from({ length: 1_000 }, () => ({ refuse: "no_leader", retryAfterMs: 10 }) as const));
+    expect(await failure(two?.ack() ?? Promise.resolve())).toBeInstanceOf(UnavailableError);
+    shardPolicies.length = 0;
+    await two?.ack();
+    expect(fake.shards.get("q").kept).toEqual([]);
+  });
+
+  test("a signal ends the iteration with its reason and gives back what is in hand", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produceMany([{ body: 1 }, { body: 2 }]);
+    const controller = new AbortController();
+    const consumer = queue.consume({ signal: controller.signal });
+    await take(consumer, 2);
+    const next = consumer.next();
+    controller.abort(new Error("enough"));
+    expect(await failure(next)).toEqual(new Error("enough"));
+    await until(() => fake.shards.get("q").kept.every(({ leased }) => !leased), "given back");
+  });
+});

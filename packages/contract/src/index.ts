@@ -1,0 +1,14 @@
+export * from "./configuration/index.ts";
+export * from "./errors.ts";
+export * from "./limits.ts";
+export * from "./metrics.ts";
+export * from "./openapi.ts";
+export * from "./routes/index.ts";
+export * as aliasSchemas from "./schemas/aliases.ts";
+export * as clusterSchemas from "./schemas/cluster.ts";
+export * as commonSchemas from "./schemas/common.ts";
+export * as lockSchemas from "./schemas/locks.ts";
+export * as queueSchemas from "./schemas/queues.ts";
+export * as sessionSchemas from "./schemas/sessions.ts";
+export type { CycleStep as CycleStepJson, Holder as HolderJson, Problem } from "./schemas/common.ts";
+export type { AcquireBody, LockState, ReleaseBody } from "./schemas/locks.ts";

@@ -1,0 +1,143 @@
+/** Prometheus families of a node. Base units, `_total` for counters; a key, owner or client id is never a label. */
+export type MetricKind = "counter" | "gauge" | "histogram";
+export interface MetricFamily {
+  readonly kind: MetricKind;
+  readonly help: string;
+  readonly labels?: readonly string[];
+  readonly buckets?: readonly number[];
+}
+const define = <const M extends Record<string, MetricFamily>>(table: M): M => table;
+
+/** From a loopback fsync to a wait of minutes. */
+const secondsBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
+const sizeBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] as const;
+
+export const metrics = define({
+  build_info: { kind: "gauge", help: "1, with the version of this node.", labels: ["version", "node_version"] },
+
+  raft_has_leader: { kind: "gauge", help: "1 when this node knows a leader of the group.", labels: ["group"] },
+  raft_is_leader: { kind: "gauge", help: "1 when this node leads the group.", labels: ["group"] },
+  raft_term: { kind: "gauge", help: "Election term.", labels: ["group"] },
+  raft_commit_index: { kind: "gauge", help: "Highest committed log index.", labels: ["group"] },
+  raft_applied_index: { kind: "gauge", help: "Highest applied log index.", labels: ["group"] },
+  raft_last_index: { kind: "gauge", help: "Last index of the log.", labels: ["group"] },
+  raft_first_index: { kind: "gauge", help: "First index still in the log.", labels: ["group"] },
+  raft_leader_changes_total: { kind: "counter", help: "Leader changes seen.", labels: ["group"] },
+  raft_elections_total: { kind: "counter", help: "Elections this node began.", labels: ["group"] },
+  raft_elections_failed_total: { kind: "counter", help: "Elections this node began and did not win.", labels: ["group"] },
+  raft_role_changes_total: { kind: "counter", help: "Changes of this node's role.", labels: ["role"] },
+  raft_truncations_total: { kind: "counter", help: "Times another leader's entries replaced this node's." },
+  raft_heartbeats_total: { kind: "counter", help: "Heartbeat rounds sent or received.", labels: ["direction"] },
+  raft_proposals_committed_total: { kind: "counter", help: "Entries committed through this node." },
+  raft_proposals_applied_total: { kind: "counter", help: "Log entries applied." },
+  raft_proposals_failed_total: { kind: "counter", help: "Frames refused before they reached the log.", labels: ["reason"] },
+  raft_proposals_pending: { kind: "gauge", help: "Commands waiting for their answer on this node." },
+  raft_commands_per_entry: { kind: "histogram", help: "Commands in one log entry.", buckets: sizeBuckets },
+  raft_commit_duration_seconds: { kind: "histogram", help: "From the proposal to the apply.", buckets: secondsBuckets },
+  raft_read_index_duration_seconds: { kind: "histogram", help: "Linearizable read barrier.", buckets: secondsBuckets },
+  raft_forwarded_total: { kind: "counter", help: "Frames passed to the leader." },
+  raft_state_hash_mismatch_total: { kind: "counter", help: "State hashes that differ between replicas (rule W7)." },
+  foundings_answered_total: { kind: "counter", help: "Requests to found a cluster that this node answered." },
+  clock_skew_alarms_total: { kind: "counter", help: "Times the wall clock differed from group time by too much." },
+  raft_peer_match_lag: { kind: "gauge", help: "Log entries the peer is behind, on a leader.", labels: ["peer"] },
+  raft_peer_connected: { kind: "gauge", help: "1 while the peer is connected.", labels: ["peer"] },
+  raft_peer_rtt_seconds: { kind: "gauge", help: "Last measured round trip to the peer.", labels: ["peer"] },
+  raft_peer_send_failures_total: { kind: "counter", help: "Messages that did not reach the peer.", labels: ["peer"] },
+  raft_quorum_contact_age_seconds: { kind: "gauge", help: "Since a quorum (leader) or the leader (follower) was heard." },
+  raft_failure_tolerance: { kind: "gauge", help: "How many more voters may fail." },
+  raft_members: { kind: "gauge", help: "Members of group 0.", labels: ["kind"] },
+
+  wal_fsync_duration_seconds: { kind: "histogram", help: "Durable writes of the log.", buckets: secondsBuckets },
+  wal_bytes: { kind: "gauge", help: "Size of the log on disk." },
+  wal_written_bytes_total: { kind: "counter", help: "Bytes written to the log." },
+  wal_segments: { kind: "gauge", help: "Segments of the log." },
+  wal_records_per_sync: { kind: "histogram", help: "Records made durable by one sync.", buckets: sizeBuckets },
+  snapshot_duration_seconds: { kind: "histogram", help: "Writing one snapshot.", buckets: secondsBuckets },
+  snapshot_bytes: { kind: "gauge", help: "Size of the last snapshot." },
+  snapshot_index: { kind: "gauge", help: "Log index of the last snapshot." },
+  snapshots_total: { kind: "counter", help: "Snapshots written or received.", labels: ["kind"] },
+  storage_corruptions_total: { kind: "counter", help: "Damaged records or files found.", labels: ["kind"] },
+  disk_free_bytes: { kind: "gauge", help: "Free space where DATA_DIR is." },
+
+  locks_held: { kind: "gauge", help: "Locks held or asked for in the cluster." },
+  lock_waiters: { kind: "gauge", help: "Waits in line in the cluster." },
+  lock_last_fence: { kind: "gauge", help: "Highest fence given out." },
+  lock_acquire_duration_seconds: {
+    kind: "histogram",
+    help: "Acquire calls at this node.",
+    labels: ["mode", "outcome"],
+    buckets: secondsBuckets,
+  },
+  lock_release_duration_seconds: { kind: "histogram", help: "Release calls at this node.", labels: ["outcome"], buckets: secondsBuckets },
+  lock_grants_total: { kind: "counter", help: "Grants applied on this node.", labels: ["mode"] },
+  lock_releases_total: { kind: "counter", help: "Holds that ended, applied on this node.", labels: ["cause"] },
+  lock_expired_total: { kind: "counter", help: "Holds that ended because a lease ran out." },
+  lock_deadlocks_total: { kind: "counter", help: "Calls answered by this node as a deadlock's victim." },
+  lock_wait_ended_total: { kind: "counter", help: "Waits that ended without a grant.", labels: ["cause"] },
+  stale_token_rejected_total: { kind: "counter", help: "Calls refused for a fence that is not current." },
+  sessions_open: { kind: "gauge", help: "Sessions of the cluster." },
+  sessions_opened_total: { kind: "counter", help: "Sessions opened, applied on this node." },
+  sessions_ended_total: { kind: "counter", help: "Sessions ended, applied on this node.", labels: ["cause"] },
+
+  queue_produced_total: {
+    kind: "counter",
+    help: "Messages accepted through this node; `duplicate`: known by its dedupe id, not stored again.",
+    labels: ["outcome"],
+  },
+  queue_produce_refused_total: { kind: "counter", help: "Produce calls refused by this node.", labels: ["reason"] },
+  queue_produce_duration_seconds: {
+    kind: "histogram",
+    help: "Produce calls at this node, until they are durable.",
+    labels: ["outcome"],
+    buckets: secondsBuckets,
+  },
+  queue_consumed_total: {
+    kind: "counter",
+    help: "Messages handed out through this node; `again`: not for the first time.",
+    labels: ["delivery"],
+  },
+  queue_settled_total: {
+    kind: "counter",
+    help: "Receipts settled through this node.",
+    labels: ["settlement", "outcome"],
+  },
+  queue_purged_total: { kind: "counter", help: "Messages purged through this node." },
+  queue_redriven_total: { kind: "counter", help: "Dead letters put back through this node." },
+  queues: { kind: "gauge", help: "Queues of the cluster, counted up to 1000. Depths below are of the first 64 by name." },
+  queue_messages: { kind: "gauge", help: "Messages not settled by every group." },
+  queue_bytes: { kind: "gauge", help: "Bytes of these messages." },
+  queue_ready: { kind: "gauge", help: "Messages that groups have yet to be handed out, over all groups." },
+  queue_leased: { kind: "gauge", help: "Messages out with consumers, over all groups." },
+  queue_delayed: { kind: "gauge", help: "Messages whose time has not come." },
+  queue_dead_letters: { kind: "gauge", help: "Dead letters." },
+  queue_expired: { kind: "gauge", help: "Messages that ended by their time to live, over all groups of the queues there are." },
+  queue_oldest_age_seconds: { kind: "gauge", help: "Age of the oldest message that is not settled." },
+
+  http_requests_total: { kind: "counter", help: "HTTP requests.", labels: ["route", "method", "status"] },
+  http_request_duration_seconds: { kind: "histogram", help: "HTTP requests.", labels: ["route", "method"], buckets: secondsBuckets },
+  http_connections: { kind: "gauge", help: "Open connections of the API port.", labels: ["kind"] },
+  http_rejected_connections_total: { kind: "counter", help: "Connections closed at the limit.", labels: ["reason"] },
+  stream_frames_total: { kind: "counter", help: "Command frames that came over streams." },
+  stream_disconnects_total: { kind: "counter", help: "Streams closed by this node.", labels: ["reason"] },
+  watchers: { kind: "gauge", help: "Open server-sent-events connections." },
+
+  process_cpu_seconds_total: { kind: "counter", help: "CPU time of the process." },
+  process_resident_memory_bytes: { kind: "gauge", help: "Resident memory of the process." },
+  process_heap_bytes: { kind: "gauge", help: "JavaScript heap in use." },
+  process_open_fds: { kind: "gauge", help: "Open file descriptors." },
+  process_start_time_seconds: { kind: "gauge", help: "Start of the process, Unix seconds." },
+  nodejs_eventloop_lag_p99_seconds: { kind: "gauge", help: "99th percentile of the event loop's delay since the last scrape." },
+  nodejs_eventloop_lag_max_seconds: { kind: "gauge", help: "Longest delay of the event loop since the last scrape." },
+  system_load1: { kind: "gauge", help: "Load average of the machine, one minute." },
+  system_memory_free_bytes: { kind: "gauge", help: "Free memory of the machine." },
+  system_memory_total_bytes: { kind: "gauge", help: "Memory of the machine." },
+  system_network_bytes_total: { kind: "counter", help: "Bytes of the machine's network interfaces.", labels: ["direction"] },
+});
+export type MetricName = keyof typeof metrics;
+export const metricNames = Object.keys(metrics) as MetricName[];
+export function metricOf(name: MetricName): MetricFamily {
+  return metrics[name];
+}
+export function isMetricName(name: string): name is MetricName {
+  return Object.hasOwn(metrics, name);
+}

@@ -1,0 +1,169 @@
+import { Type } from "typebox";
+import * as a from "../schemas/aliases.ts";
+import * as s from "../schemas/cluster.ts";
+import { readErrors, route } from "./definition.ts";
+
+export const raftRoutes = {
+  raftStatus: route({
+    method: "GET",
+    path: "/v1/raft/status",
+    tag: "raft",
+    summary: "Consensus as this node sees it",
+    description: "Never forwarded: the answer is the asked node's own view, group 0 at top level.",
+    responses: { 200: s.RaftStatus },
+    errors: [],
+  }),
+  raftLeader: route({
+    method: "GET",
+    path: "/v1/raft/leader",
+    tag: "raft",
+    summary: "The leader as this node sees it",
+    responses: { 200: s.LeaderState },
+    errors: [],
+  }),
+  raftLog: route({
+    method: "GET",
+    path: "/v1/raft/log",
+    tag: "raft",
+    summary: "Entries of group 0's log on this node",
+    description: "At most 1000 entries in one answer; bounds are inclusive, negative ones count from the end.",
+    query: a.S4LogQuery,
+    responses: { 200: s.LogPage },
+    errors: [],
+  }),
+  listMembers: route({
+    method: "GET",
+    path: "/v1/raft/members",
+    tag: "raft",
+    summary: "Members of the cluster",
+    responses: { 200: s.MemberList },
+    errors: [],
+  }),
+  addMember: route({
+    method: "POST",
+    path: "/v1/raft/members",
+    tag: "raft",
+    summary: "Add a node, first as learner",
+    description: "The node becomes a voter once it is caught up (unless `voter` is false). Refused when the quorum would be at risk.",
+    body: s.AddMemberBody,
+    responses: { 200: s.MemberList },
+    errors: ["membership_refused", "payload_too_large", ...readErrors],
+    fields: [
+      { from: "node_id", to: "node" },
+      { from: "id", to: "node" },
+    ],
+  }),
+  removeMember: route({
+    method: "DELETE",
+    path: "/v1/raft/members/:node",
+    tag: "raft",
+    summary: "Remove a node",
+    params: Type.Object({ node: Type.String({ minLength: 1, maxLength: 64 }) }),
+    responses: { 200: s.MemberList },
+    errors: ["membership_refused", "member_not_found", ...readErrors],
+  }),
+  replaceMember: route({
+    method: "POST",
+    path: "/v1/raft/members/:node/replace",
+    tag: "raft",
+    summary: "Give up the lost disk of a node",
+    description:
+      "For a node whose data is gone for good: when it asks to join with an empty disk under its id, whichever leader there is takes it in as a " +
+      "learner in place of the old one. The approval is kept in the log until then. Refused while the node is up with its disk.",
+    params: Type.Object({ node: Type.String({ minLength: 1, maxLength: 64 }) }),
+    responses: { 200: s.MemberList },
+    errors: ["membership_refused", "payload_too_large", ...readErrors],
+  }),
+  transferLeader: route({
+    method: "POST",
+    path: "/v1/raft/transfer-leader",
+    tag: "raft",
+    summary: "Hand leadership to another voter",
+    body: s.TransferBody,
+    bodyOptional: true,
+    responses: { 200: s.Transferred },
+    errors: ["transfer_refused", "payload_too_large", ...readErrors],
+    fields: [{ from: "node", to: "to" }],
+  }),
+  takeSnapshot: route({
+    method: "POST",
+    path: "/v1/raft/snapshot",
+    tag: "raft",
+    summary: "Write a snapshot of this node's state now",
+    responses: { 200: s.SnapshotTaken },
+    errors: ["storage_unavailable", ...readErrors],
+  }),
+} as const;
+
+export const clusterRoutes = {
+  getCluster: route({
+    method: "GET",
+    path: "/v1/cluster",
+    tag: "cluster",
+    summary: "The cluster in one answer",
+    responses: { 200: s.ClusterState },
+    errors: [],
+  }),
+} as const;
+
+export const healthRoutes = {
+  live: route({
+    method: "GET",
+    path: "/v1/health/live",
+    tag: "health",
+    summary: "Is the process alive?",
+    description: "Never depends on the quorum.",
+    responses: { 200: s.Liveness },
+    errors: ["not_ready"],
+    looseQuery: true,
+  }),
+  ready: route({
+    method: "GET",
+    path: "/v1/health/ready",
+    tag: "health",
+    summary: "Can this node serve calls?",
+    description: "The node runs, knows a leader, and a linearizable read works.",
+    responses: { 200: s.Readiness },
+    errors: ["not_ready"],
+    looseQuery: true,
+  }),
+} as const;
+
+export const metricsRoutes = {
+  metricsText: route({
+    method: "GET",
+    path: "/v1/metrics",
+    tag: "metrics",
+    summary: "Metrics of this node (Prometheus text)",
+    responses: { 200: Type.String() },
+    contentType: "text/plain; version=0.0.4; charset=utf-8",
+    errors: ["not_found"],
+    looseQuery: true,
+  }),
+} as const;
+
+export const documentRoutes = {
+  openApi: route({
+    method: "GET",
+    path: "/openapi.yaml",
+    tag: "documents",
+    summary: "This document",
+    responses: { 200: Type.String() },
+    contentType: "application/yaml",
+    errors: [],
+    looseQuery: true,
+  }),
+} as const;
+
+export const streamRoutes = {
+  stream: route({
+    method: "GET",
+    path: "/v1/stream",
+    tag: "stream",
+    summary: "The batch stream of the client library (WebSocket)",
+    description: "Binary frames that carry batches of commands; docs/wire.md describes them. Plain HTTP answers 426.",
+    responses: { 101: Type.String() },
+    errors: ["upgrade_required"],
+    looseQuery: true,
+  }),
+} as const;

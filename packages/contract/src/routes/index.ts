@@ -1,0 +1,67 @@
+import { s0Routes, s4Routes } from "./aliases.ts";
+import { clusterRoutes, documentRoutes, healthRoutes, metricsRoutes, raftRoutes, streamRoutes } from "./cluster.ts";
+import { commonErrors, type RouteDefinition } from "./definition.ts";
+import { lockRoutes } from "./locks.ts";
+import { queueAliasRoutes } from "./queue-aliases.ts";
+import { placementRoutes, queueRoutes } from "./queues.ts";
+import { requestRoutes, sessionRoutes } from "./sessions.ts";
+import type { ErrorCode } from "../errors.ts";
+
+export * from "./definition.ts";
+export {
+  clusterRoutes,
+  documentRoutes,
+  healthRoutes,
+  lockRoutes,
+  metricsRoutes,
+  placementRoutes,
+  queueAliasRoutes,
+  queueRoutes,
+  raftRoutes,
+  requestRoutes,
+  s0Routes,
+  s4Routes,
+  sessionRoutes,
+  streamRoutes,
+};
+
+/** Every path of the API by operation id. */
+export const routes = {
+  ...lockRoutes,
+  ...sessionRoutes,
+  ...queueRoutes,
+  ...placementRoutes,
+  ...requestRoutes,
+  ...raftRoutes,
+  ...clusterRoutes,
+  ...healthRoutes,
+  ...metricsRoutes,
+  ...documentRoutes,
+  ...streamRoutes,
+  ...s0Routes,
+  ...s4Routes,
+  ...queueAliasRoutes,
+} as const;
+export type RouteId = keyof typeof routes;
+export const routeIds = Object.keys(routes) as RouteId[];
+
+export function routeOf(id: RouteId): RouteDefinition {
+  return routes[id];
+}
+
+/** The service a path belongs to; null = every node has it. */
+export function serviceOf(definition: RouteDefinition): "lock" | "queue" | null {
+  const path = definition.alias?.of ?? definition.path;
+  if (/^\/v1\/(?:queues|fences\/raise)(?:\/|$)/.test(path)) return "queue";
+  return /^\/v1\/(?:locks|lock-sets|lock-graph|fences)(?:\/|$)/.test(path) ? "lock" : null;
+}
+
+/** Every error a path may answer, in the order of the catalogue's statuses. */
+export function errorsOf(definition: RouteDefinition): readonly ErrorCode[] {
+  const always: ErrorCode[] = [...commonErrors];
+  if (serviceOf(definition) !== null) always.push("role_not_enabled");
+  // The body is read, and its size looked at, whether a path wants one or not.
+  if (definition.method !== "GET") always.push("payload_too_large");
+  if (definition.path.includes("/:")) always.push("uri_too_long");
+  return [...new Set([...definition.errors, ...always])];
+}

@@ -1,0 +1,215 @@
+import { mutant } from "#mutation";
+import {
+  ByteReader,
+  ByteWriter,
+  type Consume,
+  type FrameHeader,
+  type HandedOut,
+  type RefusalReason,
+  type ShardCommand,
+  decodeResult,
+  decodeShardResult,
+  encodeResult,
+  encodeShardResult,
+  limits as wireLimits,
+} from "@trivet/wire";
+import { invariant } from "../kernel/assert.ts";
+import { later, schedule } from "./calendar.ts";
+import type { ShardContext } from "./context.ts";
+import { findDelivery } from "./delivery.ts";
+import { keyOf, keysEnd, tables } from "./keys.ts";
+import { readMessage } from "./messages.ts";
+import { decodeIntegers, encodeIntegers } from "./records.ts";
+import type { ShardAnswer } from "./answer.ts";
+
+const window = wireLimits.callerWindow;
+const recordVersion = 1;
+const callersKey: Uint8Array = keyOf(tables.meta, 2);
+
+/** How an answer is kept: as its bytes, or, of a hand-out, what it named. */
+const kept = { answer: 1, handOut: 2 } as const;
+
+interface CallerRecord {
+  fingerprint: string;
+  ackedUpTo: number;
+  notAfter: number;
+}
+
+/** A caller's frame that may be executed, command by command. */
+export interface Admission {
+  readonly header: FrameHeader;
+  readonly ackedUpTo: number;
+}
+
+/** Exactly once within the window (rule X1): what each caller has asked and been answered, in the shard's own store. */
+export class ShardDedupe {
+  private readonly shard: ShardContext;
+
+  constructor(shard: ShardContext) {
+    this.shard = shard;
+  }
+
+  /** Callers remembered. */
+  get size(): number {
+    return callersOf(this.shard);
+  }
+
+  /** Opens a frame, or says why its commands are refused as a whole. */
+  admit(header: FrameHeader): Admission | ShardAnswer {
+    const { shard } = this;
+    const isLate = shard.now > header.notAfter;
+    if (header.notAfter > shard.now + shard.limits.deadlineHorizonMs && !mutant("queue-dedupe-horizon-ignored")) {
+      return { type: "malformed", detail: "not-after lies too far ahead" };
+    }
+    const known = readCaller(shard, header.caller);
+    if (known !== undefined && known.fingerprint !== header.fingerprint && !mutant("queue-dedupe-fingerprint-ignored"))
+      return refused("other-body");
+    if (known === undefined) {
+      if (isLate && !mutant("queue-dedupe-late-executed")) return refused("past-deadline");
+      const callers = callersOf(shard);
+      if (callers >= shard.limits.callers && !mutant("queue-dedupe-callers-unbounded")) return refused("too-many-callers");
+      shard.view.put(callersKey, encodeIntegers(callers + 1));
+      schedule(shard.view, this.endOf(header.notAfter), "forget-caller", [header.caller]);
+    }
+    const ackedUpTo = known?.ackedUpTo ?? 0;
+    const notAfter = Math.max(known?.notAfter ?? 0, isLate ? 0 : header.notAfter);
+    const acked = Math.max(ackedUpTo, header.ackedUpTo);
+    for (let sequence = ackedUpTo + 1; sequence <= Math.min(acked, ackedUpTo + window); sequence++) {
+      shard.view.remove(keyOf(tables.answer, header.caller, sequence));
+    }
+    if (known === undefined || acked > ackedUpTo || notAfter > known.notAfter) {
+      writeCaller(shard, header.caller, { fingerprint: header.fingerprint, ackedUpTo: acked, notAfter });
+    }
+    return { header, ackedUpTo: acked };
+  }
+
+  /** Executes a command of an admitted frame unless it was, and answers the same as then. */
+  once({ header, ackedUpTo }: Admission, sequence: number, command: ShardCommand, run: () => ShardAnswer): ShardAnswer {
+    const { shard } = this;
+    if (sequence <= ackedUpTo && !mutant("queue-dedupe-acknowledged-executed")) return refused("already-acknowledged");
+    const key = keyOf(tables.answer, header.caller, sequence);
+    const stored = shard.view.get(key);
+    if (stored !== undefined && !mutant("queue-dedupe-executes-twice")) return this.recall(stored.slice(), command);
+    if (shard.now > header.notAfter && !mutant("queue-dedupe-late-executed")) return refused("past-deadline");
+    if (sequence > ackedUpTo + window && !mutant("queue-dedupe-window-unbounded")) return refused("window-full");
+    const answer = run();
+    // Nothing was done: the same command comes again once the queue is configured (rule G1). Under an idempotency key it is the same request; of a
+    // lane it is another one, and a late copy of this one must not be executed beside it.
+    const comesAgain = header.fingerprint !== "" || mutant("queue-dedupe-unconfigured-copy-executed");
+    if (answer.type === "not-configured" && comesAgain && !mutant("queue-dedupe-unconfigured-kept")) return answer;
+    shard.view.put(key, remembered(answer, command));
+    return answer;
+  }
+
+  /** What is known of a request (rule X3); of a hand-out only what is still leased. */
+  lookup(caller: string, sequence: number, command: ShardCommand): ShardAnswer | "unknown" {
+    const stored = this.shard.view.get(keyOf(tables.answer, caller, sequence));
+    return stored === undefined ? "unknown" : this.recall(stored.slice(), command);
+  }
+
+  private endOf(notAfter: number): number {
+    return later(notAfter, this.shard.limits.dedupeRetentionMs + 1);
+  }
+
+  private recall(stored: Uint8Array, command: ShardCommand): ShardAnswer {
+    const reader = new ByteReader(stored);
+    invariant(reader.u8() === recordVersion, "queue-answer-version");
+    if (reader.u8() === kept.handOut) return recallHandOut(this.shard, reader, command);
+    const first = stored[reader.position] as number;
+    if (first >= firstShardResult) return decodeShardResult(reader);
+    const result = decodeResult(reader);
+    invariant(result.type === "malformed" || result.type === "refused", "queue-answer-known", result.type);
+    return result;
+  }
+}
+
+const firstShardResult = 64;
+
+function remembered(answer: ShardAnswer, command: ShardCommand): Uint8Array {
+  const writer = new ByteWriter();
+  writer.u8(recordVersion);
+  if (answer.type === "handed-out" && command.type === "consume") {
+    writer.u8(kept.handOut);
+    writer.varint(answer.leaseMs);
+    writer.u8(answer.more ? 1 : 0);
+    // What was settled with its hand-out is not said twice: at most once.
+    const messages = command.autoAck ? [] : answer.messages;
+    writer.varint(messages.length);
+    for (const { sequence, acquired } of messages) {
+      writer.varint(sequence);
+      writer.varint(acquired);
+    }
+    return writer.finish();
+  }
+  writer.u8(kept.answer);
+  if (answer.type === "malformed" || answer.type === "refused") encodeResult(writer, answer);
+  else encodeShardResult(writer, answer);
+  return writer.finish();
+}
+
+/** The bodies are read again, of what is still leased by that hand-out. */
+function recallHandOut(shard: ShardContext, reader: ByteReader, command: ShardCommand): ShardAnswer {
+  const leaseMs = reader.varint();
+  const more = reader.u8() === 1;
+  const messages: HandedOut[] = [];
+  if (command.type !== "consume") return { type: "handed-out", leaseMs, messages, more };
+  for (let left = reader.varint(); left > 0; left--) {
+    const [sequence, acquired] = [reader.varint(), reader.varint()];
+    const message = heldMessage(shard, command, sequence, acquired);
+    if (message !== null) messages.push(message);
+  }
+  return { type: "handed-out", leaseMs, messages, more };
+}
+
+function heldMessage(shard: ShardContext, command: Consume, sequence: number, acquired: number): HandedOut | null {
+  const partition = shard.partition(command.queue, command.partition);
+  const group = partition.group(command.group);
+  const delivery = group === undefined ? undefined : findDelivery(partition, group, sequence);
+  if (delivery?.state !== "leased") return null;
+  if (delivery.acquired !== acquired && !mutant("queue-dedupe-other-hand-out")) return null;
+  const { key, priority, producedAt, headers, body } = readMessage(partition, delivery.lane, delivery.place);
+  return { partition: partition.index, sequence, acquired, deliveries: delivery.deliveries, key, priority, producedAt, headers, body };
+}
+
+/** The calendar's deadline of a caller has come: its record goes, unless a later frame has prolonged it. */
+export function forgetCaller(shard: ShardContext, caller: string, at: number): void {
+  const known = readCaller(shard, caller);
+  if (known === undefined) return;
+  const end = later(known.notAfter, shard.limits.dedupeRetentionMs + 1);
+  if (end > at && !mutant("queue-dedupe-prolonged-forgotten")) return schedule(shard.view, end, "forget-caller", [caller]);
+  const prefix = keyOf(tables.answer, caller);
+  const answers: Uint8Array[] = [];
+  shard.view.scan(prefix, keysEnd(prefix), (key) => {
+    answers.push(key.slice());
+    return true;
+  });
+  for (const key of answers) shard.view.remove(key);
+  shard.view.remove(keyOf(tables.caller, caller));
+  shard.view.put(callersKey, encodeIntegers(callersOf(shard) - 1));
+}
+
+function callersOf(shard: ShardContext): number {
+  const stored = shard.view.get(callersKey);
+  return stored === undefined ? 0 : (decodeIntegers(stored, 1)[0] as number);
+}
+
+function readCaller(shard: ShardContext, caller: string): CallerRecord | undefined {
+  const stored = shard.view.get(keyOf(tables.caller, caller));
+  if (stored === undefined) return undefined;
+  const reader = new ByteReader(stored);
+  invariant(reader.u8() === recordVersion, "queue-caller-version");
+  return { fingerprint: reader.string(wireLimits.maxFingerprintBytes), ackedUpTo: reader.varint(), notAfter: reader.varint() };
+}
+
+function writeCaller(shard: ShardContext, caller: string, record: CallerRecord): void {
+  const writer = new ByteWriter();
+  writer.u8(recordVersion);
+  writer.string(record.fingerprint);
+  writer.varint(record.ackedUpTo);
+  writer.varint(record.notAfter);
+  shard.view.put(keyOf(tables.caller, caller), writer.view());
+}
+
+function refused(reason: RefusalReason): ShardAnswer {
+  return { type: "refused", reason };
+}

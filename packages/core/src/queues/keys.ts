@@ -1,0 +1,157 @@
+import { encodeUtf8, decodeUtf8 } from "@trivet/wire";
+
+/**
+ * First byte of every key. Append only; never reuse. What follows: integers as their length and big-endian bytes, so that keys compare as
+ * the integers do; texts as two bytes of length and UTF-8, so that no text is the beginning of another.
+ */
+export const tables = {
+  /** → group time, fence floor, number of callers. */
+  meta: 1,
+  /** queue → definition, or that it was dropped. */
+  queue: 2,
+  /** queue, partition → counters. */
+  partition: 3,
+  /** queue, partition, name → cursors and counters of a consumer group. */
+  group: 4,
+  /** queue, partition, lane, place → message. */
+  message: 5,
+  /** queue, partition, due time, sequence → message that is not ready yet. */
+  delayed: 6,
+  /** queue, partition, group, sequence → what a group knows of a message behind its cursor that it has not settled. */
+  delivery: 7,
+  /** queue, partition, group, lane, place → sequence: to be handed out (again). */
+  again: 8,
+  /** queue, partition, group, key → sequence of the only message of the key that may be handed out. */
+  head: 9,
+  /** queue, partition, group, key, place → sequence: waits for its key. */
+  parked: 10,
+  /** queue, consumer, partition, group, sequence: what a consumer holds. */
+  consumer: 11,
+  /** queue, partition, sequence, group → dead letter. */
+  dead: 12,
+  /** queue, partition, dedupe id → sequence and end. */
+  dedupe: 13,
+  /** queue, partition, key → number of the key's messages in each lane after the first. */
+  keyLane: 14,
+  /** time, kind, … → nothing: calendar deadlines of all queues (rule L3). */
+  calendar: 15,
+  /** lock → highest fence seen (rule K5). */
+  fence: 16,
+  /** kind, … → work that is done in bounded steps. */
+  job: 17,
+  /** caller → its record (rule X1). */
+  caller: 18,
+  /** caller, sequence → answer. */
+  answer: 19,
+} as const;
+type Table = (typeof tables)[keyof typeof tables];
+
+/** Tables whose keys begin with the queue: what goes when it is dropped. The definition stays, as the mark that it was. */
+export const queueTables: readonly Table[] = [
+  tables.delivery,
+  tables.message,
+  tables.delayed,
+  tables.again,
+  tables.head,
+  tables.parked,
+  tables.consumer,
+  tables.dead,
+  tables.dedupe,
+  tables.keyLane,
+  tables.group,
+  tables.partition,
+];
+
+/** The shortest value: where the key says everything. */
+export const present: Uint8Array = new Uint8Array([1]);
+
+type Part = number | string;
+
+/** The key of `parts` in `table`. A key of fewer parts is the beginning of all that go on with more. */
+export function keyOf(table: Table, ...parts: readonly Part[]): Uint8Array {
+  const texts: Uint8Array[] = [];
+  let length = 1;
+  for (const part of parts) {
+    if (typeof part === "number") length += 1 + integerBytes(part);
+    else {
+      const text = encodeUtf8(part);
+      texts.push(text);
+      length += 2 + text.length;
+    }
+  }
+  const key = new Uint8Array(length);
+  key[0] = table;
+  let position = 1;
+  let nextText = 0;
+  for (const part of parts) {
+    if (typeof part === "number") position = writeInteger(key, position, part);
+    else {
+      const text = texts[nextText++] as Uint8Array;
+      key[position] = text.length >>> 8;
+      key[position + 1] = text.length;
+      key.set(text, position + 2);
+      position += 2 + text.length;
+    }
+  }
+  return key;
+}
+
+/** The first key after all that begin with `prefix`. */
+export function keysEnd(prefix: Uint8Array): Uint8Array {
+  let last = prefix.length - 1;
+  // Table numbers are small: some byte can always be raised.
+  while (prefix[last] === 0xff) last--;
+  const end = prefix.slice(0, last + 1);
+  end[last] = (end[last] as number) + 1;
+  return end;
+}
+
+/** The first key after `key`. */
+export function keyAfter(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
+}
+
+/** Reads the parts of a key in their order, after its table. */
+export class KeyReader {
+  private readonly key: Uint8Array;
+  private position = 1;
+
+  constructor(key: Uint8Array) {
+    this.key = key;
+  }
+
+  integer(): number {
+    const { key } = this;
+    let left = key[this.position++] as number;
+    let value = 0;
+    for (; left > 0; left--) value = value * 0x100 + (key[this.position++] as number);
+    return value;
+  }
+
+  text(): string {
+    const { key, position } = this;
+    const start = position + 2;
+    const end = start + (((key[position] as number) << 8) | (key[position + 1] as number));
+    this.position = end;
+    return decodeUtf8(key.subarray(start, end));
+  }
+}
+
+function integerBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = value; rest >= 0x100; rest = Math.floor(rest / 0x100)) bytes++;
+  return bytes;
+}
+
+function writeInteger(key: Uint8Array, position: number, value: number): number {
+  const bytes = integerBytes(value);
+  key[position] = bytes;
+  let rest = value;
+  for (let at = position + bytes; at > position; at--) {
+    key[at] = rest % 0x100;
+    rest = Math.floor(rest / 0x100);
+  }
+  return position + bytes + 1;
+}

@@ -1,0 +1,184 @@
+import { mutant } from "#mutation";
+import type { FrameHeader, QueueDefinition, ShardCommand } from "@trivet/wire";
+import { assertNever } from "../kernel/assert.ts";
+import type { ShardAnswer } from "./answer.ts";
+import { type BrowsePage, type BrowseState, browseFrom } from "./browse.ts";
+import { nextDeadline } from "./calendar.ts";
+import { clearSome } from "./clear.ts";
+import { ShardContext } from "./context.ts";
+import { purgeDead, redrive } from "./dead-letters.ts";
+import { type Admission, ShardDedupe } from "./dedupe.ts";
+import { raiseFence, raiseFloor } from "./fences.ts";
+import { consume } from "./hand-out.ts";
+import { hasJob, startClearing } from "./jobs.ts";
+import { type LeasePage, leasesFrom } from "./lease-pages.ts";
+import { laneCount, defaultShardLimits, type ShardLimits } from "./limits.ts";
+import { produce } from "./produce.ts";
+import { purge } from "./purge.ts";
+import { configureQueue, definitionOf, dropQueue, knownDefinitions } from "./queue-table.ts";
+import { consumerGone, expireLeases, settle } from "./settle.ts";
+import type { LeaseSink, ReadySink } from "./sinks.ts";
+import { type PartitionCounts, statsOf } from "./stats.ts";
+import type { OrderedView } from "./store.ts";
+import { sweep } from "./sweep.ts";
+
+/** Who says it: some things are the leader's to say, in frames without a caller. */
+export type CommandOrigin = "caller" | "leader";
+
+/**
+ * The state machine of one shard (groups 1…S): total and deterministic over the keys of its store, which is all its state. Used within
+ * one transaction per batch of entries; afterwards the store may be read by anybody.
+ */
+export class QueueShard {
+  private readonly shard: ShardContext;
+  private readonly dedupe: ShardDedupe;
+
+  constructor(view: OrderedView, leases: LeaseSink, ready: ReadySink, limits: ShardLimits = defaultShardLimits) {
+    this.shard = new ShardContext(view, leases, ready, limits);
+    this.dedupe = new ShardDedupe(this.shard);
+  }
+
+  /** Group time, as of the latest entry. */
+  get now(): number {
+    return this.shard.now;
+  }
+
+  /** An entry stamped with `now`: meets the deadlines that have come and clears some of what is gone, in bounded steps. */
+  beginEntry(now: number): void {
+    this.shard.setTime(now);
+    sweep(this.shard);
+    this.shard.flush();
+    clearSome(this.shard);
+    this.shard.flush();
+  }
+
+  /** One command, whether or not it was executed before: of a leader's frame. Those of callers go through `once`. */
+  execute(command: ShardCommand, origin: CommandOrigin): ShardAnswer {
+    const answer = this.decide(command, origin);
+    this.shard.flush();
+    return answer;
+  }
+
+  /** Opens a caller's frame, or says why all its commands are refused (rule X1). */
+  admit(header: FrameHeader): Admission | ShardAnswer {
+    return this.dedupe.admit(header);
+  }
+
+  /** One command of an admitted frame: executed once, answered the same as often as it comes. */
+  once(admission: Admission, sequence: number, command: ShardCommand): ShardAnswer {
+    const answer = this.dedupe.once(admission, sequence, command, () => this.decide(command, "caller"));
+    this.shard.flush();
+    return answer;
+  }
+
+  /** What is known of a caller's request (rule X3); of a hand-out only what is still leased. */
+  lookup(caller: string, sequence: number, command: ShardCommand): ShardAnswer | "unknown" {
+    const answer = this.dedupe.lookup(caller, sequence, command);
+    this.shard.flush();
+    return answer;
+  }
+
+  /** Leases from `from` on, at most so many looked at: for the timers of a new leader. `next` null = all were seen. */
+  leases(from: Uint8Array | null, most: number): LeasePage {
+    return leasesFrom(this.shard, from, most);
+  }
+
+  /** Every queue this shard was told of, and the version it knows; 0 = dropped. What a new leader compares with group 0 (rule G1). */
+  definitions(): readonly (readonly [queue: number, version: number])[] {
+    return knownDefinitions(this.shard);
+  }
+
+  /** Group time of the next entry that has something to do by itself; 0 = none. Now, when something is still to be cleared. */
+  nextDeadline(): number {
+    return hasJob(this.shard) ? Math.max(this.shard.now, 1) : nextDeadline(this.shard.view);
+  }
+
+  /** Of a partition that the queue has. Changes nothing. */
+  stats(queue: number, partition: number): PartitionCounts {
+    const stats = statsOf(this.shard, queue, partition);
+    this.shard.flush();
+    return stats;
+  }
+
+  /** Messages of a partition after `cursor` ("" = from the first), a bounded number of them. Changes nothing. */
+  browse(queue: number, partition: number, state: BrowseState, cursor: string, limit: number): BrowsePage {
+    const browsed = browseFrom(this.shard, queue, partition, state, cursor, limit);
+    this.shard.flush();
+    return browsed;
+  }
+
+  private decide(command: ShardCommand, origin: CommandOrigin): ShardAnswer {
+    const { shard } = this;
+    switch (command.type) {
+      case "configure-queue":
+      case "drop-queue":
+      case "expire-leases":
+      case "fence-floor":
+        if (origin !== "leader" && !mutant("queue-leader-command-by-caller")) {
+          return { type: "malformed", detail: `${command.type} is the leader's to propose` };
+        }
+        if (command.type === "configure-queue") return configureQueue(shard, command.queue, command.definition);
+        if (command.type === "drop-queue") return dropQueue(shard, command.queue);
+        return command.type === "expire-leases" ? expireLeases(shard, command) : raiseFloor(shard, command.fence);
+      case "raise-fence":
+        return raiseFence(shard, command.lock, command.fence);
+      default:
+        return this.ofQueue(command);
+    }
+  }
+
+  private ofQueue(command: QueueCommand): ShardAnswer {
+    const { shard } = this;
+    const definition = definitionOf(shard, command.queue);
+    const version = definition?.version ?? 0;
+    // Rule G1: a sender that knows a newer definition waits for it to come here.
+    const isOlder = command.type === "produce" && command.version > version && !mutant("queue-older-definition-used");
+    if (definition === undefined || isOlder) return { type: "not-configured", queue: command.queue, version };
+    if (command.type === "settle") return settle(shard, definition, command);
+    if (command.type === "consumer-gone") return consumerGone(shard, definition, command);
+    const problem = problemOf(command, definition);
+    if (problem !== null) return { type: "malformed", detail: problem };
+    const partition = shard.partition(command.queue, command.partition);
+    switch (command.type) {
+      case "produce":
+        return produce(partition, definition, command);
+      case "create-group": {
+        if (partition.group(command.group) !== undefined) return { type: "counted", count: 0 };
+        const group = partition.createGroup(command.group, command.start.type === "latest");
+        return group === null ? { type: "no-group", group: command.group } : { type: "counted", count: 1 };
+      }
+      case "delete-group": {
+        const group = partition.group(command.group);
+        if (group === undefined) return { type: "no-group", group: command.group };
+        partition.forgetGroup(group);
+        startClearing(shard, { type: "group", queue: command.queue, partition: command.partition, group, end: partition.counters.next });
+        return { type: "counted", count: 1 };
+      }
+      case "consume":
+        return consume(partition, definition, command);
+      case "purge-queue":
+        return command.dead ? purgeDead(partition) : purge(partition);
+      case "redrive":
+        return redrive(partition, command, definition.ttlMs);
+      default:
+        return assertNever(command);
+    }
+  }
+}
+
+type QueueCommand = Exclude<
+  ShardCommand,
+  { readonly type: "configure-queue" | "drop-queue" | "expire-leases" | "fence-floor" | "raise-fence" }
+>;
+type PartitionCommand = Exclude<QueueCommand, { readonly type: "settle" | "consumer-gone" }>;
+
+/** Null when the queue can have such a command. */
+function problemOf(command: PartitionCommand, definition: QueueDefinition): string | null {
+  const { partition } = command;
+  if (partition >= definition.partitions && !mutant("queue-partition-unchecked")) {
+    return `queue ${definition.name} has partitions 0 to ${definition.partitions - 1}, not ${partition}`;
+  }
+  if (command.type !== "produce") return null;
+  const wrong = command.messages.find(({ priority }) => priority >= laneCount);
+  return wrong === undefined ? null : `priorities are 0 to ${laneCount - 1}, not ${wrong.priority}`;
+}

@@ -1,0 +1,73 @@
+import { type QueueSettings, limits as wireLimits } from "@trivet/wire";
+
+/**
+ * Bounds of group 0's state. They decide outcomes of apply, so they are replicated constants: every replica must be built with the
+ * same values, and a snapshot carries them.
+ */
+export interface SystemLimits {
+  /** Open sessions of the cluster. */
+  readonly sessions: number;
+  /** Locks that one session holds or waits for, each key of a set counted. */
+  readonly locksPerSession: number;
+  /** Requests of one session that wait at a time. */
+  readonly waitersPerSession: number;
+  /** The same two for a principal that acts without a session. */
+  readonly locksPerPrincipal: number;
+  readonly waitersPerPrincipal: number;
+  /** Depth of a re-entrant hold. */
+  readonly reentryDepth: number;
+  /** Keys of one atomic request. */
+  readonly keysPerRequest: number;
+  /** Edges that one deadlock search may look at (rule K3). A request whose search would need more is refused, never left unsearched. */
+  readonly deadlockSearchEdges: number;
+  /** Callers that the dedupe table remembers (rule X1). */
+  readonly callers: number;
+  /** How long a caller is remembered after its latest not-after (rule X1). */
+  readonly dedupeRetentionMs: number;
+  /** How far ahead of group time a not-after may lie; further ahead it would pin memory. */
+  readonly deadlineHorizonMs: number;
+  /** Nodes of the registry. */
+  readonly nodes: number;
+  /** Queues at a time. */
+  readonly queues: number;
+}
+
+export const defaultSystemLimits: SystemLimits = {
+  sessions: 100_000,
+  locksPerSession: 10_000,
+  waitersPerSession: 10_000,
+  locksPerPrincipal: 100_000,
+  waitersPerPrincipal: 10_000,
+  reentryDepth: 65_535,
+  keysPerRequest: wireLimits.maxKeysPerSet,
+  deadlockSearchEdges: 50_000,
+  callers: 500_000,
+  dedupeRetentionMs: 600_000,
+  deadlineHorizonMs: 86_400_000,
+  nodes: 1024,
+  queues: 10_000,
+};
+
+/** What a new queue has where its owner says nothing. Deliveries and back-off as RabbitMQ 4.3 has them. */
+export const defaultQueueSettings: QueueSettings = {
+  partitions: 1,
+  visibilityMs: 30_000,
+  maxDeliveries: 20,
+  maxAcquired: 100,
+  backoffMs: 1000,
+  maxMessages: 1_000_000,
+  maxBytes: 0,
+  ttlMs: 0,
+  dedupeWindowMs: 300_000,
+  maxLeased: 0,
+  ratePerSecond: 0,
+  paused: false,
+};
+
+/** Holders, owners and cycle steps that one answer lists; an answer is kept in the dedupe table, so it must stay small. */
+export const listedHolders = 16;
+export const listedCycleSteps = 64;
+/** Deadlocks kept for `/locks/wait_for`. */
+export const keptResolutions = 64;
+/** Names that one call puts in order for listings. */
+export const arrangedPerCall = 2048;

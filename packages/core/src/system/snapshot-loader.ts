@@ -1,0 +1,274 @@
+import { ByteReader, CodecError, decodeQueue, limits as wireLimits } from "@trivet/wire";
+import { Hold } from "../locks/hold.ts";
+import { holdByFence } from "../locks/hold.ts";
+import { Delay, type Lock } from "../locks/lock.ts";
+import { Ticket, Wait } from "../locks/wait.ts";
+import { Account } from "../sessions/account.ts";
+import { CallerRecord } from "../sessions/caller-record.ts";
+import {
+  type AccountRef,
+  type SnapshotHeader,
+  type WaitRecord,
+  readCaller,
+  readDelay,
+  readHeader,
+  readHold,
+  readSession,
+  readWait,
+  recordKinds,
+} from "./snapshot-format.ts";
+import { SystemState } from "./system-state.ts";
+
+/** No record is larger: a caller's 1024 answers of the largest kind. Guards against a length that would never end. */
+const maxRecordBytes = 64 * 1024 * 1024;
+
+/**
+ * Builds a state from the chunks of a snapshot, each in time proportional to its bytes. Strict: anything a cursor would not have
+ * written throws CodecError, and the finished state must have the hash that the header tells.
+ */
+export class SnapshotLoader {
+  private state: SystemState | null = null;
+  private header: SnapshotHeader | null = null;
+  /** Sessions that holds or waits came before. */
+  private readonly awaited = new Map<number, Account>();
+  /** Waits that refer to holds: linked when all holds are there. */
+  private readonly later: WaitRecord[] = [];
+  private carry: Uint8Array = new Uint8Array(0);
+  private ended = false;
+  private readonly reader = new ByteReader();
+
+  /** Takes the next bytes, cut anywhere. */
+  push(chunk: Uint8Array): void {
+    const bytes = this.carry.length === 0 ? chunk : join(this.carry, chunk);
+    let position = 0;
+    for (;;) {
+      const end = recordEnd(bytes, position);
+      if (end === null || end.to > bytes.length) break;
+      this.reader.reset(bytes, end.from, end.to);
+      this.record(this.reader);
+      this.reader.expectEnd();
+      position = end.to;
+    }
+    this.carry = bytes.slice(position);
+  }
+
+  /** The state, once all chunks are in. */
+  finish(): SystemState {
+    const { state, header } = this;
+    if (state === null || header === null || !this.ended || this.carry.length > 0) throw new CodecError("a snapshot that ends early");
+    if (this.awaited.size > 0) throw new CodecError("a snapshot that lacks a session");
+    this.later.sort((a, b) => a.id - b.id);
+    for (const record of this.later) this.insertWait(state, record);
+    const { lockState, sessionTable, dedupe, queueRegistry } = state;
+    const complete =
+      sessionTable.sessions.size === header.sessions &&
+      lockState.holdCount === header.holds &&
+      lockState.waits.size === header.waits &&
+      lockState.delays.size === header.delays &&
+      dedupe.size === header.callers &&
+      queueRegistry.size === header.queues;
+    if (!complete) throw new CodecError("a snapshot that lacks records");
+    if (state.stateHash() !== header.hash) throw new CodecError("a snapshot whose state differs from its hash");
+    return state;
+  }
+
+  private record(reader: ByteReader): void {
+    const kind = reader.u8();
+    if (this.ended) throw new CodecError("a snapshot that goes on after its end");
+    if (kind === recordKinds.header) {
+      this.begin(reader);
+      return;
+    }
+    const { state } = this;
+    if (state === null) throw new CodecError("a snapshot that does not begin with its header");
+    switch (kind) {
+      case recordKinds.session:
+        return this.session(state, reader);
+      case recordKinds.hold:
+        return this.hold(state, reader);
+      case recordKinds.wait:
+        return this.wait(state, reader);
+      case recordKinds.delay:
+        return this.delay(state, reader);
+      case recordKinds.caller:
+        return this.caller(state, reader);
+      case recordKinds.queue:
+        return this.queue(state, reader);
+      case recordKinds.end:
+        this.ended = true;
+        return;
+      default:
+        throw new CodecError(`unknown record ${kind} in a snapshot`);
+    }
+  }
+
+  private begin(reader: ByteReader): void {
+    if (this.state !== null) throw new CodecError("a snapshot with two headers");
+    const header = readHeader(reader);
+    const state = new SystemState(header.limits);
+    state.appliedIndex = header.appliedIndex;
+    state.ledger.groupTime = header.groupTime;
+    state.sessionTable.lastSession = header.lastSession;
+    state.lockState.lastFence = header.lastFence;
+    state.lockState.lastWait = header.lastWait;
+    state.lockState.lastDelay = header.lastDelay;
+    state.lockState.lastAnonymous = header.lastAnonymous;
+    state.lockState.resolutions = [...header.resolutions];
+    for (const node of header.nodes) state.registry.nodes.set(node.node, node);
+    state.queueRegistry.lastQueue = header.lastQueue;
+    state.queueRegistry.lastVersion = header.lastVersion;
+    if (header.placement !== null) state.placementRecord.restore(header.placement);
+    this.header = header;
+    this.state = state;
+  }
+
+  private session(state: SystemState, reader: ByteReader): void {
+    const record = readSession(reader);
+    const { session } = record;
+    if (session === 0 || session > state.sessionTable.lastSession || state.sessionTable.sessions.get(session) !== undefined) {
+      throw new CodecError(`session ${session} twice, or never opened`);
+    }
+    const account = this.awaited.get(session) ?? new Account(session, "", state.ledger.epoch);
+    this.awaited.delete(session);
+    account.principal = record.principal;
+    account.label = record.label;
+    account.ttlMs = record.ttlMs;
+    account.lockDelayMs = record.lockDelayMs;
+    account.openedAt = record.openedAt;
+    state.sessionTable.insert(account);
+  }
+
+  private hold(state: SystemState, reader: ByteReader): void {
+    const { lockState, ledger } = state;
+    const fields = readHold(reader);
+    const lock = obtain(state, fields.name, fields.of);
+    const { owner, mode, fence, anonymous, ttlMs, since } = fields;
+    if (fence === 0 || fence > lockState.lastFence || fields.depth === 0) throw new CodecError(`fence ${fence} was never granted`);
+    const account = this.account(state, fields.account);
+    const hold = new Hold(lock, account, owner, mode, fence, anonymous, ttlMs, since, ledger.epoch);
+    hold.depth = fields.depth;
+    lockState.insertHold(hold);
+  }
+
+  private wait(state: SystemState, reader: ByteReader): void {
+    const record = readWait(reader);
+    if (record.id === 0 || record.id > state.lockState.lastWait || state.lockState.waits.get(record.id) !== undefined) {
+      throw new CodecError(`wait ${record.id} twice, or never made`);
+    }
+    if (record.tickets.length === 0) throw new CodecError(`wait ${record.id} for nothing`);
+    // A session must be asked for now: whether one is missing is judged by its own record.
+    this.account(state, record.account);
+    if (record.upgrade !== 0 || record.tickets.some((ticket) => ticket.coveredBy !== 0)) this.later.push(record);
+    else this.insertWait(state, record);
+  }
+
+  private insertWait(state: SystemState, record: WaitRecord): void {
+    const { lockState, ledger } = state;
+    const { id, owner, caller, sequence, waitMs, ttlMs, reentrant, anonymous, since } = record;
+    const account = this.account(state, record.account);
+    const upgrade = record.upgrade === 0 ? null : holdOf(state, record.tickets[0]?.name ?? "", record.upgrade);
+    const wait = new Wait({
+      id,
+      account,
+      owner,
+      caller,
+      sequence,
+      waitMs,
+      ttlMs,
+      reentrant,
+      anonymous,
+      since,
+      upgrade,
+      epoch: ledger.epoch,
+    });
+    wait.announced = true;
+    wait.tickets = record.tickets.map(({ name, mode, of, coveredBy }) => {
+      const ticket = new Ticket(wait, obtain(state, name, of), mode);
+      ticket.coveredBy = coveredBy === 0 ? null : holdOf(state, name, coveredBy);
+      return ticket;
+    });
+    lockState.insertWait(wait);
+  }
+
+  private delay(state: SystemState, reader: ByteReader): void {
+    const { id, name, mode, of, ms } = readDelay(reader);
+    const { lockState, ledger } = state;
+    if (id === 0 || id > lockState.lastDelay || lockState.delays.get(id) !== undefined)
+      throw new CodecError(`delay ${id} twice, or never made`);
+    lockState.insertDelay(new Delay(id, obtain(state, name, of), mode, ms, ledger.epoch));
+  }
+
+  private caller(state: SystemState, reader: ByteReader): void {
+    const { caller, fingerprint, ackedUpTo, notAfter, kept } = readCaller(reader);
+    const record = new CallerRecord(caller, fingerprint, notAfter, state.ledger.epoch);
+    record.ackedUpTo = ackedUpTo;
+    for (const [sequence, slot] of kept) {
+      if (sequence <= ackedUpTo || sequence > ackedUpTo + wireLimits.callerWindow || record.get(sequence) !== undefined)
+        throw new CodecError(`an answer ${sequence} that is acknowledged`);
+      record.set(sequence, slot);
+    }
+    if (!state.dedupe.restore(record)) throw new CodecError("a caller twice");
+  }
+
+  private queue(state: SystemState, reader: ByteReader): void {
+    const { queueRegistry } = state;
+    const view = decodeQueue(reader);
+    const { name, version } = view.definition;
+    if (view.queue === 0 || view.queue > queueRegistry.lastQueue || version > queueRegistry.lastVersion)
+      throw new CodecError(`queue ${view.queue} in version ${version} was never defined`);
+    if (queueRegistry.withNumber(view.queue) !== null || queueRegistry.get(name) !== null) throw new CodecError(`queue ${name} twice`);
+    queueRegistry.insert(view);
+  }
+
+  private account(state: SystemState, { session, principal }: AccountRef): Account {
+    const { sessionTable, ledger } = state;
+    if (session === 0) return sessionTable.principals.get(principal) ?? sessionTable.addPrincipal(principal);
+    const known = sessionTable.sessions.get(session) ?? this.awaited.get(session);
+    if (known !== undefined) return known;
+    const account = new Account(session, "", ledger.epoch);
+    this.awaited.set(session, account);
+    return account;
+  }
+}
+
+/** The whole of a snapshot at once. */
+export function restoreSystem(chunks: Iterable<Uint8Array>): SystemState {
+  const loader = new SnapshotLoader();
+  for (const chunk of chunks) loader.push(chunk);
+  return loader.finish();
+}
+
+function obtain(state: SystemState, name: string, of: number): Lock {
+  const lock = state.lockState.table.obtain(name);
+  if (!lock.idle && lock.of !== of) throw new CodecError(`${name} is a semaphore of two sizes`);
+  lock.of = of;
+  return lock;
+}
+
+function holdOf(state: SystemState, name: string, fence: number): Hold {
+  const lock = state.lockState.table.get(name);
+  const hold = lock === undefined ? null : holdByFence(lock, fence);
+  if (hold === null) throw new CodecError(`a wait for the missing grant ${fence}`);
+  return hold;
+}
+
+/** Where the record at `position` begins and ends; null when even its length is not all there. */
+function recordEnd(bytes: Uint8Array, position: number): { readonly from: number; readonly to: number } | null {
+  let length = 0;
+  let scale = 1;
+  for (let i = position; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
+    length += (byte & 0x7f) * scale;
+    if (length > maxRecordBytes) throw new CodecError("a snapshot record that is too long");
+    if (byte < 0x80) return { from: i + 1, to: i + 1 + length };
+    scale *= 0x80;
+  }
+  return null;
+}
+
+function join(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
+}

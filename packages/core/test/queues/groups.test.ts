@@ -1,0 +1,128 @@
+import { expect, test, vi } from "vitest";
+import { guard } from "../raft/guard.ts";
+import { Bench, queue } from "./support/bench.ts";
+
+vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
+
+const create = (b: Bench, group: string, type: "earliest" | "latest"): unknown =>
+  b.do({ type: "create-group", queue, partition: 0, group, start: { type } });
+
+guard("queue-body-gone-with-first-group", "a body is kept until every group has settled it", () => {
+  const b = new Bench();
+  b.produce({}, {});
+  expect(b.take()).toEqual([1, 2]);
+  expect(b.take(2, { group: "h" })).toEqual([1, 2]);
+  b.settle("ack", 1);
+  b.check();
+  expect(b.settle("nack", 1, 1, { group: "h" })).toBe("settled");
+  expect(b.consume({ group: "h" })[0]?.body).toEqual(new Uint8Array([1, 2, 3]));
+  b.settle("ack", 1, 2, { group: "h" });
+  b.check();
+});
+
+guard("queue-latest-is-earliest", "a group that begins with the latest sees what becomes ready after it", () => {
+  const b = new Bench();
+  b.produce({}, { delayMs: 100 });
+  expect(create(b, "h", "latest")).toEqual({ type: "counted", count: 1 });
+  expect(create(b, "h", "earliest")).toEqual({ type: "counted", count: 0 });
+  b.produce({});
+  b.pass(100);
+  expect(b.take(9, { group: "h" })).toEqual([3, 2]);
+  expect(b.take()).toEqual([1, 3, 2]);
+  b.check();
+});
+
+guard("queue-groups-unbounded", "groups of a partition are bounded", () => {
+  const b = new Bench({}, { groupsPerPartition: 2 });
+  create(b, "a", "earliest");
+  create(b, "b", "earliest");
+  expect(b.tryConsume({ group: "c" })).toEqual({ type: "no-group", group: "c" });
+  expect(b.tryConsume({ group: "b" })).toMatchObject({ type: "handed-out" });
+});
+
+guard("queue-redrive-to-all", "a dead letter goes back to the group it died in", () => {
+  const b = new Bench();
+  b.produce({});
+  b.take();
+  b.take(1, { group: "h" });
+  b.settle("dead", 1);
+  b.settle("ack", 1, 1, { group: "h" });
+  b.do({ type: "redrive", queue, partition: 0, sequences: [1], limit: 0 });
+  b.check();
+  expect(b.take(9, { group: "h" })).toEqual([]);
+  expect(b.take()).toEqual([2]);
+  b.settle("ack", 2);
+  b.check();
+});
+
+guard("queue-target-ignored", "what is for one group is not handed to another", () => {
+  const b = new Bench();
+  b.produce({});
+  b.take();
+  b.take(1, { group: "h" });
+  b.settle("dead", 1);
+  b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 9 });
+  expect(b.take(9, { group: "h" })).toEqual([]);
+});
+
+guard("queue-never-cleared", "a deleted group leaves nothing behind, in bounded steps", () => {
+  const b = new Bench({}, { clearedPerEntry: 2 });
+  b.produce({ key: "a" }, { key: "a" }, {}, {}, {}, {}, { priority: 1 });
+  expect(b.take(2)).toEqual([1, 3]);
+  b.take(9, { group: "h" });
+  b.settle("nack", 3, 1, { delayMs: 50 });
+  b.settle("ack", 1, 1, { group: "h" });
+  expect(b.leases.size).toBe(6);
+  expect(b.do({ type: "delete-group", queue, partition: 0, group: "g" })).toEqual({ type: "counted", count: 1 });
+  expect(b.do({ type: "delete-group", queue, partition: 0, group: "g" })).toEqual({ type: "no-group", group: "g" });
+  b.pass(1, 10);
+  b.check();
+  expect([...b.leases.keys()].every((name) => name.startsWith("0/h/"))).toBe(true);
+  // Message 1 was only g's to settle.
+  expect(b.do({ type: "purge-queue", queue, partition: 0, dead: false })).toEqual({ type: "counted", count: 1 });
+  expect(b.take(9, { start: { type: "earliest" } })).toEqual([3, 4, 5, 6, 7]);
+  b.check();
+});
+
+test("a dropped queue leaves nothing but the mark that it was", () => {
+  const b = new Bench({}, { clearedPerEntry: 3 });
+  b.produce({ key: "a", dedupId: "x" }, { key: "a", priority: 2 }, { ttlMs: 50 }, { delayMs: 70 }, {});
+  b.take(3);
+  b.settle("dead", 3);
+  b.settle("nack", 5, 1, { delayMs: 10 });
+  expect(b.do({ type: "drop-queue", queue, version: 1 }, "leader")).toEqual({ type: "counted", count: 1 });
+  expect(b.tryConsume()).toEqual({ type: "not-configured", queue, version: 0 });
+  b.pass(100_000, 40);
+  expect(b.leases.size).toBe(0);
+  // Group time and the mark.
+  expect(b.view.size).toBe(2);
+});
+
+guard("queue-dropped-comes-back", "a late definition does not bring a dropped queue back", () => {
+  const b = new Bench();
+  b.do({ type: "drop-queue", queue, version: 1 }, "leader");
+  expect(b.configure()).toEqual({ type: "counted", count: 0 });
+  expect(b.do({ type: "drop-queue", queue, version: 1 }, "leader")).toEqual({ type: "counted", count: 0 });
+  expect(b.tryProduce({}, {})).toEqual({ type: "not-configured", queue, version: 0 });
+});
+
+guard("queue-ready-not-told", "a group that got no more is told once when something is ready", () => {
+  const b = new Bench({ maxLeased: 1 });
+  expect(b.tryConsume()).toMatchObject({ more: false });
+  b.take(1, { group: "h", partition: 1 });
+  b.produce({}, {});
+  b.produce({});
+  expect(b.told).toEqual(["0/g"]);
+  expect(b.take(2)).toEqual([1]);
+  b.settle("extend", 1);
+  expect(b.told).toEqual(["0/g"]);
+  b.settle("ack", 1);
+  expect(b.told).toEqual(["0/g", "0/g"]);
+  b.configure({ paused: true });
+  expect(b.take()).toEqual([]);
+  b.produce({});
+  expect(b.told.length).toBe(2);
+  b.configure({ paused: false });
+  expect(b.told).toEqual(["0/g", "0/g", "0/g"]);
+  b.check();
+});

@@ -1,0 +1,140 @@
+import type { TestApi } from "../api.ts";
+import { type QueueTest, bodies } from "./kit.ts";
+
+/** Leases and what ends them. */
+export function settlingConformance({ equal, ok }: TestApi, test: QueueTest): void {
+  test("what is acknowledged is gone", {}, async (kit) => {
+    await kit.produce(["a"]);
+    const message = await kit.one();
+    equal(await kit.settle("ack", [message]), ["settled"]);
+    equal(await kit.settle("ack", [message]), ["unknown"]);
+    equal((await kit.details()).partitions[0]?.messages, 0);
+  });
+
+  test(
+    "what is not settled comes again when its lease is over, and the old receipt changes nothing",
+    { visibilityMs: 1000 },
+    async (kit) => {
+      await kit.produce(["a"]);
+      const first = await kit.one();
+      equal(await kit.take(), []);
+      const second = await kit.one();
+      equal([...bodies([second]), second.acquired, second.deliveries], ["a", 2, 0]);
+      for (const settlement of ["ack", "nack", "extend", "release", "dead"] as const)
+        equal(await kit.settle(settlement, [first]), ["stale"]);
+      equal(await kit.settle("ack", [second]), ["settled"]);
+    },
+  );
+
+  test("a lease that is extended lasts longer", { visibilityMs: 1000 }, async (kit) => {
+    await kit.produce(["a"]);
+    const message = await kit.one();
+    equal(await kit.settle("extend", [message], 60_000), ["settled"]);
+    await kit.sleep(1500);
+    equal(await kit.take(), []);
+    equal(await kit.settle("ack", [message]), ["settled"]);
+  });
+
+  test("a consumer may ask for a lease of its own length", {}, async (kit) => {
+    await kit.produce(["a"]);
+    await kit.one({ visibilityMs: 100 });
+    equal((await kit.one()).acquired, 2);
+  });
+
+  test("a failure is counted and delayed, a release is neither", { backoffMs: 1000 }, async (kit) => {
+    await kit.produce(["a"]);
+    await kit.settle("nack", [await kit.one()]);
+    equal(await kit.take(), []);
+    const second = await kit.one();
+    equal([second.acquired, second.deliveries], [2, 1]);
+    await kit.settle("release", [second]);
+    const [third] = await kit.consume();
+    equal([third?.acquired, third?.deliveries], [3, 1]);
+  });
+
+  test("each receipt is decided by itself; what is none, or another queue's, is foreign", { partitions: 2 }, async (kit) => {
+    await kit.produce(["a"], { key: "a" });
+    const message = await kit.one();
+    const others = ["", "nonsense", `${message.receipt}x`, message.receipt.slice(0, -1)];
+    equal(await kit.settle("ack", [...others, message]), ["foreign", "foreign", "foreign", "foreign", "settled"]);
+    await kit.produce(["b"], { key: "a" });
+    const next = await kit.one();
+    const elsewhere = `${kit.name}-other`;
+    await kit.define({}, "ensure", elsewhere);
+    equal(await kit.trySettle("ack", [next.receipt], -1, elsewhere), { type: "settled", outcomes: ["foreign"] });
+    equal(await kit.trySettle("ack", [next.receipt], -1, null), { type: "settled", outcomes: ["settled"] });
+  });
+
+  test(
+    "a message that failed too often is dead, with its history, and comes back redriven",
+    { maxDeliveries: 2, backoffMs: 0 },
+    async (kit) => {
+      await kit.produce(["poison"], { key: "k" });
+      await kit.produce(["after"], { key: "k" });
+      await kit.settle("nack", [await kit.one()]);
+      await kit.settle("nack", [await kit.one()]);
+      equal(await kit.take(), ["after"]);
+      const [dead] = await kit.browse("dead");
+      equal([dead?.key, dead?.dead?.group, dead?.dead?.reason, dead?.dead?.acquired, dead?.dead?.deliveries], ["k", "g", "because", 2, 2]);
+      equal((await kit.details()).partitions[0]?.dead, 1);
+      equal(await kit.redrive([]), { type: "counted", count: 1 });
+      equal(await kit.browse("dead"), []);
+      await kit.define({ maxDeliveries: 20 });
+      equal((await kit.details()).partitions[0]?.dead, 0);
+    },
+  );
+
+  test("a message that was handed out too often is dead whatever became of it", { maxAcquired: 2 }, async (kit) => {
+    await kit.produce(["a"]);
+    await kit.settle("release", [await kit.one()]);
+    await kit.settle("release", [await kit.one()]);
+    equal(await kit.take(), []);
+    const [dead] = await kit.browse("dead");
+    equal([dead?.dead?.acquired, dead?.dead?.deliveries], [2, 0]);
+  });
+
+  test("a consumer may give a message up; redriven by its id it begins anew", {}, async (kit) => {
+    await kit.produce(["a", "b"]);
+    const got = await kit.consume({ maxMessages: 2 });
+    equal(await kit.settle("dead", got), ["settled", "settled"]);
+    equal(await kit.redrive([got[1]?.id ?? "", "no-id", "999999-0-1"]), { type: "counted", count: 1 });
+    const again = await kit.one();
+    equal([...bodies([again]), again.acquired, again.deliveries], ["b", 1, 0]);
+    equal(await kit.redrive([], 0), { type: "counted", count: 0 });
+    equal(bodies(await kit.browse("dead")), ["a"]);
+    equal(await kit.purge(true), { type: "counted", count: 1 });
+    equal(await kit.browse("dead"), []);
+  });
+
+  test("what is acknowledged with its hand-out does not come again", { visibilityMs: 100 }, async (kit) => {
+    await kit.produce(["a"]);
+    equal(await kit.take({ autoAck: true }), ["a"]);
+    await kit.sleep(300);
+    equal(await kit.take(), []);
+    equal((await kit.details()).partitions[0]?.messages, 0);
+  });
+
+  test("what a lost consumer held comes again at once, counted as a failure", { partitions: 2, backoffMs: 0 }, async (kit) => {
+    await kit.produce(["a"], { key: "a" });
+    await kit.produce(["b"], { key: "b" });
+    const held = [await kit.one({ consumer: "lost" }), await kit.one({ consumer: "lost" })];
+    equal([...bodies(held)].sort(), ["a", "b"]);
+    kit.queues.consumerGone(kit.name, "lost");
+    const again = [await kit.one({ consumer: "other" }), await kit.one({ consumer: "other" })];
+    equal([...bodies(again)].sort(), ["a", "b"]);
+    ok(
+      again.every(({ acquired, deliveries }) => acquired === 2 && deliveries === 1),
+      "each was counted",
+    );
+    equal(await kit.settle("ack", held), ["stale", "stale"]);
+  });
+
+  test("a group has no more leases than the queue allows, and the next comes when one ends", { maxLeased: 1 }, async (kit) => {
+    await kit.produce(["a", "b"]);
+    const first = await kit.one();
+    equal(await kit.take(), []);
+    const next = kit.one();
+    await kit.settle("ack", [first]);
+    equal(bodies([await next]), ["b"]);
+  });
+}

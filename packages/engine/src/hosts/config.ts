@@ -1,0 +1,93 @@
+import { type GroupId, nodeId } from "@trivet/core";
+import { logLimits } from "../log/limits.ts";
+import type { QueueSettings } from "@trivet/wire";
+import type { GroupHostConfig } from "./group-host.ts";
+import { maxApplyBytesPerTurn, maxEntryBytes } from "./limits.ts";
+
+/** What a node host is told. Times in milliseconds. */
+export interface NodeHostConfig {
+  readonly node: string;
+  /** Where peers and clients reach this node. */
+  readonly url: string;
+  /** Comma-separated roles, told to peers. */
+  readonly roles: string;
+  /** Number of queue and cache shards, fixed when the cluster is founded. */
+  readonly shards: number;
+  /** What a new queue gets where its maker says nothing. */
+  readonly queueDefaults: Partial<QueueSettings>;
+  /** Addresses of all listed nodes; its own may be among them. */
+  readonly peers: readonly string[];
+  /** Members to join through; with it this node never founds. */
+  readonly join: readonly string[];
+  /** Give a known node with an empty disk a fresh start as a learner without being asked (rule G5). */
+  readonly autoReplace: boolean;
+  /** This node may become a voter of group 0. */
+  readonly mayVote: boolean;
+  /** SHARED_MAC_KEY, then the previous one while rotating; empty = no MAC. */
+  readonly macKeys: readonly Uint8Array[];
+  /** Peers arrive on a listener of their own (CLUSTER_PORT), which is trusted as a network. */
+  readonly trustPeerPort: boolean;
+  /** Of the failure detector, which shows peers as gone; no timers of Raft. */
+  readonly failureDetector: { readonly intervalMs: number; readonly timeoutMs: number };
+  readonly heartbeatMs: number;
+  readonly electionMinMs: number;
+  readonly electionMaxMs: number;
+  readonly diskStallMs: number;
+  readonly noLeaderWaitMs: number;
+  readonly snapshotEveryEntries: number;
+  readonly snapshotEveryBytes: number;
+  readonly retainBytes: number;
+  readonly walSegmentBytes: number;
+  /** Zeros written ahead of the log at a time. */
+  readonly walRoomBytes: number;
+}
+
+export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> = {
+  roles: "lock,queue,cache",
+  shards: 8,
+  queueDefaults: {},
+  join: [],
+  autoReplace: false,
+  mayVote: true,
+  macKeys: [],
+  trustPeerPort: false,
+  failureDetector: { intervalMs: 1_000, timeoutMs: 3_000 },
+  heartbeatMs: 50,
+  electionMinMs: 300,
+  electionMaxMs: 600,
+  diskStallMs: 1_500,
+  noLeaderWaitMs: 2_000,
+  snapshotEveryEntries: 50_000,
+  snapshotEveryBytes: 16 * 1024 * 1024,
+  retainBytes: 16 * 1024 * 1024,
+  walSegmentBytes: 64 * 1024 * 1024,
+  walRoomBytes: logLimits.roomBytes,
+};
+
+/** How one Raft group of the node runs; the limits of replication are the same for all. */
+export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number): GroupHostConfig {
+  return {
+    raft: {
+      group,
+      self: nodeId(config.node),
+      seed,
+      heartbeatMs: config.heartbeatMs,
+      electionMinMs: config.electionMinMs,
+      electionMaxMs: config.electionMaxMs,
+      diskStallMs: config.diskStallMs,
+      maxEntriesPerAppend: 256,
+      maxBytesPerAppend: 1024 * 1024,
+      maxInflightMessages: 256,
+      maxInflightBytes: 16 * 1024 * 1024,
+      maxUncommittedBytes: 64 * 1024 * 1024,
+      snapshotChunkBytes: 256 * 1024,
+    },
+    snapshotEveryEntries: config.snapshotEveryEntries,
+    snapshotEveryBytes: config.snapshotEveryBytes,
+    snapshotsMoveFloor: true,
+    retainBytes: config.retainBytes,
+    maxEntryBytes,
+    applyBytesPerTurn: maxApplyBytesPerTurn,
+    applyWindowBytes: maxApplyBytesPerTurn,
+  };
+}

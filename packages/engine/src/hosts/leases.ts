@@ -1,0 +1,176 @@
+import { ShardedMap } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
+import type { Command, ExpiryKind } from "@trivet/wire";
+import { clockRateError, maxExpiriesPerTurn } from "./limits.ts";
+
+/** Timers looked at in one turn; most that come up were renewed and only move. */
+const maxTimersPerTurn = 4096;
+
+interface Lease {
+  readonly kind: ExpiryKind;
+  readonly id: number;
+  readonly durationMs: number;
+  /** In attended time. */
+  deadline: number;
+  /** Expiry was proposed: never renewed again (rule L1). */
+  expiring: boolean;
+  /** Position in the heap entry that is current; older heap entries are stale. */
+  version: number;
+}
+interface HeapItem {
+  readonly at: number;
+  readonly lease: Lease;
+  readonly version: number;
+}
+
+/**
+ * The leader's timers for everything that lives by liveness time (rule L3): sessions, leases of sessionless grants, waits, lock delays.
+ * Only a leader has one; a new leader starts with every duration in full. Times are *attended* time: monotonic time minus the gaps in
+ * which this process did not run, because keepalives that arrived during a pause are still unread when it ends (rule L2).
+ */
+export class LeaseTimers {
+  private readonly leases: Readonly<Record<ExpiryKind, ShardedMap<Lease>>> = {
+    session: new ShardedMap(),
+    grant: new ShardedMap(),
+    wait: new ShardedMap(),
+    "lock-delay": new ShardedMap(),
+  };
+  private readonly heap: HeapItem[] = [];
+  /** What is armed now is as old as this leadership, and may have its timer: above all one whose expiry is on its way (rule L1). */
+  announcing: boolean = false;
+  private attended = 0;
+  private lastNow: number;
+  private readonly now: () => number;
+
+  constructor(now: () => number) {
+    this.now = now;
+    this.lastNow = now();
+  }
+
+  /** Advances time; at most `longestStepMs` of it counts, the rest was a pause. Returns true when there was one. */
+  advance(now: number, longestStepMs: number): boolean {
+    const step = Math.max(0, now - this.lastNow);
+    this.lastNow = now;
+    const paused = step > longestStepMs && !mutant("host-lease-ignores-pause");
+    this.attended += paused ? longestStepMs : step;
+    return paused;
+  }
+
+  armed(kind: ExpiryKind, id: number, durationMs: number): void {
+    const table = this.leases[kind];
+    const lease: Lease = { kind, id, durationMs, deadline: this.deadlineFor(kind, durationMs), expiring: false, version: 0 };
+    if (table.get(id) !== undefined) {
+      if (this.announcing) return;
+      table.remove(id);
+    }
+    table.add(id, lease);
+    this.push({ at: lease.deadline, lease, version: 0 });
+  }
+
+  cleared(kind: ExpiryKind, id: number): void {
+    this.leases[kind].remove(id);
+  }
+
+  /** Starts the lease again in full. False = unknown here, or its expiry is already on its way. */
+  renew(kind: ExpiryKind, id: number): boolean {
+    const lease = this.leases[kind].get(id);
+    if (lease === undefined) return false;
+    if (lease.expiring && !mutant("host-renew-after-expiry-proposed")) return false;
+    lease.deadline = this.deadlineFor(kind, lease.durationMs);
+    return true;
+  }
+
+  leftMs(kind: ExpiryKind, id: number): number | null {
+    const lease = this.leases[kind].get(id);
+    if (lease === undefined) return null;
+    // The margin for clock rates is ours; what a holder may count on is the lease itself.
+    return Math.max(0, Math.min(lease.durationMs, lease.deadline - this.attended));
+  }
+
+  durationMs(kind: ExpiryKind, id: number): number | null {
+    return this.leases[kind].get(id)?.durationMs ?? null;
+  }
+
+  /** Whether `takeDue` would return something. */
+  hasDue(): boolean {
+    const top = this.heap[0];
+    return top !== undefined && top.at <= this.attended;
+  }
+
+  /** Commands to propose now, at most one turn's worth; each lease is handed out once until `retry`. */
+  takeDue(): readonly Command[] {
+    const due: Command[] = [];
+    for (let looked = 0; looked < maxTimersPerTurn && due.length < maxExpiriesPerTurn; looked++) {
+      const top = this.heap[0];
+      if (top === undefined || top.at > this.attended) break;
+      this.pop();
+      const { lease } = top;
+      if (this.leases[lease.kind].get(lease.id) !== lease || lease.expiring || top.version !== lease.version) continue;
+      if (lease.deadline > this.attended) {
+        // Renewed meanwhile: renewals only move the deadline, the heap learns of it here.
+        lease.version += 1;
+        this.push({ at: lease.deadline, lease, version: lease.version });
+        continue;
+      }
+      lease.expiring = true;
+      due.push({ type: "expire", kind: lease.kind, id: lease.id });
+    }
+    return due;
+  }
+
+  /** They could not be proposed: due again at once, and renewable meanwhile. */
+  retry(due: readonly Command[]): void {
+    for (const command of due) {
+      if (command.type !== "expire") continue;
+      const lease = this.leases[command.kind].get(command.id);
+      if (lease === undefined) continue;
+      lease.expiring = false;
+      lease.version += 1;
+      this.push({ at: this.attended, lease, version: lease.version });
+    }
+  }
+
+  private deadlineFor(kind: ExpiryKind, durationMs: number): number {
+    // Rule L1: a holder's clock may run slower than ours by ρ. Waits are counted for the waiter's convenience only.
+    const margin = kind === "wait" || mutant("host-lease-no-clock-margin") ? 0 : durationMs * clockRateError;
+    // From this moment, not from the last tick: a tick may be longer than the margin of a short lease.
+    const sinceTick = Math.max(0, this.now() - this.lastNow);
+    return this.attended + sinceTick + durationMs + margin;
+  }
+
+  private push(item: HeapItem): void {
+    const heap = this.heap;
+    let index = heap.length;
+    heap.push(item);
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      const above = heap[parent];
+      if (above === undefined || above.at <= item.at) break;
+      heap[index] = above;
+      index = parent;
+    }
+    heap[index] = item;
+  }
+
+  private pop(): void {
+    const heap = this.heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let child = 2 * index + 1;
+      const left = heap[child];
+      if (left === undefined) break;
+      const right = heap[child + 1];
+      let smaller = left;
+      if (right !== undefined && right.at < left.at) {
+        child += 1;
+        smaller = right;
+      }
+      if (smaller.at >= last.at) break;
+      heap[index] = smaller;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}

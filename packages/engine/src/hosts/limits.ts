@@ -1,0 +1,36 @@
+/** Limits of the hosts (style rule 17), described for users in docs/limits.md. */
+
+/**
+ * Frames of one turn are collected into entries of about this size: an entry is applied in one go, and its answers leave before the next
+ * one's turn. A larger frame has one to itself.
+ */
+export const maxEntryBytes: number = 8 * 1024;
+/** Frames waiting on this node for an answer, in bytes; beyond it callers get `overloaded`. */
+export const maxOutboxBytes: number = 64 * 1024 * 1024;
+/** Bytes queued towards one peer before its link is closed as too slow. */
+export const maxPeerBufferBytes: number = 128 * 1024 * 1024;
+/** Entry bytes applied in one turn of the event loop before others get a turn. */
+export const maxApplyBytesPerTurn: number = 8 * 1024;
+/** Expiries proposed per turn, so that a mass expiry does not starve live callers (etcd revokes at most 1000 a second). */
+export const maxExpiriesPerTurn: number = 256;
+/** Snapshot chunk handed to the store per turn; also loaded again in one turn, which costs much more. */
+export const snapshotChunkBytes: number = 64 * 1024;
+/** Votes of group 0 are held by at most so many nodes; further ones are learners (rule G3). */
+export const maxSystemVoters: number = 5;
+/** An unanswered call to a peer is given up after so long. */
+export const peerCallTimeoutMs: number = 5_000;
+/** Clock-rate error assumed between nodes (ρ of the protocol rules). */
+export const clockRateError: number = 0.01;
+/** Command frames queued at a leader for its next entry; beyond it forwarded ones are refused. */
+export const maxQueuedProposalBytes: number = 32 * 1024 * 1024;
+/** Replicas compare their states so often (rule W7). */
+export const stateAuditMs: number = 1_000;
+/** A state hash is kept at every so many log entries, and so many of them: what a follower may lag and still be compared. */
+export const statePointEvery: number = 256;
+export const statePointsKept: number = 32;
+/** Piece of a state that is fetched again, before it is written as base64 (rule W7). */
+export const stateChunkBytes: number = 256 * 1024;
+/** The leader may have to write a snapshot before it can answer. */
+export const stateSnapshotTimeoutMs: number = 60_000;
+/** A peer that is being sent a snapshot and is not heard for so long has no claim on the log any more. */
+export const silentReceiverMs: number = 10_000;

@@ -1,0 +1,25 @@
+import { nodeId } from "@trivet/core";
+import type { MembershipOwner } from "./membership.ts";
+import type { NodeHost } from "./node-host.ts";
+
+/** What the membership of group 0 asks of its node. */
+export function membershipOwner(host: NodeHost): MembershipOwner {
+  return {
+    self: nodeId(host.config.node),
+    autoReplace: host.config.autoReplace,
+    activeWithinMs: host.config.electionMaxMs * 2,
+    identity: () => host.identity,
+    registry: () => host.machine?.nodes() ?? [],
+    propose: (commands) => host.propose(commands),
+    linkedStorage: (node) => host.hub.helloOf(node)?.storage ?? null,
+    placementNames: (node) => host.machine?.placementNames(node) === true,
+    holdsShards: (node, done) => {
+      if (host.shards === null) host.ports.clock.defer(() => done(false));
+      else host.shards.placement.holds(node, done);
+    },
+    silentMs: (node) => {
+      const at = host.hub.lastContact(node);
+      return at === null ? null : host.ports.clock.now() - at;
+    },
+  };
+}

@@ -1,0 +1,400 @@
+import { type NodeId, type RaftMessage, type RaftNotice, type SystemState } from "@trivet/core";
+import { type Command, encodeEntryPayload, type Result } from "@trivet/wire";
+import type { WalApi } from "../log/types.ts";
+import { takeDataDirectory } from "./open.ts";
+import type { Ports } from "../ports/index.ts";
+import { NodeApplySink } from "./apply-sink.ts";
+import { Bootstrap, type ClusterIdentity, directoryProblem, type Preparation } from "./bootstrap.ts";
+import { tickEvery } from "./ticks.ts";
+import { bootstrapOwner } from "./bootstrap-owner.ts";
+import { DiskGuard } from "./disk-guard.ts";
+import { groupConfig, type NodeHostConfig } from "./config.ts";
+import { enqueuePrivileged } from "./privileged.ts";
+import { closeStorage } from "./close-storage.ts";
+import type { FrameOutbox } from "./frame-outbox.ts";
+import { GroupHost } from "./group-host.ts";
+import { GroupTime } from "./group-time.ts";
+import { LeaseHost } from "./lease-host.ts";
+import { LogKeeper } from "./log-keeper.ts";
+import { membershipOwner } from "./membership-owner.ts";
+import { MembershipHost } from "./membership.ts";
+import { NodeQueries } from "./node-queries.ts";
+import { NodeQueues } from "./node-queues.ts";
+import type { NodeApi, NodeStatus, Unavailable } from "./node-api.ts";
+import type { PeerCalls } from "./peer-calls.ts";
+import type { PeerHub } from "./peer-hub.ts";
+import { Peering } from "./peering.ts";
+import { reportNotice } from "./notices.ts";
+import { systemOutbox } from "./system-outbox.ts";
+import type { QueueStorage } from "../ports/queue-storage.ts";
+import type { QueueService } from "../queues/queue-service.ts";
+import type { ShardHosts } from "../shards/shard-hosts.ts";
+import { attachAudit, openAuditedLog } from "./state-audit-open.ts";
+import { systemFactory, systemGroup, SystemMachine } from "./system-machine.ts";
+
+type Phase = NodeStatus["phase"];
+
+/**
+ * One node: its data directory, its links to peers and its Raft groups, on ports alone. The server and the simulator run this same class.
+ * All work is done at the end of a turn (`pump`): every frame, tick and disk completion of the turn shares one write and one frame per peer.
+ */
+export class NodeHost {
+  readonly config: NodeHostConfig;
+  readonly ports: Ports;
+  readonly groupTime: GroupTime;
+  readonly outbox: FrameOutbox<Result>;
+  readonly hub: PeerHub;
+  readonly calls: PeerCalls;
+  readonly peering: Peering;
+  readonly disk: DiskGuard;
+  readonly api: NodeApi;
+  phase: Phase = "starting";
+  phaseDetail = "opening the data directory";
+  identity: ClusterIdentity | null = null;
+  storage = "";
+  system: GroupHost | null = null;
+  leases: LeaseHost | null = null;
+  members: MembershipHost | null = null;
+  bootstrap: Bootstrap | null = null;
+  wal: WalApi | null = null;
+  readonly queuing: NodeQueues;
+  private readonly logKeeper: LogKeeper = new LogKeeper(this);
+  readonly sink: NodeApplySink;
+  private readonly onFatal: (error: Error) => void;
+  readonly queries: NodeQueries;
+  private dirty = false;
+  private ticking = false;
+  private lastTick: number;
+  private ticks = 0;
+  private stopped = false;
+  private readonly stopping: (() => void)[] = [];
+  private untrusted = false;
+  private workerStopped = false;
+
+  constructor(ports: Ports, config: NodeHostConfig, onFatal: (error: Error) => void) {
+    this.ports = ports;
+    this.config = config;
+    this.onFatal = onFatal;
+    this.lastTick = ports.clock.now();
+    this.groupTime = new GroupTime(ports.clock, ports.telemetry);
+    this.outbox = systemOutbox(this);
+    this.sink = new NodeApplySink(this.outbox, () => this.system?.appliedIndex ?? null);
+    this.disk = new DiskGuard(ports.files, ports.clock, ports.telemetry, config.walSegmentBytes);
+    this.peering = new Peering(this);
+    this.hub = this.peering.hub;
+    this.calls = this.peering.calls;
+    this.queries = new NodeQueries(this);
+    this.queuing = new NodeQueues(this, this.queries, () => this.machine);
+    this.api = this.queries;
+  }
+
+  get shards(): ShardHosts | null {
+    return this.queuing.shards;
+  }
+
+  get queues(): QueueService {
+    return this.queuing.service;
+  }
+
+  get queueStorage(): QueueStorage {
+    return this.queuing.storage;
+  }
+
+  get machine(): SystemState | null {
+    const machine = this.system?.machine;
+    return machine instanceof SystemMachine ? machine.state : null;
+  }
+
+  /** `opened` once the data directory is locked and, on a member, recovered; with the error when that failed. Joining follows by itself. */
+  start(opened: (error: Error | null) => void): void {
+    const failed = (error: Error): void => {
+      this.setPhase("failed", error.message);
+      opened(error);
+    };
+    takeDataDirectory(this.ports, (error, identity, preparation) => {
+      if (error !== null) failed(error);
+      else this.begin(identity, preparation, opened, failed);
+    });
+  }
+
+  private begin(
+    identity: ClusterIdentity | null,
+    preparation: Preparation | null,
+    opened: (error: Error | null) => void,
+    failed: (error: Error) => void,
+  ): void {
+    this.storage = identity?.storage ?? preparation?.storage ?? this.ports.random.hex(8);
+    const problem = directoryProblem(identity, this.config.node);
+    if (problem !== null) {
+      failed(problem);
+      return;
+    }
+    this.identity = identity;
+    this.hub.open();
+    this.startTicking();
+    if (identity !== null) {
+      this.openGroups(identity, true, (error) => (error === null ? opened(null) : failed(error)));
+      return;
+    }
+    this.setPhase(this.config.join.length > 0 ? "joining" : "founding", "looking for the other nodes");
+    const owner = bootstrapOwner(this, (founded) => this.belongTo(founded));
+    this.bootstrap = new Bootstrap(owner, this.ports, preparation);
+    this.peering.dialListed();
+    this.bootstrap.start();
+    opened(null);
+  }
+
+  private belongTo(identity: ClusterIdentity): void {
+    this.bootstrap = null;
+    this.identity = identity;
+    // The links of before say "no cluster" of both ends: shake hands again as members.
+    this.hub.restartLinks(`${this.config.node} now belongs to cluster ${identity.cluster}`);
+    this.openGroups(identity, false, (error) => {
+      if (error !== null) this.fatal(error);
+    });
+  }
+
+  private openGroups(identity: ClusterIdentity, mustExist: boolean, opened: (error: Error | null) => void): void {
+    const factory = systemFactory;
+    openAuditedLog(
+      this.ports,
+      this.config,
+      identity,
+      mustExist,
+      factory,
+      (error) => this.fatal(error),
+      (error, log) => {
+        if (error !== null || log === null) {
+          opened(error);
+          return;
+        }
+        if (this.stopped) return;
+        this.wal = log.wal;
+        this.identity = identity;
+        this.untrusted = !log.restored.mayVote;
+        this.system = new GroupHost(
+          groupConfig(this.config, systemGroup, this.ports.random.nextUint32()),
+          log.restored,
+          factory,
+          log.machine,
+          { clock: this.ports.clock, telemetry: this.ports.telemetry, wal: log.wal, snapshots: log.snapshots },
+          this,
+          this.sink,
+        );
+        attachAudit(this, this.system, log);
+        const proposals = { machine: () => this.machine, propose: (commands: readonly Command[]) => this.propose(commands) };
+        this.leases = new LeaseHost(this.system, proposals, this.ports.clock, this.config.electionMinMs);
+        this.queuing.open(log, identity.shards);
+        this.members = new MembershipHost(this.system, membershipOwner(this), this.ports.clock, this.ports.telemetry);
+        this.setPhase(
+          this.untrusted ? "recovering" : "running",
+          this.untrusted ? "the log was damaged: catching up from the leader before voting" : "",
+        );
+        this.peering.dialListed();
+        this.peering.dialRegistered();
+        this.markDirty();
+        opened(null);
+      },
+      (detail) => void (this.phaseDetail = detail),
+    );
+  }
+
+  // ── Turn of the event loop ──
+
+  markDirty(): void {
+    if (this.dirty || this.stopped) return;
+    this.dirty = true;
+    this.ports.clock.defer(() => this.pump());
+  }
+
+  private pump(): void {
+    this.dirty = false;
+    if (this.stopped) return;
+    this.guarded(() => {
+      this.queries.collect();
+      this.system?.awaitCommit(this.outbox.openFrames > 0);
+      this.system?.pump();
+      this.leases?.update();
+      this.shards?.pump();
+      // The messages of this turn leave beside the write they do not wait for (the leader's fsync runs in parallel with replication).
+      this.hub.flush();
+      this.wal?.flush();
+    });
+  }
+
+  private startTicking(): void {
+    if (this.ticking) return;
+    this.ticking = true;
+    tickEvery(this.ports.clock, Math.max(1, Math.floor(this.config.heartbeatMs / 5)), () => {
+      if (!this.stopped) this.guarded(() => this.tick());
+      return !this.stopped;
+    });
+  }
+
+  private guarded(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.fatal(error);
+    }
+  }
+
+  private tick(): void {
+    const now = this.ports.clock.now();
+    this.lastTick = now;
+    this.ticks += 1;
+    if (this.phase !== "removed") this.system?.tick(now);
+    this.leases?.tick(now);
+    if (this.phase !== "removed") this.shards?.tick(now, this.ticks % 5 === 0);
+    this.disk.tick(now);
+    this.calls.tick(now);
+    this.queries.tick(now);
+    if (this.ticks % 5 === 0) {
+      this.outbox.tick();
+      this.outbox.resend(false);
+      this.members?.reconcile();
+      this.peering.tick(now);
+    }
+    this.logKeeper.tick(now);
+    this.tidy();
+    this.trustWhenCaughtUp();
+  }
+
+  /** Beside the work, never in its way. */
+  private tidy(): void {
+    if (this.system?.leader() === null || this.system?.caughtUp !== true) return;
+    this.machine?.tidy();
+  }
+
+  /** Input that arrives after a pause must not be judged by a clock from before it (rule L2). */
+  catchUpClock(): void {
+    const now = this.ports.clock.now();
+    if (now - this.lastTick > this.config.heartbeatMs) this.tick();
+  }
+
+  private trustWhenCaughtUp(): void {
+    if (!this.untrusted || this.system === null || !this.system.raft.mayVote) return;
+    this.untrusted = false;
+    this.wal?.trust(systemGroup, () => {
+      if (this.phase === "recovering") this.setPhase("running", "");
+      this.ports.telemetry.log("info", "storage.recovered", "caught up with the leader: this node votes again");
+    });
+  }
+
+  send(message: RaftMessage): void {
+    const reply = message.type.endsWith("-reply");
+    this.hub.send(message.to, { type: "raft", group: systemGroup, message }, reply);
+  }
+
+  notice(group: GroupHost, notice: RaftNotice): void {
+    reportNotice(this.ports.telemetry, this.config.node, group, notice);
+    if (notice.type === "membership-refused") this.members?.refused(notice.reason);
+    if (notice.type === "transfer-ended") this.queries.transferEnded(notice.to, notice.succeeded);
+    if (notice.type === "role" && notice.role === "leader") this.groupTime.takeOver(this.machine?.groupTime ?? 0);
+    if (notice.type === "role" || notice.type === "leader") {
+      this.outbox.resend(false);
+      this.queries.leaderChanged();
+    }
+  }
+
+  applied(): void {
+    this.groupTime.atLeast(this.machine?.groupTime ?? 0);
+    this.outbox.flush();
+  }
+
+  installed(): void {
+    this.leases?.machineReplaced();
+    this.queuing.stateReplaced();
+    this.outbox.answerFromState();
+  }
+
+  encodeEntry(_group: GroupHost, frames: readonly Uint8Array[]): Uint8Array {
+    return encodeEntryPayload(this.groupTime.now(), frames);
+  }
+
+  fatal(error: unknown): void {
+    if (this.stopped) return;
+    const failure = error instanceof Error ? error : new Error(String(error));
+    this.setPhase("failed", failure.message);
+    this.ports.telemetry.log("error", "node.failed", `this node stops: ${failure.message}`, { error: failure.name });
+    this.stopped = true;
+    this.system?.stop();
+    this.shards?.stop();
+    this.bootstrap?.stop();
+    this.hub.stop("this node failed");
+    this.queries.end();
+    this.calls.stop();
+    this.onFatal(failure);
+  }
+
+  submitFrame(frame: Uint8Array): Unavailable | null {
+    return this.refusesWork(this.system?.isLeader === true) ?? this.outbox.submit(frame);
+  }
+
+  /** Why this node takes no command now; null = it does. `leads` = it would go into this node's log first. */
+  refusesWork(leads: boolean): Unavailable | null {
+    if (this.phase === "stopping" || this.stopped) {
+      return { type: "unavailable", code: "stopping", retryAfterMs: 100, detail: `${this.config.node} is stopping` };
+    }
+    if (this.disk.low && leads) return { type: "unavailable", code: "storage", retryAfterMs: 1_000, detail: this.disk.detail };
+    return null;
+  }
+
+  /** Hands a frame of group 0 to its leader; false = it cannot be reached now. */
+  dispatchFrame(leader: NodeId, frame: Uint8Array): boolean {
+    if (this.system === null) return false;
+    if (leader === this.config.node) return this.system.enqueue(frame);
+    this.markDirty();
+    return this.hub.send(leader, { type: "forward", group: systemGroup, frame }, false);
+  }
+
+  /** Puts privileged commands of this leader into the log. */
+  propose(commands: readonly Command[]): boolean {
+    return this.system !== null && !this.disk.critical && enqueuePrivileged(this.system, commands);
+  }
+
+  setPhase(phase: Phase, detail: string): void {
+    if (this.phase === "failed") return;
+    this.phase = phase;
+    this.phaseDetail = detail;
+    const level = phase === "failed" || phase === "removed" ? "error" : "info";
+    if (detail !== "") this.ports.telemetry.log(level, `node.${phase}`, detail, { node: this.config.node });
+  }
+
+  /** Graceful stop (W-76): no new work, leadership handed over, every call under way answered, files closed. */
+  stop(done: () => void): void {
+    this.stopping.push(done);
+    if (this.stopping.length > 1) return;
+    if (this.phase === "failed" || this.stopped) {
+      this.closeWal();
+      return;
+    }
+    this.setPhase("stopping", `${this.config.node} is stopping`);
+    this.queries.handOver(() => {
+      this.stopped = true;
+      this.queries.end();
+      this.system?.stop();
+      this.shards?.stop();
+      this.bootstrap?.stop();
+      this.calls.stop();
+      this.hub.flush();
+      this.hub.stop(`${this.config.node} is stopping`);
+      this.closeWal();
+    });
+  }
+
+  private closeWal(): void {
+    const { wal } = this;
+    closeStorage(this.ports, wal, this.workerStopped, () => {
+      const waiting = this.stopping.splice(0);
+      // Later calls find everything closed.
+      this.wal = null;
+      for (const done of waiting) done();
+    });
+    this.workerStopped = true;
+  }
+
+  get isStopped(): boolean {
+    return this.stopped;
+  }
+}

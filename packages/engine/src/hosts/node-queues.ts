@@ -1,0 +1,61 @@
+import type { SystemState } from "@trivet/core";
+import type { QueueStorage } from "../ports/queue-storage.ts";
+import { QueueService } from "../queues/queue-service.ts";
+import { SystemDirectory } from "../queues/system-directory.ts";
+import { EmbeddedAccess } from "../shards/embedded-access.ts";
+import { EmbeddedStorage } from "../shards/embedded-storage.ts";
+import type { ShardAccess } from "../shards/shard-access.ts";
+import { StorageAccess } from "../shards/storage-access.ts";
+import { type RecoveredLog, ShardHosts } from "../shards/shard-hosts.ts";
+import type { NodeApi } from "./node-api.ts";
+import type { NodeHost } from "./node-host.ts";
+
+/** What a node has to do with queues: its shards, where messages are, and the service that finds queues by name. */
+export class NodeQueues {
+  /** Null before this node is a member, and where there is no apply worker. */
+  shards: ShardHosts | null = null;
+  readonly embedded: EmbeddedStorage;
+  /** In the shards, unless the ports say otherwise. */
+  readonly storage: QueueStorage;
+  readonly service: QueueService;
+  /** What streams are given: the shards, or the storage outside. */
+  readonly access: ShardAccess;
+  private readonly host: NodeHost;
+  private readonly directory: SystemDirectory;
+
+  constructor(host: NodeHost, api: NodeApi, state: () => SystemState | null) {
+    this.host = host;
+    const { clock, queueStorage } = host.ports;
+    this.embedded = new EmbeddedStorage(
+      () => this.shards,
+      (run) => clock.defer(run),
+    );
+    this.storage = queueStorage ?? this.embedded;
+    this.access =
+      queueStorage === undefined
+        ? new EmbeddedAccess(this.embedded, () => this.shards)
+        : new StorageAccess(queueStorage, clock, () => host.groupTime.now());
+    this.directory = new SystemDirectory({ state, api, defaults: host.config.queueDefaults });
+    this.service = new QueueService({ clock, storage: this.storage, directory: this.directory });
+  }
+
+  /** Group 0's state is open. */
+  open(log: RecoveredLog, shards: number): void {
+    const { applyWorker } = this.host.ports;
+    if (applyWorker !== undefined) {
+      this.shards = new ShardHosts(this.host, applyWorker, log, shards);
+      this.shards.watchReady((queue, partition, group) => this.embedded.ready(queue, partition, group));
+      this.host.sink.watch((event) => {
+        if (event.type === "queue-defined" || event.type === "queue-deleted") this.shards?.definitionsChanged();
+      });
+      this.shards.start();
+    }
+    this.directory.stateReplaced();
+  }
+
+  /** Another state took the place of group 0's. */
+  stateReplaced(): void {
+    this.directory.stateReplaced();
+    this.shards?.definitionsChanged();
+  }
+}

@@ -1,0 +1,289 @@
+import { decodeRaftMessage, encodeRaftMessage, type GroupId, groupId, type NodeId, type RaftMessage } from "@trivet/core";
+import { ByteReader, ByteWriter, CodecError, limits } from "@trivet/wire";
+import type { ReadyHint, WorkerAnswer } from "../shards/worker-protocol.ts";
+
+/** Version of everything below; two nodes that differ refuse each other and say so. */
+export const peerProtocol: number = 2;
+
+/** What each end says of itself before anything else (rule G2, G5: identity by storage, never by port or name alone). */
+export interface PeerHello {
+  readonly protocol: number;
+  /** Cluster id, "" while not founded. */
+  readonly cluster: string;
+  /** Id of a founding accepted but not yet known to be committed, "" = none. */
+  readonly preparing: string;
+  readonly node: string;
+  readonly storage: string;
+  /** Where this node wants to be reached. */
+  readonly url: string;
+  readonly roles: string;
+  readonly shards: number;
+  readonly nonce: string;
+  /** Random per process: links of an earlier process of the same node are dead, whatever TCP says. */
+  readonly incarnation: string;
+  /** Applied index of group 0: whose node registry is newer (rule G5). */
+  readonly applied: number;
+  /** This end authenticates frames with SHARED_MAC_KEY. */
+  readonly mac: boolean;
+}
+
+export interface PeerRefusal {
+  readonly code: "protocol" | "cluster" | "node" | "storage" | "mac" | "not-trusted" | "self" | "stopping";
+  readonly detail: string;
+}
+
+const maxJsonBytes = 1024 * 1024;
+
+const frameKinds = { hello: 1, welcome: 2, refuse: 3, batch: 4, proof: 5 } as const;
+
+export type PeerFrame =
+  | { readonly type: "hello"; readonly hello: PeerHello }
+  | { readonly type: "welcome"; readonly hello: PeerHello }
+  | { readonly type: "refuse"; readonly refusal: PeerRefusal }
+  | { readonly type: "proof" }
+  | { readonly type: "batch"; readonly groupTime: number; readonly messages: readonly PeerMessage[] };
+
+const messageKinds = {
+  raft: 1,
+  forward: 2,
+  "forward-refused": 3,
+  call: 4,
+  answer: 5,
+  "forward-answer": 6,
+  "shard-answers": 7,
+  leads: 8,
+  ready: 9,
+} as const;
+
+/** Why a leader did not take a forwarded frame; by index on the wire, append only. */
+const forwardRefusals = ["not_leader", "overloaded", "storage"] as const;
+export type ForwardRefusal = (typeof forwardRefusals)[number];
+
+/** One message inside a batch frame. */
+export type PeerMessage =
+  | { readonly type: "raft"; readonly group: GroupId; readonly message: RaftMessage }
+  /** A command frame for the leader of `group`; no answer but through the log, or `forward-refused`. */
+  | { readonly type: "forward"; readonly group: GroupId; readonly frame: Uint8Array }
+  | {
+      readonly type: "forward-refused";
+      readonly group: GroupId;
+      readonly caller: string;
+      readonly firstSequence: number;
+      readonly code: ForwardRefusal;
+      readonly retryAfterMs: number;
+    }
+  /** Rare administrative questions between hosts, in JSON: joining, membership, keepalive batches. */
+  | { readonly type: "call"; readonly id: number; readonly method: string; readonly json: string }
+  | { readonly type: "answer"; readonly id: number; readonly json: string }
+  /** As `forward`, from a node without a replica of the group: its answers are to be sent back. */
+  | { readonly type: "forward-answer"; readonly group: GroupId; readonly frame: Uint8Array }
+  | { readonly type: "shard-answers"; readonly group: GroupId; readonly answers: readonly WorkerAnswer[] }
+  /** Shards that the sender leads, with their terms: for nodes without a replica. */
+  | { readonly type: "leads"; readonly groups: readonly (readonly [group: GroupId, term: number])[] }
+  /** See ReadySink: for nodes without a replica. */
+  | { readonly type: "ready"; readonly hint: ReadyHint };
+
+const maxAnswerBytes = 4 * 1024 * 1024;
+
+function writeHello(writer: ByteWriter, hello: PeerHello): void {
+  writer.varint(hello.protocol);
+  writer.string(hello.cluster);
+  writer.string(hello.preparing);
+  writer.string(hello.node);
+  writer.string(hello.storage);
+  writer.string(hello.url);
+  writer.string(hello.roles);
+  writer.varint(hello.shards);
+  writer.string(hello.nonce);
+  writer.string(hello.incarnation);
+  writer.varint(hello.applied);
+  writer.u8(hello.mac ? 1 : 0);
+}
+
+function readHello(reader: ByteReader): PeerHello {
+  return {
+    protocol: reader.varint(),
+    cluster: reader.string(limits.maxUrlBytes),
+    preparing: reader.string(limits.maxUrlBytes),
+    node: reader.string(limits.maxUrlBytes),
+    storage: reader.string(limits.maxUrlBytes),
+    url: reader.string(limits.maxUrlBytes),
+    roles: reader.string(limits.maxUrlBytes),
+    shards: reader.varint(),
+    nonce: reader.string(limits.maxUrlBytes),
+    incarnation: reader.string(limits.maxUrlBytes),
+    applied: reader.varint(),
+    mac: reader.u8() === 1,
+  };
+}
+
+export function encodeHello(type: "hello" | "welcome", hello: PeerHello): Uint8Array {
+  const writer = new ByteWriter();
+  writer.u8(frameKinds[type]);
+  writeHello(writer, hello);
+  return writer.finish();
+}
+
+export function encodeRefusal(refusal: PeerRefusal): Uint8Array {
+  const writer = new ByteWriter();
+  writer.u8(frameKinds.refuse);
+  writer.string(refusal.code);
+  writer.string(refusal.detail);
+  return writer.finish();
+}
+
+export function isRefusal(frame: Uint8Array): boolean {
+  return frame[0] === frameKinds.refuse;
+}
+
+export function encodeProof(): Uint8Array {
+  return Uint8Array.of(frameKinds.proof);
+}
+
+/** Starts a batch in `writer`; messages follow by `writePeerMessage`. `groupTime` 0 = the sender does not lead group 0. */
+export function beginBatch(writer: ByteWriter, groupTime: number): void {
+  writer.u8(frameKinds.batch);
+  writer.varint(groupTime);
+}
+
+export function writePeerMessage(writer: ByteWriter, message: PeerMessage): void {
+  writer.u8(messageKinds[message.type]);
+  switch (message.type) {
+    case "raft":
+      writer.varint(message.group);
+      encodeRaftMessage(writer, message.message);
+      break;
+    case "forward":
+      writer.varint(message.group);
+      writer.bytes(message.frame);
+      break;
+    case "forward-refused":
+      writer.varint(message.group);
+      writer.string(message.caller);
+      writer.varint(message.firstSequence);
+      writer.u8(forwardRefusals.indexOf(message.code));
+      writer.varint(message.retryAfterMs);
+      break;
+    case "call":
+      writer.varint(message.id);
+      writer.string(message.method);
+      writer.string(message.json);
+      break;
+    case "answer":
+      writer.varint(message.id);
+      writer.string(message.json);
+      break;
+    case "forward-answer":
+      writer.varint(message.group);
+      writer.bytes(message.frame);
+      break;
+    case "shard-answers":
+      writer.varint(message.group);
+      writer.varint(message.answers.length);
+      for (const { caller, sequence, fingerprint, notAfter, bytes } of message.answers) {
+        writer.string(caller);
+        writer.varint(sequence);
+        writer.string(fingerprint);
+        writer.varint(notAfter);
+        writer.bytes(bytes);
+      }
+      break;
+    case "leads":
+      writer.varint(message.groups.length);
+      for (const [group, term] of message.groups) {
+        writer.varint(group);
+        writer.varint(term);
+      }
+      break;
+    case "ready":
+      writer.varint(message.hint.queue);
+      writer.varint(message.hint.partition);
+      writer.string(message.hint.group);
+      break;
+  }
+}
+
+function readAnswer(reader: ByteReader): WorkerAnswer {
+  return {
+    caller: reader.string(limits.maxCallerBytes),
+    sequence: reader.varint(),
+    fingerprint: reader.string(limits.maxFingerprintBytes),
+    notAfter: reader.varint(),
+    bytes: reader.bytes(maxAnswerBytes),
+  };
+}
+
+function readCount(reader: ByteReader): number {
+  const count = reader.varint();
+  // Everything counted takes at least a byte: a false count must not make us allocate.
+  if (count > reader.remaining) throw new CodecError(`${count} items in ${reader.remaining} bytes`);
+  return count;
+}
+
+function readPeerMessage(reader: ByteReader, from: NodeId, to: NodeId): PeerMessage {
+  const kind = reader.u8();
+  switch (kind) {
+    case messageKinds.raft:
+      return { type: "raft", group: groupId(reader.varint()), message: decodeRaftMessage(reader, from, to) };
+    case messageKinds.forward:
+      return { type: "forward", group: groupId(reader.varint()), frame: reader.bytes(limits.maxFrameBytes) };
+    case messageKinds["forward-refused"]:
+      return {
+        type: "forward-refused",
+        group: groupId(reader.varint()),
+        caller: reader.string(limits.maxUrlBytes),
+        firstSequence: reader.varint(),
+        code: forwardRefusals[reader.u8()] ?? "overloaded",
+        retryAfterMs: reader.varint(),
+      };
+    case messageKinds.call:
+      return { type: "call", id: reader.varint(), method: reader.string(limits.maxUrlBytes), json: reader.string(maxJsonBytes) };
+    case messageKinds.answer:
+      return { type: "answer", id: reader.varint(), json: reader.string(maxJsonBytes) };
+    case messageKinds["forward-answer"]:
+      return { type: "forward-answer", group: groupId(reader.varint()), frame: reader.bytes(limits.maxFrameBytes) };
+    case messageKinds["shard-answers"]: {
+      const group = groupId(reader.varint());
+      return { type: "shard-answers", group, answers: Array.from({ length: readCount(reader) }, () => readAnswer(reader)) };
+    }
+    case messageKinds.leads:
+      return {
+        type: "leads",
+        groups: Array.from({ length: readCount(reader) }, () => [groupId(reader.varint()), reader.varint()] as const),
+      };
+    case messageKinds.ready:
+      return {
+        type: "ready",
+        hint: { queue: reader.varint(), partition: reader.varint(), group: reader.string(limits.maxKeyBytes) },
+      };
+    default:
+      throw new RangeError(`unknown peer message kind ${kind}`);
+  }
+}
+
+/** Decodes a frame of an authenticated or handshaking link. Throws CodecError or RangeError on anything malformed. */
+export function decodePeerFrame(bytes: Uint8Array, from: NodeId, to: NodeId): PeerFrame {
+  const reader = new ByteReader(bytes);
+  const kind = reader.u8();
+  switch (kind) {
+    case frameKinds.hello:
+      return { type: "hello", hello: readHello(reader) };
+    case frameKinds.welcome:
+      return { type: "welcome", hello: readHello(reader) };
+    case frameKinds.refuse:
+      return {
+        type: "refuse",
+        refusal: { code: reader.string(limits.maxUrlBytes) as PeerRefusal["code"], detail: reader.string(limits.maxDetailBytes * 2) },
+      };
+    case frameKinds.proof:
+      return { type: "proof" };
+    case frameKinds.batch: {
+      const groupTime = reader.varint();
+      const messages: PeerMessage[] = [];
+      while (reader.remaining > 0) messages.push(readPeerMessage(reader, from, to));
+      return { type: "batch", groupTime, messages };
+    }
+    default:
+      throw new RangeError(`unknown peer frame kind ${kind}`);
+  }
+}

@@ -1,0 +1,18 @@
+export * from "./conformance/index.ts";
+export * from "./log/index.ts";
+export * from "./memory/index.ts";
+export * from "./ports/index.ts";
+export * from "./stores/index.ts";
+export * from "./queues/index.ts";
+export type * from "./hosts/node-api.ts";
+export type * from "./ports/queue-storage.ts";
+export type * from "./queues/queues-api.ts";
+export { defaultHostConfig, type NodeHostConfig } from "./hosts/config.ts";
+export { NodeHost } from "./hosts/node-host.ts";
+export { systemGroup } from "./hosts/system-machine.ts";
+export { ShardWorker } from "./shards/shard-worker.ts";
+export { emptyMark, type StoreMark, writeMark } from "./shards/store-mark.ts";
+export type { ApplyWorker, WorkerReply, WorkerRequest } from "./shards/worker-protocol.ts";
+export type { ShardAccess } from "./shards/shard-access.ts";
+export { StorageAccess } from "./shards/storage-access.ts";
+export { EmbeddedStorage } from "./shards/embedded-storage.ts";

@@ -1,0 +1,12 @@
+export * from "./apply-worker.ts";
+export * from "./clock.ts";
+export * from "./crypto.ts";
+export type { CrashOptions } from "./file-content.ts";
+export type { FileFault, FileOperation, FileOperationType } from "./file-handle.ts";
+export * from "./files.ts";
+export * from "./ordered-store.ts";
+export { MemoryQueueDirectory } from "./queue-directory.ts";
+export { MemoryQueueStorage } from "./queue-storage.ts";
+export * from "./random.ts";
+export * from "./telemetry.ts";
+export * from "./transport.ts";

@@ -1,0 +1,258 @@
+import type { QueueView } from "@trivet/core";
+import type { Consume } from "@trivet/wire";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { Call, PartitionCommands, PartitionOutcome } from "./partition-commands.ts";
+import { formatMessageId, formatReceipt } from "./receipts.ts";
+import type { Consumed, ConsumeRequest, Delivered, QueueFailure } from "./queues-api.ts";
+
+type Outcome = Consumed | QueueFailure | { readonly type: "gone" };
+
+/** One partition, as the line knows it. */
+interface Slot {
+  readonly partition: number;
+  /** May have something (decision 0008 §4). */
+  mayHave: boolean;
+  /** Told so while a consume was under way, which may have been answered before. */
+  hinted: boolean;
+  busy: boolean;
+  /** It was asked at this moment, and what was there was handed out. */
+  emptyAsOf: number;
+  /** Answers in a row that had nothing though there may be more. */
+  inVain: number;
+  pause: Timer | null;
+}
+
+/** One consume that waits for its turn or for messages. */
+export interface Waiter {
+  readonly request: ConsumeRequest;
+  readonly call: Call;
+  readonly arrival: number;
+  readonly waitsUntil: number;
+  readonly done: (outcome: Outcome) => void;
+  readonly asked: Set<number>;
+  /** Partitions that cannot be asked at present. */
+  readonly failed: Map<number, QueueFailure>;
+  busy: boolean;
+  abandoned: boolean;
+  timer: Timer | null;
+}
+
+/** Leaves the last command of a long poll time for its answer. */
+const lastAskMs = 1000;
+const maxPauseMs = 500;
+const releaseTimeoutMs = 10_000;
+
+/**
+ * The consumes of one group of one queue on this node, first come, first served. Of each partition one is under way at a time: who waits behind it
+ * needs not ask when its answer says that nothing is left.
+ */
+export class ConsumeLine {
+  private readonly clock: Clock;
+  private readonly commands: PartitionCommands;
+  private readonly queue: QueueView;
+  private readonly ended: () => void;
+  private readonly slots: readonly Slot[];
+  private waiters: Waiter[] = [];
+  /** Counts arrivals and questions, to tell which came first. */
+  private moment = 0;
+  /** The partition that is looked at first. */
+  private turn = 0;
+
+  constructor(clock: Clock, commands: PartitionCommands, queue: QueueView, ended: () => void) {
+    this.clock = clock;
+    this.commands = commands;
+    this.queue = queue;
+    this.ended = ended;
+    this.slots = Array.from({ length: queue.definition.partitions }, (_, partition) => ({
+      partition,
+      mayHave: true,
+      hinted: false,
+      busy: false,
+      emptyAsOf: -1,
+      inVain: 0,
+      pause: null,
+    }));
+  }
+
+  enter(request: ConsumeRequest, call: Call, waitMs: number, done: (outcome: Outcome) => void): Waiter {
+    const now = this.clock.now();
+    const wait = Math.max(0, Math.min(waitMs, call.deadline - now - lastAskMs));
+    const sets = { asked: new Set<number>(), failed: new Map<number, QueueFailure>() };
+    const waiter: Waiter = {
+      request,
+      call,
+      arrival: ++this.moment,
+      waitsUntil: now + wait,
+      done,
+      ...sets,
+      busy: false,
+      abandoned: false,
+      timer: null,
+    };
+    this.waiters.push(waiter);
+    waiter.timer = this.clock.schedule(wait, () => this.waitIsOver(waiter));
+    this.serveOne(waiter);
+    return waiter;
+  }
+
+  abandon(waiter: Waiter): void {
+    if (!this.waiters.includes(waiter)) return;
+    waiter.abandoned = true;
+    if (!waiter.busy) this.clock.defer(() => this.finish(waiter, nothing));
+  }
+
+  /** There may be something in `partition`, or in all with -1. */
+  hint(partition: number): void {
+    for (const slot of this.slots) {
+      if (partition >= 0 && slot.partition !== partition) continue;
+      slot.mayHave = true;
+      slot.hinted = true;
+    }
+    this.serve();
+  }
+
+  /** The queue is no more. */
+  close(): void {
+    for (const waiter of this.waiters.filter(({ busy }) => !busy)) this.finish(waiter, { type: "gone" });
+  }
+
+  private serve(): void {
+    for (const waiter of this.waiters.slice()) {
+      if (this.slots.every(({ busy }) => busy)) return;
+      this.serveOne(waiter);
+    }
+  }
+
+  private serveOne(waiter: Waiter): void {
+    if (waiter.busy || !this.waiters.includes(waiter) || waiter.abandoned) return;
+    const mine = this.slots.filter(({ partition }) => waiter.request.partition === null || waiter.request.partition === partition);
+    const wanted = mine.filter(
+      (slot) => slot.pause === null && (slot.mayHave || this.isNews(waiter, slot)) && !waiter.failed.has(slot.partition),
+    );
+    const free = wanted.filter(({ busy }) => !busy);
+    const slot = this.inTurn(free.filter(({ mayHave }) => mayHave)) ?? this.inTurn(free);
+    if (slot !== null) return this.ask(waiter, slot);
+    const waits = this.clock.now() < waiter.waitsUntil || wanted.some((one) => this.isNews(waiter, one));
+    if (waits && this.clock.now() < waiter.call.deadline) return;
+    const [failure = nothing] = waiter.failed.values();
+    this.clock.defer(() => this.finish(waiter, failure));
+  }
+
+  /** Nobody has been told since it came that there is nothing. */
+  private isNews(waiter: Waiter, slot: Slot): boolean {
+    return slot.emptyAsOf < waiter.arrival && !waiter.asked.has(slot.partition);
+  }
+
+  private inTurn(slots: readonly Slot[]): Slot | null {
+    return slots.find(({ partition }) => partition >= this.turn) ?? slots[0] ?? null;
+  }
+
+  private ask(waiter: Waiter, slot: Slot): void {
+    const { group, consumer, maxMessages, maxBytes, visibilityMs, autoAck, start } = waiter.request;
+    const { partition } = slot;
+    const what = { group, consumer, maxMessages, maxBytes, visibilityMs, autoAck, start };
+    const command: Consume = { type: "consume", queue: this.queue.queue, partition, ...what };
+    const isFirst = !waiter.asked.has(partition);
+    // A key names one command: the first look at each partition. What a repeat of it is told may be old, and says nothing of now.
+    const isKeyed = isFirst && waiter.call.idempotency !== undefined;
+    const { deadline } = waiter.call;
+    const moment = ++this.moment;
+    slot.busy = true;
+    slot.hinted = false;
+    waiter.busy = true;
+    waiter.asked.add(partition);
+    this.turn = (partition + 1) % this.slots.length;
+    this.commands.submit(this.queue, partition, command, isKeyed ? waiter.call : { deadline }, String(partition), (outcome) => {
+      slot.busy = false;
+      waiter.busy = false;
+      this.answered(waiter, slot, outcome, isKeyed ? -1 : moment);
+    });
+  }
+
+  private answered(waiter: Waiter, slot: Slot, outcome: PartitionOutcome, moment: number): void {
+    if (outcome.type === "gone") {
+      this.finish(waiter, outcome);
+      return this.close();
+    }
+    if (outcome.type === "unavailable") {
+      // Another partition may have something; a new leader is simply asked again.
+      waiter.failed.set(slot.partition, outcome);
+      this.pause(slot, Math.min(Math.max(outcome.retryAfterMs, 10), maxPauseMs));
+      if (waiter.abandoned) this.finish(waiter, nothing);
+    } else if (outcome.type !== "answered") this.finish(waiter, outcome);
+    else if (outcome.result.type === "handed-out") this.handedOut(waiter, slot, outcome.result, moment);
+    return this.serve();
+  }
+
+  private handedOut(waiter: Waiter, slot: Slot, result: HandOut, moment: number): void {
+    const { leaseMs, messages, more } = result;
+    if (!more && moment >= 0) {
+      slot.mayHave = slot.hinted;
+      slot.emptyAsOf = moment;
+    }
+    if (messages.length > 0 || !more) slot.inVain = 0;
+    // Its rate is used up, or it passed by messages that are not to be handed out: once more at once, then less and less often.
+    else if (slot.inVain++ > 0) this.pause(slot, Math.min(5 * 2 ** slot.inVain, maxPauseMs));
+    if (waiter.abandoned) {
+      this.release(waiter, result);
+      return this.finish(waiter, nothing);
+    }
+    if (messages.length > 0) {
+      const delivered = messages.map((message) => this.delivered(waiter, message));
+      this.finish(waiter, { type: "consumed", messages: delivered, leaseMs });
+    }
+  }
+
+  private delivered({ request }: Waiter, message: HandOut["messages"][number]): Delivered {
+    const name = { queue: this.queue.queue, partition: message.partition, sequence: message.sequence };
+    const receipt = formatReceipt({ ...name, acquired: message.acquired, group: request.group });
+    return { ...message, id: formatMessageId(name), receipt };
+  }
+
+  /** Given back unharmed. What was settled with its hand-out is lost: at most once. */
+  private release({ request }: Waiter, { messages }: HandOut): void {
+    const [first] = messages;
+    if (first === undefined || request.autoAck) return;
+    const receipts = messages.map(({ partition, sequence, acquired }) => ({ partition, sequence, acquired }));
+    const why = { settlement: "release", delayMs: -1, reason: "" } as const;
+    const deadline = this.clock.now() + releaseTimeoutMs;
+    // Should it fail, the leases run out.
+    this.commands.submit(
+      this.queue,
+      first.partition,
+      { type: "settle", queue: this.queue.queue, group: request.group, ...why, receipts },
+      { deadline },
+      "",
+      () => undefined,
+    );
+  }
+
+  private pause(slot: Slot, ms: number): void {
+    slot.pause?.cancel();
+    slot.pause = this.clock.schedule(ms, () => {
+      slot.pause = null;
+      for (const waiter of this.waiters) waiter.failed.delete(slot.partition);
+      this.serve();
+    });
+  }
+
+  private waitIsOver(waiter: Waiter): void {
+    waiter.timer = this.clock.schedule(Math.max(0, waiter.call.deadline - this.clock.now()), () => this.serveOne(waiter));
+    this.serveOne(waiter);
+  }
+
+  private finish(waiter: Waiter, outcome: Outcome): void {
+    const at = this.waiters.indexOf(waiter);
+    if (at < 0 || waiter.busy) return;
+    this.waiters.splice(at, 1);
+    waiter.timer?.cancel();
+    if (this.waiters.length === 0 && this.slots.every(({ busy }) => !busy)) {
+      for (const slot of this.slots) slot.pause?.cancel();
+      this.ended();
+    }
+    waiter.done(outcome);
+  }
+}
+
+const nothing: Consumed = { type: "consumed", messages: [], leaseMs: 0 };
+type HandOut = Extract<Extract<PartitionOutcome, { readonly type: "answered" }>["result"], { readonly type: "handed-out" }>;

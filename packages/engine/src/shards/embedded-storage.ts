@@ -1,0 +1,149 @@
+import { type GroupId, groupId } from "@trivet/core";
+import { decodeShardAnswer } from "@trivet/wire";
+import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
+import type { Submission, SubmitOptions, Unavailable } from "../hosts/node-api.ts";
+import type { QueueStorage, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "../ports/queue-storage.ts";
+import type { ShardHosts } from "./shard-hosts.ts";
+import { shardOf } from "./shard-routing.ts";
+import type { ShardOutcome } from "./shard-submissions.ts";
+
+type Place = Parameters<QueueStorage["submit"]>[0];
+
+/** Messages in the shards: Raft groups 1…S of this cluster, from any node. */
+export class EmbeddedStorage implements QueueStorage {
+  readonly backend = "embedded";
+  private readonly hosts: () => ShardHosts | null;
+  private readonly later: (run: () => void) => void;
+  private readonly listeners = new Set<Parameters<QueueStorage["watchReady"]>[0]>();
+
+  /** `hosts` null = the node is not a member yet. */
+  constructor(hosts: () => ShardHosts | null, later: (run: () => void) => void) {
+    this.hosts = hosts;
+    this.later = later;
+  }
+
+  submit(place: Place, command: StorageCommand, options: SubmitOptions, done: (outcome: StorageOutcome) => void): Submission {
+    const hosts = this.hosts();
+    const entry = hosts?.entry(shardOf(place.queue, place.partition, hosts.count)) ?? null;
+    if (entry === null) {
+      this.later(() => done(notYet));
+      return { requestId: "", abandon: () => undefined };
+    }
+    return entry.submissions.submit(command, options, (outcome) => done(decoded(outcome)));
+  }
+
+  query(query: StorageQuery, timeoutMs: number, done: (reply: StorageReply) => void): void {
+    const hosts = this.hosts();
+    if (hosts === null) {
+      this.later(() => done(notYet));
+      return;
+    }
+    const group = shardOf(query.queue, query.partition, hosts.count);
+    if (hosts.replica(group) !== null) {
+      queryHere(hosts, group, query, timeoutMs, (reply) => done(reply ?? notLed));
+      return;
+    }
+    const leader = hosts.entry(group)?.leader() ?? null;
+    if (leader === null) {
+      this.later(() => done(notLed));
+      return;
+    }
+    hosts.host.calls.call(leader, "shard-query", { group, query, timeoutMs }, (answer) => done(replyFromJson(answer) ?? notLed), timeoutMs);
+  }
+
+  /** The shards' leaders bring definitions to their groups; here nothing has to be remembered. */
+  configure(): void {}
+
+  watchReady(listener: Parameters<QueueStorage["watchReady"]>[0]): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Out of the shards' apply. */
+  ready(queue: number, partition: number, group: string): void {
+    for (const listener of this.listeners) listener(queue, partition, group);
+  }
+}
+
+/** On a node with a replica: a round to the leader, then from the state here (rule L4). Null = no leader confirmed in time. */
+export function queryHere(
+  hosts: ShardHosts,
+  group: GroupId,
+  query: StorageQuery,
+  timeoutMs: number,
+  done: (reply: StorageReply | null) => void,
+): void {
+  const replica = hosts.replica(group);
+  if (replica === null) {
+    hosts.host.ports.clock.defer(() => done(null));
+    return;
+  }
+  const { host } = hosts;
+  let told = false;
+  const tell = (reply: StorageReply | null): void => {
+    if (told) return;
+    told = true;
+    timer.cancel();
+    done(reply);
+  };
+  // A machine whose place another takes answers nothing any more.
+  const timer = host.ports.clock.schedule(timeoutMs, () => tell(null));
+  replica.group.reads.barrier(timeoutMs, (ready) => {
+    if (!ready) return tell(null);
+    replica.machine.ask({ type: "query", group, query }, (reply) => {
+      if (reply.type !== "queried") return;
+      const answer = reply.reply;
+      tell(answer.type === "stats" ? { ...answer, stats: { ...answer.stats, leader: replica.group.leader() ?? "" } } : answer);
+    });
+  });
+  replica.markDirty();
+  host.markDirty();
+}
+
+/** A node without a replica asks (peer call `shard-query`). */
+export function onShardQuery(hosts: ShardHosts, body: unknown, answer: (reply: unknown) => void): void {
+  const { group, query, timeoutMs } = body as { readonly group: number; readonly query: StorageQuery; readonly timeoutMs: number };
+  queryHere(hosts, groupId(group), query, timeoutMs, (reply) => answer(reply === null ? null : replyToJson(reply)));
+}
+
+function replyToJson(reply: StorageReply): unknown {
+  if (reply.type !== "browsed") return reply;
+  return { ...reply, messages: reply.messages.map((message) => ({ ...message, body: encodeBase64(message.body) })) };
+}
+
+function replyFromJson(json: unknown): StorageReply | null {
+  if (json === null || typeof json !== "object") return null;
+  const reply = json as StorageReply;
+  if (reply.type !== "browsed") return reply;
+  return {
+    ...reply,
+    messages: reply.messages.map((message) => ({ ...message, body: decodeBase64(message.body as unknown as string) ?? new Uint8Array(0) })),
+  };
+}
+
+const notYet: Unavailable = {
+  type: "unavailable",
+  code: "no_leader",
+  retryAfterMs: 200,
+  detail: "this node is not a member of a cluster yet",
+};
+const notLed: Unavailable = {
+  type: "unavailable",
+  code: "no_leader",
+  retryAfterMs: 200,
+  detail: "no leader of the shard was reached in time",
+};
+
+function decoded(outcome: ShardOutcome): StorageOutcome {
+  if (outcome.type !== "answered") return outcome;
+  const result = decodeShardAnswer(outcome.bytes);
+  if (result.type === "refused" && result.reason === "past-deadline") {
+    return {
+      type: "unavailable",
+      code: "no_quorum",
+      retryAfterMs: 200,
+      detail: "the command reached the log after its deadline; nothing happened",
+    };
+  }
+  return { type: "answered", result, requestId: outcome.requestId, durability: "quorum" };
+}

@@ -1,0 +1,28 @@
+/** Limits of the shards' hosts, described for users in docs/limits.md. */
+
+/** Entries handed to the apply worker at a time, and in its hands at most. */
+export const applyBatchBytes: number = 512 * 1024;
+export const applyWindowBytes: number = 2 * 1024 * 1024;
+/** Frames of one turn become entries of about this size. */
+export const shardEntryBytes: number = 64 * 1024;
+/** A shard's store is flushed after so many bytes of entries, or so long after the first of them. */
+export const flushEveryBytes: number = 16 * 1024 * 1024;
+export const flushEveryMs: number = 2_000;
+/** Entries of a shard kept in memory behind what its store has flushed, for lagging followers. */
+export const shardRetainBytes: number = 4 * 1024 * 1024;
+/** Leases that one entry ends. */
+export const maxExpiriesPerEntry: number = 256;
+/** A store without space is tried again after so long. */
+export const storeRetryMs: number = 500;
+/** How often a node says which shards it leads, and looks whether the map is carried out. */
+export const announceMs: number = 1_000;
+export const reconcileMs: number = 250;
+/** Entries a learner may lack and still count as caught up. */
+export const caughtUpEntries: number = 64;
+/** Shards move away from a node that has been silent for so long, where others can take them. */
+export const deadNodeMovesAfterMs: number = 60_000;
+/** Leadership of a shard is handed to the wanted node at most so often. */
+export const leaderMovesEveryMs: number = 5_000;
+/** A snapshot file is kept so long after the last replica that needed it; looked at every so often. */
+export const snapshotFilesKeptMs: number = 30_000;
+export const tidyEveryMs: number = 1_000;

@@ -1,0 +1,292 @@
+import {
+  CachedView,
+  type CommandOrigin,
+  decodeMembershipPayload,
+  defaultShardLimits,
+  invariant,
+  type LeaseId,
+  logIndex,
+  type OrderedView,
+  QueueShard,
+  type ShardAnswer,
+  type ShardLimits,
+  term,
+} from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
+import {
+  ByteWriter,
+  CodecError,
+  encodeResult,
+  encodeShardResult,
+  EntryPayloadCursor,
+  FrameCursor,
+  type FrameHeader,
+  type ShardCommand,
+} from "@trivet/wire";
+import { statePointEvery } from "../hosts/limits.ts";
+import { IoError } from "../ports/file.ts";
+import type { OrderedStore } from "../ports/ordered-store.ts";
+import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
+import { type DueLease, LeaseClock } from "./lease-clock.ts";
+import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
+import type { Applied, ReadyHint, WorkerAnswer, WorkerEntry } from "./worker-protocol.ts";
+
+/** Deliveries looked at in one step when a new leader starts every lease. */
+const announcedPerStep = 4096;
+
+interface Told {
+  readonly answers: WorkerAnswer[];
+  readonly ready: ReadyHint[];
+  readonly leases: { readonly id: LeaseId; readonly ms: number | null }[];
+  readonly unconfigured: Set<number>;
+  readonly points: (readonly [number, string])[];
+}
+
+/** One shard's state machine over its store: what the apply worker does for one group. No I/O but the store's. */
+export class ShardApplier {
+  readonly store: OrderedStore;
+  private readonly limits: ShardLimits;
+  private readonly routed = new Set<string>();
+  private leases: LeaseClock | null = null;
+  /** Where the announcing of leases to a new leader goes on; undefined = it is over. */
+  private announceFrom: Uint8Array | null | undefined;
+  private current: StoreMark;
+  /** The last entry given; those after the current one did not find space, or follow others that did not. */
+  private givenTo: number;
+  /** What was applied of them, for the answer to the entries given again. */
+  private untold: Told | null = null;
+  private readonly entry = new EntryPayloadCursor();
+  private readonly frame = new FrameCursor();
+  private readonly writer = new ByteWriter(4096);
+  private readonly cached = new CachedView();
+
+  constructor(store: OrderedStore, limits: ShardLimits = defaultShardLimits) {
+    this.store = store;
+    this.limits = limits;
+    this.current = store.read(readMark);
+    this.givenTo = this.current.index;
+  }
+
+  /** As of the latest commit. */
+  get mark(): StoreMark {
+    return this.current;
+  }
+
+  route(routed: readonly string[], unrouted: readonly string[]): void {
+    for (const caller of unrouted) this.routed.delete(caller);
+    for (const caller of routed) this.routed.add(caller);
+  }
+
+  /**
+   * Applies entries in transactions that end where a state hash is wanted (rule W7). Throws where the store has no space; then the same entries are
+   * given again. Those behind them, which may be on their way already, must wait, and what was committed of them is neither done nor told twice.
+   */
+  apply(entries: readonly WorkerEntry[], attended: number): Applied {
+    if (!mutant("shard-lease-from-last-look")) this.leases?.advance(attended);
+    const told = this.untold ?? { answers: [], ready: [], leases: [], unconfigured: new Set(), points: [] };
+    this.untold = told;
+    const left = mutant("shard-retry-applied-twice") ? entries : entries.filter(({ index }) => index > this.current.index);
+    const [first] = left;
+    if (first !== undefined && first.index > this.current.index + 1 && !mutant("shard-overtakes-full-store")) {
+      invariant(first.index <= this.givenTo + 1, "shard-apply-order", () => `entry ${first.index} after ${this.givenTo}`);
+      this.givenTo = Math.max(this.givenTo, left.at(-1)?.index ?? 0);
+      throw new IoError("no-space", "apply", `entries from ${first.index} on`);
+    }
+    this.givenTo = Math.max(this.givenTo, left.at(-1)?.index ?? 0);
+    for (let from = 0; from < left.length;) {
+      let to = from;
+      while (to < left.length && (left[to] as WorkerEntry).index % statePointEvery !== 0) to++;
+      to = Math.min(to + 1, left.length);
+      this.applySome(left.slice(from, to), told);
+      if (this.current.index % statePointEvery === 0) told.points.push([this.current.index, this.store.contentHash()]);
+      from = to;
+    }
+    this.untold = null;
+    const { answers, points, ready, unconfigured } = told;
+    return {
+      type: "applied",
+      answers,
+      ready,
+      points,
+      unconfigured: [...unconfigured],
+      hash: this.store.contentHash(),
+      nextLeaseAt: this.nextLeaseAt,
+      ...this.times(),
+    };
+  }
+
+  times(): { readonly groupTime: number; readonly wantsEntryAt: number } {
+    return this.look((shard) => ({ groupTime: shard.now, wantsEntryAt: shard.nextDeadline() }));
+  }
+
+  /** Rule L3: a new leader starts each lease in full. */
+  lead(leads: boolean): void {
+    this.leases = leads ? new LeaseClock() : null;
+    this.announceFrom = leads && !mutant("shard-leases-not-restarted") ? null : undefined;
+  }
+
+  due(attended: number, most: number): { readonly leases: readonly DueLease[]; readonly nextLeaseAt: number } {
+    const { leases } = this;
+    if (leases === null) return { leases: [], nextLeaseAt: 0 };
+    leases.advance(attended);
+    this.announce(leases);
+    return { leases: leases.takeDue(most), nextLeaseAt: this.nextLeaseAt };
+  }
+
+  /** At once while leases are still being announced. */
+  private get nextLeaseAt(): number {
+    if (this.leases === null) return 0;
+    return this.announceFrom === undefined ? this.leases.nextAt : 1;
+  }
+
+  retryDue(due: readonly DueLease[]): void {
+    this.leases?.retry(due);
+  }
+
+  query(query: StorageQuery): StorageReply {
+    return this.look((shard): StorageReply => {
+      if (query.type === "stats") return { type: "stats", stats: { leader: "", ...shard.stats(query.queue, query.partition) } };
+      return { type: "browsed", ...shard.browse(query.queue, query.partition, query.state, query.cursor, query.limit) };
+    });
+  }
+
+  definitions(): readonly (readonly [queue: number, version: number])[] {
+    return this.look((shard) => shard.definitions());
+  }
+
+  private look<T>(ask: (shard: QueueShard) => T): T {
+    return this.store.read((view) => ask(new QueueShard(view, noLeases, noHints, this.limits)));
+  }
+
+  private announce(leases: LeaseClock): void {
+    const from = this.announceFrom;
+    if (from === undefined) return;
+    const page = this.look((shard) => shard.leases(from, announcedPerStep));
+    leases.announcing = true;
+    for (const { id, leaseMs } of page.leases) leases.leased(id, leaseMs);
+    leases.announcing = false;
+    this.announceFrom = page.next ?? undefined;
+  }
+
+  private applySome(entries: readonly WorkerEntry[], told: Told): void {
+    const some: Told = { answers: [], ready: [], leases: [], unconfigured: told.unconfigured, points: [] };
+    let mark = this.current;
+    const apart = mutant("shard-mark-apart");
+    this.transaction((view, cached) => {
+      const shard = new QueueShard(
+        cached,
+        { leased: (id, ms) => void some.leases.push({ id, ms }), ended: (id) => void some.leases.push({ id, ms: null }) },
+        { ready: (queue, partition, group) => void some.ready.push({ queue, partition, group }) },
+        this.limits,
+      );
+      for (const { index, term: at, kind, payload } of entries) {
+        if (kind === "command") this.applyEntry(shard, payload, some);
+        const isConfig = kind === "config";
+        const membership = isConfig ? decodeMembershipPayload(payload) : mark.membership;
+        mark = { index: logIndex(index), term: term(at), membership, membershipIndex: isConfig ? logIndex(index) : mark.membershipIndex };
+      }
+      if (!apart) writeMark(view, mark);
+    });
+    if (apart) this.store.write((view) => writeMark(view, mark));
+    // Nothing of it is told before it is committed: a transaction that fails has not happened.
+    this.current = mark;
+    for (const answer of some.answers) told.answers.push(answer);
+    for (const hint of some.ready) told.ready.push(hint);
+    const { leases } = this;
+    if (leases === null) return;
+    for (const { id, ms } of some.leases) {
+      if (ms === null) leases.ended(id);
+      else leases.leased(id, ms);
+    }
+  }
+
+  private transaction(change: (view: OrderedView, cached: OrderedView) => void): void {
+    const { cached } = this;
+    try {
+      this.store.write((view) => {
+        change(view, cached.open(view));
+        cached.flush();
+      });
+    } catch (error) {
+      cached.forget();
+      throw error;
+    }
+  }
+
+  /** Total, as group 0's: what is no entry changes nothing, what is no frame is passed over, what is no command answers `malformed`. */
+  private applyEntry(shard: QueueShard, payload: Uint8Array, told: Told): void {
+    const { entry } = this;
+    if (!this.opens(payload)) return;
+    shard.beginEntry(entry.groupTime);
+    while (entry.next()) {
+      let header: FrameHeader;
+      try {
+        header = this.frame.open(payload, entry.frameStart, entry.frameEnd);
+      } catch (error) {
+        if (error instanceof CodecError) continue;
+        throw error;
+      }
+      if (header.caller === "") this.applyOwnFrame(shard);
+      else this.applyCallersFrame(shard, header, told);
+    }
+  }
+
+  private applyOwnFrame(shard: QueueShard): void {
+    while (this.frame.next()) {
+      const command = this.decode();
+      if (command.type !== "malformed") shard.execute(command, ownOrigin);
+    }
+  }
+
+  private applyCallersFrame(shard: QueueShard, header: FrameHeader, told: Told): void {
+    const { frame } = this;
+    const admission = shard.admit(header);
+    while (frame.next()) {
+      if ("type" in admission) {
+        this.answer(header, frame.sequence, admission, told);
+        continue;
+      }
+      const command = this.decode();
+      const answer = command.type === "malformed" ? command : shard.once(admission, frame.sequence, command);
+      if (answer.type === "not-configured") told.unconfigured.add(answer.queue);
+      this.answer(header, frame.sequence, answer, told);
+    }
+  }
+
+  private answer(header: FrameHeader, sequence: number, answer: ShardAnswer, told: Told): void {
+    const { caller, fingerprint, notAfter } = header;
+    if (!this.routed.has(caller)) return;
+    const { writer } = this;
+    writer.reset();
+    if (answer.type === "malformed" || answer.type === "refused") encodeResult(writer, answer);
+    else encodeShardResult(writer, answer);
+    told.answers.push({ caller, sequence, fingerprint, notAfter, bytes: writer.finish() });
+  }
+
+  private decode(): ShardCommand | { readonly type: "malformed"; readonly detail: string } {
+    try {
+      return this.frame.decodeShard();
+    } catch (error) {
+      if (error instanceof CodecError) return { type: "malformed", detail: error.message };
+      throw error;
+    }
+  }
+
+  /** Are the payload's own lengths sound? Decided before anything changes. */
+  private opens(payload: Uint8Array): boolean {
+    const { entry } = this;
+    try {
+      entry.open(payload);
+      while (entry.next());
+      entry.open(payload);
+      return true;
+    } catch (error) {
+      if (error instanceof CodecError) return false;
+      throw error;
+    }
+  }
+}
+
+const ownOrigin: CommandOrigin = "leader";
+const noLeases = { leased: (): void => {}, ended: (): void => {} };
+const noHints = { ready: (): void => {} };

@@ -1,0 +1,350 @@
+import { groupId, type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice, type RaftRestored } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
+import { encodeEntryPayload, type ShardCommand } from "@trivet/wire";
+import type { GroupHostConfig, GroupHostOwner } from "../hosts/group-host.ts";
+import { GroupHost } from "../hosts/group-host.ts";
+import { reportNotice } from "../hosts/notices.ts";
+import { enqueuePrivileged } from "../hosts/privileged.ts";
+import type { SnapshotStoreApi } from "../log/types.ts";
+import { FlushedFloor } from "./flushed-floor.ts";
+import { flushEveryBytes, flushEveryMs, maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
+import { RemoteCallers } from "./remote-callers.ts";
+import type { ShardEntry } from "./shard-entry.ts";
+import type { ShardHosts } from "./shard-hosts.ts";
+import { type Opened, ShardMachine, shardLoader } from "./shard-machine.ts";
+import type { Applied, WorkerAnswer, WorkerReply } from "./worker-protocol.ts";
+
+const nobody = { answer: (): void => {}, changed: (): void => {} };
+
+/** This node's replica of one shard: its Raft group, its state in the apply worker, and what a leader does by itself. */
+export class ShardGroup implements GroupHostOwner {
+  readonly group: GroupHost;
+  private readonly hosts: ShardHosts;
+  private readonly floor: FlushedFloor;
+  private readonly entry: ShardEntry;
+  private readonly remote = new RemoteCallers();
+  private readonly later: { readonly at: number; readonly run: () => void }[] = [];
+  private dirty = true;
+  private untrusted: boolean;
+  /** Group time of the state, and when it wants an entry by itself. */
+  private groupTime: number;
+  private wantsEntryAt: number;
+  /** The term in which leases are timed here; 0 = they are not. */
+  private leadingTerm = 0;
+  private attended = 0;
+  private lastNow: number;
+  /** After a pause nothing expires until leadership is confirmed (rule L2). */
+  private unconfirmed = false;
+  private nextLeaseAt = 0;
+  private askingDue = false;
+  private unflushedBytes = 0;
+  private unflushedSince = 0;
+  private flushing = false;
+  private refusal = "";
+  private tidyAt = 0;
+  private sentAt = 0;
+
+  constructor(
+    config: GroupHostConfig,
+    restored: RaftRestored,
+    opened: Opened,
+    snapshots: SnapshotStoreApi,
+    hosts: ShardHosts,
+    entry: ShardEntry,
+  ) {
+    this.hosts = hosts;
+    this.entry = entry;
+    this.groupTime = opened.groupTime;
+    this.wantsEntryAt = opened.wantsEntryAt;
+    this.untrusted = !restored.mayVote;
+    const { clock, telemetry } = hosts.host.ports;
+    this.lastNow = clock.now();
+    const { group } = config.raft;
+    const machine = (loaded: Opened): ShardMachine => new ShardMachine(hosts.worker, group, loaded, this);
+    const factory = { loader: (index: LogIndex) => shardLoader(hosts.worker, group, index, machine) };
+    this.group = new GroupHost(config, restored, factory, machine(opened), { clock, telemetry, wal: hosts.wal, snapshots }, this, nobody);
+    this.floor = new FlushedFloor(this.group, hosts.wal, snapshots, config.retainBytes);
+    entry.forgetTold();
+  }
+
+  get id(): number {
+    return this.group.id;
+  }
+
+  get machine(): ShardMachine {
+    return this.group.machine as ShardMachine;
+  }
+
+  /** At the end of a turn. */
+  pump(): void {
+    this.entry.submissions.collect();
+    this.group.awaitCommit(this.entry.outbox.openFrames > 0);
+    if (!this.dirty && !this.group.raft.hasEffects()) return;
+    this.dirty = false;
+    this.group.pump();
+    this.updateLeadership();
+  }
+
+  tick(now: number): void {
+    this.group.tick(now);
+    while (this.later.length > 0 && (this.later[0]?.at ?? 0) <= now) this.later.shift()?.run();
+    this.remote.tick(now);
+    this.updateLeadership();
+    this.advance(now);
+    this.lead();
+    this.maybeFlush(now);
+    this.trustWhenCaughtUp();
+    if (now >= this.tidyAt) this.tidy(now);
+  }
+
+  /** Snapshots are written for a replica that needs one, and are of no use afterwards: the state is in the store. */
+  private tidy(now: number): void {
+    this.tidyAt = now + tidyEveryMs;
+    if (this.group.snapshots.sending()) this.sentAt = now;
+    else if (now - this.sentAt > snapshotFilesKeptMs) this.group.snapshots.forgetFiles();
+  }
+
+  receive(message: RaftMessage): void {
+    this.group.receive(message);
+  }
+
+  /** A frame of a caller of another node; with `answers`, of one that has no replica. */
+  forwarded(from: NodeId, caller: string, notAfter: number, frame: Uint8Array, answers: boolean): boolean {
+    if (answers) {
+      const { clock } = this.hosts.host.ports;
+      this.remote.heard(caller, from, clock.now() + Math.max(0, notAfter - this.hosts.host.groupTime.now()) + 5_000);
+    }
+    return this.group.enqueue(frame);
+  }
+
+  stop(): void {
+    this.group.stop();
+    this.machine.discard();
+  }
+
+  // ── What the machine says ──
+
+  told({ answers, groupTime, nextLeaseAt, ready, unconfigured, wantsEntryAt }: Applied): void {
+    this.groupTime = groupTime;
+    this.wantsEntryAt = wantsEntryAt;
+    this.nextLeaseAt = nextLeaseAt;
+    const elsewhere = new Map<NodeId, WorkerAnswer[]>();
+    for (const answer of answers) {
+      this.entry.outbox.answer(answer.caller, answer.sequence, answer.bytes, answer.fingerprint, answer.notAfter);
+      for (const node of this.remote.nodesOf(answer.caller)) {
+        const others = elsewhere.get(node);
+        if (others === undefined) elsewhere.set(node, [answer]);
+        else others.push(answer);
+      }
+    }
+    const { hub } = this.hosts.host;
+    for (const [node, others] of elsewhere) hub.send(node, { type: "shard-answers", group: this.group.id, answers: others }, true);
+    for (const hint of ready) this.hosts.ready(hint, this.group.isLeader);
+    if (unconfigured.length > 0 && this.group.isLeader) this.hosts.configureUnknown(this, unconfigured);
+  }
+
+  takeRoutes(): { readonly routed: readonly string[]; readonly unrouted: readonly string[] } {
+    const [here, there] = [this.entry.takeRoutes(), this.remote.takeRoutes()];
+    // Copies of one idempotent call may be waited for here and elsewhere: the caller is over when it is so for all.
+    const over = [...here.unrouted, ...there.unrouted].filter((caller) => !this.entry.waitsFor(caller) && !this.remote.has(caller));
+    return { routed: [...here.routed, ...there.routed], unrouted: over };
+  }
+
+  /** Not that of the last tick: a lease that begins now must not have begun before. */
+  attendedNow(): number {
+    return this.attended + this.sinceTick(this.hosts.host.ports.clock.now());
+  }
+
+  failed(failure: Extract<WorkerReply, { readonly type: "failed" }>): void {
+    this.hosts.storeFailed(this, failure);
+  }
+
+  retryLater(run: () => void): void {
+    const { ports } = this.hosts.host;
+    ports.telemetry.log("error", "storage.full", `shard ${this.id} waits for space on the disk`, { group: this.id });
+    this.later.push({ at: ports.clock.now() + storeRetryMs, run });
+  }
+
+  // ── What the group asks ──
+
+  markDirty(): void {
+    this.dirty = true;
+    this.hosts.host.markDirty();
+  }
+
+  send(message: RaftMessage): void {
+    this.hosts.host.hub.send(message.to, { type: "raft", group: this.group.id, message }, message.type.endsWith("-reply"));
+  }
+
+  notice(group: GroupHost, notice: RaftNotice): void {
+    const { host } = this.hosts;
+    reportNotice(host.ports.telemetry, host.config.node, group, notice);
+    if (notice.type === "membership-refused") this.refusal = notice.reason;
+    if (notice.type === "role" || notice.type === "leader") {
+      this.entry.leaderChanged();
+      this.hosts.leaderChanged(this);
+    }
+  }
+
+  applied(): void {
+    this.hosts.host.groupTime.atLeast(this.groupTime);
+    this.entry.outbox.flush();
+    if (this.unflushedSince === 0) this.unflushedSince = this.hosts.host.ports.clock.now();
+  }
+
+  installed(): void {
+    this.leadingTerm = 0;
+    // The machine of before answers nothing any more, nor says that it was flushed.
+    this.flushing = false;
+    // What the skipped entries answered is asked for again: the same frames, answered by the dedupe table.
+    if (!mutant("shard-routes-lost-by-install")) {
+      this.entry.forgetTold();
+      this.remote.forgetTold();
+    }
+    this.entry.outbox.resend(true);
+    this.hosts.readyAll();
+  }
+
+  encodeEntry(_group: GroupHost, frames: readonly Uint8Array[]): Uint8Array {
+    // Rule L3: never backwards; the node's estimate follows group 0, so that all groups have about the same calendar.
+    const payload = encodeEntryPayload(Math.max(this.groupTime, this.hosts.host.groupTime.now()), frames);
+    this.unflushedBytes += payload.length;
+    return payload;
+  }
+
+  fatal(error: Error): void {
+    this.hosts.host.fatal(error);
+  }
+
+  /** Privileged commands of this leader: no caller, no dedupe, no answer. */
+  propose(commands: readonly ShardCommand[]): boolean {
+    return !this.hosts.host.disk.critical && enqueuePrivileged(this.group, commands);
+  }
+
+  /** Null = proposed (rule G4: one change at a time, compare-and-set on the configuration). */
+  changeMembership(change: { readonly voters?: NodeId; readonly learner?: NodeId; readonly remove?: NodeId }): string | null {
+    const { raft } = this.group;
+    this.refusal = "";
+    raft.step({
+      type: "change-membership",
+      change: {
+        addVoters: change.voters === undefined ? [] : [change.voters],
+        addLearners: change.learner === undefined ? [] : [change.learner],
+        remove: change.remove === undefined ? [] : [change.remove],
+      },
+      expectedIndex: raft.membershipIndex,
+    });
+    this.group.drain();
+    this.markDirty();
+    return this.refusal === "" ? null : this.refusal;
+  }
+
+  // ── What a leader does by itself ──
+
+  private get leadsNow(): boolean {
+    const { raft, appliedIndex } = this.group;
+    return raft.role === "leader" && appliedIndex > 0 && raft.termAt(appliedIndex) === raft.term;
+  }
+
+  /** Timers begin when an entry of its own term is applied: only then is its state the newest there is (rule L1). */
+  private updateLeadership(): void {
+    const { raft } = this.group;
+    const leads = this.leadsNow;
+    if (this.leadingTerm !== 0 && (!leads || this.leadingTerm !== raft.term)) {
+      this.leadingTerm = 0;
+      this.machine.ask({ type: "lead", group: this.group.id, leads: false }, () => {});
+    }
+    if (this.leadingTerm !== 0 || !leads) return;
+    this.leadingTerm = raft.term;
+    this.attended = 0;
+    this.lastNow = this.hosts.host.ports.clock.now();
+    this.unconfirmed = false;
+    this.nextLeaseAt = 1;
+    this.askingDue = false;
+    this.machine.ask({ type: "lead", group: this.group.id, leads: true }, () => {});
+    this.hosts.began(this);
+  }
+
+  private advance(now: number): void {
+    const longest = this.hosts.host.config.electionMinMs;
+    const step = now - this.lastNow;
+    this.attended += this.sinceTick(now);
+    this.lastNow = now;
+    if (this.leadingTerm !== 0 && step > longest) this.confirmAfterPause();
+  }
+
+  /** Of a pause no more counts than this (rule L2). */
+  private sinceTick(now: number): number {
+    return Math.min(Math.max(0, now - this.lastNow), this.hosts.host.config.electionMinMs);
+  }
+
+  private confirmAfterPause(): void {
+    if (mutant("shard-expires-unconfirmed")) return;
+    this.unconfirmed = true;
+    const term = this.leadingTerm;
+    this.group.reads.barrier(this.hosts.host.config.electionMinMs * 20, (ready) => {
+      if (this.leadingTerm !== term) return;
+      if (ready) this.unconfirmed = false;
+      else this.confirmAfterPause();
+    });
+  }
+
+  private lead(): void {
+    if (this.leadingTerm === 0 || this.unconfirmed || this.group.raft.canPropose() !== null) return;
+    const forgets = mutant("shard-deadlines-forgotten");
+    if (
+      !forgets &&
+      this.wantsEntryAt > 0 &&
+      this.hosts.host.groupTime.now() >= this.wantsEntryAt &&
+      this.group.caughtUp &&
+      this.group.enqueueTime()
+    ) {
+      this.wantsEntryAt = 0;
+    }
+    if (this.askingDue || this.nextLeaseAt === 0 || this.attended < this.nextLeaseAt) return;
+    this.askingDue = true;
+    const term = this.leadingTerm;
+    this.machine.ask({ type: "due", group: this.group.id, attended: this.attended, most: maxExpiriesPerEntry }, (reply) => {
+      this.askingDue = false;
+      if (reply.type !== "due") return;
+      this.nextLeaseAt = reply.nextLeaseAt;
+      const { leases } = reply;
+      if (leases.length === 0 || this.leadingTerm !== term) return;
+      if (!this.propose([{ type: "expire-leases", leases }]))
+        this.machine.ask({ type: "retry-due", group: this.group.id, leases }, () => {});
+    });
+  }
+
+  /** Rule W1: the log follows what the store has flushed. */
+  private maybeFlush(now: number): void {
+    if (this.flushing || this.unflushedSince === 0) return;
+    if (this.unflushedBytes < flushEveryBytes && now - this.unflushedSince < flushEveryMs) return;
+    this.flush((index) => this.floor.flushed(index));
+  }
+
+  /** The log has become long, and this shard's old entries are what keeps it (rule W1). */
+  letGo(): void {
+    if (!this.flushing) this.flush((index) => this.floor.letGo(index));
+  }
+
+  private flush(done: (index: LogIndex) => void): void {
+    this.flushing = true;
+    this.unflushedBytes = 0;
+    this.unflushedSince = 0;
+    if (mutant("shard-floor-ahead-of-flush")) this.floor.flushed(this.group.appliedIndex);
+    this.machine.ask({ type: "flush", group: groupId(this.id) }, (reply) => {
+      this.flushing = false;
+      if (reply.type === "flushed") done(logIndex(reply.index));
+    });
+  }
+
+  private trustWhenCaughtUp(): void {
+    if (!this.untrusted || !this.group.raft.mayVote) return;
+    this.untrusted = false;
+    this.hosts.wal.trust(this.group.id, () => {
+      this.hosts.host.ports.telemetry.log("info", "storage.recovered", `shard ${this.id} caught up with its leader: it votes again here`, {
+        group: this.id,
+      });
+    });
+  }
+}

@@ -1,0 +1,147 @@
+import {
+  type ApplySink,
+  decodeMembershipPayload,
+  type Entry,
+  type GroupId,
+  logIndex,
+  type Membership,
+  type SnapshotMeta,
+  term,
+} from "@trivet/core";
+import type { GroupMachine, MachineLoader, MachineSnapshot } from "../hosts/machine.ts";
+import { StatePoints } from "../hosts/state-audit-points.ts";
+import { storeProblem } from "./store-problem.ts";
+import type { Applied, ApplyWorker, WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+
+type Failed = Extract<WorkerReply, { readonly type: "failed" }>;
+export type Opened = Extract<WorkerReply, { readonly type: "opened" }>;
+
+export interface ShardMachineOwner {
+  /** What apply said; before the entries count as applied. */
+  told(applied: Applied): void;
+  /** Attended time of the present leadership at this moment. */
+  attendedNow(): number;
+  /** Callers that began and ceased to wait here since the last call. */
+  takeRoutes(): { readonly routed: readonly string[]; readonly unrouted: readonly string[] };
+  /** The worker could not do it. Of `no-space`: the same request is made again after a while. */
+  failed(failure: Failed): void;
+  retryLater(run: () => void): void;
+}
+
+/** A shard's state as its host sees it: in the store of the apply worker. */
+export class ShardMachine implements GroupMachine {
+  readonly points: StatePoints = new StatePoints();
+  private readonly worker: ApplyWorker;
+  private readonly group: GroupId;
+  private readonly owner: ShardMachineOwner;
+  private hash: string;
+  private cuts = 0;
+  private discarded = false;
+
+  constructor(worker: ApplyWorker, group: GroupId, opened: Opened, owner: ShardMachineOwner) {
+    this.worker = worker;
+    this.group = group;
+    this.owner = owner;
+    this.hash = opened.hash;
+  }
+
+  apply(entries: readonly Entry[], _sink: ApplySink, applied: () => void): void {
+    const attended = this.owner.attendedNow();
+    const request = { type: "apply" as const, group: this.group, entries, attended, ...this.owner.takeRoutes() };
+    this.ask(request, (reply) => {
+      if (reply.type !== "applied") return;
+      this.hash = reply.hash;
+      for (const [index, hash] of reply.points) this.points.passed(index, () => hash);
+      this.owner.told(reply);
+      applied();
+    });
+  }
+
+  beginSnapshot(): MachineSnapshot {
+    const { group } = this;
+    const cut = ++this.cuts;
+    this.ask({ type: "cut", group, cut }, () => {});
+    let ended = false;
+    const end = (): void => {
+      if (ended) return;
+      ended = true;
+      this.ask({ type: "cut-end", group, cut }, () => {});
+    };
+    return {
+      next: (maxBytes, done) =>
+        this.ask({ type: "cut-next", group, cut, maxBytes }, (reply) => {
+          if (reply.type !== "chunk") return;
+          if (reply.chunk === null) end();
+          done(reply.chunk);
+        }),
+      abort: end,
+    };
+  }
+
+  stateHash(): string {
+    return this.hash;
+  }
+
+  discard(): void {
+    this.discarded = true;
+  }
+
+  /** For everything that the group asks of its worker beside. Nothing is answered once another machine took this one's place. */
+  ask(request: WorkerRequest, done: (reply: Exclude<WorkerReply, Failed>) => void): void {
+    if (this.discarded) return;
+    this.worker.call(request, (reply) => {
+      if (this.discarded) return;
+      if (reply.type !== "failed") done(reply);
+      else if (reply.cause === "no-space") this.owner.retryLater(() => this.ask(request, done));
+      else this.owner.failed(reply);
+    });
+  }
+}
+
+function problemOf(reply: WorkerReply): Error | null {
+  return reply.type === "failed" ? storeProblem("the store of a shard", reply) : null;
+}
+
+/** Fills a new store from a snapshot; at its end it takes the place of the one there is (rule W5). */
+export function shardLoader(
+  worker: ApplyWorker,
+  group: GroupId,
+  index: number,
+  machine: (opened: Opened) => ShardMachine | null,
+): MachineLoader {
+  let begun = false;
+  const begin = (then: (problem: Error | null) => void): void => {
+    if (begun) return then(null);
+    begun = true;
+    worker.call({ type: "load", group, index }, (reply) => then(problemOf(reply)));
+  };
+  return {
+    push: (chunk, done) =>
+      begin((problem) => {
+        if (problem !== null) done(problem);
+        else worker.call({ type: "load-chunk", group, chunk }, (reply) => done(problemOf(reply)));
+      }),
+    finish: (done) =>
+      begin((problem) => {
+        if (problem !== null) return done(problem, null);
+        worker.call({ type: "load-end", group }, (reply) => {
+          if (reply.type === "opened") done(null, machine(reply));
+          else done(problemOf(reply) ?? new Error(`unexpected answer ${reply.type}`), null);
+        });
+      }),
+    abort: () => worker.call({ type: "load-abort", group }, () => {}),
+  };
+}
+
+/** A store's state as the snapshot that Raft begins with; null = it is empty. */
+export function markMeta(group: GroupId, mark: WireMark, founding: Membership): SnapshotMeta | null {
+  if (mark.index === 0) return null;
+  return {
+    id: `store-${group}-${mark.index}`,
+    index: logIndex(mark.index),
+    term: term(mark.term),
+    membership: mark.membership === null ? founding : decodeMembershipPayload(mark.membership),
+    membershipIndex: logIndex(mark.membershipIndex),
+    bytes: 0,
+  };
+}

@@ -1,0 +1,313 @@
+import { encodeMembershipPayload, type ShardLimits } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
+import { CodecError } from "@trivet/wire";
+import { IoError } from "../ports/file.ts";
+import { type OrderedStore, type OrderedStores, StoreDamaged, type StoreCut } from "../ports/ordered-store.ts";
+import { ShardApplier } from "./shard-applier.ts";
+import { cutChunk, ShardLoader } from "./shard-loader.ts";
+import { readMark, type StoreMark } from "./store-mark.ts";
+import { parseStoreName, storeName } from "./store-names.ts";
+import type { WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+
+interface OpenGroup {
+  name: string;
+  applier: ShardApplier;
+  readonly cuts: Map<number, StoreCut>;
+  loading: { readonly loader: ShardLoader; readonly name: string; readonly index: number } | null;
+}
+type Answer = (reply: WorkerReply) => void;
+type GroupRequest = Exclude<WorkerRequest, { readonly type: "list" }>;
+
+/** What the apply worker of a node does with the requests of its host, over the stores it alone has open. */
+export class ShardWorker {
+  private readonly stores: OrderedStores;
+  private readonly limits: ShardLimits | undefined;
+  private readonly groups = new Map<number, OpenGroup>();
+  /** Of groups with a request under way: those that came meanwhile. */
+  private readonly turns = new Map<number, { readonly request: GroupRequest; readonly answer: Answer }[]>();
+
+  constructor(stores: OrderedStores, limits?: ShardLimits) {
+    this.stores = stores;
+    this.limits = limits;
+  }
+
+  /** Requests of one group are carried out one after the other: the next when the last was answered, but for `flush`. */
+  handle(request: WorkerRequest, answer: Answer): void {
+    if (request.type === "list") return this.attempt(request, answer);
+    const waiting = this.turns.get(request.group);
+    if (waiting !== undefined) {
+      waiting.push({ request, answer });
+      return;
+    }
+    this.turns.set(request.group, []);
+    this.take(request, answer);
+  }
+
+  private take(request: GroupRequest, answer: Answer): void {
+    const { group } = request;
+    const over = (): void => {
+      const next = this.turns.get(group)?.shift();
+      if (next === undefined) this.turns.delete(group);
+      else this.take(next.request, next.answer);
+    };
+    if (request.type === "flush") {
+      this.attempt(request, answer);
+      over();
+    } else {
+      this.attempt(request, (reply) => {
+        answer(reply);
+        over();
+      });
+    }
+  }
+
+  private attempt(request: WorkerRequest, answer: Answer): void {
+    try {
+      this.carryOut(request, answer);
+    } catch (error) {
+      answer(failure(error));
+    }
+  }
+
+  /** Closes every store. */
+  stop(done: () => void): void {
+    const open = [...this.groups.keys()];
+    const next = (): void => {
+      const group = open.pop();
+      if (group === undefined) done();
+      else this.handle({ type: "close", group, remove: false }, next);
+    };
+    next();
+  }
+
+  private carryOut(request: WorkerRequest, answer: Answer): void {
+    switch (request.type) {
+      case "list":
+        return this.list(answer);
+      case "open":
+        return this.open(request.group, answer);
+      case "apply": {
+        const { applier } = this.group(request.group);
+        applier.route(request.routed, request.unrouted);
+        return answer(applier.apply(request.entries, request.attended));
+      }
+      case "lead":
+        this.group(request.group).applier.lead(request.leads);
+        return answer({ type: "done" });
+      case "due":
+        return answer({ type: "due", ...this.group(request.group).applier.due(request.attended, request.most) });
+      case "retry-due":
+        this.group(request.group).applier.retryDue(request.leases);
+        return answer({ type: "done" });
+      case "query":
+        return answer({ type: "queried", reply: this.group(request.group).applier.query(request.query) });
+      case "definitions":
+        return answer({ type: "definitions", known: this.group(request.group).applier.definitions() });
+      case "flush":
+        return this.flush(request.group, answer);
+      case "cut":
+      case "cut-next":
+      case "cut-end":
+        return this.cut(request, answer);
+      case "load":
+        return this.load(request.group, request.index, answer);
+      case "load-chunk": {
+        const { loading } = this.group(request.group);
+        if (loading === null) throw new CodecError("a chunk of no snapshot");
+        loading.loader.push(request.chunk);
+        return answer({ type: "done" });
+      }
+      case "load-end":
+        return this.loaded(request.group, answer);
+      case "load-abort":
+        return this.abortLoad(request.group, answer);
+      case "close":
+        return this.close(request.group, request.remove, answer);
+    }
+  }
+
+  private group(group: number): OpenGroup {
+    const open = this.groups.get(group);
+    if (open === undefined) throw new Error(`group ${group} is not open`);
+    return open;
+  }
+
+  private list(answer: Answer): void {
+    this.stores.list((error, names) => {
+      if (error !== null || names === undefined) return answer(failure(error));
+      answer({ type: "groups", groups: [...new Set(names.flatMap((name) => parseStoreName(name)?.group ?? []))] });
+    });
+  }
+
+  /** The newest complete state; those of before it, and incomplete ones, go. */
+  private open(group: number, answer: Answer): void {
+    this.indexesOf(group, answer, (indexes) => this.openBest(group, indexes, answer));
+  }
+
+  /** What a removal that was cut off has left. */
+  private removeStores(group: number, answer: Answer): void {
+    this.indexesOf(group, answer, (indexes) =>
+      this.removeAll(group, indexes, (error) => answer(error === null ? { type: "done" } : failure(error))),
+    );
+  }
+
+  /** Newest first. */
+  private indexesOf(group: number, failed: Answer, done: (indexes: readonly number[]) => void): void {
+    this.stores.list((error, names) => {
+      if (error !== null || names === undefined) return failed(failure(error));
+      const indexes = names.flatMap((name) => {
+        const parsed = parseStoreName(name);
+        return parsed?.group === group ? [parsed.index] : [];
+      });
+      indexes.sort((a, b) => b - a);
+      done(indexes);
+    });
+  }
+
+  private openBest(group: number, indexes: readonly number[], answer: Answer): void {
+    const [index = 0, ...older] = indexes;
+    const name = storeName(group, index);
+    this.stores.open(name, (error, store) => {
+      if (error !== null || store === undefined) return answer(failure(error));
+      let mark: StoreMark;
+      try {
+        mark = store.read(readMark);
+      } catch (damage) {
+        store.close(() => answer(failure(damage)));
+        return;
+      }
+      if (index > 0 && mark.index === 0 && !mutant("shard-incomplete-load-used")) {
+        // Its filling was not finished.
+        store.close(() => this.stores.remove(name, () => this.openBest(group, older, answer)));
+        return;
+      }
+      this.removeAll(group, older, (removeError) => {
+        if (removeError !== null) return answer(failure(removeError));
+        this.adopt(group, name, store, answer);
+      });
+    });
+  }
+
+  private adopt(group: number, name: string, store: OrderedStore, answer: Answer): void {
+    try {
+      const applier = new ShardApplier(store, this.limits);
+      this.groups.set(group, { name, applier, cuts: new Map(), loading: null });
+      answer(opened(applier));
+    } catch (error) {
+      store.close(() => answer(failure(error)));
+    }
+  }
+
+  private removeAll(group: number, indexes: readonly number[], done: (error: IoError | null) => void): void {
+    const [index, ...rest] = indexes;
+    if (index === undefined) return done(null);
+    this.stores.remove(storeName(group, index), (error) => (error === null ? this.removeAll(group, rest, done) : done(error)));
+  }
+
+  private flush(group: number, answer: Answer): void {
+    const { store, mark } = this.group(group).applier;
+    const { index } = mark;
+    // Asked now: a shard that is given away may have its store closed before this flush is through.
+    const size = store.size();
+    store.flush((error) => answer(error === null ? { type: "flushed", index, ...size } : failure(error)));
+  }
+
+  private cut(request: Extract<WorkerRequest, { readonly type: "cut" | "cut-next" | "cut-end" }>, answer: Answer): void {
+    const { applier, cuts } = this.group(request.group);
+    const cut = cuts.get(request.cut);
+    if (request.type === "cut") {
+      cuts.set(request.cut, applier.store.cut());
+      return answer({ type: "done" });
+    }
+    if (request.type === "cut-next") return answer({ type: "chunk", chunk: cut === undefined ? null : cutChunk(cut, request.maxBytes) });
+    cut?.close();
+    cuts.delete(request.cut);
+    answer({ type: "done" });
+  }
+
+  private load(group: number, index: number, answer: Answer): void {
+    const open = this.group(group);
+    this.abortLoad(group, () => {
+      const name = storeName(group, index);
+      // An attempt that a crash ended may have left something.
+      this.stores.remove(name, (removeError) => {
+        if (removeError !== null && removeError.code !== "not-found") return answer(failure(removeError));
+        this.stores.open(name, (error, store) => {
+          if (error !== null || store === undefined) return answer(failure(error));
+          open.loading = { loader: new ShardLoader(store), name, index };
+          answer({ type: "done" });
+        });
+      });
+    });
+  }
+
+  /** Complete, then durable, then used: only now the state of before goes. */
+  private loaded(group: number, answer: Answer): void {
+    const open = this.group(group);
+    const { loading } = open;
+    if (loading === null) throw new CodecError("the end of no snapshot");
+    const { loader, name, index } = loading;
+    loader.finish(index);
+    const flush = (done: (error: IoError | null) => void): void => {
+      if (mutant("shard-load-not-flushed")) done(null);
+      else loader.store.flush(done);
+    };
+    flush((error) => {
+      if (error !== null) return answer(failure(error));
+      open.loading = null;
+      this.dispose(open, true, (closeError) => {
+        if (closeError !== null) return answer(failure(closeError));
+        this.adopt(group, name, loader.store, answer);
+      });
+    });
+  }
+
+  private abortLoad(group: number, answer: Answer): void {
+    const open = this.group(group);
+    const { loading } = open;
+    if (loading === null) return answer({ type: "done" });
+    open.loading = null;
+    loading.loader.store.close(() => this.stores.remove(loading.name, () => answer({ type: "done" })));
+  }
+
+  private close(group: number, remove: boolean, answer: Answer): void {
+    const open = this.groups.get(group);
+    if (open === undefined) {
+      if (remove) this.removeStores(group, answer);
+      else answer({ type: "done" });
+      return;
+    }
+    this.abortLoad(group, () =>
+      this.dispose(open, remove, (error) => {
+        this.groups.delete(group);
+        answer(error === null ? { type: "done" } : failure(error));
+      }),
+    );
+  }
+
+  private dispose({ applier, cuts, name }: OpenGroup, remove: boolean, done: (error: IoError | null) => void): void {
+    for (const cut of cuts.values()) cut.close();
+    cuts.clear();
+    applier.store.close((error) => {
+      if (error !== null || !remove) done(error);
+      else this.stores.remove(name, done);
+    });
+  }
+}
+
+function opened(applier: ShardApplier): WorkerReply {
+  return { type: "opened", mark: wireMark(applier.mark), hash: applier.store.contentHash(), ...applier.times() };
+}
+
+function wireMark({ index, term, membership, membershipIndex }: StoreMark): WireMark {
+  return { index, term, membershipIndex, membership: membership === null ? null : encodeMembershipPayload(membership) };
+}
+
+function failure(error: unknown): WorkerReply {
+  const detail = error instanceof Error ? error.message : String(error);
+  if (error instanceof StoreDamaged || (error instanceof Error && error.cause instanceof StoreDamaged))
+    return { type: "failed", cause: "damaged", detail };
+  if (error instanceof CodecError) return { type: "failed", cause: "bad-chunk", detail };
+  if (!(error instanceof IoError)) return { type: "failed", cause: "other", detail };
+  return { type: "failed", cause: error.code === "no-space" ? "no-space" : "io", detail };
+}

@@ -1,0 +1,192 @@
+import {
+  ByteWriter,
+  checkFrame,
+  CodecError,
+  encodeResult,
+  encodeShardResult,
+  FrameCursor,
+  type FrameHeader,
+  type Result,
+  type ShardCommand,
+  type ShardResult,
+} from "@trivet/wire";
+import { maxOutboxBytes } from "../hosts/limits.ts";
+import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { QueueStorage, StorageCommand, StorageOutcome } from "../ports/queue-storage.ts";
+import { proposeConsumerGone } from "./consumer-gone.ts";
+import type { ShardAccess } from "./shard-access.ts";
+
+type Answer = ShardResult | Extract<Result, { readonly type: "malformed" | "refused" }>;
+type Route = CallerRoute<Uint8Array>;
+
+/** One frame until each of its commands has its outcome. */
+interface OpenFrame {
+  readonly header: FrameHeader;
+  readonly bytes: number;
+  readonly retries: { readonly sequence: number; readonly command: StorageCommand; readonly reason: Unavailable }[];
+  /** Commands whose outcome has not come. */
+  open: number;
+  /** Something of the frame may have taken effect: it cannot be refused as a whole any more. */
+  touched: boolean;
+}
+
+/** All partitions share one group, so that a turn of a client is one frame. */
+const shards = 1;
+const shortestRetryMs = 20;
+
+/**
+ * A storage without Raft groups, behind the terms of one: a frame's commands are executed one by one, with (caller, sequence) as idempotency key, so
+ * that the same frame again changes nothing (rule X1).
+ */
+export class StorageAccess implements ShardAccess {
+  private readonly storage: QueueStorage;
+  private readonly clock: Clock;
+  private readonly groupTime: () => number;
+  private readonly routes = new Map<string, Route>();
+  private readonly cursor = new FrameCursor();
+  private readonly writer = new ByteWriter(256);
+  private readonly answered = new Set<Route>();
+  private bytes = 0;
+
+  constructor(storage: QueueStorage, clock: Clock, groupTime: () => number) {
+    this.storage = storage;
+    this.clock = clock;
+    this.groupTime = groupTime;
+  }
+
+  spread(): { readonly backend: QueueStorage["backend"]; readonly shards: number } {
+    return { backend: this.storage.backend, shards };
+  }
+
+  route(_group: number, caller: string, route: Route): void {
+    this.routes.set(caller, route);
+  }
+
+  endRoute(_group: number, caller: string, route: Route): void {
+    if (this.routes.get(caller) === route) this.routes.delete(caller);
+  }
+
+  submitFrame(_group: number, frame: Uint8Array): Unavailable | null {
+    const header = checkFrame(frame);
+    if (this.bytes + frame.length > maxOutboxBytes) {
+      return { type: "unavailable", code: "overloaded", retryAfterMs: 100, detail: "too many unanswered commands on this node" };
+    }
+    this.bytes += frame.length;
+    const open: OpenFrame = { header, bytes: frame.length, retries: [], open: header.count, touched: false };
+    const { cursor } = this;
+    cursor.open(frame);
+    const commands: { readonly sequence: number; readonly command: ShardCommand | string }[] = [];
+    while (cursor.next()) commands.push({ sequence: cursor.sequence, command: decoded(cursor) });
+    for (const { sequence, command } of commands) {
+      if (typeof command === "string") this.answerLater(open, sequence, { type: "malformed", detail: command });
+      else if (!isForCallers(command))
+        this.answerLater(open, sequence, { type: "malformed", detail: `${command.type} is for shards only` });
+      else this.execute(open, sequence, command);
+    }
+    return null;
+  }
+
+  watchReady(listener: Parameters<ShardAccess["watchReady"]>[0]): () => void {
+    return this.storage.watchReady(listener);
+  }
+
+  consumerGone(queue: number, partitions: number, consumer: string): void {
+    proposeConsumerGone(this.storage, shards, queue, partitions, consumer);
+  }
+
+  private execute(frame: OpenFrame, sequence: number, command: StorageCommand): void {
+    const { caller, notAfter } = frame.header;
+    const timeoutMs = notAfter - this.groupTime();
+    if (timeoutMs <= 0) {
+      this.answerLater(frame, sequence, { type: "refused", reason: "past-deadline" });
+      return;
+    }
+    const idempotency = { key: `${caller}/${sequence}`, fingerprint: "" };
+    this.storage.submit(placeOf(command), command, { timeoutMs, idempotency }, (outcome) => this.ended(frame, sequence, command, outcome));
+  }
+
+  private ended(frame: OpenFrame, sequence: number, command: StorageCommand, outcome: StorageOutcome): void {
+    if (outcome.type === "unavailable") frame.retries.push({ sequence, command, reason: outcome });
+    else {
+      frame.touched = true;
+      // Of one whose fate is unknown nothing is said: the client's own deadline says so, or its next sending finds out.
+      if (outcome.type === "answered") this.answer(frame, sequence, outcome.result);
+    }
+    this.countDown(frame);
+  }
+
+  private answerLater(frame: OpenFrame, sequence: number, answer: Answer): void {
+    this.clock.defer(() => {
+      frame.touched = true;
+      this.answer(frame, sequence, answer);
+      this.countDown(frame);
+    });
+  }
+
+  private countDown(frame: OpenFrame): void {
+    frame.open -= 1;
+    if (frame.open > 0) return;
+    const [first] = frame.retries;
+    if (first === undefined) {
+      this.bytes -= frame.bytes;
+      return;
+    }
+    const { caller, firstSequence, count } = frame.header;
+    const route = this.routes.get(caller);
+    if (!frame.touched || route === undefined) {
+      this.bytes -= frame.bytes;
+      route?.refused(firstSequence, count, first.reason);
+      return;
+    }
+    // Some of it has its answer, so the frame cannot be refused. Nothing happened to these: once more, until it is too late for them.
+    this.clock.schedule(Math.max(shortestRetryMs, first.reason.retryAfterMs), () => {
+      const again = frame.retries.splice(0);
+      frame.open = again.length;
+      for (const { sequence, command } of again) this.execute(frame, sequence, command);
+    });
+  }
+
+  private answer(frame: OpenFrame, sequence: number, answer: Answer): void {
+    const route = this.routes.get(frame.header.caller);
+    if (route === undefined) return;
+    this.writer.reset();
+    if (answer.type === "malformed" || answer.type === "refused") encodeResult(this.writer, answer);
+    else encodeShardResult(this.writer, answer);
+    route.answer(sequence, this.writer.finish());
+    if (this.answered.size === 0) this.clock.defer(() => this.flush());
+    this.answered.add(route);
+  }
+
+  /** What was answered in one turn leaves as one message. */
+  private flush(): void {
+    for (const route of this.answered) route.flush();
+    this.answered.clear();
+  }
+}
+
+function decoded(cursor: FrameCursor): ShardCommand | string {
+  try {
+    return cursor.decodeShard();
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    return error.message;
+  }
+}
+
+function isForCallers(command: ShardCommand): command is StorageCommand {
+  return !["configure-queue", "drop-queue", "expire-leases", "fence-floor"].includes(command.type);
+}
+
+function placeOf(command: StorageCommand): { readonly queue: number; readonly partition: number } {
+  switch (command.type) {
+    case "settle":
+      return { queue: command.queue, partition: command.receipts[0]?.partition ?? 0 };
+    case "consumer-gone":
+      return { queue: command.queue, partition: 0 };
+    case "raise-fence":
+      return { queue: 0, partition: 0 };
+    default:
+      return { queue: command.queue, partition: command.partition };
+  }
+}

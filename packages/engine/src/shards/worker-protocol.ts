@@ -1,0 +1,110 @@
+import type { EntryKind } from "@trivet/core";
+import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
+import type { DueLease } from "./lease-clock.ts";
+
+/**
+ * What a host and its apply worker say to each other (decision 0008 §5). Plain data, so that it can cross threads. Requests of one group
+ * are carried out in their order, and answered in it, but for `flush`.
+ */
+export interface WorkerEntry {
+  readonly index: number;
+  readonly term: number;
+  readonly kind: EntryKind;
+  readonly payload: Uint8Array;
+}
+export interface WireMark {
+  readonly index: number;
+  readonly term: number;
+  /** Encoded membership; null = that of the founding. */
+  readonly membership: Uint8Array | null;
+  readonly membershipIndex: number;
+}
+
+export type WorkerRequest =
+  /** Which groups have stores. */
+  | { readonly type: "list" }
+  /** Opens the best store the group has, and removes what else there is of it. */
+  | { readonly type: "open"; readonly group: number }
+  /**
+   * `attended`: from when the leases of these entries count, where they are timed. `routed` and `unrouted`: callers that from here on do and do
+   * not wait for answers on this node.
+   */
+  | {
+      readonly type: "apply";
+      readonly group: number;
+      readonly entries: readonly WorkerEntry[];
+      readonly attended: number;
+      readonly routed: readonly string[];
+      readonly unrouted: readonly string[];
+    }
+  /** This node leads from here on, or no longer: leases are timed, all in full. */
+  | { readonly type: "lead"; readonly group: number; readonly leads: boolean }
+  /** Leases that are due at that attended time. */
+  | { readonly type: "due"; readonly group: number; readonly attended: number; readonly most: number }
+  | { readonly type: "retry-due"; readonly group: number; readonly leases: readonly DueLease[] }
+  | { readonly type: "query"; readonly group: number; readonly query: StorageQuery }
+  /** Which definitions the shard has: queue and version; `dropped` ones have version 0. */
+  | { readonly type: "definitions"; readonly group: number }
+  | { readonly type: "flush"; readonly group: number }
+  /** A cut of the state, in chunks; `cut` is a number that the host gives it. */
+  | { readonly type: "cut"; readonly group: number; readonly cut: number }
+  | { readonly type: "cut-next"; readonly group: number; readonly cut: number; readonly maxBytes: number }
+  | { readonly type: "cut-end"; readonly group: number; readonly cut: number }
+  /** A state from chunks, beside the one there is; takes its place at the end. */
+  | { readonly type: "load"; readonly group: number; readonly index: number }
+  | { readonly type: "load-chunk"; readonly group: number; readonly chunk: Uint8Array }
+  | { readonly type: "load-end"; readonly group: number }
+  | { readonly type: "load-abort"; readonly group: number }
+  /** Closes the group's store; `remove` = and deletes it, also where it is not open. */
+  | { readonly type: "close"; readonly group: number; readonly remove: boolean };
+
+/** One answer for a caller that waits here, encoded as the stream sends it. */
+export interface WorkerAnswer {
+  readonly caller: string;
+  readonly sequence: number;
+  readonly fingerprint: string;
+  readonly notAfter: number;
+  readonly bytes: Uint8Array;
+}
+export interface ReadyHint {
+  readonly queue: number;
+  readonly partition: number;
+  readonly group: string;
+}
+export interface Applied {
+  readonly type: "applied";
+  readonly answers: readonly WorkerAnswer[];
+  readonly ready: readonly ReadyHint[];
+  /** Group time of the state. */
+  readonly groupTime: number;
+  /** Group time at which an entry is wanted, for deadlines or for work left over; 0 = none. */
+  readonly wantsEntryAt: number;
+  /** Attended time of the next lease to end, where leases are timed; 0 = none. */
+  readonly nextLeaseAt: number;
+  readonly hash: string;
+  /** State hashes at earlier indexes (rule W7). */
+  readonly points: readonly (readonly [number, string])[];
+  /** Queues that a command named and this shard does not know well enough. */
+  readonly unconfigured: readonly number[];
+}
+
+export type WorkerReply =
+  | { readonly type: "opened"; readonly mark: WireMark; readonly hash: string; readonly groupTime: number; readonly wantsEntryAt: number }
+  | Applied
+  | { readonly type: "groups"; readonly groups: readonly number[] }
+  | { readonly type: "due"; readonly leases: readonly DueLease[]; readonly nextLeaseAt: number }
+  | { readonly type: "queried"; readonly reply: StorageReply }
+  | { readonly type: "definitions"; readonly known: readonly (readonly [queue: number, version: number])[] }
+  | { readonly type: "flushed"; readonly index: number; readonly bytes: number; readonly freeBytes: number }
+  | { readonly type: "chunk"; readonly chunk: Uint8Array | null }
+  | { readonly type: "done" }
+  /** `damaged`: the store's fault (rule W6); `no-space`: nothing was changed; `io`: a disk that fails; `other`: a bug. */
+  | { readonly type: "failed"; readonly cause: "damaged" | "no-space" | "bad-chunk" | "io" | "other"; readonly detail: string };
+
+/** Where stores are applied to: a thread of its own, or a twin on virtual time. */
+export interface ApplyWorker {
+  /** `done` is called later, never inside the call. */
+  call(request: WorkerRequest, done: (reply: WorkerReply) => void): void;
+  /** After the requests under way. */
+  stop(done: () => void): void;
+}

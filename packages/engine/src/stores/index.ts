@@ -1,0 +1,2 @@
+export { ContentHash } from "./content-hash.ts";
+export { checkKey, checkStoreName, isStoreName, maxStoreKeyBytes } from "./limits.ts";

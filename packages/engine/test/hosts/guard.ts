@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import { activateMutants, reachedMutants } from "../../../core/src/mutation-on.ts";
+
+/**
+ * A promise and the guard that keeps it: `scenario`, assertions included, must hold as the code is and must fail with the guard taken out.
+ * The test file has to mock the production switch:
+ * `vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));`
+ */
+export function guard(mutant: string, promise: string, scenario: () => void): void {
+  test(promise, scenario);
+  test(`${promise} – not without ${mutant}'s guard`, () => {
+    activateMutants([mutant]);
+    try {
+      expect(scenario).toThrow();
+      expect(reachedMutants()).toContain(mutant);
+    } finally {
+      activateMutants([]);
+    }
+  });
+}

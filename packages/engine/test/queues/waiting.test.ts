@@ -1,0 +1,178 @@
+import type { StorageOutcome } from "@trivet/engine";
+import { expect, test } from "vitest";
+import { got, SlowRig } from "./slow-storage.ts";
+
+const down: StorageOutcome = { type: "unavailable", code: "no_leader", retryAfterMs: 100, detail: "" };
+
+function rig(partitions = 1): SlowRig {
+  const made = new SlowRig();
+  made.define({ partitions });
+  return made;
+}
+
+test("one consume of a partition is under way at a time, and an empty answer is for all who came before it was asked", () => {
+  const r = rig();
+  const first = r.consume();
+  const second = r.consume();
+  const third = r.consume();
+  expect(r.held.length).toBe(1);
+  r.held[0]?.go();
+  expect(got(first)).toEqual([]);
+  // They came after the question: somebody has to ask again, once.
+  expect([got(second), got(third), r.held.length]).toEqual([null, null, 2]);
+  r.held[1]?.go();
+  expect([got(second), got(third), r.held.length]).toEqual([[], [], 2]);
+});
+
+test("those who wait are served in the order they came, as long as there is more", () => {
+  const r = rig();
+  const waiting = [1, 2, 3].map(() => r.consume({ waitMs: 10_000 }));
+  r.held[0]?.go();
+  r.held[1]?.go();
+  expect(r.held.length).toBe(2);
+  r.produce(2);
+  expect(r.held.length).toBe(3);
+  r.held[2]?.go();
+  expect(waiting.map((one) => got(one)?.length)).toEqual([1, undefined, undefined]);
+  r.held[3]?.go();
+  expect(waiting.map((one) => got(one)?.length)).toEqual([1, 1, undefined]);
+  expect(r.held.length).toBe(4);
+});
+
+test("a hint that comes while a question is under way is not lost with its answer", () => {
+  const r = rig();
+  const waiting = r.consume({ waitMs: 10_000 });
+  r.hintAll();
+  r.held[0]?.go();
+  expect(r.held.length).toBe(2);
+  r.held[1]?.go();
+  expect([got(waiting), r.held.length]).toEqual([null, 2]);
+  r.hintAll();
+  expect(r.held.length).toBe(3);
+});
+
+test("the partitions of a queue are asked in turn until one has something", () => {
+  const r = rig(3);
+  r.produce(1, "a");
+  const asked = r.consume();
+  for (let at = 0; got(asked) === null; at++) {
+    expect(at).toBeLessThan(3);
+    r.held[at]?.go();
+  }
+  expect(got(asked)?.length).toBe(1);
+  expect(new Set(r.held.map(({ partition }) => partition)).size).toBe(r.held.length);
+});
+
+test("what comes for a caller who went away is released", () => {
+  const r = rig();
+  r.produce(1);
+  const asked = r.consume();
+  asked.submission.abandon();
+  r.settle();
+  expect(got(asked)).toBeNull();
+  r.held[0]?.go();
+  expect(got(asked)).toEqual([]);
+  expect(r.seen).toEqual(["produce", "consume", "settle"]);
+  const next = r.consume();
+  r.held[1]?.go();
+  expect(got(next)).toMatchObject([{ acquired: 2, deliveries: 0 }]);
+});
+
+test("a caller who goes away while it waits is told at once, once", () => {
+  const r = rig();
+  const asked = r.consume({ waitMs: 10_000 });
+  r.held[0]?.go();
+  asked.submission.abandon();
+  asked.submission.abandon();
+  r.settle();
+  expect(got(asked)).toEqual([]);
+  r.clock.advance(60_000);
+  expect(got(asked)).toEqual([]);
+  expect(r.held.length).toBe(1);
+});
+
+test("a partition without a leader does not keep a caller from the others, and is asked again while there is time", () => {
+  const r = rig(2);
+  const short = r.consume();
+  r.held[0]?.go(down);
+  r.held[1]?.go();
+  expect(got(short)).toBe("unavailable");
+  r.clock.advance(1000);
+  const long = r.consume({ waitMs: 10_000 });
+  r.held[2]?.go(down);
+  r.held[3]?.go();
+  expect([got(long), r.held.length]).toEqual([null, 4]);
+  r.produce(1);
+  r.produce(1);
+  r.clock.advance(100);
+  expect(r.held.length).toBeGreaterThan(4);
+  r.held[4]?.go();
+  expect(got(long)?.length).toBe(1);
+});
+
+test("a repeat of a consume with a key is handed the same again, and what it is told says nothing of now", () => {
+  const r = rig();
+  r.open = true;
+  const keyed = { idempotency: { key: "k", fingerprint: "f" } };
+  expect(got(r.consume({}, 60_000, keyed))).toEqual([]);
+  r.produce(2);
+  // Told from memory that there is nothing, it looks itself.
+  const first = got(r.consume({}, 60_000, keyed));
+  expect(first?.length).toBe(1);
+  const other = { idempotency: { key: "other", fingerprint: "f" } };
+  const second = got(r.consume({}, 60_000, other));
+  expect(second?.length).toBe(1);
+  expect(got(r.consume({}, 60_000, other))).toEqual(second);
+});
+
+test("a hand-out whose fate is unknown is told so", () => {
+  const r = rig();
+  const asked = r.consume({ waitMs: 10_000 });
+  r.held[0]?.go({ type: "unknown", requestId: "x" });
+  expect(got(asked)).toBe("unknown");
+});
+
+test("a group at its rate is asked less and less often, not all the time", () => {
+  const r = rig();
+  r.open = true;
+  r.define({ ratePerSecond: 1 });
+  r.produce(3);
+  r.clock.advance(2000);
+  expect(got(r.consume({ maxMessages: 10 }))?.length).toBe(1);
+  const before = r.seen.length;
+  const waiting = r.consume({ maxMessages: 10, waitMs: 10_000 });
+  r.clock.advance(1500);
+  expect(got(waiting)?.length).toBe(1);
+  expect(r.seen.length - before).toBeLessThan(12);
+});
+
+test("a long poll ends in time for its answer, and forgets its timers", () => {
+  const r = rig();
+  r.open = true;
+  const asked = r.consume({ waitMs: 60_000 }, 20_000);
+  r.clock.advance(18_000);
+  expect(got(asked)).toBeNull();
+  r.clock.advance(2000);
+  expect(got(asked)).toEqual([]);
+  expect(r.clock.nextAt()).toBeNull();
+});
+
+test("who waits for a queue that is deleted is told that there is nothing", () => {
+  const r = rig();
+  r.open = true;
+  const asked = r.consume({ waitMs: 10_000 });
+  r.service.remove("q", { timeoutMs: 1000 }, () => undefined);
+  r.settle();
+  expect(got(asked)).toEqual([]);
+});
+
+test("a shard that has not heard of a queue is told it", () => {
+  const r = rig();
+  // As if another node's definition had come here and not to the shard.
+  r.inner.configure(1, null);
+  r.open = true;
+  const asked = r.consume({ waitMs: 10_000 }, 1500);
+  r.clock.advance(2000);
+  // Dropped for good there: no number of tries helps, and it does not try for ever.
+  expect(got(asked)).toBe("unavailable");
+});

@@ -1,0 +1,74 @@
+import { expect, test } from "vitest";
+import { groupId } from "@trivet/core";
+import { Told } from "../hosts/cluster.ts";
+import { Shards } from "./support.ts";
+
+test("`readyAll` (a new leader, an installed snapshot) makes those who wait look again", () => {
+  const shards = new Shards();
+  shards.untilLed();
+  shards.define("orders");
+  const { host } = shards.cluster.member("n1");
+  const request = {
+    queue: "orders",
+    group: "g",
+    consumer: "c",
+    partition: null,
+    maxMessages: 1,
+    maxBytes: 0,
+    visibilityMs: 0,
+    waitMs: 60_000,
+    autoAck: false,
+    start: { type: "earliest" },
+  } as const;
+  host.queues.consume(request, { timeoutMs: 70_000 }, () => undefined);
+  shards.cluster.run(2_000);
+  let asked = 0;
+  const storage = host.queuing.embedded as unknown as { submit: (...args: unknown[]) => unknown };
+  const { submit } = storage;
+  storage.submit = (...args) => {
+    asked += 1;
+    return submit.apply(storage, args);
+  };
+  host.shards?.readyAll();
+  shards.cluster.run(1_000);
+  expect(asked).toBeGreaterThan(0);
+});
+
+test("who waits at a node without a replica is told, though the link broke that the hint was on", () => {
+  const shards = new Shards(5);
+  const { cluster } = shards;
+  shards.untilLed();
+  shards.define("orders");
+  shards.produce("n1", "a");
+  const group = groupId(1 + (shards.queue % 4));
+  const remote = [...cluster.members.values()].find(({ host }) => (host.shards?.replica(group) ?? null) === null);
+  const leader = shards.leaders()[group - 1] ?? "";
+  if (remote === undefined) throw new Error("all have one");
+  const other = [...cluster.members.keys()].find((node) => node !== leader && node !== remote.config.node) ?? "";
+  shards.ack(other, shards.consume(other));
+  const request = {
+    queue: "orders",
+    group: "g",
+    consumer: "c",
+    partition: null,
+    maxMessages: 1,
+    maxBytes: 0,
+    visibilityMs: 0,
+    waitMs: 60_000,
+    autoAck: false,
+    start: { type: "earliest" },
+  } as const;
+  const told = new Told<unknown>();
+  remote.host.queues.consume(request, { timeoutMs: 70_000 }, told.hear);
+  cluster.run(3_000);
+  expect(told.value).toBeNull();
+  const { hub } = cluster.member(leader).host;
+  const send = hub.send.bind(hub);
+  hub.send = (to, sent, reply) => (sent.type === "ready" ? true : send(to, sent, reply));
+  shards.produce(other, "news");
+  const [a, b] = [cluster.member(leader).url, remote.url];
+  cluster.network.breakLinks((local, far) => (local === a && far === b) || (local === b && far === a), "reset");
+  hub.send = send;
+  cluster.run(15_000);
+  expect(told.value).toMatchObject({ type: "consumed", messages: [{}] });
+});

@@ -1,0 +1,35 @@
+import { groupId } from "@trivet/core";
+import type { StorageReply } from "@trivet/engine";
+import { expect, test } from "vitest";
+import { Told } from "../hosts/cluster.ts";
+import { Shards } from "./support.ts";
+
+test("a query under way at a replica that is given away is answered", () => {
+  const shards = new Shards();
+  const { cluster } = shards;
+  shards.untilLed();
+  shards.define("orders");
+  shards.produce("n1", "a");
+  const group = groupId(1 + (shards.queue % 4));
+  const { host } = cluster.member("n2");
+  const told = Array.from({ length: 40 }, () => new Told<StorageReply>());
+  const replica = host.shards?.replica(group);
+  if (replica === null || replica === undefined) throw new Error("no replica");
+  // One that has its barrier and waits for the worker.
+  let asked = false;
+  const { machine } = replica;
+  const ask = machine.ask.bind(machine);
+  machine.ask = (request, done) => {
+    ask(request, done);
+    if (request.type === "query" && !asked) {
+      asked = true;
+      host.shards?.give(replica);
+    }
+  };
+  for (const one of told) host.queueStorage.query({ type: "stats", queue: shards.queue, partition: 0 }, 5_000, one.hear);
+  const last = new Told<StorageReply>();
+  host.queueStorage.query({ type: "stats", queue: shards.queue, partition: 0 }, 5_000, last.hear);
+  cluster.run(30_000);
+  expect(asked).toBe(true);
+  expect([...told, last].filter(({ value }) => value === null)).toHaveLength(0);
+});

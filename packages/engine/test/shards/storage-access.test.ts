@@ -1,0 +1,136 @@
+import { MemoryClock, StorageAccess, type CallerRoute, type QueueStorage, type StorageOutcome, type Unavailable } from "@trivet/engine";
+import { CommandFrameBuilder, CodecError, decodeShardAnswer, type ShardCommand } from "@trivet/wire";
+import { describe, expect, test } from "vitest";
+
+const down: Unavailable = { type: "unavailable", code: "redis_unavailable", retryAfterMs: 100, detail: "it does not answer" };
+const done = (count: number): StorageOutcome => ({
+  type: "answered",
+  result: { type: "counted", count },
+  requestId: "",
+  durability: "primary",
+});
+const unknown: StorageOutcome = { type: "unknown", requestId: "x" };
+
+/** A storage that answers as it is told, by partition; and who asked. */
+function storage(clock: MemoryClock, outcomes: Map<number, StorageOutcome[]>) {
+  const asked: { readonly partition: number; readonly key: string; readonly timeoutMs: number }[] = [];
+  const made = {
+    backend: "redis",
+    submit: (place, _command, options, told) => {
+      asked.push({ partition: place.partition, key: options.idempotency?.key ?? "", timeoutMs: options.timeoutMs });
+      const outcome = outcomes.get(place.partition)?.shift() ?? done(place.partition);
+      clock.defer(() => told(outcome));
+      return { requestId: "", abandon: () => undefined };
+    },
+    query: () => undefined,
+    configure: () => undefined,
+    watchReady: () => () => undefined,
+  } satisfies QueueStorage;
+  return { made, asked };
+}
+
+interface Told extends CallerRoute<Uint8Array> {
+  readonly answers: (readonly [number, string])[];
+  readonly refusals: (readonly [number, number, string])[];
+  flushes: number;
+}
+function route(): Told {
+  const told: Told = {
+    answers: [],
+    refusals: [],
+    flushes: 0,
+    answer: (sequence, bytes) => {
+      const answer = decodeShardAnswer(bytes);
+      told.answers.push([sequence, answer.type === "counted" ? `counted ${answer.count}` : answer.type]);
+    },
+    flush: () => {
+      told.flushes += 1;
+    },
+    refused: (first, count, { code }) => void told.refusals.push([first, count, code]),
+  };
+  return told;
+}
+
+const purge = (partition: number): ShardCommand => ({ type: "purge-queue", queue: 7, partition, dead: false });
+function frame(commands: readonly ShardCommand[], notAfter = 10_000): Uint8Array {
+  const builder = new CommandFrameBuilder();
+  builder.begin("lane", "", notAfter, 0, 5);
+  for (const command of commands) builder.add(command);
+  return builder.finish();
+}
+
+function bench(outcomes: Map<number, StorageOutcome[]> = new Map()) {
+  const clock = new MemoryClock(0);
+  const { made, asked } = storage(clock, outcomes);
+  const access = new StorageAccess(made, clock, () => clock.now());
+  const told = route();
+  access.route(1, "lane", told);
+  return { clock, access, told, asked };
+}
+
+describe("a storage outside, behind the terms of a shard", () => {
+  test("commands of a frame are executed one by one, under their own keys, and answered in one message", () => {
+    const { clock, access, told, asked } = bench();
+    expect(access.submitFrame(1, frame([purge(1), purge(2)]))).toBeNull();
+    clock.advance(10);
+    expect(asked).toEqual([
+      { partition: 1, key: "lane/5", timeoutMs: 10_000 },
+      { partition: 2, key: "lane/6", timeoutMs: 10_000 },
+    ]);
+    expect(told).toMatchObject({
+      answers: [
+        [5, "counted 1"],
+        [6, "counted 2"],
+      ],
+      flushes: 1,
+      refusals: [],
+    });
+    expect(access.spread()).toEqual({ backend: "redis", shards: 1 });
+  });
+
+  test("a frame of which nothing happened is refused as a whole", () => {
+    const { clock, access, told } = bench(new Map([1, 2].map((partition) => [partition, [down]])));
+    access.submitFrame(1, frame([purge(1), purge(2)]));
+    clock.advance(10);
+    expect(told).toMatchObject({ answers: [], refusals: [[5, 2, "redis_unavailable"]] });
+  });
+
+  test("where some of it happened, the rest is tried again until it is too late", () => {
+    const { clock, access, told, asked } = bench(
+      new Map([
+        [2, [down, down]],
+        [3, Array.from({ length: 1_000 }, () => down)],
+      ]),
+    );
+    access.submitFrame(1, frame([purge(1), purge(2), purge(3)], 1_000));
+    clock.advance(50);
+    expect(told.answers).toEqual([[5, "counted 1"]]);
+    clock.advance(2_000);
+    expect(told.answers).toEqual([
+      [5, "counted 1"],
+      [6, "counted 2"],
+      [7, "refused"],
+    ]);
+    expect(new Set(asked.filter(({ partition }) => partition === 2).map(({ key }) => key))).toEqual(new Set(["lane/6"]));
+    expect(told.refusals).toEqual([]);
+  });
+
+  test("of what nobody knows nothing is said, and what is not for callers is malformed", () => {
+    const { clock, access, told, asked } = bench(new Map([[1, [unknown]]]));
+    access.submitFrame(1, frame([purge(1), { type: "fence-floor", fence: 3 }]));
+    clock.advance(10);
+    expect(told).toMatchObject({ answers: [[6, "malformed"]], refusals: [] });
+    expect(asked).toHaveLength(1);
+    expect(() => access.submitFrame(1, new Uint8Array([1, 2]))).toThrow(CodecError);
+  });
+
+  test("a caller that went away hears nothing, and one that came back hears it there", () => {
+    const { clock, access, told } = bench();
+    access.submitFrame(1, frame([purge(1)]));
+    const other = route();
+    access.route(1, "lane", other);
+    access.endRoute(1, "lane", told);
+    clock.advance(10);
+    expect([told.answers, other.answers]).toEqual([[], [[5, "counted 1"]]]);
+  });
+});

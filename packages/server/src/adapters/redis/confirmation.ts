@@ -1,0 +1,101 @@
+import type { Durability } from "@trivet/engine";
+import { ErrorReply } from "@redis/client";
+import { redisLimits } from "./limits.ts";
+import { isMoved, type RedisLink, type Sender } from "./link.ts";
+import type { RedisAck } from "./options.ts";
+
+type Send = Sender["send"];
+interface Waiting {
+  readonly route: string;
+  readonly run: (send: Send) => Promise<unknown>;
+  readonly done: (reply: unknown, durability: Durability) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * Writes whose durability is asked for, over a connection of their own: WAIT and WAITAOF count what their connection wrote, and block it. One
+ * confirmation serves all writes that came while the one before was under way. What was reached is told, whether or not it was asked for.
+ */
+export class ConfirmedWrites {
+  private readonly link: RedisLink;
+  private readonly ack: RedisAck;
+  private waiting: Waiting[] = [];
+  private isUnderWay = false;
+
+  constructor(link: RedisLink, ack: RedisAck) {
+    this.link = link;
+    this.ack = ack;
+  }
+
+  write(route: string, run: (send: Send) => Promise<unknown>): Promise<{ readonly reply: unknown; readonly durability: Durability }> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ route, run, done: (reply, durability) => resolve({ reply, durability }), failed: reject });
+      if (!this.isUnderWay) void this.drain();
+    });
+  }
+
+  private async drain(): Promise<void> {
+    this.isUnderWay = true;
+    while (this.waiting.length > 0) await this.together(this.waiting.splice(0));
+    this.isUnderWay = false;
+  }
+
+  /** Those of each connection are confirmed as one; no connection has more than one confirmation to wait for. */
+  private async together(batch: readonly Waiting[]): Promise<void> {
+    const bySender = new Map<Sender, Waiting[]>();
+    for (const waiting of batch) {
+      try {
+        const sender = await this.link.pinned(waiting.route);
+        const others = bySender.get(sender);
+        if (others === undefined) bySender.set(sender, [waiting]);
+        else others.push(waiting);
+      } catch (error) {
+        waiting.failed(error);
+      }
+    }
+    await Promise.all([...bySender].map(([sender, group]) => this.confirmed(sender, group)));
+  }
+
+  private async confirmed(sender: Sender, batch: readonly Waiting[]): Promise<void> {
+    const send: Send = (args) => sender.send(args);
+    const replies = await Promise.allSettled(batch.map(({ run }) => run(send)));
+    const durability = replies.some(({ status }) => status === "fulfilled") ? await confirm(sender, this.ack) : "primary";
+    replies.forEach((reply, at) => {
+      const waiting = batch[at];
+      if (reply.status === "fulfilled") waiting?.done(reply.value, durability);
+      else if (waiting !== undefined) this.elsewhere(waiting, reply.reason);
+    });
+  }
+
+  /** The partition has moved to another node of the cluster: nothing happened here, and there nothing is confirmed. */
+  private elsewhere({ done, failed, route, run }: Waiting, error: unknown): void {
+    if (!isMoved(error)) return failed(error);
+    run((args) => this.link.send(route, args)).then((reply) => done(reply, "primary"), failed);
+  }
+}
+
+/** How safe what `sender` wrote is now; never throws, for what is written is written. */
+async function confirm(sender: Sender, ack: RedisAck): Promise<Durability> {
+  try {
+    if (ack === "primary") return "primary";
+    if (ack === "aof") return (await isInFile(sender)) ? "aof" : "primary";
+    const reached = Number(await sender.send(["WAIT", ack.slice("replicas:".length), String(redisLimits.confirmMs)]));
+    return reached > 0 ? `replicas:${reached}` : "primary";
+  } catch {
+    return "primary";
+  }
+}
+
+/** By WAITAOF (Redis 7.2); before it, by what the server is set to: with `appendfsync always` nothing is answered before it is in the file. */
+async function isInFile(sender: Sender): Promise<boolean> {
+  try {
+    const reply = await sender.send(["WAITAOF", "1", "0", String(redisLimits.confirmMs)]);
+    return Array.isArray(reply) && Number(reply[0]) >= 1;
+  } catch (error) {
+    if (!(error instanceof ErrorReply) || !/unknown command|appendonly is disabled/i.test(error.message)) throw error;
+  }
+  const settings = await sender.send(["CONFIG", "GET", "append*"]);
+  const said = Array.isArray(settings) ? settings.map(String) : [];
+  const valueOf = (name: string): string | undefined => said[said.indexOf(name) + 1];
+  return valueOf("appendonly") === "yes" && valueOf("appendfsync") === "always";
+}

@@ -1,0 +1,311 @@
+import { readFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { defaultHostConfig, NodeHost, type Link, type NodeApi, type NodeHostConfig, type Ports, type Transport } from "@trivet/engine";
+import { exitCodes } from "@trivet/contract";
+import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
+import { RedisQueueStorage } from "./adapters/redis/index.ts";
+import { ConfigError, type NodeConfig } from "./config/index.ts";
+import { createHttpApp, type HttpApp } from "./http/app.ts";
+import { logForcedReleases } from "./observability/forced-releases.ts";
+import { Logger } from "./observability/logger.ts";
+import { Metrics } from "./observability/metrics.ts";
+import { collectNodeMetrics } from "./observability/node-metrics.ts";
+import { collectSystemMetrics } from "./observability/system-metrics.ts";
+import { watchQuorum } from "./observability/quorum-watch.ts";
+import { NodeTelemetry } from "./observability/telemetry.ts";
+import { version } from "./version.ts";
+
+export interface StartOptions {
+  /** Told to the log at the start (look-alike settings). */
+  readonly warnings?: readonly string[];
+  /** Instead of stdout. */
+  readonly write?: (text: string) => void;
+  /**
+   * The node can no longer work (failed disk, broken invariant) and has stopped itself. By default the process ends, so that a restart
+   * policy acts (T-19); a program that embeds a node gives its own.
+   */
+  readonly onFatal?: (error: Error) => void;
+}
+export interface RunningNode extends AsyncDisposable {
+  readonly config: NodeConfig;
+  readonly port: number;
+  readonly url: string;
+  readonly node: NodeApi;
+  readonly http: HttpApp;
+  readonly metrics: Metrics;
+  /** Hands over leadership, finishes calls under way, closes files. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** All nodes of a cluster with CLUSTER_PORT use the same one: a listed API address is dialled at that port. */
+class ClusterPortTransport implements Transport {
+  readonly #inner: NodeTransport;
+  readonly #port: number;
+  constructor(inner: NodeTransport, port: number) {
+    this.#inner = inner;
+    this.#port = port;
+  }
+  dial(address: string, opened: (link: Link | null, reason: string) => void): void {
+    const text = address.includes("://") ? address : `http://${address}`;
+    if (!URL.canParse(text)) {
+      this.#inner.dial(address, opened);
+      return;
+    }
+    const url = new URL(text);
+    url.port = String(this.#port);
+    this.#inner.dial(url.origin, opened);
+  }
+  onAccept(accept: (link: Link) => void): void {
+    this.#inner.onAccept(accept);
+  }
+}
+
+const encoder = new TextEncoder();
+/** Nodes that are started together find each other within a second or two; the quorum's own warning comes after five. */
+const startQuietMs = 5_000;
+
+/** What the node host is told, from the configuration. */
+export function hostConfig(config: NodeConfig): NodeHostConfig {
+  return {
+    node: config.nodeId,
+    url: config.advertiseUrl,
+    roles: config.roles.join(","),
+    shards: config.shards,
+    queueDefaults: {
+      partitions: config.queues.partitions,
+      visibilityMs: config.queues.visibilityMs,
+      maxDeliveries: config.queues.maxDeliveries,
+      maxMessages: config.queues.maxMessages,
+    },
+    peers: config.peers.map((peer) => peer.url),
+    join: config.join === null ? [] : [config.join],
+    autoReplace: config.autoReplace,
+    mayVote: true,
+    macKeys: [config.macKey, config.macKeyPrevious].filter((key) => key !== null).map((key) => encoder.encode(key)),
+    trustPeerPort: config.cluster !== null,
+    failureDetector: config.failureDetector,
+    heartbeatMs: config.raft.heartbeatMs,
+    electionMinMs: config.raft.electionMinMs,
+    electionMaxMs: config.raft.electionMaxMs,
+    diskStallMs: config.raft.diskStallMs,
+    noLeaderWaitMs: config.raft.noLeaderWaitMs,
+    snapshotEveryEntries: config.storage.snapshotEntries,
+    snapshotEveryBytes: config.storage.snapshotLogBytes,
+    retainBytes: config.storage.walRetainBytes,
+    walSegmentBytes: config.storage.walSegmentBytes,
+    walRoomBytes: defaultHostConfig.walRoomBytes,
+  };
+}
+
+/** HTTP_PORT 0: the number must be known before the node tells others its address. */
+async function withPort(config: NodeConfig): Promise<NodeConfig> {
+  if (config.http.port !== 0) return config;
+  const port = await new Promise<number>((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, config.http.host, () => {
+      const { port: free } = probe.address() as AddressInfo;
+      probe.close(() => resolve(free));
+    });
+  });
+  return { ...config, http: { ...config.http, port }, advertiseUrl: config.advertiseUrl.replace(/:0$/, `:${port}`) };
+}
+
+function listenFailure(error: NodeJS.ErrnoException, host: string, port: number, name: string): Error {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return new ConfigError(78, `port ${port} on ${host} is in use: stop the program that has it, or set another ${name}`);
+    case "EACCES":
+      return new ConfigError(78, `port ${port} on ${host} needs more rights: set ${name} to a port above 1023`);
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return new ConfigError(78, `${host} is not an address of this machine: set HTTP_HOST to one, or to 0.0.0.0`);
+    case undefined:
+    default:
+      return error;
+  }
+}
+
+function listenForPeers(transport: NodeTransport, cluster: { readonly host: string; readonly port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transport.listen(cluster.host, cluster.port, (error) => {
+      if (error === null) resolve();
+      else reject(listenFailure(error, cluster.host, cluster.port, "CLUSTER_PORT"));
+    });
+  });
+}
+
+function startHost(host: NodeHost): Promise<void> {
+  return new Promise((resolve, reject) => {
+    host.start((error) => {
+      if (error === null) resolve();
+      else reject(startFailure(error));
+    });
+  });
+}
+
+/** Errors of the data directory are for the person who chose it: one line, no stack. */
+function startFailure(error: Error): Error {
+  const { code } = error as { readonly code?: unknown };
+  if (code === "invariant_broken") return error;
+  if (code === "locked" && error.cause instanceof Error)
+    return new ConfigError(exitCodes.storage, error.cause.message, [], "stop that process, or give this node a DATA_DIR of its own");
+  return new ConfigError(typeof code === "string" ? exitCodes.storage : exitCodes.configuration, error.message);
+}
+
+interface Parts {
+  readonly config: NodeConfig;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly telemetry: NodeTelemetry;
+  readonly transport: NodeTransport;
+  readonly files: NodeFiles;
+  readonly host: NodeHost;
+  readonly http: HttpApp;
+  readonly redis: RedisQueueStorage | null;
+  readonly endMetrics: readonly (() => void)[];
+}
+
+function endProcess(logger: Logger, error: Error): void {
+  logger.flushSync();
+  process.exit((error as { readonly code?: unknown }).code === "invariant_broken" ? exitCodes.internal : exitCodes.storage);
+}
+
+function redisStorage(
+  { tls, tlsCaFile, ...redis }: NonNullable<NodeConfig["queues"]["redis"]>,
+  node: string,
+  tools: ConstructorParameters<typeof RedisQueueStorage>[1],
+): RedisQueueStorage {
+  const ca = tlsCaFile === null ? {} : { ca: readCertificate(tlsCaFile) };
+  return new RedisQueueStorage({ ...redis, node, tls: tls || tlsCaFile !== null ? ca : null }, tools);
+}
+
+function readCertificate(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new ConfigError(exitCodes.configuration, `REDIS_TLS_CA_FILE: ${path} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+async function build(config: NodeConfig, logger: Logger, options: StartOptions): Promise<Parts> {
+  const metrics = new Metrics();
+  const clock = new NodeClock();
+  const telemetry = new NodeTelemetry(logger, metrics, () => clock.now());
+  const transport = new NodeTransport();
+  const files = new NodeFiles(config.storage.dataDir);
+  const random = new NodeRandom();
+  const redis = config.queues.redis === null ? null : redisStorage(config.queues.redis, config.nodeId, { clock, random, telemetry });
+  const ports: Ports = {
+    clock,
+    crypto: new NodeCrypto(),
+    files,
+    random,
+    telemetry,
+    transport: config.cluster === null ? transport : new ClusterPortTransport(transport, config.cluster.port),
+    applyWorker: new ThreadApplyWorker(join(config.storage.dataDir, "shards"), (error) => host.fatal(error)),
+    ...(redis === null ? {} : { queueStorage: redis }),
+  };
+  const host: NodeHost = new NodeHost(ports, hostConfig(config), options.onFatal ?? ((error) => endProcess(logger, error)));
+  const http = await createHttpApp({
+    node: host.api,
+    queues: host.queues,
+    config,
+    metrics,
+    log: telemetry,
+    version,
+    peer: config.cluster === null ? (request, socket, head) => void transport.handleUpgrade(request, socket, head) : null,
+  });
+  const endMetrics = [
+    collectSystemMetrics(metrics, version),
+    collectNodeMetrics(metrics, host.api, config),
+    watchQuorum(host.api, telemetry, () => clock.now()),
+    logForcedReleases(host.api, telemetry),
+    () => telemetry.stop(),
+  ];
+  return { config, logger, metrics, telemetry, transport, files, host, http, redis, endMetrics };
+}
+
+/** False when the node did not stop within the time. */
+function stopHost(host: NodeHost, limitMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), limitMs);
+    host.api.stop(() => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
+}
+
+/** New calls are refused, waits are answered, leadership moves; then the listener and the files are closed (W-76). */
+async function stopParts(parts: Parts): Promise<void> {
+  const { config, logger, host, http, transport } = parts;
+  logger.log("info", "node.stop", "stopping: handing over and finishing what is under way");
+  const inTime = await stopHost(host, config.shutdownTimeoutMs);
+  if (!inTime) logger.log("warn", "node.stop", "the node did not hand over in time; closing anyway");
+  await http.close(Math.min(1_000, config.shutdownTimeoutMs));
+  transport.close();
+  await parts.redis?.close();
+  parts.files.unlock();
+  for (const end of parts.endMetrics) end();
+  logger.log("info", "node.stopped", "stopped");
+  await logger.flush();
+}
+
+/** Starts a whole node in this process: the only place that names concrete adapters. Rejects with ConfigError for what a person can mend. */
+export async function startNode(given: NodeConfig, options: StartOptions = {}): Promise<RunningNode> {
+  const config = await withPort(given);
+  const write = options.write ?? ((text: string) => void process.stdout.write(text));
+  const logger = new Logger({
+    nodeId: config.nodeId,
+    level: config.log.level,
+    dir: config.log.dir,
+    format: config.log.format,
+    stdout: write,
+  });
+  // At once, before anything can go wrong: nobody should look at a silent terminal (T-12).
+  logger.log(
+    "info",
+    "node.start",
+    `Trivet ${version}: node ${config.nodeId} (${config.roles.join(", ")}) starts on ${config.http.host}:${config.http.port}, data in ${config.storage.dataDir}`,
+    { pid: process.pid },
+  );
+  for (const warning of options.warnings ?? []) logger.log("warn", "config.warning", warning);
+  const parts = await build(config, logger, options);
+  let begun = false;
+  try {
+    try {
+      await parts.http.listen();
+    } catch (error) {
+      throw listenFailure(error as NodeJS.ErrnoException, config.http.host, config.http.port, "HTTP_PORT");
+    }
+    if (config.cluster !== null) await listenForPeers(parts.transport, config.cluster);
+    begun = true;
+    parts.telemetry.quietStart(startQuietMs);
+    parts.telemetry.starting();
+    await startHost(parts.host);
+    parts.telemetry.started();
+  } catch (error) {
+    if (begun) await stopHost(parts.host, 1_000);
+    await parts.http.close(0);
+    parts.transport.close();
+    await parts.redis?.close();
+    parts.files.unlock();
+    for (const end of parts.endMetrics) end();
+    await logger.flush();
+    throw error;
+  }
+  let stopping: Promise<void> | null = null;
+  const stop = (): Promise<void> => (stopping ??= stopParts(parts));
+  return {
+    config,
+    port: config.http.port,
+    url: config.advertiseUrl,
+    node: parts.host.api,
+    http: parts.http,
+    metrics: parts.metrics,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}

@@ -1,0 +1,219 @@
+import { randomUUID } from "node:crypto";
+import { httpLimits } from "@trivet/contract";
+import type { NodeApi, QueuesApi } from "@trivet/engine";
+import { fastify, type FastifyInstance } from "fastify";
+import type { AddressInfo } from "node:net";
+import type { NodeConfig } from "../config/index.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { collectQueueMetrics } from "../observability/queue-metrics.ts";
+import { s0Handlers, s4Handlers } from "./aliases.ts";
+import { badField, failure, type Failure } from "./answer.ts";
+import { useJsonBodies } from "./body-parser.ts";
+import type { Handlers } from "./calls.ts";
+import { clusterHandlers } from "./cluster.ts";
+import { answerClientError, Connections } from "./connections.ts";
+import type { HttpContext, HttpLog } from "./context.ts";
+import { crossSite } from "./cross-site.ts";
+import { documentHandlers, openApiYaml, useDocs } from "./docs.ts";
+import { fenceHandlers } from "./fences.ts";
+import { healthHandlers } from "./health.ts";
+import { lockGraphHandlers } from "./lock-graph.ts";
+import { lockSetHandlers } from "./lock-sets.ts";
+import { lockHandlers } from "./locks.ts";
+import { memberHandlers } from "./members.ts";
+import { metricsHandlers } from "./metrics.ts";
+import { failureOf } from "./problems.ts";
+import { queueAliasHandlers } from "./queue-aliases.ts";
+import { messageHandlers } from "./queue-messages.ts";
+import { queueHandlers } from "./queues.ts";
+import { raftHandlers } from "./raft.ts";
+import { ringHandlers } from "./ring.ts";
+import { pathOf, registerRoutes, sendFailure } from "./register.ts";
+import { requestHandlers } from "./requests.ts";
+import { sessionHandlers } from "./sessions.ts";
+import { StreamServer } from "./stream.ts";
+import { UpgradeDispatcher, type UpgradeHandler } from "./upgrade.ts";
+import { useValidators } from "./validation.ts";
+import { WatchCount, watchHandlers } from "./watch.ts";
+
+export interface HttpOptions {
+  readonly node: NodeApi;
+  /** Null where the node keeps no queues. */
+  readonly queues: QueuesApi | null;
+  readonly config: NodeConfig;
+  readonly metrics: Metrics;
+  readonly log: HttpLog;
+  readonly version: string;
+  /** Takes peers that come to the API port; null when they have their own listener. */
+  readonly peer: UpgradeHandler | null;
+  readonly now?: () => number;
+  readonly wallNow?: () => number;
+  /** Tighter times for tests. */
+  readonly limits?: Partial<Record<"headersTimeoutMs" | "requestTimeoutMs" | "connectionsCheckingIntervalMs", number>>;
+}
+export interface HttpApp {
+  readonly app: FastifyInstance;
+  readonly connections: Connections;
+  /** Starts listening; resolves with the real port. */
+  listen(): Promise<number>;
+  /** Ends watches and streams, closes idle connections, waits for calls under way at most so long. */
+  close(graceMs: number): Promise<void>;
+}
+
+const requestIdPattern = /^[\x21-\x7e]{1,128}$/;
+
+function createFastify(options: HttpOptions): FastifyInstance {
+  const limits = { ...httpLimits, ...options.limits };
+  return fastify({
+    logger: false,
+    bodyLimit: limits.maxBodyBytes,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionTimeout: 0,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: limits.maxParamLength, caseSensitive: true, ignoreTrailingSlash: false },
+    onProtoPoisoning: "error",
+    onConstructorPoisoning: "error",
+    genReqId: (request) => {
+      const given = request.headers["x-request-id"];
+      return typeof given === "string" && requestIdPattern.test(given) ? given : randomUUID();
+    },
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, _request, reply) => {
+      sendFailure(reply, failureOf(error) ?? failure("bad_request", { values: { field: "request", expected: error.message } }), false);
+    },
+    http: {
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: limits.connectionsCheckingIntervalMs,
+    },
+  });
+}
+
+/** The query parser takes broken escapes as they stand; two readers would then disagree about what was asked. */
+function brokenQuery(url: string): Failure | null {
+  const at = url.indexOf("?");
+  if (at < 0 || !url.includes("%", at)) return null;
+  try {
+    decodeURIComponent(url.slice(at));
+    return null;
+  } catch {
+    return badField("query", "percent-encoded UTF-8");
+  }
+}
+
+const takes = (route: unknown): boolean => (route as { readonly takes?: boolean }).takes === true;
+
+/** Measures every request and tells each its id. */
+function useMeasures(app: FastifyInstance, context: HttpContext, connections: Connections): void {
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.header("x-request-id", request.id);
+    const refused =
+      connections.admit(request.raw) ?? crossSite(request.raw, takes(request.routeOptions.config)) ?? brokenQuery(request.url);
+    if (refused === null) done();
+    else sendFailure(reply, refused, false);
+  });
+  app.addHook("onResponse", (request, reply, done) => {
+    const route = request.routeOptions.url ?? "other";
+    context.metrics.count("http_requests_total", 1, { route, method: request.method, status: String(reply.statusCode) });
+    context.metrics.observe("http_request_duration_seconds", reply.elapsedTime / 1_000, { route, method: request.method });
+    context.log.log("debug", "http.request", `${request.method} ${pathOf(request.url)} ${reply.statusCode}`, {
+      request_id: request.id,
+      route,
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime * 1_000) / 1_000,
+    });
+    done();
+  });
+}
+
+/** The whole HTTP side of a node: API, aliases, documents, stream and upgrades, on one port. */
+export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
+  const app = createFastify(options);
+  const closers = new Set<() => void>();
+  const address = (): AddressInfo | null => {
+    const bound = app.server.address();
+    return bound !== null && typeof bound === "object" ? bound : null;
+  };
+  const context: HttpContext = {
+    node: options.node,
+    queues: options.queues,
+    config: options.config,
+    metrics: options.metrics,
+    log: options.log,
+    version: options.version,
+    now: options.now ?? (() => performance.now()),
+    wallNow: options.wallNow ?? (() => Date.now()),
+    port: () => address()?.port ?? options.config.http.port,
+    onClose: (end) => {
+      closers.add(end);
+      return () => closers.delete(end);
+    },
+  };
+  const connections = new Connections(options.config.http.maxConnections, (reason) =>
+    options.metrics.count("http_rejected_connections_total", 1, { reason }),
+  );
+  connections.attach(app.server);
+  const watches = new WatchCount();
+  const streams = new StreamServer(context);
+  const upgrades = new UpgradeDispatcher(app.server, { peer: options.peer, stream: streams.accept }, connections);
+  const handlers: Handlers = {
+    ...lockHandlers,
+    ...lockSetHandlers,
+    ...lockGraphHandlers,
+    ...fenceHandlers,
+    ...watchHandlers(watches),
+    ...sessionHandlers,
+    ...requestHandlers,
+    ...queueHandlers,
+    ...messageHandlers,
+    ...ringHandlers,
+    ...raftHandlers,
+    ...memberHandlers,
+    ...clusterHandlers,
+    ...healthHandlers,
+    ...metricsHandlers,
+    ...documentHandlers(openApiYaml(options.version)),
+    stream: () => failure("upgrade_required", { headers: { upgrade: "websocket" } }),
+    ...s0Handlers,
+    ...s4Handlers,
+    ...queueAliasHandlers,
+  };
+  useValidators(app);
+  useJsonBodies(app);
+  useMeasures(app, context, connections);
+  options.metrics.onCollect(() => {
+    options.metrics.set("http_connections", connections.clients, { kind: "http" });
+    options.metrics.set("http_connections", connections.upgradedCount, { kind: "upgraded" });
+    options.metrics.set("watchers", watches.open);
+  });
+  if (options.queues !== null) collectQueueMetrics(options.metrics, options.queues, context.now, context.wallNow);
+  await useDocs(app, options.version);
+  registerRoutes(app, handlers, context);
+  const endLongLived = (): void => {
+    for (const end of closers) end();
+    streams.close();
+    upgrades.close();
+  };
+  app.addHook("preClose", (done) => {
+    endLongLived();
+    done();
+  });
+  return {
+    app,
+    connections,
+    listen: async () => {
+      await app.listen({ host: options.config.http.host, port: options.config.http.port });
+      return address()?.port ?? options.config.http.port;
+    },
+    close: async (graceMs) => {
+      const force = setTimeout(() => app.server.closeAllConnections(), graceMs);
+      try {
+        await app.close();
+      } finally {
+        clearTimeout(force);
+      }
+    },
+  };
+}

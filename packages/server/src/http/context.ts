@@ -1,0 +1,30 @@
+import type { NodeApi, QueuesApi } from "@trivet/engine";
+import type { NodeConfig } from "../config/index.ts";
+import type { Metrics } from "../observability/metrics.ts";
+
+/** What the HTTP layer logs to. */
+export interface HttpLog {
+  log(level: "debug" | "info" | "warn" | "error", event: string, text: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+/** Everything a handler may use; built once in `createHttpApp`. */
+export interface HttpContext {
+  readonly node: NodeApi;
+  /** Null where the node keeps no queues: their paths are refused before any handler runs. */
+  readonly queues: QueuesApi | null;
+  readonly config: NodeConfig;
+  readonly metrics: Metrics;
+  readonly log: HttpLog;
+  readonly version: string;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Unix milliseconds; for ages shown to people only (rule L3). */
+  readonly wallNow: () => number;
+  /** The port the API really listens on (HTTP_PORT may be 0). */
+  readonly port: () => number;
+  /** Long-lived answers (server-sent events) register how to be ended when the server closes. */
+  readonly onClose: (end: () => void) => () => void;
+}
+
+/** Who calls, as far as access control knows. Without access control everybody is the same principal (rule K2). */
+export const anonymousPrincipal = "anonymous";

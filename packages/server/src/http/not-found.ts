@@ -1,0 +1,31 @@
+import { routeIds, routeOf } from "@trivet/contract";
+import { failure, type Failure } from "./answer.ts";
+
+/** Paths of the source documents whose part of the system comes later; a literal word there stays a literal word (X-02). */
+const later: readonly { readonly pattern: RegExp; readonly what: string }[] = [
+  { pattern: /^\/(?:v1\/cache|v1\/cache-state|v1\/cache-verify|cache)(?:\/|$)/, what: "The cache" },
+  { pattern: /^\/ui(?:\/|$)/, what: "The page" },
+];
+const s4Words = /^\/(?:queue\/(?:produce|consume|ack)|cache\/(?:get|put|invalidate|fetch|state)|raft\/|locks\/)/;
+
+const patterns = routeIds.map((id) => {
+  const definition = routeOf(id);
+  return {
+    method: definition.method,
+    pattern: new RegExp(`^${definition.path.replaceAll(/[.]/g, "\\.").replaceAll(/:[a-z_]+/g, "[^/]+")}$`),
+  };
+});
+
+export const isS4Path = (path: string): boolean => s4Words.test(path);
+
+/** Why no route matched: another method, a later version, or nothing at all. */
+export function notFound(method: string, path: string): Failure {
+  const allowed = [...new Set(patterns.filter((route) => route.pattern.test(path)).map((route) => route.method))];
+  if (allowed.length > 0) {
+    const list = allowed.join(", ");
+    return failure("method_not_allowed", { values: { method, allowed: list }, headers: { allow: list } });
+  }
+  const part = later.find((candidate) => candidate.pattern.test(path));
+  if (part !== undefined) return failure("not_available_yet", { values: { what: part.what } });
+  return failure("not_found", { values: { what: `${method} ${path.slice(0, 200)}` } });
+}

@@ -1,0 +1,131 @@
+import { routeIds, routeOf, serviceOf, type RouteDefinition, type RouteId } from "@trivet/contract";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { Type } from "typebox";
+import { failure, FailureError, type Answer, type Failure } from "./answer.ts";
+import { principalOf, type Call, type Handlers } from "./calls.ts";
+import { clientIdFault } from "./client-id.ts";
+import type { HttpContext } from "./context.ts";
+import { canonicalFields } from "./fields.ts";
+import { completed } from "./leases.ts";
+import { isS4Path, notFound } from "./not-found.ts";
+import { buildProblem, failureOf, problemContentType } from "./problems.ts";
+import { asWritten, type Sent, type Written } from "./written.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** How the caller wrote the fields of this call; null before they were looked at, and where names have one spelling. */
+    written: Written | null;
+  }
+}
+
+const noQuery = Type.Object({}, { additionalProperties: false });
+
+export function sendFailure(reply: FastifyReply, reason: Failure, legacy: boolean): FastifyReply {
+  const problem = buildProblem(reason, reply.request.id, legacy);
+  // Set again: errors before the first hook have no id in their headers yet.
+  return reply
+    .code(problem.status)
+    .header("x-request-id", reply.request.id)
+    .headers(problem.headers)
+    .type(problemContentType)
+    .send(JSON.stringify(problem.body));
+}
+
+function send(reply: FastifyReply, answer: Answer, legacy: boolean): FastifyReply {
+  if (answer.type === "taken") return reply;
+  if (answer.type === "failure") return sendFailure(reply, answer, legacy);
+  reply.code(answer.status).headers(answer.headers ?? {});
+  if (answer.contentType !== undefined) return reply.type(answer.contentType).send(answer.body);
+  return reply.type("application/json; charset=utf-8").send(JSON.stringify(answer.body));
+}
+
+function schemaOf(definition: RouteDefinition): Record<string, unknown> {
+  const query = definition.query ?? (definition.looseQuery === true ? undefined : noQuery);
+  return {
+    ...(definition.params === undefined ? {} : { params: definition.params }),
+    ...(query === undefined ? {} : { querystring: query }),
+    ...(definition.body === undefined ? {} : { body: definition.body }),
+  };
+}
+
+/** T-14: another node has the service; the answer says which. */
+function missingRole(context: HttpContext, service: "lock" | "queue" | null): Failure | null {
+  const { roles, elsewhere } = context.config;
+  if (service === null) return null;
+  if (roles.includes(service)) {
+    const absent = service === "queue" && context.queues === null;
+    return absent ? failure("not_available_yet", { values: { what: "The queue" } }) : null;
+  }
+  const peers = elsewhere[service].map((peer) => peer.url);
+  return failure("role_not_enabled", {
+    values: { what: `The ${service} service`, roles: roles.join(", ") },
+    members: { roles: [...roles], peers },
+  });
+}
+
+type AnyHandler = (call: Call<RouteId>, context: HttpContext) => Answer | Promise<Answer>;
+
+function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, context: HttpContext): void {
+  const definition = routeOf(id);
+  const legacy = definition.alias?.source === "S4";
+  const elsewhere = missingRole(context, serviceOf(definition));
+  app.route({
+    method: definition.method,
+    url: definition.path,
+    schema: schemaOf(definition),
+    config: { operation: id, legacy, takes: definition.takes === true },
+    ...(definition.maxBodyBytes === undefined ? {} : { bodyLimit: definition.maxBodyBytes }),
+    // A watch would hold a HEAD request open for ever; a HEAD that takes a message would lose it.
+    exposeHeadRoute: definition.contentType !== "text/event-stream" && id !== "stream" && definition.takes !== true,
+    preValidation: (request, _reply, done) => {
+      if (elsewhere !== null) {
+        done(new FailureError(elsewhere, 404));
+        return;
+      }
+      if (definition.bodyOptional === true) request.body ??= {};
+      const wrong = canonicalFields(definition, request) ?? (definition.alias === undefined ? null : clientIdFault(request.headers));
+      done(wrong === null ? undefined : new FailureError(wrong, 400));
+    },
+    handler: async (request, reply) => {
+      const call = {
+        id,
+        params: request.params,
+        query: request.query,
+        body: request.body,
+        principal: principalOf(request),
+        request,
+        reply,
+      };
+      const answer = await completed(context, await handler(call as Call<RouteId>, context));
+      return send(reply, answer.type === "failure" ? asWritten(answer, request.written) : answer, legacy);
+    },
+  });
+}
+
+const isLegacy = (request: FastifyRequest): boolean =>
+  (request.routeOptions.config as { legacy?: boolean }).legacy ?? isS4Path(pathOf(request.url));
+function sentOf(request: FastifyRequest): Sent | null {
+  const { operation } = request.routeOptions.config as { operation?: RouteId };
+  return operation === undefined
+    ? null
+    : { definition: routeOf(operation), body: request.body, query: request.query, written: request.written };
+}
+export const pathOf = (url: string): string => url.split("?", 1)[0] ?? url;
+
+/** Registers exactly the contract's table, and what happens to everything that is not in it. */
+export function registerRoutes(app: FastifyInstance, handlers: Handlers, context: HttpContext): void {
+  app.decorateRequest("written", null);
+  for (const id of routeIds) registerOne(app, id, handlers[id], context);
+  app.setNotFoundHandler((request, reply) => sendFailure(reply, notFound(request.method, pathOf(request.url)), isLegacy(request)));
+  app.setErrorHandler((error, request, reply) => {
+    const known = failureOf(error, sentOf(request));
+    if (known === null) {
+      const { stack, message } = error instanceof Error ? error : new Error(String(error));
+      context.log.log("error", "http.fault", `${request.method} ${pathOf(request.url)} failed: ${message}`, {
+        request_id: request.id,
+        stack,
+      });
+    }
+    return sendFailure(reply, known ?? failure("internal", { values: { node: context.config.nodeId } }), isLegacy(request));
+  });
+}

@@ -1,0 +1,192 @@
+import { httpLimits } from "@trivet/contract";
+import type { Outcome, Unavailable } from "@trivet/engine";
+import {
+  checkFrame,
+  type ClosingCode,
+  CodecError,
+  FrameCursor,
+  type FrameHeader,
+  type QueueReady,
+  type QueueResolved,
+  type ResolveQueue,
+  type ShardCommands,
+  shardCommandNumbers,
+  type WatchQueue,
+} from "@trivet/wire";
+import { anonymousPrincipal, type HttpContext } from "./context.ts";
+import { type ShardSink, StreamShardRoute } from "./stream-shard-route.ts";
+import type { ReadyListener, StreamWatches } from "./stream-watches.ts";
+
+/** Lanes of one client that this node routes answers of shards for, over all groups; the longest unused goes first. */
+const maxRoutes = 4_096;
+const maxResolving = 128;
+const maxWatches = 4_096;
+
+/** Only leaders of shards propose these; what a consumer holds is given up by the node it was connected to. */
+const reservedCommands: ReadonlySet<number> = new Set([
+  shardCommandNumbers["configure-queue"],
+  shardCommandNumbers["drop-queue"],
+  shardCommandNumbers["expire-leases"],
+  shardCommandNumbers["fence-floor"],
+]);
+const forbidden = { code: "forbidden", retryAfterMs: 0, detail: "a command that only nodes may send" } as const;
+const none = { queue: 0, version: 0, partitions: 0, shards: 0, backend: "embedded" } as const;
+
+/** The stream that this belongs to. */
+export interface QueueStream extends ShardSink {
+  readonly bufferedBytes: number;
+  close(code: ClosingCode, detail: string): void;
+}
+
+/** Queues on one stream (protocol 2): command frames of shards, names, and hints that something is ready. */
+export class StreamQueues implements ReadyListener {
+  readonly #stream: QueueStream;
+  readonly #context: HttpContext;
+  readonly #watches: StreamWatches;
+  readonly #routes = new Map<string, StreamShardRoute>();
+  readonly #watching = new Map<string, WatchQueue>();
+  readonly #cursor = new FrameCursor();
+  #resolving = 0;
+  #closed = false;
+
+  constructor(stream: QueueStream, context: HttpContext, watches: StreamWatches) {
+    this.#stream = stream;
+    this.#context = context;
+    this.#watches = watches;
+  }
+
+  /** Throws CodecError. */
+  commands({ group, frame }: ShardCommands): void {
+    const header = checkFrame(frame);
+    const { shards } = this.#context.node;
+    const spread = shards.spread();
+    const refuse = (reason: Pick<Unavailable, "retryAfterMs" | "detail"> & { readonly code: Unavailable["code"] | "forbidden" }): void =>
+      this.#refuse(group, header, reason);
+    if (spread === null) return refuse({ code: "no_leader", retryAfterMs: 200, detail: "this node has no queues yet" });
+    if (group < 1 || group > spread.shards) throw new CodecError(`shard ${group} where there are ${spread.shards}`);
+    this.#cursor.open(frame);
+    while (this.#cursor.next()) if (reservedCommands.has(this.#cursor.command.u8())) return refuse(forbidden);
+    // Answers may be large: who does not read them gets no more to read.
+    if (this.#stream.bufferedBytes > httpLimits.maxBufferedBytes / 2) {
+      return refuse({ code: "overloaded", retryAfterMs: 50, detail: "the client reads too slowly" });
+    }
+    this.#context.metrics.count("stream_frames_total", 1);
+    const route = this.#route(group, header.caller);
+    const refused = shards.submitFrame(group, frame);
+    if (refused !== null) route.refused(header.firstSequence, header.count, refused);
+  }
+
+  resolve(frame: ResolveQueue): void {
+    if (this.#resolving >= maxResolving) {
+      this.#stream.close("overloaded", "too many names of queues are being looked up");
+      return;
+    }
+    this.#resolving += 1;
+    const { node, config } = this.#context;
+    const timeoutMs = config.http.requestTimeoutMs;
+    node.read("linearizable", timeoutMs, (outcome) => {
+      if (outcome.type !== "ready") return this.#resolved(frame, { ...none, refusal: "unavailable", detail: outcome.detail });
+      const known = outcome.state.queue(frame.name);
+      if (known !== null) return this.#found(frame, known.queue, known.definition);
+      if (!frame.create || !config.queues.autoCreate) return this.#resolved(frame, { ...none, refusal: "unknown", detail: "" });
+      node.submit(
+        { type: "define-queue", name: frame.name, mode: "ensure", settings: {}, principal: anonymousPrincipal },
+        { timeoutMs },
+        (made) => this.#made(frame, made),
+      );
+    });
+  }
+
+  watch(frame: WatchQueue): void {
+    const key = JSON.stringify([frame.queue, frame.group, frame.consumer]);
+    const isOn = this.#watching.has(key);
+    if (frame.on === isOn) return;
+    if (!frame.on) {
+      this.#watching.delete(key);
+      this.#watches.remove(frame.queue, frame.group, frame.consumer, this);
+      return;
+    }
+    if (this.#watching.size >= maxWatches) {
+      this.#stream.close("overloaded", `more than ${maxWatches} consumers on one stream`);
+      return;
+    }
+    this.#watching.set(key, frame);
+    this.#watches.add(frame.queue, frame.group, frame.consumer, this);
+  }
+
+  ready(frame: QueueReady): void {
+    this.#stream.send(frame);
+  }
+
+  /** The stream is gone, and with it the consumers that watched on it (rule Q3). */
+  closed(): void {
+    this.#closed = true;
+    const { node } = this.#context;
+    for (const { group, caller } of this.#routes.values()) this.#end(group, caller);
+    const gone = [...this.#watching.values()].filter(({ queue, group, consumer }) => this.#watches.remove(queue, group, consumer, this));
+    this.#watching.clear();
+    if (gone.length === 0) return;
+    node.read("stale", this.#context.config.http.requestTimeoutMs, (outcome) => {
+      if (outcome.type !== "ready") return;
+      for (const { queue, consumer } of gone) {
+        const view = outcome.state.queueByNumber(queue);
+        if (view !== null) node.shards.consumerGone(queue, view.definition.partitions, consumer);
+      }
+    });
+  }
+
+  #refuse(
+    group: number,
+    { caller, firstSequence, count }: FrameHeader,
+    reason: Pick<Unavailable, "retryAfterMs" | "detail"> & { readonly code: Unavailable["code"] | "forbidden" },
+  ): void {
+    const { code, retryAfterMs, detail } = reason;
+    this.#stream.send({ type: "shard-refused", group, caller, firstSequence, count, code, retryAfterMs, detail });
+  }
+
+  /** The answers of this caller come here from now on, also when another connection had them (a reconnect). */
+  #route(group: number, caller: string): StreamShardRoute {
+    const key = `${group}/${caller}`;
+    const known = this.#routes.get(key);
+    if (known !== undefined) return known;
+    const route = new StreamShardRoute(group, caller, this.#stream);
+    this.#routes.set(key, route);
+    this.#context.node.shards.route(group, caller, route);
+    if (this.#routes.size > maxRoutes) {
+      const [oldest] = this.#routes.values();
+      if (oldest !== undefined) this.#end(oldest.group, oldest.caller);
+    }
+    return route;
+  }
+
+  #end(group: number, caller: string): void {
+    const key = `${group}/${caller}`;
+    const route = this.#routes.get(key);
+    if (route === undefined) return;
+    this.#routes.delete(key);
+    this.#context.node.shards.endRoute(group, caller, route);
+  }
+
+  #made(frame: ResolveQueue, made: Outcome): void {
+    if (made.type === "unavailable") return this.#resolved(frame, { ...none, refusal: "unavailable", detail: made.detail });
+    if (made.type !== "answered") return this.#resolved(frame, { ...none, refusal: "unavailable", detail: "no answer in time" });
+    const { result } = made;
+    if (result.type === "queue-defined") return this.#found(frame, result.queue, result.definition);
+    if (result.type === "queue-refused" && result.reason === "too-many") {
+      return this.#resolved(frame, { ...none, refusal: "too-many", detail: `${result.max} queues are the most` });
+    }
+    const detail = result.type === "queue-refused" && result.reason === "invalid" ? result.detail : result.type;
+    return this.#resolved(frame, { ...none, refusal: "invalid", detail });
+  }
+
+  #found(frame: ResolveQueue, queue: number, { version, partitions }: { readonly version: number; readonly partitions: number }): void {
+    const spread = this.#context.node.shards.spread();
+    if (spread === null) return this.#resolved(frame, { ...none, refusal: "unavailable", detail: "this node has no queues yet" });
+    return this.#resolved(frame, { queue, version, partitions, ...spread, refusal: "none", detail: "" });
+  }
+
+  #resolved(frame: ResolveQueue, answer: Omit<QueueResolved, "type" | "request">): void {
+    this.#resolving -= 1;
+    if (!this.#closed) this.#stream.send({ type: "queue-resolved", request: frame.request, ...answer });
+  }
+}

@@ -1,0 +1,103 @@
+import { ServerResponse, type IncomingMessage, type Server } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { failure } from "./answer.ts";
+import { refuseSocket, type Connections } from "./connections.ts";
+import { crossSite } from "./cross-site.ts";
+
+/** Where peers ask for frames on the API port (decision D10). */
+export const peerPath = "/v1/peer";
+export const streamPath = "/v1/stream";
+
+/** Takes over a socket. `head` holds bytes that came right behind the request: a first frame may be among them. */
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+export interface UpgradeTargets {
+  /** Links of peers; null when they have their own listener (CLUSTER_PORT). */
+  readonly peer: UpgradeHandler | null;
+  readonly stream: UpgradeHandler;
+}
+
+const ignored = (): void => undefined;
+
+/**
+ * The one place that looks at `Upgrade` headers (recipes §5). Sockets that were handed over are remembered, because `app.close()` would
+ * wait for them for ever.
+ */
+export class UpgradeDispatcher {
+  readonly #targets: UpgradeTargets;
+  readonly #connections: Connections;
+  readonly #server: Server;
+  readonly #sockets = new Set<Duplex>();
+
+  constructor(server: Server, targets: UpgradeTargets, connections: Connections) {
+    this.#server = server;
+    this.#targets = targets;
+    this.#connections = connections;
+    server.on("upgrade", (request, socket, head) => this.#dispatch(request, socket, head));
+  }
+
+  #dispatch(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Without a listener an ECONNRESET would end the process.
+    socket.on("error", ignored);
+    const protocols = (request.headers.upgrade ?? "").split(",").map((name) => name.trim().toLowerCase());
+    const path = (request.url ?? "/").split("?", 1)[0];
+    if (path === peerPath) {
+      if (this.#targets.peer === null)
+        refuseSocket(socket, failure("forbidden", { values: { reason: "Peers are taken on CLUSTER_PORT only." } }));
+      else this.#handOver(this.#targets.peer, request, socket, head);
+      return;
+    }
+    if (protocols.includes("websocket")) {
+      if (path !== streamPath) refuseSocket(socket, failure("not_found", { values: { what: `WebSocket ${path}` } }));
+      else this.#admitted(this.#targets.stream, request, socket, head);
+      return;
+    }
+    if (protocols.includes("h2c")) {
+      this.#plain(request, socket, head);
+      return;
+    }
+    refuseSocket(socket, failure("upgrade_required", { headers: { upgrade: "websocket" } }));
+  }
+
+  #admitted(handler: UpgradeHandler, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const refused = this.#connections.admit(request) ?? crossSite(request);
+    if (refused !== null) refuseSocket(socket, refused);
+    else this.#handOver(handler, request, socket, head);
+  }
+
+  #handOver(handler: UpgradeHandler, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#connections.upgraded(socket);
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    (socket as Socket).setNoDelay(true);
+    (socket as Socket).setTimeout(0);
+    handler(request, socket, head);
+  }
+
+  /** curl --http2 offers h2c: it is content with an HTTP/1.1 answer, as long as there is no body to resend. */
+  #plain(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const hasBody =
+      head.length > 0 || request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+    if (hasBody) {
+      refuseSocket(
+        socket,
+        failure("upgrade_required", { detail: "HTTP/2 is not offered; send the request with HTTP/1.1.", headers: { upgrade: "HTTP/1.1" } }),
+      );
+      return;
+    }
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket as Socket);
+    response.once("finish", () => {
+      response.detachSocket(socket as Socket);
+      socket.end();
+    });
+    this.#server.emit("request", request, response);
+  }
+
+  /** Ends every socket that was handed over. */
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
+  }
+}

@@ -1,0 +1,3 @@
+export { startNode, type RunningNode, type StartOptions } from "./compose.ts";
+export * from "./config/index.ts";
+export { version } from "./version.ts";

@@ -1,0 +1,80 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { cpus, freemem, loadavg, totalmem } from "node:os";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { Metrics } from "./metrics.ts";
+
+const nanosecondsPerSecond = 1e9;
+const loopResolutionMs = 10;
+
+/** Bytes of the machine's interfaces (Linux); zeros elsewhere. */
+export function networkBytes(read: () => string = () => readFileSync("/proc/net/dev", "utf8")): {
+  readonly received: number;
+  readonly sent: number;
+} {
+  let text: string;
+  try {
+    text = read();
+  } catch {
+    return { received: 0, sent: 0 };
+  }
+  let received = 0;
+  let sent = 0;
+  for (const line of text.split("\n")) {
+    const match = /^\s*([^:]+):\s*(.+)$/.exec(line);
+    if (match === null || match[1] === "lo") continue;
+    const columns = (match[2] ?? "").trim().split(/\s+/).map(Number);
+    received += columns[0] ?? 0;
+    sent += columns[8] ?? 0;
+  }
+  return { received, sent };
+}
+
+function openFiles(): number {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return 0;
+  }
+}
+
+/** The histogram counts from its own resolution. */
+const delay = (nanoseconds: number): number => Math.max(0, nanoseconds / nanosecondsPerSecond - loopResolutionMs / 1_000);
+
+/** Process, event loop and machine, measured at the scrape. Returns how to stop. */
+export function collectSystemMetrics(metrics: Metrics, version: string): () => void {
+  const loop = monitorEventLoopDelay({ resolution: loopResolutionMs });
+  loop.enable();
+  metrics.set("build_info", 1, { version, node_version: process.version });
+  metrics.set("process_start_time_seconds", Date.now() / 1_000 - process.uptime());
+  metrics.onCollect(() => {
+    const { user, system } = process.cpuUsage();
+    const memory = process.memoryUsage();
+    metrics.total("process_cpu_seconds_total", (user + system) / 1e6);
+    metrics.set("process_resident_memory_bytes", memory.rss);
+    metrics.set("process_heap_bytes", memory.heapUsed);
+    metrics.set("process_open_fds", openFiles());
+    metrics.set("nodejs_eventloop_lag_p99_seconds", delay(loop.percentile(99)));
+    metrics.set("nodejs_eventloop_lag_max_seconds", delay(loop.max));
+    loop.reset();
+    metrics.set("system_load1", loadavg()[0] ?? 0);
+    metrics.set("system_memory_free_bytes", freemem());
+    metrics.set("system_memory_total_bytes", totalmem());
+    const network = networkBytes();
+    metrics.total("system_network_bytes_total", network.received, { direction: "received" });
+    metrics.total("system_network_bytes_total", network.sent, { direction: "sent" });
+  });
+  return () => loop.disable();
+}
+
+/** S4's "system metrics": CPU, memory, network of machine and process. */
+export function systemJson(): Readonly<Record<string, unknown>> {
+  const memory = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  const network = networkBytes();
+  return {
+    cpu: { count: cpus().length, load_1m: loadavg()[0] ?? 0, process_seconds: (user + system) / 1e6 },
+    memory: { process_rss_bytes: memory.rss, process_heap_bytes: memory.heapUsed, free_bytes: freemem(), total_bytes: totalmem() },
+    network: { received_bytes: network.received, sent_bytes: network.sent },
+    uptime_s: Math.round(process.uptime()),
+  };
+}

@@ -1,0 +1,259 @@
+import type { CallerRoute, NodeHost, ShardAccess } from "@trivet/engine";
+import {
+  CommandFrameBuilder,
+  decodeServerFrame,
+  decodeShardAnswer,
+  encodeClientFrame,
+  streamProtocol,
+  type ClientFrame,
+  type NewMessage,
+  type ServerFrame,
+  type ShardCommand,
+} from "@trivet/wire";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+import { scripted, serve, until, type Server } from "./harness.ts";
+import { startQueueNode } from "./queue-node.ts";
+
+let host: NodeHost;
+let server: Server;
+let port: number;
+beforeAll(async () => {
+  host = await startQueueNode();
+  server = await serve(host.api);
+  port = await server.http.listen();
+});
+afterAll(async () => {
+  await server.http.close(0);
+  await new Promise<void>((resolve) => host.api.stop(resolve));
+});
+
+type Of<Type extends ServerFrame["type"]> = Extract<ServerFrame, { type: Type }>;
+class Client {
+  readonly frames: ServerFrame[] = [];
+  groupTime = 0;
+  readonly socket: WebSocket;
+  private constructor(at: number) {
+    this.socket = new WebSocket(`ws://127.0.0.1:${at}/v1/stream`, { perMessageDeflate: false });
+    this.socket.on("message", (data: Buffer) => this.frames.push(decodeServerFrame(new Uint8Array(data))));
+    this.socket.on("error", () => undefined);
+  }
+  static async open(at = port, protocol = streamProtocol): Promise<Client> {
+    const client = new Client(at);
+    clients.push(client);
+    await until(() => client.socket.readyState === WebSocket.OPEN);
+    client.send({ type: "hello", protocol, caller: "c", label: "test", session: 0 });
+    ({ groupTime: client.groupTime } = await client.frame("welcome"));
+    return client;
+  }
+  send(frame: ClientFrame): void {
+    this.socket.send(encodeClientFrame(frame));
+  }
+  of<Type extends ServerFrame["type"]>(type: Type): Of<Type>[] {
+    return this.frames.filter((frame): frame is Of<Type> => frame.type === type);
+  }
+  async frame<Type extends ServerFrame["type"]>(type: Type, count = 1): Promise<Of<Type>> {
+    await until(() => this.of(type).length >= count, `${count} frames ${type}`);
+    return this.of(type).at(-1) as Of<Type>;
+  }
+  async resolve(name: string, create = true): Promise<Of<"queue-resolved">> {
+    const count = this.of("queue-resolved").length + 1;
+    this.send({ type: "resolve-queue", request: count, name, create });
+    return this.frame("queue-resolved", count);
+  }
+  commands(group: number, caller: string, ...commands: readonly ShardCommand[]): void {
+    const builder = new CommandFrameBuilder();
+    builder.begin(caller, "", this.groupTime + 60_000, 0, 1);
+    for (const command of commands) builder.add(command);
+    this.send({ type: "shard-commands", group, frame: builder.finish() });
+  }
+  /** Everything answered so far. */
+  answers(): ReturnType<typeof decodeShardAnswer>[] {
+    return this.of("shard-results").flatMap(({ results }) => results.map(({ bytes }) => decodeShardAnswer(bytes)));
+  }
+}
+const clients: Client[] = [];
+afterAll(() => {
+  for (const client of clients) client.socket.terminate();
+});
+
+const message = (text: string): NewMessage => ({
+  key: "",
+  body: new TextEncoder().encode(text),
+  headers: [],
+  priority: 0,
+  delayMs: 0,
+  dueAt: 0,
+  ttlMs: 0,
+  dedupId: "",
+});
+const produce = (queue: number, partition: number, ...texts: readonly string[]): ShardCommand => ({
+  type: "produce",
+  queue,
+  partition,
+  version: 1,
+  messages: texts.map(message),
+  ifFence: null,
+});
+const consume = (queue: number, consumer: string): ShardCommand => ({
+  type: "consume",
+  queue,
+  partition: 0,
+  group: "g",
+  consumer,
+  maxMessages: 10,
+  maxBytes: 0,
+  visibilityMs: 600_000,
+  autoAck: false,
+  start: { type: "earliest" },
+});
+let lanes = 0;
+const lane = (): string => `lane-${++lanes}`;
+
+/** A queue that its shard has heard of. */
+async function madeQueue(client: Client, name: string): Promise<{ readonly queue: number; readonly group: number }> {
+  const { queue, shards } = await client.resolve(name);
+  const group = 1 + (queue % shards);
+  await until(async () => {
+    const before = client.answers().length;
+    client.commands(group, lane(), { type: "create-group", queue, partition: 0, group: "g", start: { type: "earliest" } });
+    await until(() => client.answers().length > before);
+    return client.answers().at(-1)?.type === "counted";
+  });
+  return { queue, group };
+}
+
+describe("queues on GET /v1/stream", () => {
+  test("names become numbers; one that is not there is made only when asked for", async () => {
+    const client = await Client.open();
+    expect(await client.resolve("names/none", false)).toMatchObject({ refusal: "unknown" });
+    const made = await client.resolve("names/some");
+    expect(made).toMatchObject({ refusal: "none", partitions: 1, shards: 4, backend: "embedded" });
+    expect(await client.resolve("names/some", false)).toMatchObject({ refusal: "none", queue: made.queue });
+    expect(await client.resolve("")).toMatchObject({ refusal: "invalid" });
+    const strict = await serve(host.api, { env: { QUEUE_AUTO_CREATE: "false" } });
+    const other = await Client.open(await strict.http.listen());
+    expect(await other.resolve("names/other")).toMatchObject({ refusal: "unknown" });
+    await strict.http.close(0);
+  });
+
+  test("commands of a shard are answered, the same frame again changes nothing, and who watches is told", async () => {
+    const [client, watcher] = [await Client.open(), await Client.open()];
+    const { queue, group } = await madeQueue(client, "hints");
+    watcher.commands(group, lane(), consume(queue, "w"));
+    await until(() => watcher.answers().length === 1);
+    watcher.send({ type: "watch-queue", queue, group: "g", consumer: "w", on: true });
+    watcher.send({ type: "ping", nonce: 1 });
+    await watcher.frame("pong");
+    const caller = lane();
+    const before = client.answers().length;
+    for (let times = 1; times <= 2; times++) {
+      client.commands(group, caller, produce(queue, 0, "a", "b"));
+      await until(() => client.answers().length === before + times);
+    }
+    expect(client.answers().slice(before)).toEqual(
+      Array.from({ length: 2 }, () => ({
+        type: "produced",
+        partition: 0,
+        messages: [1, 2].map((sequence) => ({ sequence, duplicate: false })),
+      })),
+    );
+    expect(await watcher.frame("queue-ready")).toEqual({ type: "queue-ready", queue, partition: 0, group: "g" });
+    expect(client.of("queue-ready")).toEqual([]);
+  });
+
+  test("what a consumer holds is handed out again when its stream ends, unless it has said goodbye or is here again", async () => {
+    const client = await Client.open();
+    const { queue, group } = await madeQueue(client, "gone");
+    client.commands(group, lane(), produce(queue, 0, "a"));
+    const takeWith = async (holder: Client, consumer: string): Promise<number> => {
+      const before = holder.answers().length;
+      holder.commands(group, lane(), consume(queue, consumer));
+      await until(() => holder.answers().length > before);
+      const answer = holder.answers().at(-1);
+      return answer?.type === "handed-out" ? answer.messages.length : -1;
+    };
+    const watch = (holder: Client, on = true): void => holder.send({ type: "watch-queue", queue, group: "g", consumer: "me", on });
+    const first = await Client.open();
+    watch(first);
+    await until(async () => (await takeWith(first, "me")) === 1);
+    const second = await Client.open();
+    watch(second);
+    second.send({ type: "ping", nonce: 1 });
+    await second.frame("pong");
+    first.socket.terminate();
+    expect(await takeWith(client, "other")).toBe(0);
+    second.socket.terminate();
+    await until(async () => (await takeWith(client, "other")) === 1, "handed out again");
+  });
+
+  test.each<[string, (client: Client) => void, string]>([
+    ["a shard that is none", (client) => client.commands(9, lane(), consume(1, "c")), "malformed"],
+    ["group 0", (client) => client.commands(0, lane(), consume(1, "c")), "malformed"],
+    ["a frame that is none", (client) => client.send({ type: "shard-commands", group: 1, frame: new Uint8Array([1, 0, 0]) }), "malformed"],
+  ])("%s closes the stream with a reason", async (_name, send, code) => {
+    const client = await Client.open();
+    send(client);
+    expect(await client.frame("closing")).toMatchObject({ code });
+  });
+
+  test("protocol 1 has no queues, and goes on without", async () => {
+    const client = await Client.open(port, 1);
+    expect((await client.frame("welcome")).protocol).toBe(1);
+    client.send({ type: "ping", nonce: 1 });
+    await client.frame("pong");
+    client.send({ type: "resolve-queue", request: 1, name: "q", create: true });
+    expect(await client.frame("closing")).toMatchObject({ code: "protocol" });
+  });
+
+  test.each<ShardCommand>([
+    { type: "expire-leases", leases: [{ queue: 1, group: "g", receipt: { partition: 0, sequence: 1, acquired: 1 }, extended: 0 }] },
+    { type: "drop-queue", queue: 1, version: 1 },
+    { type: "fence-floor", fence: 1 },
+  ])("$type is for nodes only: the whole frame is refused", async (command) => {
+    const client = await Client.open();
+    client.commands(1, "reserved", produce(1, 0, "a"), command);
+    expect(await client.frame("shard-refused")).toMatchObject({
+      group: 1,
+      caller: "reserved",
+      firstSequence: 1,
+      count: 2,
+      code: "forbidden",
+    });
+  });
+
+  test("a client that does not read gets no more to read, and what is queued for it stays bounded", async () => {
+    const routes: CallerRoute<Uint8Array>[] = [];
+    let submitted = 0;
+    const shards: ShardAccess = {
+      spread: () => ({ backend: "embedded", shards: 4 }),
+      route: (_group, _caller, route) => void routes.push(route),
+      endRoute: () => undefined,
+      submitFrame: () => {
+        submitted += 1;
+        return null;
+      },
+      watchReady: () => () => undefined,
+      consumerGone: () => undefined,
+    };
+    const own = await serve(scripted(host.api, { shards }), { settle: false });
+    const client = await Client.open(await own.http.listen());
+    client.commands(1, "slow", consume(1, "c"));
+    await until(() => submitted === 1);
+    client.socket.pause();
+    let sequence = 0;
+    let sent = 1;
+    // More and more frames are not taken: too much waits to be read. That is told behind what does.
+    await until(() => {
+      routes[0]?.answer(++sequence, new Uint8Array(10_000));
+      routes[0]?.flush();
+      client.commands(1, "slow", consume(1, "c"));
+      return ++sent - submitted > 100;
+    });
+    expect(sequence * 10_000).toBeLessThan(64 * 1024 * 1024);
+    client.socket.resume();
+    expect(await client.frame("shard-refused")).toMatchObject({ caller: "slow", firstSequence: 1, count: 1, code: "overloaded" });
+    expect(client.of("closing")).toEqual([]);
+    await own.http.close(0);
+  });
+});

@@ -1,0 +1,46 @@
+import type { Violation } from "./history.ts";
+
+/** One partition as its stats say, and as the log of its shard adds up. */
+export interface PartitionTally {
+  readonly name: string;
+  readonly produced: number;
+  readonly delayed: number;
+  readonly messages: number;
+  readonly groups: readonly {
+    readonly group: string;
+    readonly ready: number;
+    readonly leased: number;
+    readonly settled: number;
+    readonly dead: number;
+    readonly expired: number;
+    readonly purged: number;
+  }[];
+  readonly logged: {
+    readonly produced: number;
+    /** By group: acknowledged, or settled at hand-out. */
+    readonly settled: ReadonlyMap<string, number>;
+    /** By group: in hand. */
+    readonly leased: ReadonlyMap<string, number>;
+    /** Every group was there before the first message, and no dead letter came back: then all are owed all. */
+    readonly whole: boolean;
+  };
+}
+
+/** Conservation: produced = acknowledged + ready + leased + delayed + dead + expired + purged, for every group, and as the log says. */
+export function checkConservation(tallies: readonly PartitionTally[]): Violation | null {
+  for (const { delayed, groups, logged, messages, name, produced } of tallies) {
+    const wrong = (detail: string): Violation => ({ invariant: "queue-conservation", detail: `${name}: ${detail}` });
+    if (produced !== logged.produced) return wrong(`${produced} produced by its stats, ${logged.produced} by its log`);
+    for (const { dead, expired, group, leased, purged, ready, settled } of groups) {
+      const acknowledged = logged.settled.get(group) ?? 0;
+      const inHand = logged.leased.get(group) ?? 0;
+      if (settled !== acknowledged) return wrong(`group ${group} has settled ${settled} by its stats, ${acknowledged} by its log`);
+      if (leased !== inHand) return wrong(`group ${group} has ${leased} in hand by its stats, ${inHand} by its log`);
+      if (ready < 0) return wrong(`group ${group} has ${ready} ready`);
+      const sum = settled + ready + leased + delayed + dead + expired + purged;
+      if (logged.whole && sum !== produced) return wrong(`group ${group} accounts for ${sum} of ${produced}`);
+      if (ready + leased + delayed > messages) return wrong(`group ${group} has more before it than the ${messages} there are`);
+    }
+  }
+  return null;
+}

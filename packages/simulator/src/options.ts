@@ -1,0 +1,57 @@
+import { Prng } from "@trivet/core";
+
+import type { FaultAction, FaultKind } from "./faults/kinds.ts";
+
+/**
+ * Everything that decides a run. The same options give the same run, byte for byte; a seed file is exactly this (docs/verification.md).
+ */
+export interface RunOptions {
+  readonly seed: number;
+  /** Founding members. */
+  readonly nodes: number;
+  /** Machines that are not members at first. */
+  readonly spares: number;
+  readonly clients: number;
+  readonly operationsPerClient: number;
+  /** Shards of queues; 0 = a world without, as all were before there were any. */
+  readonly shards: number;
+  /** Clients that produce and consume, where there are shards. */
+  readonly queueClients: number;
+  /** Length of the safety phase in virtual milliseconds. */
+  readonly durationMs: number;
+  /** Kinds that the plan made from the seed may use; null = a random subset (swarm). */
+  readonly kinds: readonly FaultKind[] | null;
+  /** An explicit plan in place of the one made from the seed: what shrinking leaves. */
+  readonly plan: readonly FaultAction[] | null;
+  /** Named bugs to switch on (simulator build only). */
+  readonly mutants: readonly string[];
+}
+
+export const defaultOptions = (seed: number): RunOptions => {
+  const shards = shardsOf(seed);
+  return {
+    seed,
+    nodes: seed % 4 === 3 ? 5 : 3,
+    spares: 1,
+    clients: shards === 0 ? 6 : 3,
+    operationsPerClient: 70,
+    shards,
+    queueClients: 6,
+    durationMs: 60_000,
+    kinds: null,
+    plan: null,
+    mutants: [],
+  };
+};
+
+/** Options as they were recorded: what came since takes its default, and there were no shards unless it says so. */
+export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunOptions {
+  const clients = stored.shards === undefined ? { clients: 6 } : {};
+  return { ...defaultOptions(seed), shards: 0, ...clients, ...stored };
+}
+
+/** Not drawn from the world's generator, so that seeds without shards run as they ran before there were any. */
+function shardsOf(seed: number): number {
+  const prng = new Prng(Math.imul(seed, 2_654_435) + 17);
+  return prng.chance(0.5) ? prng.pick([2, 3, 4]) : 0;
+}

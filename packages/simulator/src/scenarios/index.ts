@@ -1,0 +1,45 @@
+import { expiryAfterPause, leaseOverPause, renewalAfterExpiry, renewalBeforeStart, renewalWithoutQuorum } from "./leases.ts";
+import { doubtfulTails } from "./doubtful-tails.ts";
+import { installCrash } from "./install-crash.ts";
+import { logDamage } from "./log-damage.ts";
+import { logRandom } from "./log-random.ts";
+import { removedLeaderLeaves } from "./membership.ts";
+import type { Scenario } from "./scenario.ts";
+import { answersAfterInstall, deadlineInSilence, extensionOverPause, floorFollowsFlush, shortStore } from "./shards.ts";
+import { snapshotRandom } from "./snapshot-random.ts";
+import {
+  crashWhileReplacing,
+  doubtOutlivesRestart,
+  doubtfulFollower,
+  doubtfulLeader,
+  doubtfulSnapshot,
+  undecidedStates,
+} from "./state-audit.ts";
+import { systemRandom } from "./system-random.ts";
+
+/** All scripts, cheap ones first. */
+export const scenarios: readonly Scenario[] = [
+  leaseOverPause,
+  expiryAfterPause,
+  renewalAfterExpiry,
+  renewalWithoutQuorum,
+  renewalBeforeStart,
+  removedLeaderLeaves,
+  extensionOverPause,
+  answersAfterInstall,
+  shortStore,
+  floorFollowsFlush,
+  deadlineInSilence,
+  doubtfulTails,
+  doubtfulFollower,
+  doubtfulLeader,
+  doubtOutlivesRestart,
+  doubtfulSnapshot,
+  undecidedStates,
+  crashWhileReplacing,
+  installCrash,
+  logDamage,
+  snapshotRandom,
+  logRandom,
+  systemRandom,
+];

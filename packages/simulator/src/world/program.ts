@@ -1,0 +1,131 @@
+import { groupId, InvariantError, type PlacementView, type RaftGroup, type RaftMessage } from "@trivet/core";
+import { defaultHostConfig, IoError, type NodeApi, NodeHost, type Ports, type QueueStorage } from "@trivet/engine";
+
+/** What differs between the nodes of one world. */
+export interface ProgramSettings {
+  readonly node: string;
+  /** Machines to found the cluster with; a joining machine has none. */
+  readonly peers: readonly string[];
+  /** Members to join through. */
+  readonly join: readonly string[];
+  /** 0 = none, and no apply worker. */
+  readonly shards: number;
+  readonly tuning: Tuning;
+}
+
+/** Small limits, varied per seed, so that snapshots, segments and windows turn over often. */
+export interface Tuning {
+  readonly heartbeatMs: number;
+  readonly electionMinMs: number;
+  readonly electionMaxMs: number;
+  readonly diskStallMs: number;
+  readonly snapshotEveryEntries: number;
+  readonly snapshotEveryBytes: number;
+  readonly retainBytes: number;
+  readonly walSegmentBytes: number;
+  readonly macKey: boolean;
+}
+
+/** One group as the invariants see it. Read-only, valid until the node's next step. */
+export interface GroupInspection {
+  readonly raft: RaftGroup;
+  readonly appliedIndex: number;
+  readonly machine: NonNullable<NodeHost["machine"]>;
+}
+
+/** The same of any group, shards too. */
+export interface AnyGroupInspection {
+  readonly raft: RaftGroup;
+  readonly appliedIndex: number;
+  readonly machine: { stateHash(): string };
+}
+
+/** A running node. */
+export interface Program {
+  readonly api: NodeApi;
+  readonly storage: QueueStorage;
+  /** This node's replica of a shard; null = it has none, or not yet. */
+  shard(shard: number): AnyGroupInspection | null;
+  /** As group 0's state here says. */
+  placement(): PlacementView | null;
+  /** Group 0, null until the node belongs to a cluster. */
+  group(): GroupInspection | null;
+}
+
+/** Starts a node's program on its ports. Anything it throws that is not a storage error is `broken`. */
+export type StartProgram = (ports: Ports, settings: ProgramSettings, owner: ProgramOwner) => Program;
+
+/** Whom a program reports to. */
+export interface ProgramOwner {
+  ended(error: IoError | null): void;
+  broken(error: unknown): void;
+  sent(message: RaftMessage, group: number): void;
+}
+
+/** The node that ships, with an ear at its mouth. */
+class ObservedNode extends NodeHost {
+  /** Every Raft message of every group goes through the hub. */
+  listen(onSend: (message: RaftMessage, group: number) => void): void {
+    const { hub } = this;
+    const send = hub.send.bind(hub);
+    hub.send = (to, frame, urgent): boolean => {
+      if (frame.type === "raft") onSend(frame.message, frame.group);
+      return send(to, frame, urgent);
+    };
+  }
+}
+
+const sharedKey = Uint8Array.from({ length: 32 }, (_, i) => i * 7 + 1);
+
+/** The node that ships: the same class as in the server, on fake ports. */
+export const startNode: StartProgram = (ports, settings, owner) => {
+  const { tuning } = settings;
+  const fail = (error: Error): void => {
+    if (error instanceof IoError) owner.ended(error);
+    else owner.broken(error);
+  };
+  const host = new ObservedNode(
+    ports,
+    {
+      ...defaultHostConfig,
+      node: settings.node,
+      url: settings.node,
+      peers: settings.peers,
+      join: settings.join,
+      ...(settings.shards === 0 ? {} : { shards: settings.shards }),
+      autoReplace: true,
+      macKeys: tuning.macKey ? [sharedKey] : [],
+      heartbeatMs: tuning.heartbeatMs,
+      electionMinMs: tuning.electionMinMs,
+      electionMaxMs: tuning.electionMaxMs,
+      diskStallMs: tuning.diskStallMs,
+      snapshotEveryEntries: tuning.snapshotEveryEntries,
+      snapshotEveryBytes: tuning.snapshotEveryBytes,
+      retainBytes: tuning.retainBytes,
+      walSegmentBytes: tuning.walSegmentBytes,
+      // Some, and little of it, so that scripts that strike at every operation of a disk meet others than these.
+      walRoomBytes: tuning.walSegmentBytes > 100_000 ? 4_096 : 0,
+    },
+    fail,
+  );
+  host.listen((message, group) => owner.sent(message, group));
+  host.start((error) => {
+    if (error !== null) fail(error);
+  });
+  return {
+    api: host.api,
+    storage: host.queueStorage,
+    group: () => inspect(host),
+    shard: (shard) => host.shards?.replica(groupId(shard))?.group ?? null,
+    placement: () => host.machine?.placement() ?? null,
+  };
+};
+
+function inspect({ system, machine }: NodeHost): GroupInspection | null {
+  return system === null || machine === null ? null : { raft: system.raft, appliedIndex: system.appliedIndex, machine };
+}
+
+/** A broken invariant keeps its name; anything else a node throws is a bug too. */
+export function nameOf(error: unknown): string {
+  return error instanceof InvariantError ? error.invariant : "no-exception";
+}

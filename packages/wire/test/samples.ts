@@ -1,0 +1,286 @@
+import type { ClientFrame, Command, CommandType, Result, ResultType, ServerFrame } from "@trivet/wire";
+
+const actor = { session: 300, principal: "alice", owner: "flow-1" };
+const holder = { owner: "flow-2", session: 7, mode: "update", fence: 99 } as const;
+/** Another value in every field, so that none can change places with its neighbour. */
+const settings = {
+  partitions: 4,
+  visibilityMs: 30_000,
+  maxDeliveries: 20,
+  maxAcquired: 100,
+  backoffMs: 1000,
+  maxMessages: 1_000_000,
+  maxBytes: 7,
+  ttlMs: 86_400_000,
+  dedupeWindowMs: 300_000,
+  maxLeased: 9,
+  ratePerSecond: 50,
+  paused: true,
+};
+const queue = { queue: 3, definition: { name: "jobs", version: 5, ...settings }, createdAt: 1_790_000_000_000 };
+
+/** At least one of every type, by the name its golden vector has: the types make sure that none is forgotten. */
+export const commandSamples: { readonly [T in CommandType]: readonly Extract<Command, { type: T }>[] } = {
+  nothing: [{ type: "nothing" }],
+  "open-session": [{ type: "open-session", ttlMs: 10_000, lockDelayMs: 15, principal: "alice", label: "höst 1" }],
+  "close-session": [{ type: "close-session", session: 2 ** 40 }],
+  acquire: [
+    {
+      type: "acquire",
+      actor,
+      keys: [{ name: "orders/42", mode: "exclusive", of: 0 }],
+      ttlMs: 0,
+      waitMs: 5000,
+      reentrant: false,
+      anonymous: false,
+    },
+    {
+      type: "acquire",
+      actor: { session: 0, principal: "", owner: "" },
+      keys: [
+        { name: "a", mode: "shared", of: 0 },
+        { name: "漢", mode: "update", of: 0 },
+        { name: "pool", mode: "permit", of: 12 },
+      ],
+      ttlMs: 30_000,
+      waitMs: 0,
+      reentrant: true,
+      anonymous: true,
+    },
+  ],
+  release: [
+    { type: "release", actor, name: "orders/42", fence: 1_099_511_627_777, anonymous: false },
+    { type: "release", actor: { session: 0, principal: "p", owner: "" }, name: "a", fence: 0, anonymous: true },
+  ],
+  "release-set": [
+    {
+      type: "release-set",
+      actor,
+      locks: [
+        { name: "a", fence: 1 },
+        { name: "b", fence: 128 },
+      ],
+    },
+  ],
+  upgrade: [{ type: "upgrade", actor, name: "a", fence: 5, mode: "exclusive", waitMs: 100 }],
+  downgrade: [{ type: "downgrade", actor, name: "a", fence: 5, mode: "shared" }],
+  "set-lease": [{ type: "set-lease", actor, name: "a", fence: 5, ttlMs: 60_000 }],
+  cancel: [
+    { type: "cancel", actor, name: "", caller: "3f2a", sequence: 17 },
+    { type: "cancel", actor, name: "a", caller: "", sequence: 0 },
+  ],
+  "force-release": [{ type: "force-release", principal: "root", name: "a", fence: 0, reason: "stuck since Monday" }],
+  expire: [
+    { type: "expire", kind: "session", id: 1 },
+    { type: "expire", kind: "grant", id: 2 },
+    { type: "expire", kind: "wait", id: 3 },
+    { type: "expire", kind: "lock-delay", id: 4 },
+  ],
+  "set-node": [{ type: "set-node", node: "node1", storage: "0a1b2c", url: "http://127.0.0.1:8001", roles: "lock,queue", voter: true }],
+  "forget-node": [{ type: "forget-node", node: "node1" }],
+  "replace-node": [{ type: "replace-node", node: "node1", storage: "0a1b2c" }],
+  "drain-node": [{ type: "drain-node", node: "node1", draining: true }],
+  "define-queue": [
+    { type: "define-queue", name: "jobs", mode: "create", settings, principal: "alice" },
+    { type: "define-queue", name: "jobs", mode: "update", settings: { backoffMs: 0, paused: false }, principal: "" },
+    { type: "define-queue", name: "漢", mode: "ensure", settings: {}, principal: "alice" },
+  ],
+  "delete-queue": [{ type: "delete-queue", name: "jobs", principal: "alice" }],
+  "set-placement": [
+    {
+      type: "set-placement",
+      epoch: 0,
+      replication: 3,
+      shards: [
+        ["n1", "n2"],
+        ["n2", "n1"],
+      ],
+    },
+  ],
+};
+
+export const resultSamples: { readonly [T in ResultType]: readonly Extract<Result, { type: T }>[] } = {
+  done: [{ type: "done" }],
+  "session-opened": [{ type: "session-opened", session: 300, ttlMs: 10_000 }],
+  granted: [
+    { type: "granted", fence: 1_099_511_627_777, owner: "", mode: "exclusive", depth: 1, more: [] },
+    { type: "granted", fence: 9, owner: "anon-1", mode: "shared", depth: 2, more: [{ name: "b", fence: 10, mode: "permit" }] },
+  ],
+  released: [
+    { type: "released", fence: 9, remaining: 0, grantedTo: [] },
+    { type: "released", fence: 9, remaining: 2, grantedTo: ["flow-2", "flow-3"] },
+  ],
+  busy: [
+    { type: "busy", waited: false, name: "a", holders: [holder], waiters: 3 },
+    { type: "busy", waited: true, name: "a", holders: [], waiters: 0 },
+  ],
+  deadlock: [
+    {
+      type: "deadlock",
+      cycle: [
+        { owner: "A", waitsFor: "x", mode: "exclusive", heldBy: "B" },
+        { owner: "B", waitsFor: "y", mode: "shared", heldBy: "A" },
+      ],
+    },
+  ],
+  cancelled: [{ type: "cancelled" }],
+  "not-held": [{ type: "not-held", name: "a", holders: [holder] }],
+  "stale-fence": [{ type: "stale-fence", name: "a", fence: 9 }],
+  "not-found": [
+    { type: "not-found", what: "lock" },
+    { type: "not-found", what: "session" },
+    { type: "not-found", what: "wait" },
+    { type: "not-found", what: "node" },
+  ],
+  "session-lost": [{ type: "session-lost", session: 300 }],
+  quota: [{ type: "quota", limit: "locks per session", max: 10_000 }],
+  conflict: [
+    { type: "conflict", reason: "semaphore-size", detail: "is 3" },
+    { type: "conflict", reason: "lock-kind", detail: "" },
+    { type: "conflict", reason: "already-waiting", detail: "" },
+    { type: "conflict", reason: "not-upgradable", detail: "" },
+    { type: "conflict", reason: "mode", detail: "" },
+  ],
+  malformed: [{ type: "malformed", detail: "unknown command type 99" }],
+  refused: [
+    { type: "refused", reason: "past-deadline" },
+    { type: "refused", reason: "already-acknowledged" },
+    { type: "refused", reason: "window-full" },
+    { type: "refused", reason: "other-body" },
+    { type: "refused", reason: "too-many-callers" },
+  ],
+  "queue-defined": [{ type: "queue-defined", created: true, ...queue }],
+  "queue-refused": [
+    { type: "queue-refused", reason: "exists", ...queue },
+    { type: "queue-refused", reason: "unknown" },
+    { type: "queue-refused", reason: "fixed", field: "partitions", value: 4, asked: 8 },
+    { type: "queue-refused", reason: "too-many", max: 10_000 },
+    { type: "queue-refused", reason: "invalid", detail: "partitions is 0" },
+  ],
+  "queue-deleted": [{ type: "queue-deleted", queue: 3 }],
+  "placement-set": [{ type: "placement-set", epoch: 2 }],
+  "placement-refused": [{ type: "placement-refused", epoch: 7 }],
+};
+
+export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly Extract<ClientFrame, { type: T }>[] } = {
+  hello: [{ type: "hello", protocol: 1, caller: "c1", label: "host/123", session: 300 }],
+  commands: [{ type: "commands", frame: new Uint8Array([1, 2, 3]) }],
+  "keep-alive": [{ type: "keep-alive", batch: 4, sessions: [300, 2 ** 40] }],
+  ping: [{ type: "ping", nonce: 128 }],
+  "shard-commands": [{ type: "shard-commands", group: 200, frame: new Uint8Array([1, 2, 3]) }],
+  "resolve-queue": [
+    { type: "resolve-queue", request: 300, name: "orders", create: true },
+    { type: "resolve-queue", request: 1, name: "é", create: false },
+  ],
+  "watch-queue": [
+    { type: "watch-queue", queue: 300, group: "billing", consumer: "host/1", on: true },
+    { type: "watch-queue", queue: 1, group: "g", consumer: "c", on: false },
+  ],
+};
+
+export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly Extract<ServerFrame, { type: T }>[] } = {
+  welcome: [
+    {
+      type: "welcome",
+      protocol: 1,
+      cluster: "c0ffee",
+      node: "node1",
+      leader: "node2",
+      leaderUrl: "http://127.0.0.1:8002",
+      term: 3,
+      groupTime: 1_790_000_000_000,
+      callerWindow: 1024,
+      maxFrameBytes: 1_048_576,
+      maxCommandsPerFrame: 1024,
+    },
+  ],
+  results: [
+    {
+      type: "results",
+      caller: "c1",
+      results: [
+        { sequence: 1000, result: { type: "done" } },
+        { sequence: 1001, result: { type: "cancelled" } },
+        { sequence: 990, result: { type: "session-lost", session: 5 } },
+      ],
+    },
+  ],
+  "keep-alive-answer": [{ type: "keep-alive-answer", batch: 4, groupTime: 1_790_000_000_000, alive: [300], lost: [5, 6] }],
+  refused: [
+    { type: "refused", caller: "c1", firstSequence: 1000, count: 64, code: "no_leader", retryAfterMs: 200, detail: "election" },
+    { type: "refused", caller: "c1", firstSequence: 1, count: 1, code: "no_quorum", retryAfterMs: 0, detail: "" },
+    { type: "refused", caller: "c1", firstSequence: 1, count: 1, code: "overloaded", retryAfterMs: 0, detail: "" },
+    { type: "refused", caller: "c1", firstSequence: 1, count: 1, code: "stopping", retryAfterMs: 0, detail: "" },
+    { type: "refused", caller: "c1", firstSequence: 1, count: 1, code: "storage", retryAfterMs: 0, detail: "" },
+    { type: "refused", caller: "c1", firstSequence: 1, count: 1, code: "forbidden", retryAfterMs: 0, detail: "" },
+    { type: "refused", caller: "c1", firstSequence: 1, count: 1, code: "removed", retryAfterMs: 0, detail: "" },
+    { type: "refused", caller: "c1", firstSequence: 1, count: 1, code: "redis_unavailable", retryAfterMs: 0, detail: "" },
+  ],
+  "leader-changed": [{ type: "leader-changed", leader: "node2", leaderUrl: "http://127.0.0.1:8002", term: 4 }],
+  "session-event": [
+    { type: "session-event", session: 300, event: "expired" },
+    { type: "session-event", session: 300, event: "closed" },
+  ],
+  closing: [
+    { type: "closing", code: "protocol", detail: "speaks 1 to 1" },
+    { type: "closing", code: "malformed", detail: "" },
+    { type: "closing", code: "stopping", detail: "" },
+    { type: "closing", code: "overloaded", detail: "" },
+    { type: "closing", code: "unauthorized", detail: "" },
+    { type: "closing", code: "idle", detail: "" },
+  ],
+  pong: [{ type: "pong", nonce: 128, groupTime: 1_790_000_000_000 }],
+  "shard-results": [
+    {
+      type: "shard-results",
+      group: 200,
+      caller: "c1",
+      results: [
+        { sequence: 1000, bytes: new Uint8Array([1, 2]) },
+        { sequence: 990, bytes: new Uint8Array(0) },
+      ],
+    },
+  ],
+  "shard-refused": [
+    {
+      type: "shard-refused",
+      group: 7,
+      caller: "c1",
+      firstSequence: 1000,
+      count: 64,
+      code: "no_leader",
+      retryAfterMs: 200,
+      detail: "election",
+    },
+  ],
+  "queue-resolved": [
+    {
+      type: "queue-resolved",
+      request: 300,
+      queue: 5,
+      version: 9,
+      partitions: 1024,
+      shards: 16,
+      backend: "embedded",
+      refusal: "none",
+      detail: "",
+    },
+    { type: "queue-resolved", request: 1, queue: 1, version: 1, partitions: 1, shards: 1, backend: "redis", refusal: "none", detail: "" },
+    { type: "queue-resolved", request: 1, queue: 1, version: 1, partitions: 1, shards: 1, backend: "memory", refusal: "none", detail: "" },
+    ...(["unknown", "invalid", "too-many", "unavailable"] as const).map((refusal) => ({
+      type: "queue-resolved" as const,
+      request: 2,
+      queue: 0,
+      version: 0,
+      partitions: 0,
+      shards: 0,
+      backend: "embedded" as const,
+      refusal,
+      detail: "why",
+    })),
+  ],
+  "queue-ready": [
+    { type: "queue-ready", queue: 5, partition: 0, group: "billing" },
+    { type: "queue-ready", queue: 5, partition: -1, group: "billing" },
+  ],
+};

@@ -1,0 +1,212 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startCluster, type TestCluster, type TestNode } from "./support/cluster.ts";
+import { expectStatus, type Answer, type Json } from "./support/http.ts";
+import { runVerbatim } from "./support/shell.ts";
+import { ready, waitFor } from "./support/wait.ts";
+
+let cluster: TestCluster;
+/** Ports of the documents to those of the three nodes. */
+let ports: ReadonlyMap<number, number>;
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 3 });
+  // S0 and S4 count from 8001; S2's queue node is 9101.
+  ports = new Map([...cluster.nodes.map(({ port }, index) => [8001 + index, port] as const), [9101, cluster.node("node2").port]]);
+});
+afterAll(() => cluster.destroy());
+
+const curl = (command: string): ReturnType<typeof runVerbatim> => runVerbatim(command, ports, cluster.folder);
+const postJson = (url: string, body: Json): ReturnType<typeof runVerbatim> =>
+  curl(`curl -X POST ${url} -H "Content-Type: application/json" -d '${JSON.stringify(body)}'`);
+const messagesOf = (answer: Pick<Answer, "body">): readonly Json[] => answer.body["messages"] as readonly Json[];
+/** Through every node one produce, and the consume through every other. */
+const pairs = (): readonly (readonly [through: TestNode, from: TestNode])[] =>
+  cluster.nodes.flatMap((through) => cluster.nodes.filter((from) => from !== through).map((from) => [through, from] as const));
+
+describe("the queue commands of S0", () => {
+  it("verbatim: produce, consume", async () => {
+    const produced = await curl(`# Produce message
+curl -X POST http://localhost:8001/queue/test-queue \\
+  -H "Content-Type: application/json" \\
+  -d '{"data": "Hello World"}'`);
+    expect(produced.status, produced.text).toBe(200);
+    expect(produced.body).toMatchObject({ status: "ok", queue: "test-queue", message: { data: "Hello World" }, ack: "quorum" });
+    const consumed = await curl(`# Consume message
+curl http://localhost:8001/queue/test-queue`);
+    expect(consumed.status, consumed.text).toBe(200);
+    expect(consumed.body).toMatchObject({ status: "ok", message: { data: "Hello World" }, message_id: produced.body["message_id"] });
+    const acked = await postJson("http://localhost:8003/queue/ack", { ack_token: consumed.body["ack_token"] as string });
+    expect(acked.body, acked.text).toMatchObject({ success: true, acked: 1 });
+  });
+
+  it("through any node and any other: what one took, the next finds gone (404 Queue is empty)", async () => {
+    for (const [index] of cluster.nodes.entries()) {
+      const [to, from, last] = [0, 1, 2].map((step) => 8001 + ((index + step) % 3));
+      await postJson(`http://localhost:${to}/queue/round`, { n: index });
+      const taken = await curl(`curl "http://localhost:${from}/queue/round?ack=auto"`);
+      expect(taken, taken.text).toMatchObject({ status: 200, body: { message: { n: index }, ack_token: null } });
+      const empty = await curl(`curl http://localhost:${last}/queue/round`);
+      expect(empty.status, empty.text).toBe(404);
+      expect(empty.body).toMatchObject({ code: "queue_empty", detail: "Queue is empty" });
+    }
+  });
+
+  it("a queue that nobody made is empty, not an error of another kind", async () => {
+    expect((await curl("curl http://localhost:8002/queue/never-made")).status).toBe(404);
+  });
+});
+
+describe("the queue calls of S4", () => {
+  it("produce and consume with a topic; null when nothing is there", async () => {
+    const produced = await postJson("http://localhost:8001/queue/produce", { topic: "orders", message: { order: 7 } });
+    expect(produced, produced.text).toMatchObject({ status: 200, body: { success: true, status: "ok", topic: "orders" } });
+    const consumed = await postJson("http://localhost:8003/queue/consume", { topic: "orders" });
+    expect(consumed, consumed.text).toMatchObject({
+      status: 200,
+      body: { success: true, message: { order: 7 }, message_id: produced.body["message_id"] },
+    });
+    for (const port of [8001, 8002, 8003]) {
+      const empty = await postJson(`http://localhost:${port}/queue/consume`, { topic: "orders" });
+      expect(empty, empty.text).toMatchObject({ status: 200, body: { message: null, message_id: null, ack_token: null } });
+    }
+    const token = consumed.body["ack_token"] as string;
+    expect(await postJson("http://localhost:8002/queue/ack", { ack_token: token })).toMatchObject({ status: 200, body: { acked: 1 } });
+    // A second ack, through another node: the lease is over.
+    expect(await postJson("http://localhost:8001/queue/ack", { ack_token: token })).toMatchObject({
+      status: 409,
+      body: { code: "receipt_stale" },
+    });
+  });
+});
+
+describe("the queue calls of S2", () => {
+  it("create-group, produce, consume; an existing group is fine, an empty queue says so, an unknown one is 404", async () => {
+    for (const created of [true, false]) {
+      const group = await postJson("http://localhost:9101/queue/create-group", { queue_name: "jobs", group_name: "workers" });
+      expect(group, group.text).toMatchObject({ status: 200, body: { status: "ok", queue_name: "jobs", group_name: "workers", created } });
+    }
+    const produced = await postJson("http://localhost:9101/queue/produce", { queue_name: "jobs", message: { task: "resize" } });
+    expect(produced, produced.text).toMatchObject({ status: 200, body: { status: "ok" } });
+    expect(cluster.nodes.map(({ id }) => id)).toContain(produced.body["routed_to"]);
+    const consume = { queue_name: "jobs", group_name: "workers", consumer_id: "worker-1", count: 10, block_ms: 100 };
+    const consumed = await postJson("http://localhost:8001/queue/consume", consume);
+    expect(consumed, consumed.text).toMatchObject({ status: 200, body: { status: "ok", messages: [{ message: { task: "resize" } }] } });
+    const token = messagesOf(consumed)[0]?.["ack_token"] as string;
+    expect(await postJson("http://localhost:8003/queue/ack", { ack_token: token })).toMatchObject({ status: 200 });
+    const empty = await postJson("http://localhost:9101/queue/consume", consume);
+    expect(empty, empty.text).toMatchObject({ status: 200, body: { status: "empty", messages: [] } });
+    const unknown = await postJson("http://localhost:9101/queue/consume", { ...consume, queue_name: "no-such-queue" });
+    expect(unknown, unknown.text).toMatchObject({ status: 404, body: { code: "queue_unknown" } });
+  });
+});
+
+describe("queues under /v1, from any node", () => {
+  const path = (queue: string, rest: string): string => `/v1/queues/${queue}/${rest}`;
+  const consume = async (node: TestNode, queue: string, body: Json = {}): Promise<readonly Json[]> =>
+    messagesOf(await expectStatus(200, `${node.url}${path(queue, "consume")}`, { body, timeoutMs: 60_000 }));
+  const produce = async (node: TestNode, queue: string, body: Json): Promise<void> =>
+    void (await expectStatus(201, `${node.url}${path(queue, "messages")}`, { body }));
+
+  it("a message produced through one node comes through each other, once", async () => {
+    for (const [at, [through, from]] of pairs().entries()) {
+      await produce(through, "everywhere", { body: { at } });
+      const [message, ...more] = await consume(from, "everywhere", { max: 10 });
+      expect([message?.["body"], more]).toEqual([{ at }, []]);
+      for (const node of cluster.nodes) expect(await consume(node, "everywhere")).toEqual([]);
+      const { body } = await expectStatus(200, `${through.url}${path("everywhere", "ack")}`, {
+        body: { receipts: [String(message?.["receipt"])] },
+      });
+      expect(body).toMatchObject({ settled: 1 });
+    }
+  });
+
+  it("a long poll through one node ends with a message produced through another", async () => {
+    for (const [at, [through, from]] of pairs().entries()) {
+      const queue = `awaited-${at}`;
+      await expectStatus(201, `${through.url}/v1/queues/${queue}`, { method: "PUT", body: {} });
+      const waiting = consume(from, queue, { group: "waiters", wait_ms: 60_000, ack: "auto" });
+      // Its first look makes the group, and finds nothing.
+      await waitFor("the poll to have looked into the queue", async () => {
+        const { body } = await expectStatus(200, `${through.url}/v1/queues/${queue}`);
+        const groups = body["groups"] as readonly Json[];
+        return groups.some(({ group }) => group === "waiters") ? ready(true) : JSON.stringify(groups);
+      });
+      await produce(through, queue, { body: { at } });
+      expect((await waiting).map(({ body }) => body)).toEqual([{ at }]);
+    }
+  });
+
+  it("many polls through all nodes: each message ends one of them", async () => {
+    await expectStatus(201, `${cluster.nodes[0]?.url}/v1/queues/shared`, { method: "PUT", body: {} });
+    const pollers = Array.from({ length: 12 }, (_, at) => cluster.nodes[at % 3] as TestNode);
+    const waiting = pollers.map((node) => consume(node, "shared", { wait_ms: 60_000, ack: "auto" }));
+    for (const [at] of pollers.entries()) await produce(cluster.nodes[(at + 1) % 3] as TestNode, "shared", { body: { at } });
+    const got = (await Promise.all(waiting)).map((messages) => messages.map(({ body }) => (body as Json)["at"]));
+    expect(got.every((messages) => messages.length === 1)).toBe(true);
+    expect(got.flat().toSorted((a, b) => Number(a) - Number(b))).toEqual(pollers.map((_, at) => at));
+  });
+
+  it("every group gets every message, in order, through whichever node its consumers ask", async () => {
+    const groups = ["audit", "billing", "mail"];
+    const [first] = cluster.nodes;
+    if (!first) throw new Error("no node");
+    await expectStatus(201, `${first.url}/v1/queues/fan-out`, { method: "PUT", body: { partitions: 1 } });
+    for (const group of groups) await expectStatus(201, `${first.url}${path("fan-out", `groups/${group}`)}`, { method: "PUT", body: {} });
+    for (let at = 0; at < 30; at += 1) await produce(cluster.nodes[at % 3] as TestNode, "fan-out", { body: { at } });
+    await Promise.all(
+      groups.map(async (group, index) => {
+        const got: unknown[] = [];
+        for (let turn = 0; got.length < 30; turn += 1) {
+          const node = cluster.nodes[(index + turn) % 3] as TestNode;
+          const messages = await consume(node, "fan-out", { group, max: 7 });
+          expect(messages.length, `${group} after ${got.length}`).toBeGreaterThan(0);
+          got.push(...messages.map(({ body }) => (body as Json)["at"]));
+          const receipts = messages.map(({ receipt }) => String(receipt));
+          await expectStatus(200, `${node.url}${path("fan-out", "ack")}`, { body: { receipts } });
+        }
+        expect(got).toEqual(Array.from({ length: 30 }, (_, at) => at));
+      }),
+    );
+    for (const node of cluster.nodes) {
+      const { body } = await expectStatus(200, `${node.url}/v1/queues/fan-out`);
+      expect(body["totals"]).toMatchObject({ messages: 0, produced: 30 });
+      const settled = (body["groups"] as readonly Json[]).filter(({ group }) => groups.includes(String(group)));
+      expect(settled.map((group) => group["settled"])).toEqual([30, 30, 30]);
+    }
+  });
+
+  it("an ack after the lease is over is refused, and the next hand-out's is taken", async () => {
+    const [one, two, three] = cluster.nodes;
+    if (!one || !two || !three) throw new Error("three nodes are needed");
+    await produce(one, "late", { body: "slow" });
+    const [early] = await consume(two, "late", { visibility_ms: 100 });
+    const [again] = await consume(three, "late", { wait_ms: 60_000 });
+    expect(again).toMatchObject({ id: early?.["id"], acquired: 2 });
+    const ack = (node: TestNode, receipt: unknown): Promise<Answer> => node.call(path("late", "ack"), { body: { receipts: [receipt] } });
+    const late = await ack(one, early?.["receipt"]);
+    expect(late.status, late.text).toBe(409);
+    expect(late.body).toMatchObject({ code: "receipt_stale", results: [{ outcome: "stale" }] });
+    expect((await ack(two, again?.["receipt"])).status).toBe(200);
+  });
+
+  it("says the same of shards and their leaders on every node", async () => {
+    const rings = await Promise.all(cluster.nodes.map(async ({ url }) => (await expectStatus(200, `${url}/v1/ring`)).body));
+    expect(rings[1]).toEqual(rings[0]);
+    expect(rings[2]).toEqual(rings[0]);
+    expect(rings[0]).toMatchObject({ backend: "embedded", replication: 3 });
+    expect(rings[0]?.["shards"]).toHaveLength(8);
+    for (const { replicas } of (rings[0]?.["shards"] ?? []) as readonly Json[]) expect(replicas).toHaveLength(3);
+    await waitFor("the leaders to be those of the ring", async () => {
+      const led = await Promise.all(
+        cluster.nodes.map(async (node) => {
+          const groups = (await node.status())["groups"] as readonly Json[];
+          return groups.filter(({ group, role }) => group !== 0 && role === "leader").map(({ group }) => [group, node.id] as const);
+        }),
+      );
+      const found = led.flat().toSorted(([a], [b]) => Number(a) - Number(b));
+      const wanted = ((rings[0]?.["shards"] ?? []) as readonly Json[]).map(({ shard, leader }) => [shard, leader]);
+      return JSON.stringify(found) === JSON.stringify(wanted)
+        ? ready(true)
+        : `${JSON.stringify(found)} instead of ${JSON.stringify(wanted)}`;
+    });
+  });
+});

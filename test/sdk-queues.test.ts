@@ -1,0 +1,95 @@
+import { connect, type TrivetConnection, type Worker } from "@trivet/client";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startCluster, type TestCluster } from "./support/cluster.ts";
+import { ready, waitFor } from "./support/wait.ts";
+
+/** Producers that go on, and workers that count what they get. */
+interface Load {
+  /** Bodies whose produce was answered. */
+  readonly stored: Set<string>;
+  readonly got: Map<string, number>;
+  /** What failed, by code. */
+  readonly failures: string[];
+  finish(): Promise<void>;
+}
+
+function startLoad(producing: TrivetConnection, working: TrivetConnection): Load {
+  const stored = new Set<string>();
+  const got = new Map<string, number>();
+  const failures: string[] = [];
+  const ended = new AbortController();
+  const producers = Array.from({ length: 8 }, async (_, producer) => {
+    for (let n = 0; !ended.signal.aborted; n++) {
+      const body = `${producer}/${n}`;
+      try {
+        await producing.queue<string>("load").produce(body, { key: `key-${producer}` });
+        stored.add(body);
+      } catch (error) {
+        failures.push(String(error));
+      }
+    }
+  });
+  const worker: Worker<string> = working.queue<string>("load").worker(
+    ({ body }) => {
+      got.set(body, (got.get(body) ?? 0) + 1);
+    },
+    { group: "g", concurrency: 16 },
+  );
+  return {
+    stored,
+    got,
+    failures,
+    finish: async () => {
+      ended.abort();
+      await Promise.all(producers);
+      await waitFor(
+        "everything stored is worked on",
+        () => {
+          const missing = [...stored].filter((body) => !got.has(body));
+          return missing.length === 0 ? ready(true) : `${missing.length} are missing`;
+        },
+        { deadlineMs: 60_000 },
+      );
+      await worker.stop();
+    },
+  };
+}
+
+describe("the SDK's queues on real nodes", () => {
+  let cluster: TestCluster;
+  const connections: TrivetConnection[] = [];
+
+  beforeEach(async () => {
+    cluster = await startCluster({ nodes: 3 });
+    const urls = cluster.nodes.map(({ url }) => url);
+    for (let n = 0; n < 2; n++) connections.push(await connect(urls, { commandTimeoutMs: 60_000 }));
+    await connections[0]?.queue("load").create({ partitions: 4, visibilityMs: 3_000 });
+  });
+  afterEach(async (test) => {
+    await Promise.all(connections.splice(0).map((connection) => connection.close()));
+    await cluster.destroy(test);
+  });
+
+  it("kill -9 of the node it is connected to: nothing acknowledged is lost, and each produce is stored once", async () => {
+    const [producing, working] = connections;
+    if (producing === undefined || working === undefined) throw new Error("no connections");
+    const load = startLoad(producing, working);
+    await waitFor("work goes on", () => (load.got.size > 50 ? ready(true) : `${load.got.size} got`), { deadlineMs: 60_000 });
+    const leader = await cluster.leader();
+    await leader.kill();
+    const before = load.stored.size;
+    await waitFor("work goes on without it", () => (load.stored.size > before + 50 ? ready(true) : `${load.stored.size - before} stored`), {
+      deadlineMs: 60_000,
+    });
+    leader.start();
+    await leader.waitUntilHealthy();
+    await load.finish();
+    expect(load.failures).toEqual([]);
+    const known = new Set(load.stored);
+    expect([...load.got.keys()].filter((body) => !known.has(body))).toEqual([]);
+    const state = (await producing.queue("load").describe()) as {
+      readonly totals: { readonly produced: number; readonly messages: number };
+    };
+    expect(state.totals).toMatchObject({ produced: load.stored.size, messages: 0 });
+  });
+});

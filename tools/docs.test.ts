@@ -1,0 +1,61 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { documentProblems, generated, verbsOf, withGenerated } from "./docs.ts";
+
+const verbs = new Set(["help", "status", "lock", "lock *", "lock ls"]);
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "trivet-docs-"));
+  mkdirSync(join(root, "docs"));
+  writeFileSync(join(root, "package.json"), '{"scripts":{"check":"x"}}');
+  for (const page of ["README.md", "CONTRIBUTING.md", "docs/limits.md"]) writeFileSync(join(root, page), "# Page\n");
+});
+afterEach(() => rmSync(root, { recursive: true }));
+const problemsOf = (text: string, parts: Readonly<Record<string, string>> = {}): readonly string[] => {
+  writeFileSync(join(root, "README.md"), text);
+  return documentProblems(root, parts, verbs);
+};
+
+describe("document check", () => {
+  it("accepts links, scripts and commands that exist", () => {
+    const text =
+      "[limits](docs/limits.md#sizes) [web](https://example.com) `npm run check` `npx trivet lock ls`, `trivet lock NAME`\n\ntrivet is a word\n";
+    expect(problemsOf(text)).toEqual([]);
+  });
+
+  it.each([
+    ["a link that leads nowhere", "[x](docs/none.md)", "README.md:1: link to docs/none.md, which does not exist"],
+    ["an npm script that does not exist", "run `npm run nothing`", "README.md:1: npm run nothing does not exist"],
+    ["a verb that does not exist", "`trivet frobnicate`", "README.md:1: `trivet frobnicate` is not a command"],
+    ["a second word that does not exist", "```\nnpx trivet lock steal x\n```", "README.md:2: `trivet lock steal` is not a command"],
+  ])("finds %s", (_what, text, problem) => {
+    expect(problemsOf(text)).toEqual([problem]);
+  });
+
+  it("finds a generated page that differs from the sources", () => {
+    expect(problemsOf("", { "docs/limits.md": "other" })).toEqual(["docs/limits.md differs from the sources; npm run docs writes it"]);
+  });
+
+  it("finds a document that is gone", () => {
+    rmSync(join(root, "CONTRIBUTING.md"));
+    expect(problemsOf("")).toEqual(["CONTRIBUTING.md is missing"]);
+  });
+
+  it("replaces only the generated part of a page", () => {
+    const part = generated()["docs/limits.md"] ?? "";
+    const before = `# Limits\n\n${part.replaceAll(/\| \d[\d,]* \|/g, "| 0 |")}\n\nWritten.\n`;
+    expect(withGenerated(before, part)).toBe(`# Limits\n\n${part}\n\nWritten.\n`);
+  });
+
+  it("knows the verbs of a program", () => {
+    const program = {
+      commands: [
+        { name: () => "lock", commands: [{ name: () => "ls", commands: [] }] },
+        { name: () => "status", commands: [] },
+      ],
+    };
+    expect([...verbsOf(program)].toSorted()).toEqual(["help", "lock", "lock *", "lock ls", "status"]);
+  });
+});

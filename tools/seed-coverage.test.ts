@@ -1,0 +1,56 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { requiredRows, seedCoverageProblems } from "./seed-coverage.ts";
+
+let root: string;
+const write = (path: string, text: string): void => {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), text);
+};
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "trivet-seeds-"));
+  write("a/b.test.ts", 'it("holds", () => {}); it.each([["one case"]])("%s", () => {});');
+  write("packages/simulator/src/mutants/registry.ts", '{ "bug-one": "breaks" }');
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const problemsOf = (table: string, required = ["W-01"]): readonly string[] => {
+  write("docs/seed-coverage.md", `# Page\n\n| Row | Weakness | Shown by |\n|---|---|---|\n${table}\n`);
+  return seedCoverageProblems(root, required);
+};
+
+describe("the check of the seed coverage", () => {
+  it("accepts rows whose tests and mutants are there", () => {
+    expect(problemsOf('| W-01 | it fails | `a/b.test.ts` "holds"; `a/b.test.ts` "one case"; mutant `bug-one` |')).toEqual([]);
+  });
+
+  it.each([
+    ["an empty table", "", ["docs/seed-coverage.md: no row was read", "docs/seed-coverage.md: W-01 stands there 0 times, expected once"]],
+    ["a row without evidence", "| W-01 | it fails |  |", ["docs/seed-coverage.md:5: W-01: no test and no mutant is named"]],
+    ["a file that is gone", '| W-01 | it fails | `a/c.test.ts` "holds" |', ["docs/seed-coverage.md:5: W-01: a/c.test.ts does not exist"]],
+    ["half a title", '| W-01 | it fails | `a/b.test.ts` "hold" |', ['docs/seed-coverage.md:5: W-01: a/b.test.ts has no test "hold"']],
+    ["an unknown mutant", "| W-01 | it fails | mutant `bug` |", ["docs/seed-coverage.md:5: W-01: there is no mutant bug"]],
+    [
+      "words that name nothing",
+      "| W-01 | it fails | mutant `bug-one`; surely |",
+      ['docs/seed-coverage.md:5: W-01: "surely" is neither a test nor a mutant'],
+    ],
+    ["a row without words", "| W-01 |  | mutant `bug-one` |", ["docs/seed-coverage.md:5: W-01: the weakness has 0 words, expected 1 to 6"]],
+  ])("finds %s", (_what, table, problems) => {
+    expect(problemsOf(table)).toEqual(problems);
+  });
+
+  it("finds a row that stands there twice, and a page that is gone", () => {
+    const row = "| W-01 | it fails | mutant `bug-one` |";
+    expect(problemsOf(`${row}\n${row}`)).toEqual(["docs/seed-coverage.md: W-01 stands there 2 times, expected once"]);
+    rmSync(join(root, "docs"), { recursive: true });
+    expect(seedCoverageProblems(root, [])).toEqual(["docs/seed-coverage.md: no row was read"]);
+  });
+
+  it("requires every row of the lock leg", () => {
+    expect(requiredRows).toHaveLength(11 + 36 + 12);
+    expect(requiredRows).toEqual(expect.arrayContaining(["T-01", "T-24", "W-01", "W-36", "W-67", "W-78"]));
+  });
+});

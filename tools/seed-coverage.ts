@@ -1,0 +1,91 @@
+/**
+ * docs/seed-coverage.md says for each weakness of the programs before us which test or mutant shows that ours does not have it. Fails when a
+ * row is missing, says nothing, or names a test or a mutant that is not there. Run by `npm run check`.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const page = "docs/seed-coverage.md";
+const mutantRegistry = "packages/simulator/src/mutants/registry.ts";
+
+const numbered = (letter: string, numbers: readonly number[]): string[] => numbers.map((n) => `${letter}-${String(n).padStart(2, "0")}`);
+const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);
+
+/** Rows of the study that the lock leg must cover. */
+export const requiredRows: readonly string[] = [
+  ...numbered("T", [1, 3, 7, 9, 11, 13, 18, 19, 21, 23, 24]),
+  ...numbered("W", [...range(1, 36), ...range(67, 78)]),
+];
+
+const mostWords = 6;
+
+interface Row {
+  readonly id: string;
+  readonly weakness: string;
+  readonly evidence: string;
+  readonly line: number;
+}
+
+/** Everything wrong with the page, one line each; empty = in order. */
+export function seedCoverageProblems(root: string, required: readonly string[] = requiredRows): string[] {
+  const rows = rowsOf(read(root, page) ?? "");
+  const problems: string[] = [];
+  // A check that looked at nothing must not pass.
+  if (rows.length === 0) problems.push(`${page}: no row was read`);
+  for (const id of required) {
+    const found = rows.filter((row) => row.id === id).length;
+    if (found !== 1) problems.push(`${page}: ${id} stands there ${found} times, expected once`);
+  }
+  const mutants = read(root, mutantRegistry) ?? "";
+  for (const row of rows) problems.push(...rowProblems(root, row, mutants).map((problem) => `${page}:${row.line}: ${row.id}: ${problem}`));
+  return problems;
+}
+
+function rowsOf(text: string): Row[] {
+  return text.split("\n").flatMap((line, index) => {
+    const [id, weakness, evidence] = line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim());
+    const isRow = id !== undefined && /^[A-Z]-\d+$/.test(id);
+    return isRow ? [{ id, weakness: weakness ?? "", evidence: evidence ?? "", line: index + 1 }] : [];
+  });
+}
+
+const namedTest = /`([^`]+\.test\.ts)` "([^"]+)"/g;
+const namedMutant = /mutant `([^`]+)`/g;
+
+function rowProblems(root: string, { weakness, evidence }: Row, mutants: string): string[] {
+  const problems: string[] = [];
+  const words = weakness.split(/\s+/).filter((word) => word !== "").length;
+  if (words === 0 || words > mostWords) problems.push(`the weakness has ${words} words, expected 1 to ${mostWords}`);
+  const tests = [...evidence.matchAll(namedTest)];
+  const named = [...evidence.matchAll(namedMutant)];
+  if (tests.length + named.length === 0) problems.push("no test and no mutant is named");
+  const rest = evidence.replaceAll(namedTest, "").replaceAll(namedMutant, "").replaceAll(";", "").trim();
+  if (rest !== "") problems.push(`"${rest}" is neither a test nor a mutant`);
+  for (const [, path = "", title = ""] of tests) {
+    const source = read(root, path);
+    if (source === null) problems.push(`${path} does not exist`);
+    else if (!hasTitle(source, title)) problems.push(`${path} has no test "${title}"`);
+  }
+  for (const [, name = ""] of named) if (!mutants.includes(`"${name}":`)) problems.push(`there is no mutant ${name}`);
+  return problems;
+}
+
+/** A title is a whole string of the source: that of a test, or of one case of a table of tests. */
+function hasTitle(source: string, title: string): boolean {
+  return ['"', "'", "`"].some((quote) => source.includes(`${quote}${title}${quote}`));
+}
+
+function read(root: string, path: string): string | null {
+  const file = join(root, path);
+  return existsSync(file) ? readFileSync(file, "utf8") : null;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const problems = seedCoverageProblems(join(dirname(fileURLToPath(import.meta.url)), ".."));
+  for (const problem of problems) console.error(problem);
+  process.exitCode = problems.length > 0 ? 1 : 0;
+}
