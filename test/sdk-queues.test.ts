@@ -92,4 +92,30 @@ describe("the SDK's queues on real nodes", () => {
     };
     expect(state.totals).toMatchObject({ produced: load.stored.size, messages: 0 });
   });
+
+  it("a group made before its consumers keeps everything from then on; a deleted one begins anew", async () => {
+    const [producing, working] = connections;
+    if (producing === undefined || working === undefined) throw new Error("no connections");
+    const queue = producing.queue<number>("groups");
+    await queue.createGroup("all");
+    await queue.produceMany([1, 2, 3].map((body) => ({ body })));
+    await queue.createGroup("late", { start: "latest" });
+    await queue.produce(4);
+    const taken = async (group: string, count: number): Promise<number[]> => {
+      const bodies: number[] = [];
+      for await (const message of working.queue<number>("groups").consume({ group })) {
+        bodies.push(message.body);
+        await message.ack();
+        if (bodies.length === count) break;
+      }
+      return bodies.sort((a, b) => a - b);
+    };
+    expect(await taken("all", 4)).toEqual([1, 2, 3, 4]);
+    expect(await taken("late", 1)).toEqual([4]);
+    expect(await queue.createGroup("late")).toBe(false);
+    expect(await queue.deleteGroup("late")).toBe(true);
+    expect(await queue.createGroup("late", { start: "latest" })).toBe(true);
+    await queue.produce(5);
+    expect(await taken("late", 1)).toEqual([5]);
+  });
 });

@@ -5,6 +5,7 @@ import { NatsQueueClient } from "./nats-queue.ts";
 import type { ClientTarget } from "./protocol.ts";
 import { RabbitQueueClient } from "./rabbitmq-queue.ts";
 import { RedisQueueClient } from "./redis-queue.ts";
+import { TrivetHttpQueueClient } from "./trivet-queue-http.ts";
 import { TrivetQueueClient } from "./trivet-queue.ts";
 
 /** The queue client of a subject, connected. */
@@ -23,8 +24,9 @@ export function connectQueue(target: ClientTarget): Promise<QueueClient> {
     case "rabbitmq":
       return RabbitQueueClient.connect(target.urls);
     case "trivet":
+      return TrivetQueueClient.connect(target.urls);
     case "trivet-http":
-      return Promise.resolve(new TrivetQueueClient(target.urls));
+      return Promise.resolve(new TrivetHttpQueueClient(target.urls));
     case "etcd":
       throw new Error("etcd has no queues");
   }

@@ -37,6 +37,7 @@ export class FakeShards {
   readonly queues = new Map<string, FakeQueue>();
   /** Every command that took effect, in order. */
   readonly executed: ShardCommand[] = [];
+  readonly groups = new Set<string>();
   shards = 4;
   partitions = 1;
   leaseMs = 60_000;
@@ -108,6 +109,10 @@ export class FakeShards {
       }
       case "settle":
         return { type: "settled", outcomes: command.receipts.map((receipt) => this.settle(queue, command.settlement, receipt)) };
+      case "create-group":
+        return { type: "counted", count: toggled(this.groups, groupKey(command), true) };
+      case "delete-group":
+        return { type: "counted", count: toggled(this.groups, groupKey(command), false) };
       default:
         return { type: "counted", count: 0 };
     }
@@ -127,6 +132,18 @@ export class FakeShards {
     }
     return "settled";
   }
+}
+
+function groupKey(command: { readonly queue: number; readonly partition: number; readonly group: string }): string {
+  return `${command.queue}/${command.partition}/${command.group}`;
+}
+
+/** How many entries of the set this changed. */
+function toggled(set: Set<string>, key: string, there: boolean): number {
+  if (set.has(key) === there) return 0;
+  if (there) set.add(key);
+  else set.delete(key);
+  return 1;
 }
 
 function handOut(kept: Kept): HandedOut {

@@ -111,6 +111,25 @@ describe("produce", () => {
   });
 });
 
+describe("groups", () => {
+  test("are made and deleted in every partition, also where the shard has not heard of the queue yet", async () => {
+    const fake = await cluster();
+    fake.shards.partitions = 4;
+    fake.shards.unconfigured = 3;
+    const trivet = await connected(fake);
+    const queue = trivet.queue("q");
+    await expect(queue.createGroup("g", { start: "latest" })).resolves.toBe(true);
+    expect(fake.shards.groups).toEqual(new Set([0, 1, 2, 3].map((partition) => `1/${partition}/g`)));
+    expect(fake.shards.executed).toContainEqual({ type: "create-group", queue: 1, partition: 3, group: "g", start: { type: "latest" } });
+    await expect(queue.createGroup("g")).resolves.toBe(false);
+    await expect(queue.deleteGroup("g")).resolves.toBe(true);
+    expect(fake.shards.groups.size).toBe(0);
+    await expect(queue.deleteGroup("g")).resolves.toBe(false);
+    expect(await failure(queue.createGroup(""))).toMatchObject({ code: "bad_request" });
+    expect(await failure(trivet.queue("none").deleteGroup("g"))).toMatchObject({ code: "queue_unknown" });
+  });
+});
+
 describe("consume", () => {
   test("never more than the credit is in hand, and the next are asked for before the last is taken", async () => {
     const fake = await cluster();

@@ -49,9 +49,13 @@ export function consumeSettings(options: ConsumeOptions, label: string): Consume
   checkWhole("visibilityMs", settings.visibilityMs, 0, limits.maxDurationMs);
   checkWhole("maxBytes", settings.maxBytes, 1, limits.maxDurationMs);
   if (settings.partition !== null) checkWhole("partition", settings.partition, 0, limits.maxPartitions - 1);
-  checkText("group", settings.group, limits.maxKeyBytes);
+  checkGroup(settings.group);
   checkText("consumer", consumer, limits.maxKeyBytes - consumerSuffixBytes);
   return settings;
+}
+
+export function checkGroup(group: string): void {
+  checkText("group", group, limits.maxKeyBytes);
 }
 
 function checkWhole(name: string, value: number, least: number, most: number): void {

@@ -2,8 +2,9 @@ import { type Command, type DefinedQueue, type DefineQueue, type QueueSettings, 
 import { TrivetError, errorOf } from "../errors.ts";
 import { shownAs } from "../shown.ts";
 import type { QueueCodec } from "./codec.ts";
-import { type ConsumeOptions, consumeSettings } from "./consume-options.ts";
+import { type ConsumeOptions, checkGroup, consumeSettings } from "./consume-options.ts";
 import { Consumer } from "./consumer.ts";
+import { inEveryPartition } from "./groups.ts";
 import { type MessageOptions, type ProduceCall, type ProduceOptions, fenceOf, newMessage } from "./new-message.ts";
 import type { Produced } from "./producer.ts";
 import type { Queues } from "./queues.ts";
@@ -86,6 +87,21 @@ export class Queue<T> {
     if (!Number.isInteger(concurrency) || concurrency < 1)
       throw new TrivetError("bad_request", "concurrency must be a whole number from 1");
     return new Worker<T>(this.consume({ ...options, credit: options.credit ?? 2 * concurrency }), handler, options);
+  }
+
+  /**
+   * Makes a group that keeps everything from its start on, before it has a consumer: "earliest" (default) or only what is produced from now
+   * on. Leaves a group that is there as it is. The queue comes into being if need be. True = some partition did not have it.
+   */
+  async createGroup(group: string, options: { readonly start?: "earliest" | "latest" } = {}): Promise<boolean> {
+    checkGroup(group);
+    const start = { type: options.start ?? "earliest" } as const;
+    return (await inEveryPartition(this.queues, this.name, { type: "create-group", group, start }, true)) > 0;
+  }
+  /** Deletes a group with what is in the hands of its consumers. False = there was none. */
+  async deleteGroup(group: string): Promise<boolean> {
+    checkGroup(group);
+    return (await inEveryPartition(this.queues, this.name, { type: "delete-group", group }, false)) > 0;
   }
 
   /** Makes the queue. Rejects with `queue_exists` when it is there. Settings left out get their defaults. */

@@ -42,7 +42,9 @@ describe("a run", () => {
   test("lasts a minute of virtual time and makes hundreds of operations by default", () => {
     const report = run(defaultOptions(9));
     expect(report.virtualMs).toBeGreaterThan(60_000);
-    expect(report.totals["operations"]).toBeGreaterThan(150);
+    // Seed 9 has shards: its clients share the minute between locks and queues.
+    expect(report.totals["operations"]).toBeGreaterThan(100);
+    expect(report.totals["queue operations"]).toBeGreaterThan(200);
   });
 
   test("refuses mutants in a build that has none", () => {
