@@ -60,11 +60,11 @@ export class CachedView implements OrderedView {
     return this.read(key).value ?? undefined;
   }
 
-  put(key: Uint8Array, value: Uint8Array): void {
+  put(key: Uint8Array, value: Uint8Array, isNew?: boolean): void {
     const table = key[0] ?? 0;
     if (watchedTables.has(table)) this.lower(table, key, value);
-    if (!cachedTables.has(table)) return this.store.put(key, value);
-    this.change(key, value.slice());
+    if (!cachedTables.has(table)) return this.store.put(key, value, isNew);
+    this.change(key, value);
   }
 
   remove(key: Uint8Array): boolean {

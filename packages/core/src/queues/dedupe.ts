@@ -97,7 +97,7 @@ export class ShardDedupe {
     // lane it is another one, and a late copy of this one must not be executed beside it.
     const comesAgain = header.fingerprint !== "" || mutant("queue-dedupe-unconfigured-copy-executed");
     if (answer.type === "not-configured" && comesAgain && !mutant("queue-dedupe-unconfigured-kept")) return answer;
-    shard.view.put(key, remembered(answer, command));
+    shard.view.put(key, remembered(answer, command), stored === undefined);
     return answer;
   }
 
@@ -207,7 +207,7 @@ function writeCaller(shard: ShardContext, caller: string, record: CallerRecord):
   writer.string(record.fingerprint);
   writer.varint(record.ackedUpTo);
   writer.varint(record.notAfter);
-  shard.view.put(keyOf(tables.caller, caller), writer.view());
+  shard.view.put(keyOf(tables.caller, caller), writer.finish());
 }
 
 function refused(reason: RefusalReason): ShardAnswer {

@@ -25,15 +25,16 @@ export function leaseId(partition: Partition, group: GroupRecord, delivery: Deli
 
 /** Hands it out: it is the head of its key from now on. */
 export function lease(partition: Partition, group: GroupRecord, delivery: DeliveryRecord, consumer: string, leaseMs: number): void {
+  const isNew = delivery.state === "unknown";
   const { view, leases } = partition.shard;
   delivery.state = "leased";
   delivery.consumer = consumer;
   delivery.extended = 0;
   delivery.leaseMs = leaseMs;
-  putDelivery(partition, group, delivery);
+  putDelivery(partition, group, delivery, isNew);
   if (delivery.key !== "" && !mutant("queue-key-not-taken"))
     view.put(headKey(partition, group, delivery.key), encodeIntegers(delivery.sequence));
-  if (consumer !== "") view.put(consumerKey(partition, group, delivery), present);
+  if (consumer !== "") view.put(consumerKey(partition, group, delivery), present, true);
   group.leased++;
   partition.touch(group);
   leases.leased(leaseId(partition, group, delivery), leaseMs);
@@ -60,8 +61,10 @@ export function endLease(partition: Partition, group: GroupRecord, delivery: Del
 /** To be handed out (again), at its old place. */
 export function putBack(partition: Partition, group: GroupRecord, delivery: DeliveryRecord): void {
   delivery.state = "again";
+  group.again++;
+  partition.touch(group);
   putDelivery(partition, group, delivery);
-  partition.shard.view.put(againKey(partition, group, delivery), encodeIntegers(delivery.sequence));
+  partition.shard.view.put(againKey(partition, group, delivery), encodeIntegers(delivery.sequence), true);
   partition.wake(group, "messages");
 }
 
@@ -76,9 +79,10 @@ export function putOff(partition: Partition, group: GroupRecord, delivery: Deliv
 
 /** Waits until its key is free. */
 export function park(partition: Partition, group: GroupRecord, delivery: DeliveryRecord): void {
+  const isNew = delivery.state === "unknown";
   delivery.state = "parked";
-  putDelivery(partition, group, delivery);
-  partition.shard.view.put(parkedKey(partition, group, delivery), encodeIntegers(delivery.sequence));
+  putDelivery(partition, group, delivery, isNew);
+  partition.shard.view.put(parkedKey(partition, group, delivery), encodeIntegers(delivery.sequence), true);
 }
 
 /** The message whose hand-outs the key waits for; 0 = the key is free. */
@@ -94,6 +98,8 @@ export function unindex(partition: Partition, group: GroupRecord, delivery: Deli
     case "leased":
       return endLease(partition, group, delivery);
     case "again":
+      group.again--;
+      partition.touch(group);
       view.remove(againKey(partition, group, delivery));
       return;
     case "parked":
@@ -118,8 +124,8 @@ export function forget(partition: Partition, group: GroupRecord, delivery: Deliv
   freeKey(partition, group, delivery);
 }
 
-export function putDelivery(partition: Partition, group: GroupRecord, delivery: DeliveryRecord): void {
-  partition.shard.view.put(deliveryKey(partition, group, delivery.sequence), encodeDelivery(delivery));
+export function putDelivery(partition: Partition, group: GroupRecord, delivery: DeliveryRecord, isNew = false): void {
+  partition.shard.view.put(deliveryKey(partition, group, delivery.sequence), encodeDelivery(delivery), isNew);
 }
 
 /** The oldest message parked behind the key becomes its head. */

@@ -151,6 +151,23 @@ class Round {
 }
 
 function unknownYet({ lane, place, weight, message }: Head & { readonly type: "fresh" }): DeliveryRecord {
-  const counters = { acquired: 0, deliveries: 0, consumer: "", leaseMs: 0, extended: 0, until: 0 };
-  return { ...placed(lane, place, message), state: "parked", weight, ...counters };
+  const { sequence, expiresAt, key, body, target } = message;
+  // Field by field: spreading what `placed` says costs more than all else of a hand-out.
+  return {
+    sequence,
+    state: "unknown",
+    lane,
+    place,
+    weight,
+    size: body.length,
+    expiresAt,
+    targeted: target !== 0,
+    key,
+    acquired: 0,
+    deliveries: 0,
+    consumer: "",
+    leaseMs: 0,
+    extended: 0,
+    until: 0,
+  };
 }

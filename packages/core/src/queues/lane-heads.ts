@@ -65,7 +65,8 @@ export class LaneHeads {
 
   private firstAgain(lane: number): Head | null {
     const buffer = this.again[lane] as Head[];
-    if (buffer.length === 0 && this.againEnded[lane] !== true) {
+    // Both counts spare a walk in the store that finds nothing, which most would.
+    if (buffer.length === 0 && this.againEnded[lane] !== true && this.group.again > 0) {
       const prefix = keyOf(tables.again, this.partition.queue, this.partition.index, this.group.id, lane);
       this.partition.shard.view.scan(prefix, keysEnd(prefix), (key, value) => {
         const [sequence = 0] = decodeIntegers(value, 1);
@@ -81,7 +82,9 @@ export class LaneHeads {
     const buffer = this.fresh[lane] as Head[];
     if (buffer.length === 0 && this.freshEnded[lane] !== true) {
       const { partition } = this;
-      const from = keyOf(tables.message, partition.queue, partition.index, lane, this.group.cursors[lane] as number);
+      const cursor = this.group.cursors[lane] as number;
+      if (cursor >= (partition.counters.ends[lane] as number)) return null;
+      const from = keyOf(tables.message, partition.queue, partition.index, lane, cursor);
       let weight = 0;
       let ended = true;
       partition.shard.view.scan(from, keysEnd(keyOf(tables.message, partition.queue, partition.index, lane)), (key, value) => {

@@ -75,6 +75,7 @@ export class Partition {
       name,
       cursors: Array.from({ length: laneCount }, () => (latest ? counters.next : 0)),
       leased: 0,
+      again: 0,
       grants: 0,
       waiting: "nothing",
       found: latest ? counters.delayed : counters.messages - counters.targeted,
@@ -128,7 +129,8 @@ export class Partition {
     // A message that was not delayed is named by its place.
     const place = message.sequence === counters.next ? counters.next++ : this.nextNumber();
     const lane = this.laneOf(message.key, message.priority);
-    shard.view.put(keyOf(tables.message, this.queue, this.index, lane, place), encodeMessageRecord(message));
+    counters.ends[lane] = place + 1;
+    shard.view.put(keyOf(tables.message, this.queue, this.index, lane, place), encodeMessageRecord(message), true);
     if (message.expiresAt > 0) schedule(shard.view, message.expiresAt, "expire", [this.queue, this.index, lane, place]);
     if (counters.waiting === 0) return;
     for (const group of this.groups()) {

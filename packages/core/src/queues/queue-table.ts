@@ -25,7 +25,7 @@ export function configureQueue(shard: ShardContext, queue: number, definition: Q
   const writer = new ByteWriter();
   writer.u8(defined);
   encodeDefinition(writer, definition);
-  shard.view.put(key, writer.view());
+  shard.view.put(key, writer.finish());
   if (known?.paused === true && !definition.paused) wakeAll(shard, queue);
   return { type: "counted", count: 1 };
 }

@@ -1,4 +1,5 @@
 import { ByteReader, ByteWriter, CodecError, type NewMessage, limits } from "@trivet/wire";
+import { invariant } from "../kernel/assert.ts";
 import { laneCount } from "./limits.ts";
 
 /** First byte of every value. A change of a record's fields takes a new number. */
@@ -43,6 +44,8 @@ export interface PartitionRecord {
   waiting: number;
   /** Keyed messages in lanes other than the first. */
   keyedLow: number;
+  /** By lane: what lies at or above it holds no message. */
+  readonly ends: number[];
   /** Thousandths of hand-outs that the rate allows, as of `tokensAt`. */
   tokens: number;
   tokensAt: number;
@@ -58,6 +61,8 @@ export interface GroupRecord {
   /** By lane: the first place not looked at. */
   readonly cursors: number[];
   leased: number;
+  /** Deliveries to be handed out again. */
+  again: number;
   /** Hand-outs so far. */
   grants: number;
   waiting: Waiting;
@@ -78,7 +83,8 @@ export type DeliveryState = (typeof deliveryStates)[number];
 /** What a group knows of a message behind its cursor that it has not settled. */
 export interface DeliveryRecord {
   readonly sequence: number;
-  state: DeliveryState;
+  /** "unknown" = not stored: the group hears of the message now. */
+  state: DeliveryState | "unknown";
   readonly lane: number;
   readonly place: number;
   /** Stored bytes, and those of the body alone. */
@@ -195,7 +201,8 @@ function readMessage(reader: ByteReader): MessageRecord {
 
 export function emptyPartition(now: number): PartitionRecord {
   const none = { produced: 0, messages: 0, bytes: 0, delayed: 0, targeted: 0, dead: 0, gone: 0 };
-  return { next: 1, ...none, nextGroup: 1, waiting: 0, keyedLow: 0, tokens: 0, tokensAt: now };
+  const ends = Array.from({ length: laneCount }, () => 0);
+  return { next: 1, ...none, nextGroup: 1, waiting: 0, keyedLow: 0, ends, tokens: 0, tokensAt: now };
 }
 
 const partitionFields = [
@@ -212,11 +219,12 @@ const partitionFields = [
   "keyedLow",
   "tokens",
   "tokensAt",
-] as const satisfies readonly (keyof PartitionRecord)[];
+] as const satisfies readonly Exclude<keyof PartitionRecord, "ends">[];
 
 export function encodePartition(partition: PartitionRecord): Uint8Array {
   begin();
   for (const field of partitionFields) writer.varint(partition[field]);
+  for (const end of partition.ends) writer.varint(end);
   return writer.finish();
 }
 
@@ -224,6 +232,7 @@ export function decodePartitionRecord(bytes: Uint8Array): PartitionRecord {
   const reader = read(bytes);
   const partition = emptyPartition(0);
   for (const field of partitionFields) partition[field] = reader.varint();
+  for (let lane = 0; lane < laneCount; lane++) partition.ends[lane] = reader.varint();
   return partition;
 }
 
@@ -233,6 +242,7 @@ export function encodeGroup(group: GroupRecord): Uint8Array {
   writer.string(group.name);
   for (const cursor of group.cursors) writer.varint(cursor);
   writer.varint(group.leased);
+  writer.varint(group.again);
   writer.varint(group.grants);
   writer.u8(waitings.indexOf(group.waiting));
   writer.varint(group.found);
@@ -255,6 +265,7 @@ export function decodeGroupRecord(bytes: Uint8Array): GroupRecord {
     name,
     cursors,
     leased: reader.varint(),
+    again: reader.varint(),
     grants: reader.varint(),
     waiting: oneOf(waitings, reader.u8()),
     found: reader.varint(),
@@ -270,6 +281,7 @@ export function decodeGroupRecord(bytes: Uint8Array): GroupRecord {
 export function encodeDelivery(delivery: DeliveryRecord): Uint8Array {
   begin();
   writer.varint(delivery.sequence);
+  invariant(delivery.state !== "unknown", "queue-delivery-stored-with-state");
   writer.u8(deliveryStates.indexOf(delivery.state));
   writer.u8(delivery.lane);
   writer.varint(delivery.place);

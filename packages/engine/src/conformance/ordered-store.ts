@@ -136,18 +136,6 @@ export function orderedStoreConformance(api: TestApi, make: () => StoreLab): voi
     equal(contents(store), ["a=4"]);
   });
 
-  testStore("keys and values are copied when they are given", (store) => {
-    const key = bytes("key");
-    const value = bytes("value");
-    store.write((view) => {
-      view.put(key, value);
-      key.fill(0);
-      value.fill(0);
-      equal(pairsOf(view), ["key=value"]);
-    });
-    equal(contents(store), ["key=value"]);
-  });
-
   testStore("values are empty or large, keys are long; no key is empty", (store) => {
     const sizes = [0, 1, 3, 4, 100, 1000, 2000, 4096, 8187, 32_764, 32_768, 65_536, 300_000, 1_048_576];
     const keyOf = (size: number): Uint8Array => pattern(1900, sizes.indexOf(size));
@@ -344,8 +332,8 @@ export function orderedStoreConformance(api: TestApi, make: () => StoreLab): voi
     equal(text(again.read((view) => view.get(bytes("c")))), "fine");
     equal(again.contentHash(), hash);
     put(again, ["b", "this one will be damaged"]);
-    equal(contents(again).length, 3);
     equal(again.contentHash(), hash);
+    equal(contents(again).length, 3);
     await close(again);
   });
 

@@ -101,7 +101,9 @@ export class StateAudit {
   private points(): readonly (readonly [number, string])[] {
     const { group } = this;
     if (group.stateDoubted) return [];
-    return [...group.machine.points.all(), [group.appliedIndex, group.machine.stateHash()]];
+    const points = [...group.machine.points.all()];
+    const hash = group.machine.stateHash();
+    return hash === null ? points : [...points, [group.appliedIndex, hash]];
   }
 
   private ask(): void {

@@ -1,7 +1,10 @@
 import type { Clock } from "../ports/clock.ts";
+import { MemoryCrypto } from "./crypto.ts";
 import type { OrderedStores } from "../ports/ordered-store.ts";
 import { ShardWorker } from "../shards/shard-worker.ts";
 import type { ApplyWorker, WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
+
+const crypto = new MemoryCrypto();
 
 interface Asked {
   readonly request: WorkerRequest;
@@ -17,9 +20,11 @@ export class MemoryApplyWorker implements ApplyWorker {
   private busy = false;
   private stopping: (() => void) | null = null;
 
-  constructor(clock: Clock, stores: OrderedStores, latencyMs: (request: WorkerRequest) => number = () => 0) {
+  constructor(clock: Clock, stores: OrderedStores, latencyMs: (request: WorkerRequest) => number = () => 0, bufferedBytes?: number) {
     this.clock = clock;
-    this.worker = new ShardWorker(stores);
+    const checkedWith = (bytes: Uint8Array, start?: number): number => crypto.crc32(bytes, start);
+    const buffer = { checkedWith, ...(bufferedBytes === undefined ? {} : { maxBytes: bufferedBytes }) };
+    this.worker = new ShardWorker(stores, { buffer, hashes: true });
     this.latencyMs = latencyMs;
   }
 

@@ -40,12 +40,19 @@ interface Told {
   readonly leases: { readonly id: LeaseId; readonly ms: number | null }[];
   readonly unconfigured: Set<number>;
   readonly points: (readonly [number, string])[];
+  /** As of the last transaction; null = there was none. */
+  times: Times | null;
+}
+interface Times {
+  readonly groupTime: number;
+  readonly wantsEntryAt: number;
 }
 
 /** One shard's state machine over its store: what the apply worker does for one group. No I/O but the store's. */
 export class ShardApplier {
   readonly store: OrderedStore;
   private readonly limits: ShardLimits;
+  private readonly hashes: boolean;
   private readonly routed = new Set<string>();
   private leases: LeaseClock | null = null;
   /** Where the announcing of leases to a new leader goes on; undefined = it is over. */
@@ -60,9 +67,11 @@ export class ShardApplier {
   private readonly writer = new ByteWriter(4096);
   private readonly cached = new CachedView();
 
-  constructor(store: OrderedStore, limits: ShardLimits = defaultShardLimits) {
+  /** `hashes`: the state's hash comes with every answer, which takes everything to the store. */
+  constructor(store: OrderedStore, limits: ShardLimits = defaultShardLimits, hashes = false) {
     this.store = store;
     this.limits = limits;
+    this.hashes = hashes;
     this.current = store.read(readMark);
     this.givenTo = this.current.index;
   }
@@ -83,7 +92,7 @@ export class ShardApplier {
    */
   apply(entries: readonly WorkerEntry[], attended: number): Applied {
     if (!mutant("shard-lease-from-last-look")) this.leases?.advance(attended);
-    const told = this.untold ?? { answers: [], ready: [], leases: [], unconfigured: new Set(), points: [] };
+    const told = this.untold ?? { answers: [], ready: [], leases: [], unconfigured: new Set(), points: [], times: null };
     this.untold = told;
     const left = mutant("shard-retry-applied-twice") ? entries : entries.filter(({ index }) => index > this.current.index);
     const [first] = left;
@@ -109,14 +118,14 @@ export class ShardApplier {
       ready,
       points,
       unconfigured: [...unconfigured],
-      hash: this.store.contentHash(),
+      hash: this.hashes ? this.store.contentHash() : null,
       nextLeaseAt: this.nextLeaseAt,
-      ...this.times(),
+      ...(told.times ?? this.times()),
     };
   }
 
-  times(): { readonly groupTime: number; readonly wantsEntryAt: number } {
-    return this.look((shard) => ({ groupTime: shard.now, wantsEntryAt: shard.nextDeadline() }));
+  times(): Times {
+    return this.look(timesOf);
   }
 
   /** Rule L3: a new leader starts each lease in full. */
@@ -169,7 +178,7 @@ export class ShardApplier {
   }
 
   private applySome(entries: readonly WorkerEntry[], told: Told): void {
-    const some: Told = { answers: [], ready: [], leases: [], unconfigured: told.unconfigured, points: [] };
+    const some: Told = { answers: [], ready: [], leases: [], unconfigured: told.unconfigured, points: [], times: null };
     let mark = this.current;
     const apart = mutant("shard-mark-apart");
     this.transaction((view, cached) => {
@@ -186,10 +195,12 @@ export class ShardApplier {
         mark = { index: logIndex(index), term: term(at), membership, membershipIndex: isConfig ? logIndex(index) : mark.membershipIndex };
       }
       if (!apart) writeMark(view, mark);
+      some.times = timesOf(shard);
     });
     if (apart) this.store.write((view) => writeMark(view, mark));
     // Nothing of it is told before it is committed: a transaction that fails has not happened.
     this.current = mark;
+    told.times = some.times;
     for (const answer of some.answers) told.answers.push(answer);
     for (const hint of some.ready) told.ready.push(hint);
     const { leases } = this;
@@ -285,6 +296,10 @@ export class ShardApplier {
       throw error;
     }
   }
+}
+
+function timesOf(shard: QueueShard): Times {
+  return { groupTime: shard.now, wantsEntryAt: shard.nextDeadline() };
 }
 
 const ownOrigin: CommandOrigin = "leader";

@@ -34,7 +34,7 @@ export class ShardMachine implements GroupMachine {
   private readonly worker: ApplyWorker;
   private readonly group: GroupId;
   private readonly owner: ShardMachineOwner;
-  private hash: string;
+  private hash: string | null;
   private cuts = 0;
   private discarded = false;
 
@@ -78,7 +78,7 @@ export class ShardMachine implements GroupMachine {
     };
   }
 
-  stateHash(): string {
+  stateHash(): string | null {
     return this.hash;
   }
 

@@ -3,6 +3,7 @@ import { mutant } from "@trivet/core/mutation";
 import { CodecError } from "@trivet/wire";
 import { IoError } from "../ports/file.ts";
 import { type OrderedStore, type OrderedStores, StoreDamaged, type StoreCut } from "../ports/ordered-store.ts";
+import { BufferedStore, type BufferedStoreOptions } from "../stores/index.ts";
 import { ShardApplier } from "./shard-applier.ts";
 import { cutChunk, ShardLoader } from "./shard-loader.ts";
 import { readMark, type StoreMark } from "./store-mark.ts";
@@ -15,20 +16,27 @@ interface OpenGroup {
   readonly cuts: Map<number, StoreCut>;
   loading: { readonly loader: ShardLoader; readonly name: string; readonly index: number } | null;
 }
+
+export interface ShardWorkerOptions {
+  readonly limits?: ShardLimits;
+  readonly buffer?: BufferedStoreOptions;
+  /** The state's hash comes with every answer: for simulations. */
+  readonly hashes?: boolean;
+}
 type Answer = (reply: WorkerReply) => void;
 type GroupRequest = Exclude<WorkerRequest, { readonly type: "list" }>;
 
 /** What the apply worker of a node does with the requests of its host, over the stores it alone has open. */
 export class ShardWorker {
   private readonly stores: OrderedStores;
-  private readonly limits: ShardLimits | undefined;
+  private readonly options: ShardWorkerOptions;
   private readonly groups = new Map<number, OpenGroup>();
   /** Of groups with a request under way: those that came meanwhile. */
   private readonly turns = new Map<number, { readonly request: GroupRequest; readonly answer: Answer }[]>();
 
-  constructor(stores: OrderedStores, limits?: ShardLimits) {
+  constructor(stores: OrderedStores, options: ShardWorkerOptions = {}) {
     this.stores = stores;
-    this.limits = limits;
+    this.options = options;
   }
 
   /** Requests of one group are carried out one after the other: the next when the last was answered, but for `flush`. */
@@ -190,7 +198,8 @@ export class ShardWorker {
 
   private adopt(group: number, name: string, store: OrderedStore, answer: Answer): void {
     try {
-      const applier = new ShardApplier(store, this.limits);
+      const { buffer, hashes, limits } = this.options;
+      const applier = new ShardApplier(new BufferedStore(store, buffer), limits, hashes);
       this.groups.set(group, { name, applier, cuts: new Map(), loading: null });
       answer(opened(applier));
     } catch (error) {

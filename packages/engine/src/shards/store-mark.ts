@@ -49,5 +49,5 @@ export function writeMark(view: OrderedView, mark: StoreMark): void {
   writer.varint(mark.membershipIndex);
   writer.u8(mark.membership === null ? 0 : 1);
   if (mark.membership !== null) encodeMembership(writer, mark.membership);
-  view.put(markKey, writer.view());
+  view.put(markKey, writer.finish());
 }

@@ -81,8 +81,9 @@ export interface Applied {
   readonly wantsEntryAt: number;
   /** Attended time of the next lease to end, where leases are timed; 0 = none. */
   readonly nextLeaseAt: number;
-  readonly hash: string;
-  /** State hashes at earlier indexes (rule W7). */
+  /** Of the state as it is now, where the worker says it with every answer; null = only at `points`. */
+  readonly hash: string | null;
+  /** State hashes at certain indexes (rule W7). */
   readonly points: readonly (readonly [number, string])[];
   /** Queues that a command named and this shard does not know well enough. */
   readonly unconfigured: readonly number[];

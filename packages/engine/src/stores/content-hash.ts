@@ -60,6 +60,11 @@ export class ContentHash {
     return new ContentHash(view.getUint32(0), view.getUint32(4));
   }
 
+  /** What `toString` gives. */
+  static parse(text: string): ContentHash {
+    return new ContentHash(Number.parseInt(text.slice(0, 8), 16), Number.parseInt(text.slice(8), 16));
+  }
+
   toString(): string {
     return this.high.toString(16).padStart(8, "0") + this.low.toString(16).padStart(8, "0");
   }

@@ -1,2 +1,3 @@
+export { BufferedStore, type BufferedStoreOptions } from "./buffered-store.ts";
 export { ContentHash } from "./content-hash.ts";
 export { checkKey, checkStoreName, isStoreName, maxStoreKeyBytes } from "./limits.ts";

@@ -1,3 +1,7 @@
+/** What a buffered store keeps in memory before it is put into the store below, in bytes and in pairs: a step of a few milliseconds. */
+export const bufferedBytes: number = 2 * 1024 * 1024;
+export const bufferedPairs = 4096;
+
 /**
  * Bytes of the longest key of an ordered store. LMDB takes 1978 with pages of 4 KiB (two keys and their nodes must fit into a page); the end of
  * a scan and the place behind a key are keys as well.

@@ -1,4 +1,6 @@
 import {
+  BufferedStore,
+  type BufferedStoreOptions,
   MemoryClock,
   MemoryFiles,
   MemoryNetwork,
@@ -8,7 +10,7 @@ import {
   orderedStoreConformance,
   transportConformance,
 } from "@trivet/engine";
-import type { MemoryStoresOptions, TestApi } from "@trivet/engine";
+import type { MemoryStoresOptions, OrderedStores, TestApi } from "@trivet/engine";
 import { describe, expect, test } from "vitest";
 
 /** Drives virtual time while the body of a test waits for callbacks. */
@@ -48,6 +50,25 @@ describe.each<[string, MemoryStoresOptions]>([
   orderedStoreConformance(api, () => {
     const stores = new MemoryOrderedStores(clock, options);
     return { stores, damage: (store, key) => void stores.flipBit(store, key, 13) };
+  });
+});
+/** Every store that is opened is buffered. */
+function buffered(below: OrderedStores, options: BufferedStoreOptions): OrderedStores {
+  return {
+    open: (name, done) =>
+      below.open(name, (error, store) => done(error, store === undefined ? undefined : new BufferedStore(store, options))),
+    list: (done) => below.list(done),
+    remove: (name, done) => below.remove(name, done),
+  };
+}
+describe.each<[string, BufferedStoreOptions]>([
+  ["BufferedStore", {}],
+  ["BufferedStore that has hardly any room", { maxBytes: 200 }],
+  ["BufferedStore that buffers nothing", { maxBytes: 0 }],
+])("%s", (_, options) => {
+  orderedStoreConformance(api, () => {
+    const stores = new MemoryOrderedStores(clock);
+    return { stores: buffered(stores, options), damage: (store, key) => void stores.flipBit(store, key, 13) };
   });
 });
 describe("MemoryClock", () => {

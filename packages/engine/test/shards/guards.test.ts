@@ -36,6 +36,9 @@ const definition = {
   paused: false,
 };
 
+/** What is applied is in the store at once, and each answer tells the hash. */
+const unbuffered = { buffer: { maxBytes: 0 }, hashes: true };
+
 /** An apply worker over stores in memory, one life after the other. */
 class Bench {
   readonly clock = new MemoryClock();
@@ -45,7 +48,7 @@ class Bench {
 
   constructor(over: (stores: OrderedStores) => OrderedStores = (stores) => stores) {
     this.over = over;
-    this.worker = new ShardWorker(over(this.stores));
+    this.worker = new ShardWorker(over(this.stores), unbuffered);
     this.ask({ type: "open", group });
   }
 
@@ -71,7 +74,7 @@ class Bench {
   restart(crash: Prng | null): Extract<WorkerReply, { readonly type: "opened" }> {
     if (crash === null) this.stores.endProcess();
     else this.stores.crash(crash);
-    this.worker = new ShardWorker(this.over(this.stores));
+    this.worker = new ShardWorker(this.over(this.stores), unbuffered);
     const reply = this.ask({ type: "open", group });
     if (reply.type !== "opened") throw new Error(JSON.stringify(reply));
     return reply;
@@ -102,7 +105,7 @@ const consume = (index: number): WorkerEntry =>
   });
 
 const hashOf = (reply: WorkerReply): string => {
-  if (reply.type !== "applied") throw new Error(JSON.stringify(reply));
+  if (reply.type !== "applied" || reply.hash === null) throw new Error(JSON.stringify(reply));
   return reply.hash;
 };
 

@@ -46,7 +46,7 @@ function rig(full: (write: number) => boolean) {
     list: (done) => inner.list(done),
     remove: (name, done) => inner.remove(name, done),
   };
-  const worker = new ShardWorker(stores);
+  const worker = new ShardWorker(stores, { buffer: { maxBytes: 0 } });
   const ask = (request: Parameters<ShardWorker["handle"]>[0]): WorkerReply => {
     const told: WorkerReply[] = [];
     worker.handle(request, (reply) => told.push(reply));

@@ -73,7 +73,9 @@ export class Machine {
       transport: world.network.transport(this.name, process),
       crypto: new SimCrypto(),
       telemetry: new SimTelemetry(world, this.name),
-      ...(stores === null ? {} : { applyWorker: new MemoryApplyWorker(process, stores.mount(process), () => stores.workerLatency()) }),
+      ...(stores === null
+        ? {}
+        : { applyWorker: new MemoryApplyWorker(process, stores.mount(process), () => stores.workerLatency(), stores.bufferedBytes()) }),
     };
     const program = this.start_(ports, this.settings, {
       ended: (error) => this.stoppedItself(process, error),

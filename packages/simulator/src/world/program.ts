@@ -37,7 +37,7 @@ export interface GroupInspection {
 export interface AnyGroupInspection {
   readonly raft: RaftGroup;
   readonly appliedIndex: number;
-  readonly machine: { stateHash(): string };
+  readonly machine: { stateHash(): string | null };
 }
 
 /** A running node. */

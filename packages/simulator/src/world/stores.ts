@@ -109,6 +109,11 @@ export class SimStores implements OrderedStores {
     return (prng.chance(0.01) ? plain + prng.next() ** 3 * 80 : plain) * Math.min(this.mood.slowness(), 20);
   }
 
+  /** What the apply worker of the next life keeps in memory of each store: nothing, a little, or so much that only a flush ends it. */
+  bufferedBytes(): number {
+    return this.prng.pick([0, 1_000, 20_000, 2_000_000]);
+  }
+
   private isFull(): boolean {
     if (!this.mood.isFull() || this.prng.chance(0.3)) return false;
     this.totals.add("stores full");
