@@ -114,6 +114,7 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
     cluster.startAll();
     await Promise.all(cluster.nodes.map((node) => node.waitUntilHealthy()));
     await cluster.leader();
+    await shardsLed(cluster.nodes);
     return cluster;
   } catch (error) {
     await cluster.destroy();
@@ -131,6 +132,21 @@ async function lastWords(nodes: readonly TestNode[]): Promise<string> {
     }),
   );
   return parts.join("\n");
+}
+
+/** What a test does to a cluster is done to a whole one: each shard has a leader. */
+async function shardsLed(nodes: readonly TestNode[]): Promise<void> {
+  await waitFor("every shard to be led", async () => {
+    const [ring, ...all] = await Promise.all([nodes[0]?.call("/v1/ring"), ...nodes.map((node) => node.status())]);
+    if (ring?.status !== 200) return ring?.text ?? "no nodes";
+    const shards = ring.body["shards"] as readonly Json[];
+    if (ring.body["backend"] === "embedded" && shards.length === 0) return "not placed yet";
+    const led = new Set(
+      all.flatMap(({ groups }) => (groups as readonly Json[]).flatMap(({ group, role }) => (role === "leader" ? [group] : []))),
+    );
+    const missing = shards.filter(({ shard }) => !led.has(shard)).map(({ shard }) => shard);
+    return missing.length === 0 ? ready(true) : `without a leader: ${missing.join(", ")}`;
+  });
 }
 
 async function agreedLeader(nodes: readonly TestNode[], running: () => readonly TestNode[], deadlineMs: number): Promise<TestNode> {

@@ -107,6 +107,9 @@ export function unindex(partition: Partition, group: GroupRecord, delivery: Deli
       return;
     case "later":
       return unschedule(view, delivery.until, "retry", [partition.queue, partition.index, group.id, delivery.sequence]);
+    case "unknown":
+      // In no set.
+      return;
   }
 }
 

@@ -1,4 +1,5 @@
 import { encodeUtf8, decodeUtf8 } from "@trivet/wire";
+import { invariant } from "../kernel/assert.ts";
 
 /**
  * First byte of every key. Append only; never reuse. What follows: integers as their length and big-endian bytes, so that keys compare as
@@ -67,33 +68,18 @@ export const present: Uint8Array = new Uint8Array([1]);
 
 type Part = number | string;
 
+/** Keys are built here, then copied: room for the longest text and what else there is. */
+const maxTextLength = 1024;
+const scratch = new Uint8Array(16 * 1024);
+
 /** The key of `parts` in `table`. A key of fewer parts is the beginning of all that go on with more. */
 export function keyOf(table: Table, ...parts: readonly Part[]): Uint8Array {
-  const texts: Uint8Array[] = [];
-  let length = 1;
-  for (const part of parts) {
-    if (typeof part === "number") length += 1 + integerBytes(part);
-    else {
-      const text = encodeUtf8(part);
-      texts.push(text);
-      length += 2 + text.length;
-    }
-  }
-  const key = new Uint8Array(length);
-  key[0] = table;
+  scratch[0] = table;
   let position = 1;
-  let nextText = 0;
   for (const part of parts) {
-    if (typeof part === "number") position = writeInteger(key, position, part);
-    else {
-      const text = texts[nextText++] as Uint8Array;
-      key[position] = text.length >>> 8;
-      key[position + 1] = text.length;
-      key.set(text, position + 2);
-      position += 2 + text.length;
-    }
+    position = typeof part === "number" ? writeInteger(scratch, position, part) : writeText(scratch, position, part);
   }
-  return key;
+  return scratch.slice(0, position);
 }
 
 /** The first key after all that begin with `prefix`. */
@@ -143,6 +129,26 @@ function integerBytes(value: number): number {
   let bytes = 1;
   for (let rest = value; rest >= 0x100; rest = Math.floor(rest / 0x100)) bytes++;
   return bytes;
+}
+
+/** Two bytes of length, then the text. */
+function writeText(key: Uint8Array, position: number, text: string): number {
+  invariant(text.length <= maxTextLength, "queue-key-text-short", () => `${text.length} characters`);
+  const start = position + 2;
+  let length = 0;
+  for (; length < text.length; length++) {
+    const code = text.charCodeAt(length);
+    if (code > 0x7f) break;
+    key[start + length] = code;
+  }
+  if (length < text.length) {
+    const bytes = encodeUtf8(text);
+    length = bytes.length;
+    key.set(bytes, start);
+  }
+  key[position] = length >>> 8;
+  key[position + 1] = length;
+  return start + length;
 }
 
 function writeInteger(key: Uint8Array, position: number, value: number): number {

@@ -26,6 +26,7 @@ import { GroupReads } from "./group-reads.ts";
 import { GroupSnapshots } from "./group-snapshots.ts";
 import type { GroupMachine, MachineFactory } from "./machine.ts";
 import { ProposalQueue } from "./proposal-queue.ts";
+import { applyGatherEntries } from "./limits.ts";
 import { RaftMeter } from "./raft-meter.ts";
 import type { StateAudit } from "./state-audit.ts";
 
@@ -306,7 +307,9 @@ export class GroupHost {
       !this.snapshots.installing &&
       !this.stateDoubted &&
       this.handedTo < this.applyLimit() &&
-      this.inHandBytes < this.config.applyWindowBytes
+      this.inHandBytes < this.config.applyWindowBytes &&
+      // While the machine is busy the next batch gathers: the slower it is, the larger its batches.
+      (this.inHandBytes === 0 || this.applyLimit() - this.handedTo >= applyGatherEntries)
     );
   }
 

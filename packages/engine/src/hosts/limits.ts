@@ -34,3 +34,5 @@ export const stateChunkBytes: number = 256 * 1024;
 export const stateSnapshotTimeoutMs: number = 60_000;
 /** A peer that is being sent a snapshot and is not heard for so long has no claim on the log any more. */
 export const silentReceiverMs: number = 10_000;
+/** So many committed entries are given to a machine that still has others in hand; fewer wait until it has done those. */
+export const applyGatherEntries = 16;

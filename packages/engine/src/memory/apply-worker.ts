@@ -5,6 +5,7 @@ import { ShardWorker } from "../shards/shard-worker.ts";
 import type { ApplyWorker, WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
 
 const crypto = new MemoryCrypto();
+const checkedWith = (bytes: Uint8Array, start?: number): number => crypto.crc32(bytes, start);
 
 interface Asked {
   readonly request: WorkerRequest;
@@ -22,7 +23,6 @@ export class MemoryApplyWorker implements ApplyWorker {
 
   constructor(clock: Clock, stores: OrderedStores, latencyMs: (request: WorkerRequest) => number = () => 0, bufferedBytes?: number) {
     this.clock = clock;
-    const checkedWith = (bytes: Uint8Array, start?: number): number => crypto.crc32(bytes, start);
     const buffer = { checkedWith, ...(bufferedBytes === undefined ? {} : { maxBytes: bufferedBytes }) };
     this.worker = new ShardWorker(stores, { buffer, hashes: true });
     this.latencyMs = latencyMs;

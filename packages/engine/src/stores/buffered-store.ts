@@ -182,7 +182,7 @@ export class BufferedStore implements OrderedStore, OrderedView {
       goesOn = ahead.name() === name ? ahead.visitOne(visit) : visit(key, value);
       return goesOn;
     });
-    if (goesOn) ahead.visitBefore(null, visit);
+    if (goesOn) ahead.visitRest(visit);
   }
 
   private account(key: Uint8Array, value: Uint8Array | null, isNew: boolean, crc32: Crc32): void {
@@ -231,10 +231,13 @@ class Ahead {
     return pair === undefined || pair.value === null || visit(pair.key, pair.value);
   }
 
-  /** All before `name`; null = all. */
-  visitBefore(name: string | null, visit: Visit): boolean {
-    while (this.next !== null && (name === null || this.next < name)) if (!this.visitOne(visit)) return false;
+  visitBefore(name: string, visit: Visit): boolean {
+    while (this.next !== null && this.next < name) if (!this.visitOne(visit)) return false;
     return true;
+  }
+
+  visitRest(visit: Visit): void {
+    while (this.next !== null) if (!this.visitOne(visit)) return;
   }
 }
 

@@ -32,11 +32,14 @@ function fromSource(): string {
 
 /**
  * The apply worker as a thread of its own (rule W4): page faults of the stores and long transactions hold up neither heartbeats nor calls.
- * Entries and answers cross in one buffer per message.
+ * What is asked in one turn crosses in one message, for a message costs as much as a small batch; entries and answers in one buffer per request.
  */
 export class ThreadApplyWorker implements ApplyWorker {
   private readonly thread: Worker;
   private readonly open = new Map<number, Done>();
+  /** Asked in this turn, and the buffers that go along. */
+  private turn: ThreadRequest[] = [];
+  private transfers: ArrayBuffer[] = [];
   private lastId = 0;
   private stopping: (() => void) | null = null;
 
@@ -49,10 +52,12 @@ export class ThreadApplyWorker implements ApplyWorker {
     this.thread = isSource
       ? new Worker(fromSource(), { ...options, eval: true, execArgv: ["--conditions=source"] })
       : new Worker(new URL("./apply-thread.js", import.meta.url), options);
-    this.thread.on("message", ({ id, reply }: ThreadReply) => {
-      const done = this.open.get(id);
-      this.open.delete(id);
-      done?.(reply);
+    this.thread.on("message", (replies: readonly ThreadReply[]) => {
+      for (const { id, reply } of replies) {
+        const done = this.open.get(id);
+        this.open.delete(id);
+        done?.(reply);
+      }
     });
     this.thread.on("error", (error) => fatal(error instanceof Error ? error : new Error(String(error))));
     this.thread.on("exit", (code) => {
@@ -87,7 +92,16 @@ export class ThreadApplyWorker implements ApplyWorker {
     await exited;
   }
 
-  private send(message: ThreadRequest, transfer: readonly ArrayBuffer[]): void {
-    this.thread.postMessage(message, [...transfer]);
+  private send(request: ThreadRequest, transfer: readonly ArrayBuffer[]): void {
+    if (this.turn.length === 0) queueMicrotask(this.endTurn);
+    this.turn.push(request);
+    this.transfers.push(...transfer);
   }
+
+  private readonly endTurn = (): void => {
+    const { turn, transfers } = this;
+    this.turn = [];
+    this.transfers = [];
+    this.thread.postMessage(turn, transfers);
+  };
 }
