@@ -8,6 +8,7 @@ import { isVoter, votersOf } from "./membership.ts";
 import { jointVote } from "./quorum.ts";
 import { becomeFollower, changeRole, enterTerm, hearsLeader, resetElectionTimer, setLeader } from "./role.ts";
 import { isWhole, mayVote } from "./recovery.ts";
+import { nextBeat } from "./read-index.ts";
 import { Leadership } from "./state.ts";
 import type { RaftState } from "./state.ts";
 import type { TimeoutNow, VoteReply, VoteRequest } from "./types.ts";
@@ -140,7 +141,7 @@ function becomeLeader(s: RaftState): void {
   changeRole(s, "leader", "elected by a quorum", s.self);
   setLeader(s, s.self);
   const leadership = new Leadership(logIndex(s.log.lastIndex + 1), s.now, s.config.electionMaxMs);
-  leadership.nextHeartbeatAt = s.now + s.config.heartbeatMs;
+  leadership.nextHeartbeatAt = nextBeat(s);
   s.leadership = leadership;
   for (let index = s.commit + 1; index <= s.log.lastIndex; index++) {
     leadership.uncommittedBytes += s.log.entryAt(logIndex(index))?.payload.length ?? 0;

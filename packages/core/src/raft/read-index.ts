@@ -56,7 +56,7 @@ export function flushReads(s: RaftState): void {
 /** Begins a heartbeat round, for reads and renewals or because one is due. */
 export function beginRound(s: RaftState, leadership: Leadership): void {
   const round = ++leadership.round;
-  leadership.nextHeartbeatAt = s.now + s.config.heartbeatMs;
+  leadership.nextHeartbeatAt = nextBeat(s);
   leadership.roundStarts.push({ round, at: s.now });
   if (leadership.readsWaiting.length > 0 && mayServe(s)) {
     leadership.readRounds.push({ round, index: s.commit, reads: leadership.readsWaiting });
@@ -69,6 +69,14 @@ export function beginRound(s: RaftState, leadership: Leadership): void {
     progress.matchAtHeartbeat = progress.match;
   }
   confirmRounds(s, leadership);
+}
+
+/**
+ * When the next heartbeat is due: at most one interval from now, at a time that is the same for all groups this node leads, so that their
+ * heartbeats share a turn, and with it a frame per peer.
+ */
+export function nextBeat({ now, config: { heartbeatMs } }: RaftState): number {
+  return (Math.floor(now / heartbeatMs) + 1) * heartbeatMs;
 }
 
 /** After an acknowledged heartbeat: which rounds have a quorum behind them, and which reads that answers. */

@@ -2,10 +2,11 @@ import { mutant } from "@trivet/core/mutation";
 import type { Done, FileHandle, FileStore, IoError } from "../ports/file.ts";
 
 /**
- * Zeros are written page by page: a large write makes the system keep the place in large pieces, and count a whole piece as written for
- * every small batch that is synced into it.
+ * Zeros are written in pieces no larger than the batches that will go over them: a large write makes the system keep the place in large pieces,
+ * and count a whole piece as written for every small batch that is synced into it. Where batches are large, small pieces only cost calls.
  */
-const page = new Uint8Array(4096);
+const smallestPiece = 4096;
+const zeros = new Uint8Array(128 * 1024);
 /** Twice what the disk guard keeps free: zeros must never be what makes it refuse writes. */
 const freeSegmentsNeeded = 8;
 
@@ -32,6 +33,9 @@ export class SegmentRoom {
   /** Where the zeros under way begin: a batch may be written below. */
   private from = 0;
   private busy = false;
+  /** Where the last batch ended, and how long batches are lately. */
+  private lastEnd: number;
+  private batchBytes = 0;
   private given: boolean;
   private waiting: (() => void)[] = [];
 
@@ -39,6 +43,7 @@ export class SegmentRoom {
     this.files = files;
     this.path = path;
     this.end = end;
+    this.lastEnd = end;
     this.stepBytes = stepBytes;
     this.segmentBytes = segmentBytes;
     this.failed = failed;
@@ -57,6 +62,8 @@ export class SegmentRoom {
 
   /** A batch that ends at `position` is durable: makes more room when little is left. */
   used(position: number): void {
+    if (position > this.lastEnd) this.batchBytes += (position - this.lastEnd - this.batchBytes) / 8;
+    this.lastEnd = position;
     if (position > this.end) this.end = position;
     if (this.given || this.busy || this.end - position >= this.stepBytes / 2 || position < this.askAgainAt) return;
     const to = Math.min(this.end + this.stepBytes, this.segmentBytes);
@@ -105,7 +112,7 @@ export class SegmentRoom {
       return;
     }
     const { handle } = this;
-    this.writeZeros(handle, this.from, to, (error) => {
+    this.writeZeros(handle, this.from, to, pieceFor(this.batchBytes), (error) => {
       if (error !== null) return this.finished(error);
       handle.sync((error) => {
         if (error === null) this.end = to;
@@ -114,11 +121,11 @@ export class SegmentRoom {
     });
   }
 
-  private writeZeros(handle: FileHandle, from: number, to: number, done: Done): void {
-    const upTo = Math.min(to, from - (from % page.length) + page.length);
-    handle.write(from, [page.subarray(0, upTo - from)], (error) => {
+  private writeZeros(handle: FileHandle, from: number, to: number, piece: number, done: Done): void {
+    const upTo = Math.min(to, from - (from % piece) + piece);
+    handle.write(from, [zeros.subarray(0, upTo - from)], (error) => {
       if (error !== null || upTo === to) done(error);
-      else this.writeZeros(handle, upTo, to, done);
+      else this.writeZeros(handle, upTo, to, piece, done);
     });
   }
 
@@ -131,4 +138,11 @@ export class SegmentRoom {
     }
     for (const then of this.waiting.splice(0)) then();
   }
+}
+
+/** The largest power of two that is not above the length of a batch, within bounds. */
+function pieceFor(batchBytes: number): number {
+  let piece = smallestPiece;
+  while (piece * 2 <= Math.min(batchBytes, zeros.length)) piece *= 2;
+  return piece;
 }
