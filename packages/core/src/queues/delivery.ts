@@ -61,7 +61,7 @@ export function endLease(partition: Partition, group: GroupRecord, delivery: Del
 /** To be handed out (again), at its old place. */
 export function putBack(partition: Partition, group: GroupRecord, delivery: DeliveryRecord): void {
   delivery.state = "again";
-  group.again++;
+  if (!mutant("queue-again-not-counted")) group.again++;
   partition.touch(group);
   putDelivery(partition, group, delivery);
   partition.shard.view.put(againKey(partition, group, delivery), encodeIntegers(delivery.sequence), true);

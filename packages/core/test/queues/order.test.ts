@@ -82,6 +82,24 @@ guard("queue-new-before-again", "what was given back is handed out at its old pl
   b.check();
 });
 
+guard("queue-again-not-counted", "what was given back is handed out again when nothing new is there", () => {
+  const b = new Bench();
+  b.produce({});
+  expect(b.take()).toEqual([1]);
+  b.settle("release", 1);
+  expect(b.take()).toEqual([1]);
+  b.check();
+});
+
+guard("queue-lane-end-not-raised", "each lane is looked at as far as it has messages", () => {
+  const b = new Bench();
+  b.produce({ priority: 2 }, {});
+  expect(b.take()).toEqual([2, 1]);
+  b.produce({}, { priority: 2 });
+  expect(b.take()).toEqual([3, 4]);
+  b.check();
+});
+
 guard("queue-delay-ignored", "an initial delay sorts at promotion", () => {
   const b = new Bench();
   b.produce({ key: "a", delayMs: 500 }, { key: "a" }, { dueAt: 1200 }, { dueAt: 900 });

@@ -1,4 +1,5 @@
 import { invariant, type OrderedView } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import { type Done, IoError } from "../ports/file.ts";
 import type { OrderedStore, StoreCut } from "../ports/ordered-store.ts";
 import { ContentHash } from "./content-hash.ts";
@@ -131,6 +132,7 @@ export class BufferedStore implements OrderedStore, OrderedView {
   }
 
   private rollBack(): void {
+    if (mutant("store-buffer-keeps-given-up")) return;
     const { buffer, undo } = this;
     for (let at = undo.length - 1; at >= 0; at--) {
       const { name, before } = undo[at] as Undo;
@@ -165,7 +167,7 @@ export class BufferedStore implements OrderedStore, OrderedView {
     } else if (before.value === null) return false;
     if (this.crc32 !== null) this.account(key, null, false, this.crc32);
     this.undo.push({ name, before });
-    if (before?.isNew === true) this.buffer.delete(name);
+    if (before?.isNew === true || mutant("store-buffer-leaves-removed")) this.buffer.delete(name);
     else this.buffer.set(name, { key, value: null, isNew: false });
     return true;
   }

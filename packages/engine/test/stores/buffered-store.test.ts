@@ -1,6 +1,9 @@
 import { type OrderedView, Prng } from "@trivet/core";
 import { BufferedStore, IoError, MemoryClock, MemoryCrypto, MemoryOrderedStores, type OrderedStore } from "@trivet/engine";
-import { expect, describe, test } from "vitest";
+import { expect, describe, test, vi } from "vitest";
+import { guard } from "../hosts/guard.ts";
+
+vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const crypto = new MemoryCrypto();
 const checkedWith = (bytes: Uint8Array, start?: number): number => crypto.crc32(bytes, start);
@@ -134,6 +137,28 @@ describe("a buffered store", () => {
     put();
     buffered.flush(() => undefined);
     expect(below.content).toHaveLength(taken + 1);
+  });
+
+  guard("store-buffer-leaves-removed", "what is removed of what the store below holds is gone from it as well", () => {
+    const below = new Below();
+    const buffered = new BufferedStore(below.open());
+    buffered.write((view) => view.put(bytes("k"), bytes("1")));
+    buffered.flush(() => undefined);
+    buffered.write((view) => view.remove(bytes("k")));
+    buffered.flush(() => undefined);
+    expect(below.content).toEqual([]);
+  });
+
+  guard("store-buffer-keeps-given-up", "a transaction that throws leaves nothing behind", () => {
+    const below = new Below();
+    const buffered = new BufferedStore(below.open());
+    const change = (view: OrderedView): void => {
+      view.put(bytes("k"), bytes("1"));
+      throw new Error("given up");
+    };
+    expect(() => buffered.write(change)).toThrow("given up");
+    buffered.flush(() => undefined);
+    expect(below.content).toEqual([]);
   });
 
   test("a wrong word that a key is new is noticed where that is checked", () => {

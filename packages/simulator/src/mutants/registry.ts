@@ -167,6 +167,8 @@ const groups: Readonly<Record<string, string>> = {
   "lock-waits-twice": "one owner waits twice for one name",
   "lock-wakeup-lost": "nobody is woken by a release",
   // ── Shards ──
+  "store-buffer-leaves-removed": "W2: what is removed of what the store holds is still there once the buffer has gone into it",
+  "store-buffer-keeps-given-up": "W2: a transaction that comes to nothing leaves something in the buffer",
   "shard-deadlines-forgotten": "L3: a shard's leader proposes no entry when a deadline has come",
   "shard-expires-unconfirmed": "L2: a shard's leader that was paused ends leases before it has confirmed its leadership",
   "shard-floor-ahead-of-flush": "W1: the log gives up what the store of a shard has not flushed",
@@ -224,6 +226,8 @@ const groups: Readonly<Record<string, string>> = {
   "queue-lost-consumer-not-counted": "messages that kill their consumers are no failures",
   "queue-never-cleared": "what a dropped queue or a deleted group leaves behind stays",
   "queue-never-expires": "messages past their time to live stay",
+  "queue-again-not-counted": "Q2: what was given back is not looked for",
+  "queue-lane-end-not-raised": "Q2: new messages of a lane are not looked for",
   "queue-new-before-again": "Q1: what comes back is handed out after newer messages",
   "queue-newest-of-key-first": "Q1: the newest of a key comes first",
   "queue-older-definition-taken": "G1: an older definition replaces a newer one",
