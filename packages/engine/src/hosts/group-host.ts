@@ -35,7 +35,7 @@ export interface GroupHostOwner {
   markDirty(): void;
   send(message: RaftMessage): void;
   notice(group: GroupHost, notice: RaftNotice): void;
-  /** Called after entries were applied, once per batch. */
+  /** After entries were applied, once per batch. */
   applied(group: GroupHost): void;
   /** The machine was replaced by an installed snapshot. */
   installed(group: GroupHost): void;
@@ -103,7 +103,6 @@ export class GroupHost {
   /** Up to here the machine has the entries; those above `appliedTo` are in its hands. */
   private handedTo: LogIndex;
   private inHandBytes = 0;
-  /** Inside a call of the machine's `apply`. */
   private handing = false;
   private stopped = false;
   private awaiting = false;
@@ -308,7 +307,7 @@ export class GroupHost {
       !this.stateDoubted &&
       this.handedTo < this.applyLimit() &&
       this.inHandBytes < this.config.applyWindowBytes &&
-      // While the machine is busy the next batch gathers: the slower it is, the larger its batches.
+      // While it is busy the next batch gathers.
       (this.inHandBytes === 0 || this.applyLimit() - this.handedTo >= applyGatherEntries)
     );
   }

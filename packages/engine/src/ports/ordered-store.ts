@@ -16,8 +16,8 @@ export interface StoreCut {
 export interface OrderedStore {
   /**
    * Runs `change` in one transaction, in which it sees its own writes, and commits when it returns. When it throws, nothing has changed. What is
-   * committed is visible at once and survives kill -9; it survives power loss once a later `flush` is done. Power loss leaves the state
-   * of some commit, never of a part of one, and not of one before the last finished flush.
+   * committed is visible at once; it survives power loss once a later `flush` is done. Power loss and kill -9 leave the state of some commit, never
+   * of a part of one, and not of one before the last finished flush. (LMDB's own commits survive kill -9; those in a buffer do not.)
    */
   write<T>(change: (view: OrderedView) => T): T;
   /** Runs `look` on the latest committed state. `look` must not put or remove. */
