@@ -23,6 +23,8 @@ export class Peering implements PeerHubOwner {
   readonly detector: FailureDetector;
   private readonly removal: RemovalWatch;
   private lastUpkeep = Number.NEGATIVE_INFINITY;
+  /** Processes that have said that they stop, by their nodes. */
+  private readonly leaving = new Map<NodeId, string>();
   private readonly host: NodeHost;
   private readonly incarnation: string;
 
@@ -227,7 +229,12 @@ export class Peering implements PeerHubOwner {
     this.host.markDirty();
   }
 
-  private onCall(_from: NodeId, method: string, body: unknown, answer: (reply: unknown) => void): void {
+  /** Alive, and not about to stop: a group may be led there. */
+  mayLead(peer: NodeId): boolean {
+    return this.detector.isAlive(peer) && this.leaving.get(peer) !== this.hub.helloOf(peer)?.incarnation;
+  }
+
+  private onCall(from: NodeId, method: string, body: unknown, answer: (reply: unknown) => void): void {
     const { host } = this;
     switch (method) {
       case "prepare-founding":
@@ -242,6 +249,10 @@ export class Peering implements PeerHubOwner {
         this.onJoin(body as JoinRequest, answer);
         break;
       case "probe":
+        answer(true);
+        break;
+      case "leaving":
+        this.leaving.set(from, this.hub.helloOf(from)?.incarnation ?? "");
         answer(true);
         break;
       case "is-member":

@@ -122,11 +122,11 @@ export class ShardPlacement {
   /** To the wanted leader, once it has everything; in any case away from a node that is to leave. */
   private moveLeadership(replica: ShardGroup, wanted: readonly NodeId[], mustGo: boolean): void {
     const { raft } = replica.group;
-    const to = wanted.find((node) => node !== this.hosts.self && this.isCaughtUp(replica, node));
+    const to = wanted.find((node) => node !== this.hosts.self && this.host.peering.mayLead(node) && this.isCaughtUp(replica, node));
     const first = wanted[0];
     const target = mustGo ? to : first;
     if (target === undefined || target === this.hosts.self || raft.transferring !== null) return;
-    if (!this.host.hub.isUp(target) || !this.isCaughtUp(replica, target)) return;
+    if (!this.host.peering.mayLead(target) || !this.isCaughtUp(replica, target)) return;
     const now = this.host.ports.clock.now();
     const id = replica.group.id;
     // Not again and again to a node that cannot keep it.
