@@ -2,6 +2,7 @@ import { groupId, type NodeId, nodeId } from "@trivet/core";
 import { checkFrame, CodecError } from "@trivet/wire";
 import type { Link } from "../ports/transport.ts";
 import { onShardQuery } from "../shards/embedded-storage.ts";
+import type { ShardWait } from "../shards/placement-waits.ts";
 import type { Preparation } from "./bootstrap.ts";
 import { maxQueuedProposalBytes } from "./limits.ts";
 import { isReplaced, judgeLink } from "./link-policy.ts";
@@ -267,6 +268,10 @@ export class Peering implements PeerHubOwner {
         answer(host.shards?.placement.hasMember(groupId(group), nodeId(node)) ?? null);
         break;
       }
+      case "shard-waits":
+        host.shards?.placement.waits.heard(from, body as readonly ShardWait[]);
+        answer(true);
+        break;
       case "change-members":
         this.onChangeMembers(body as { readonly request: MemberRequest; readonly timeoutMs: number }, answer);
         break;
