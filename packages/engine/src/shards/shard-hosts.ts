@@ -333,7 +333,6 @@ export class ShardHosts {
     this.placement.steps.notLeading(replica);
     replica.stop();
     this.entry(group.id)?.outbox.resend(true);
-    this.host.ports.telemetry.log("info", "shard.given", `shard ${group.id} has moved away from this node`, { group: group.id });
     this.drop(group.id, { term: group.raft.term, vote: group.raft.vote });
   }
 

@@ -111,6 +111,8 @@ export class ShardPlacement {
     if (leader === null || leader === this.hosts.self) return;
     this.host.calls.call(leader, "shard-has", { group: replica.id, node: this.hosts.self }, (answer) => {
       if (answer === false && this.hosts.replica(replica.group.id) === replica && !this.wants(replica.group.id, this.hosts.self)) {
+        const text = `shard ${replica.id} has moved away from this node: its state here is deleted`;
+        this.host.ports.telemetry.log("info", "shard.given", text, { group: replica.id });
         this.hosts.give(replica);
       }
     });
