@@ -2,11 +2,11 @@ import { connect, type TrivetConnection } from "@trivet/client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startCluster, type TestCluster, type TestNode } from "./support/cluster.ts";
 import { call, expectStatus, type Json } from "./support/http.ts";
-import { shardLeader, shardOf } from "./support/shard-leaders.ts";
+import { settledRing, shardLeader, shardOf } from "./support/shard-leaders.ts";
 import { ready, waitFor } from "./support/wait.ts";
 
 /** Long, so that a call that had to wait for an election could not be answered in time. */
-const env = { RAFT_ELECTION_TIMEOUT_MIN_MS: "5000", RAFT_ELECTION_TIMEOUT_MAX_MS: "7000", NO_LEADER_WAIT_MS: "1000" };
+const env = { RAFT_ELECTION_TIMEOUT_MIN_MS: "3000", RAFT_ELECTION_TIMEOUT_MAX_MS: "4000", NO_LEADER_WAIT_MS: "1000" };
 
 /** One call at a time through one node, never repeated: whatever does not succeed is a failure. */
 interface Load {
@@ -65,6 +65,27 @@ async function termsOf(node: TestNode): Promise<ReadonlyMap<number, number>> {
   return new Map(groups.map(({ group, term }) => [Number(group), Number(term)]));
 }
 
+/** Who leads each shard, once it is whom the ring wants: from then on nothing moves by itself. */
+async function settledLeaders(cluster: TestCluster): Promise<ReadonlyMap<number, string>> {
+  await waitFor("the shards to be given out", async () => {
+    const { shards } = await settledRing(cluster);
+    return (shards as readonly Json[]).length > 0 ? ready(true) : "none yet";
+  });
+  const ring = await settledRing(cluster);
+  const wanted = (ring["shards"] as readonly Json[]).map(({ shard, leader }) => [Number(shard), String(leader)] as const);
+  for (const [shard, leader] of wanted) {
+    await waitFor(
+      `shard ${shard} to be led by ${leader}`,
+      async () => {
+        const is = await shardLeader(cluster.nodes, shard, 60_000);
+        return is.id === leader ? ready(is) : is.id;
+      },
+      { deadlineMs: 60_000 },
+    );
+  }
+  return new Map(wanted);
+}
+
 const elections = (node: TestNode): number => node.process().output().split("(election timeout)").length - 1;
 
 describe("SIGTERM of a node under produce and consume load", () => {
@@ -98,10 +119,9 @@ describe("SIGTERM of a node under produce and consume load", () => {
   it("no call through the others fails, and everything it led is handed over without an election timeout", async () => {
     const [first] = cluster.nodes;
     if (first === undefined) throw new Error("no nodes");
-    const shards = ((await expectStatus(200, `${first.url}/v1/ring`)).body["shards"] as readonly Json[]).map(({ shard }) => Number(shard));
-    const leaders = await Promise.all(shards.map((shard) => shardLeader(cluster.nodes, shard, 60_000)));
+    const leaders = await settledLeaders(cluster);
     const leaving = await shardLeader(cluster.nodes, await shardOf(first, "load"));
-    const led = shards.filter((_, at) => leaders[at] === leaving);
+    const led = [...leaders].filter(([, leader]) => leader === leaving.id).map(([shard]) => shard);
     const ledSystem = (await cluster.leader()) === leaving;
     const [one, two] = cluster.nodes.filter((node) => node !== leaving);
     if (one === undefined || two === undefined) throw new Error("not three nodes");

@@ -31,12 +31,12 @@ export class Departure {
 
   tick(now: number): void {
     if (this.over) return;
-    const led = this.groups().filter((group) => group.isLeader && !this.isRelieved(group));
-    if (led.length > 0 && now < this.handOverUntil) return;
+    const open = this.groups().filter((group) => !this.isRelieved(group));
+    if (open.length > 0 && now < this.handOverUntil) return;
     this.answersUntil ??= now + answerOpenMs;
     if ((this.host.shards?.openCommands ?? 0) > 0 && now < this.answersUntil) return;
     this.over = true;
-    if (led.length > 0) this.report(led);
+    this.report();
     this.host.ports.clock.defer(this.done);
   }
 
@@ -45,10 +45,12 @@ export class Departure {
     return [...(system === null ? [] : [system]), ...[...(shards?.all() ?? [])].map(({ group }) => group)];
   }
 
-  /** Begins a transfer where none is under way. True = there is nobody (else) to give the group to. */
+  /** Begins a transfer where none is under way. True = it is led by somebody else, or there is nobody (else) to give it to. */
   private isRelieved(group: GroupHost): boolean {
     const { raft } = group;
+    // Until the successor is heard as leader: it may need this node's vote.
     if (raft.transferring !== null) return false;
+    if (!group.isLeader) return true;
     const tried = this.tried.get(group) ?? [];
     const able = successors(this.host, group).filter(({ peer }) => !tried.includes(peer));
     const next = able.find(({ isReady }) => isReady);
@@ -60,9 +62,11 @@ export class Departure {
     return false;
   }
 
-  private report(led: readonly GroupHost[]): void {
-    const groups = led.map(({ id }) => id).join(", ");
-    const text = `leadership of group ${groups} could not be handed over within ${handOverRounds * this.host.config.electionMaxMs} ms; the others elect when this node is gone`;
-    this.host.ports.telemetry.log("warn", "node.not-relieved", text, { groups: led.map(({ id }) => id) });
+  private report(): void {
+    const kept = this.groups().filter((group) => group.isLeader && group.raft.membership.voters.length > 1);
+    if (kept.length === 0) return;
+    const groups = kept.map(({ id }) => id);
+    const text = `leadership of group ${groups.join(", ")} could not be handed over: no other voter is up, has everything and took it; those that are left elect when this node is gone`;
+    this.host.ports.telemetry.log("warn", "node.not-relieved", text, { groups });
   }
 }
