@@ -1,4 +1,4 @@
-import { invariant, type LogIndex, logIndex, type SnapshotEffect, type SnapshotMeta } from "@trivet/core";
+import { invariant, type LogIndex, logIndex, type PeerProgress, type SnapshotEffect, type SnapshotMeta } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { GroupHost, GroupHostConfig, GroupHostOwner, GroupHostPorts } from "./group-host.ts";
 import { silentReceiverMs, snapshotChunkBytes } from "./limits.ts";
@@ -19,6 +19,8 @@ export class GroupSnapshots {
   private lastIndex: LogIndex;
   private lettingGo = false;
   private taking: MachineSnapshot | null = null;
+  /** Where that one is cut. */
+  private takingIndex: LogIndex = logIndex(0);
   private waiting: ((index: LogIndex) => void)[] = [];
   private wanted = false;
   private stopped = false;
@@ -97,6 +99,7 @@ export class GroupSnapshots {
     const startedAt = this.ports.clock.now();
     const snapshot = this.group.machine.beginSnapshot();
     this.taking = snapshot;
+    this.takingIndex = index;
     const writer = this.ports.snapshots.create(meta);
     const step = (): void => {
       if (this.taking !== snapshot || this.stopped) {
@@ -153,8 +156,27 @@ export class GroupSnapshots {
 
   /** Is a peer being sent one, or about to be? */
   sending(): boolean {
+    return this.receivers().length > 0;
+  }
+
+  /**
+   * The end of the earliest snapshot that a peer is being sent or will be: there it goes on with the log, so later entries are still needed. Null =
+   * none is. A peer that has only asked gets the newest there is, or the one that is being written.
+   */
+  sentFrom(): LogIndex | null {
+    const kept = this.ports.snapshots.kept();
+    const latest = kept[0] === undefined ? [] : [kept[0].index];
+    const next = this.taking === null ? latest : [...latest, this.takingIndex];
+    const ends = this.receivers().flatMap(({ snapshot }) => {
+      const begun = kept.find(({ id }) => id === snapshot?.id);
+      return begun === undefined ? next : [begun.index];
+    });
+    return ends.length === 0 ? null : logIndex(Math.min(...ends));
+  }
+
+  private receivers(): readonly PeerProgress[] {
     const heardSince = this.ports.clock.now() - silentReceiverMs;
-    return this.group.raft.progress().some(({ state, contactAt }) => state === "snapshot" && contactAt >= heardSince);
+    return this.group.raft.progress().filter(({ state, contactAt }) => state === "snapshot" && contactAt >= heardSince);
   }
 
   private finished(): void {
