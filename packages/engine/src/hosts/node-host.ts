@@ -82,7 +82,7 @@ export class NodeHost {
     this.groupTime = new GroupTime(ports.clock, ports.telemetry);
     this.outbox = systemOutbox(this);
     this.sink = new NodeApplySink(this.outbox, () => this.system?.appliedIndex ?? null);
-    this.disk = new DiskGuard(ports.files, ports.clock, ports.telemetry, config.walSegmentBytes);
+    this.disk = new DiskGuard(ports.files, ports.clock, ports.telemetry, config.walSegmentBytes, () => this.wal?.takenBytes ?? 0);
     this.peering = new Peering(this);
     this.hub = this.peering.hub;
     this.calls = this.peering.calls;
