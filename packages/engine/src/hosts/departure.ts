@@ -1,6 +1,6 @@
 import type { NodeId } from "@trivet/core";
 import type { GroupHost } from "./group-host.ts";
-import { answerOpenMs, handOverRounds } from "./limits.ts";
+import { answerOpenMs, handOverMostMs, handOverRounds } from "./limits.ts";
 import type { NodeHost } from "./node-host.ts";
 import { successors } from "./successors.ts";
 
@@ -22,7 +22,7 @@ export class Departure {
     this.host = host;
     this.done = done;
     const now = host.ports.clock.now();
-    this.handOverUntil = now + handOverRounds * host.config.electionMaxMs;
+    this.handOverUntil = now + Math.min(handOverRounds * host.config.electionMaxMs, handOverMostMs);
     // First of all: whoever leads a group next must not hand it back.
     for (const peer of host.hub.connected()) host.calls.call(peer, "leaving", null, () => undefined, host.config.electionMaxMs);
     host.queues.endWaits();

@@ -34,7 +34,8 @@ export const stateChunkBytes: number = 256 * 1024;
 export const stateSnapshotTimeoutMs: number = 60_000;
 /** A peer that is being sent a snapshot and is not heard for so long has no claim on the log any more. */
 export const silentReceiverMs: number = 10_000;
-/** A graceful stop tries for so many election timeouts to hand over what the node leads. */
+/** A graceful stop tries for so many election timeouts to hand over what the node leads, and not longer than the milliseconds below. */
 export const handOverRounds: number = 3;
+export const handOverMostMs: number = 5_000;
 /** Then it waits so long for answers to queue commands under way. */
 export const answerOpenMs: number = 2_000;
