@@ -1,9 +1,10 @@
-import { invariant, type LogIndex, logIndex, type PeerProgress, type SnapshotEffect, type SnapshotMeta } from "@trivet/core";
+import { invariant, type LogIndex, logIndex, type SnapshotEffect, type SnapshotMeta } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { GroupHost, GroupHostConfig, GroupHostOwner, GroupHostPorts } from "./group-host.ts";
-import { silentReceiverMs, snapshotChunkBytes } from "./limits.ts";
+import { snapshotChunkBytes } from "./limits.ts";
 import { floorOf, keptFrom, membershipAt } from "./log-floor.ts";
 import type { GroupMachine, MachineFactory, MachineSnapshot } from "./machine.ts";
+import { earliestSent, receivers } from "./snapshot-receivers.ts";
 
 /**
  * Snapshots of one group: taken in chunks between turns (rule W8), sent and received in resumable pieces, installed by switching the
@@ -156,27 +157,13 @@ export class GroupSnapshots {
 
   /** Is a peer being sent one, or about to be? */
   sending(): boolean {
-    return this.receivers().length > 0;
+    return receivers(this.group.raft, this.ports.clock.now()).length > 0;
   }
 
-  /**
-   * The end of the earliest snapshot that a peer is being sent or will be: there it goes on with the log, so later entries are still needed. Null =
-   * none is. A peer that has only asked gets the newest there is, or the one that is being written.
-   */
+  /** The end of the earliest that a peer is being sent or will be; null = none is. */
   sentFrom(): LogIndex | null {
-    const kept = this.ports.snapshots.kept();
-    const latest = kept[0] === undefined ? [] : [kept[0].index];
-    const next = this.taking === null ? latest : [...latest, this.takingIndex];
-    const ends = this.receivers().flatMap(({ snapshot }) => {
-      const begun = kept.find(({ id }) => id === snapshot?.id);
-      return begun === undefined ? next : [begun.index];
-    });
-    return ends.length === 0 ? null : logIndex(Math.min(...ends));
-  }
-
-  private receivers(): readonly PeerProgress[] {
-    const heardSince = this.ports.clock.now() - silentReceiverMs;
-    return this.group.raft.progress().filter(({ state, contactAt }) => state === "snapshot" && contactAt >= heardSince);
+    const { clock, snapshots } = this.ports;
+    return earliestSent(receivers(this.group.raft, clock.now()), snapshots.kept(), this.taking === null ? null : this.takingIndex);
   }
 
   private finished(): void {

@@ -132,7 +132,7 @@ export class ConsumeLine {
 
   private serveOne(waiter: Waiter): void {
     if (waiter.busy || !this.waiters.includes(waiter) || waiter.abandoned) return;
-    if (this.ending) return void this.clock.defer(() => this.finish(waiter, nothing));
+    if (this.ending) return this.clock.defer(() => this.finish(waiter, nothing));
     const mine = this.slots.filter(({ partition }) => waiter.request.partition === null || waiter.request.partition === partition);
     const wanted = mine.filter(
       (slot) => slot.pause === null && (slot.mayHave || this.isNews(waiter, slot)) && !waiter.failed.has(slot.partition),

@@ -40,26 +40,24 @@ class Leader {
     const machine = {
       beginSnapshot: () => ({ next: (_bytes: number, done: (chunk: null) => void) => done(null), abort: () => undefined }),
     };
-    const leader = this;
-    const group = {
-      id: 1,
-      raft,
-      machine,
-      stepping: true,
-      stateDoubted: false,
-      get handedIndex() {
-        return logIndex(leader.handed);
+    const read = (what: () => unknown) => ({ get: what });
+    const group = Object.defineProperties(
+      {
+        id: 1,
+        raft,
+        machine,
+        stepping: true,
+        stateDoubted: false,
+        appliedMembership: membership,
+        appliedMembershipIndex: logIndex(1),
+        logShortened: () => undefined,
       },
-      get appliedIndex() {
-        return logIndex(leader.handed);
+      {
+        handedIndex: read(() => logIndex(this.handed)),
+        appliedIndex: read(() => logIndex(this.handed)),
+        snapshots: read(() => this.snapshots),
       },
-      appliedMembership: membership,
-      appliedMembershipIndex: logIndex(1),
-      logShortened: () => undefined,
-      get snapshots(): GroupSnapshots {
-        return leader.snapshots;
-      },
-    } as unknown as GroupHost;
+    ) as unknown as GroupHost;
     const store = {
       latest: () => this.kept[0] ?? null,
       kept: () => this.kept,
