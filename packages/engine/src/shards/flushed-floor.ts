@@ -35,7 +35,7 @@ export class FlushedFloor {
     const sent = group.snapshots.sentFrom() ?? index;
     const keepFrom = logIndex(Math.min(from, sent + 1));
     // Asked for again and again while something else holds the log back: each time would make the log longer.
-    if (index === this.flushedTo && keepFrom === this.keptFrom) return;
+    if (index === this.flushedTo && keepFrom <= this.keptFrom) return;
     this.flushedTo = index;
     this.keptFrom = keepFrom;
     this.wal.setFloor(floorOf(group, meta, keepFrom), () => {
