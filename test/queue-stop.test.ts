@@ -90,7 +90,7 @@ const elections = (node: TestNode): number => node.process().output().split("(el
 
 describe("SIGTERM of a node under produce and consume load", () => {
   let cluster: TestCluster;
-  let connection: TrivetConnection;
+  let connection: TrivetConnection | null = null;
   const loads: Load[] = [];
 
   beforeEach(async () => {
@@ -100,7 +100,8 @@ describe("SIGTERM of a node under produce and consume load", () => {
   });
   afterEach(async (test) => {
     await Promise.all(loads.splice(0).map((load) => load.finish()));
-    await connection.close();
+    await connection?.close();
+    connection = null;
     await cluster.destroy(test);
   });
 
@@ -118,7 +119,7 @@ describe("SIGTERM of a node under produce and consume load", () => {
 
   it("no call through the others fails, and everything it led is handed over without an election timeout", async () => {
     const [first] = cluster.nodes;
-    if (first === undefined) throw new Error("no nodes");
+    if (first === undefined || connection === null) throw new Error("no nodes");
     const leaders = await settledLeaders(cluster);
     const leaving = await shardLeader(cluster.nodes, await shardOf(first, "load"));
     const led = [...leaders].filter(([, leader]) => leader === leaving.id).map(([shard]) => shard);

@@ -11,6 +11,7 @@ export interface ShardWait {
 interface Begun {
   readonly wait: ShardWait;
   readonly since: number;
+  readonly level: "info" | "warn";
   told: boolean;
 }
 
@@ -32,10 +33,11 @@ export class PlacementWaits {
     this.tell = tell;
   }
 
-  waits(wait: ShardWait, now: number): void {
+  /** `level`: is it likely to go on by itself? */
+  waits(wait: ShardWait, now: number, level: "info" | "warn"): void {
     const known = this.own.get(wait.shard);
     if (known?.wait.why === wait.why) return;
-    this.own.set(wait.shard, { wait, since: now, told: false });
+    this.own.set(wait.shard, { wait, since: now, level, told: false });
   }
 
   goesOn(shard: number): void {
@@ -48,7 +50,7 @@ export class PlacementWaits {
       if (begun.told || now - begun.since < waitToldAfterMs) continue;
       begun.told = true;
       const { shard, why, next } = begun.wait;
-      this.telemetry.log("warn", "shard.waits", `shard ${shard} is not yet where it belongs: ${why}; ${next}`, { group: shard });
+      this.telemetry.log(begun.level, "shard.waits", `shard ${shard} is not yet where it belongs: ${why}; ${next}`, { group: shard });
     }
     const told = this.ownTold();
     const text = JSON.stringify(told);

@@ -100,11 +100,11 @@ export class ShardSteps {
       );
     }
     const next = `GET /v1/raft/status at the shard's leader shows how far; if it makes no progress, look at the log and the disk of ${names}, or remove it: trivet member remove NODE`;
-    return this.wait(replica, `${names} has not caught up with it yet`, next);
+    return this.wait(replica, `${names} has not caught up with it yet`, next, "info");
   }
 
-  private wait(replica: ShardGroup, why: string, next: string): void {
-    this.waits.waits({ shard: replica.id, why, next }, this.host.ports.clock.now());
+  private wait(replica: ShardGroup, why: string, next: string, level: "info" | "warn" = "warn"): void {
+    this.waits.waits({ shard: replica.id, why, next }, this.host.ports.clock.now(), level);
   }
 
   /** To the wanted leader, once it has everything; in any case away from a node that is to leave. */
