@@ -305,7 +305,10 @@ export const Ring = Type.Object({
     Type.Object({
       shard: Type.Integer(),
       leader: Type.Union([Type.String(), Type.Null()], { description: "Who should lead." }),
-      replicas: Type.Array(Type.String()),
+      replicas: Type.Array(Type.String(), { description: "Who should hold it." }),
+      waiting: Type.Union([Type.Object({ why: Type.String(), next: Type.String() }), Type.Null()], {
+        description: "Why its replicas are not there yet, when that takes long, and what to do.",
+      }),
     }),
   ),
   nodes: Type.Array(Type.Object({ node: Type.String(), replicas: Type.Integer(), leads: Type.Integer() })),

@@ -78,12 +78,21 @@ export class CachedView implements OrderedView {
 
   scan(from: Uint8Array, to: Uint8Array, visit: (key: Uint8Array, value: Uint8Array) => boolean): void {
     const table = from[0] ?? 0;
-    if (watchedTables.has(table) && from.length === 1) this.scanWatched(table, from, to, visit);
-    else if (table === tables.group && from.length === partitionLength(from)) this.scanGroups(from, to, visit);
+    const isInTable = to[0] === table || (to.length === 1 && to[0] === table + 1);
+    if (watchedTables.has(table) && from.length === 1 && isInTable) this.scanWatched(table, from, to, visit);
+    else if (table === tables.group && from.length === partitionLength(from) && isEndOf(from, to)) this.scanGroups(from, to, visit);
     else {
-      for (const one of this.dirty) if (compare(one.key, from) >= 0 && compare(one.key, to) < 0) this.write(one);
+      this.writeRange(from, to);
       this.store.scan(from, to, visit);
     }
+  }
+
+  /** What a scan of the store would miss. Most scans are of tables that nothing is remembered of. */
+  private writeRange(from: Uint8Array, to: Uint8Array): void {
+    let isCached = false;
+    for (let table = from[0] ?? 0; table <= (to[0] ?? 0) && !isCached; table++) isCached = cachedTables.has(table);
+    if (!isCached) return;
+    for (const one of this.dirty) if (compare(one.key, from) >= 0 && compare(one.key, to) < 0) this.write(one);
   }
 
   private get store(): OrderedView {
@@ -142,7 +151,7 @@ export class CachedView implements OrderedView {
   }
 
   private readGroups(from: Uint8Array, to: Uint8Array): Map<string, Cached> {
-    for (const one of this.dirty) if (compare(one.key, from) >= 0 && compare(one.key, to) < 0) this.write(one);
+    this.writeRange(from, to);
     const groups = new Map<string, Cached>();
     this.store.scan(from, to, (key, value) => {
       const name = nameOf(key);
@@ -187,6 +196,15 @@ export class CachedView implements OrderedView {
 function partitionLength(key: Uint8Array): number {
   const queueEnd = 2 + (key[1] ?? 0);
   return queueEnd + 1 + (key[queueEnd] ?? 0);
+}
+
+/** Is `to` the first key after all that begin with `prefix`? */
+function isEndOf(prefix: Uint8Array, to: Uint8Array): boolean {
+  let last = prefix.length - 1;
+  while (prefix[last] === 0xff) last--;
+  if (to.length !== last + 1 || to[last] !== (prefix[last] ?? 0) + 1) return false;
+  for (let at = 0; at < last; at++) if (to[at] !== prefix[at]) return false;
+  return true;
 }
 
 /** One character per byte. */

@@ -128,6 +128,11 @@ export class RaftGroup {
     return this.s.log.termAt(index);
   }
 
+  /** Where the longest stretch of entries in memory begins that ends with `index` and takes at most `maxBytes`; index + 1 = none does. */
+  stretchTo(index: LogIndex, maxBytes: number): LogIndex {
+    return this.s.log.stretchTo(index, maxBytes);
+  }
+
   /** Entries from `from` to `to`, both included, as far as they are in memory; at least one when there is one, else up to `maxBytes` of payload. */
   entries(from: LogIndex, to: LogIndex, maxBytes: number): readonly Entry[] {
     return this.s.log.slice(from, to, Infinity, maxBytes);

@@ -4,12 +4,18 @@ import type { LogIndex, Term } from "../kernel/brand.ts";
 import { mutant } from "#mutation";
 import type { Entry } from "./types.ts";
 
+/** Of an entry beside its payload, in memory and on disk. */
+const entryOverheadBytes = 32;
+
 /**
  * The log in memory: everything after the compacted prefix. The last entry of that prefix is kept as (base, baseTerm), so that the
  * consistency check of AppendEntries and `lastTerm` work when nothing follows it (mutants 28, 29 and 30).
  */
 export class LogView {
   private readonly entries: Entry[] = [];
+  /** What the log took up to and with each of them, counted from `dropped` on: a stretch of it is measured without a walk. */
+  private readonly totals: number[] = [];
+  private dropped = 0;
   private base: LogIndex;
   private baseTerm: Term;
 
@@ -59,12 +65,33 @@ export class LogView {
     );
     invariant(entry.term >= this.lastTerm || this.entries.length === 0, "raft-log-terms-ordered", () => `entry ${entry.index}`);
     this.entries.push(entry);
+    this.totals.push(this.totalTo(this.totals.length) + entry.payload.length + entryOverheadBytes);
+  }
+
+  /** With so many of the entries in memory. */
+  private totalTo(count: number): number {
+    return count === 0 ? this.dropped : (this.totals[count - 1] ?? this.dropped);
+  }
+
+  /** Where the longest stretch begins that ends with `index` and takes at most `maxBytes` in memory; index + 1 = none does. */
+  stretchTo(index: LogIndex, maxBytes: number): LogIndex {
+    if (index <= this.base || index > this.lastIndex) return logIndex(index + 1);
+    const end = this.totalTo(index - this.base);
+    let low: number = this.base;
+    let high: number = index;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (end - this.totalTo(middle - this.base) <= maxBytes) high = middle;
+      else low = middle + 1;
+    }
+    return logIndex(low + 1);
   }
 
   /** Drops `from` and everything after it. */
   truncateFrom(from: LogIndex): void {
     invariant(from > this.base, "raft-log-truncates-compacted", () => `${from} at base ${this.base}`);
     this.entries.length = Math.min(this.entries.length, from - this.base - 1);
+    this.totals.length = this.entries.length;
   }
 
   /** Drops entries up to and including `index` from memory. */
@@ -72,7 +99,9 @@ export class LogView {
     if (index <= this.base) return;
     const kept = this.termAt(index);
     invariant(kept !== null, "raft-log-compacts-missing", () => `${index} of ${this.lastIndex}`);
+    this.dropped = this.totalTo(index - this.base);
     this.entries.splice(0, index - this.base);
+    this.totals.splice(0, index - this.base);
     this.base = index;
     this.baseTerm = kept;
   }
@@ -80,6 +109,8 @@ export class LogView {
   /** Replaces everything: the log continues after an installed snapshot. */
   reset(index: LogIndex, term: Term): void {
     this.entries.length = 0;
+    this.totals.length = 0;
+    this.dropped = 0;
     this.base = index;
     this.baseTerm = term;
   }

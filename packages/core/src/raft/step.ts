@@ -169,5 +169,6 @@ function onSnapshotTaken(s: RaftState, meta: SnapshotMeta, keepFrom: LogIndex): 
   const last = s.log.firstIndex - 1;
   if (keepFrom - 1 <= last) return;
   s.log.compactTo(logIndex(keepFrom - 1));
-  s.history.compactedTo(s.log.firstIndex);
+  // The last entry dropped is still a place at which a floor or a snapshot may be cut (mutant 23).
+  s.history.compactedTo(logIndex(s.log.firstIndex - 1));
 }

@@ -37,6 +37,15 @@ function randomKey(prng: Prng): Uint8Array {
 function randomRange(prng: Prng): readonly [Uint8Array, Uint8Array] {
   const table = prng.pick(used);
   if (table === tables.calendar && prng.chance(0.5)) return [keyOf(table), keyOf(table, prng.below(5) * 100)];
+  // Whatever the state machine asks for today, a view answers every range.
+  if (prng.chance(0.3)) {
+    const [a, b] = [
+      prng.chance(0.5) ? keyOf(table) : randomKey(prng),
+      prng.chance(0.5) ? keysEnd(randomKey(prng)) : keyOf(prng.pick(used)),
+    ];
+    return compare(a, b) < 0 ? [a, b] : [b, a];
+  }
+  if (prng.chance(0.1)) return [keyOf(tables.group, 1, prng.below(3) * 200), keysEnd(keyOf(tables.group, 1))];
   const prefix = prng.chance(0.5) ? keyOf(table) : keyOf(table, prng.below(2), prng.below(3) * 200);
   return [prefix, keysEnd(prefix)];
 }

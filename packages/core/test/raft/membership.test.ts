@@ -304,6 +304,20 @@ describe("a configuration survives", () => {
     expect(c.group("b").membershipAt(logIndex(1)).membership.voters).toEqual(["a", "b", "c"]);
   });
 
+  test("the log's shortening up to it: what was in force at the last entry dropped is still known (rule W1)", () => {
+    const c = new Cluster(three);
+    elect(c, "a");
+    c.propose("a", "x");
+    c.settle();
+    c.isolate("a");
+    c.change("a", { addLearners: ["d"] });
+    const { membershipIndex, commitIndex } = c.group("a");
+    expect(membershipIndex).toBe(commitIndex + 1);
+    c.compact("a");
+    expect(c.group("a").firstIndex).toBe(membershipIndex);
+    expect(c.group("a").membershipAt(commitIndex)).toMatchObject({ index: 1, membership: { learners: [] } });
+  });
+
   test("as history: what was in force at an index, truncation and compaction", () => {
     const history = new MembershipHistory(logIndex(0), membershipOf("a"));
     history.append(logIndex(5), membershipOf("ab"));

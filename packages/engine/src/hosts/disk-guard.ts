@@ -5,25 +5,35 @@ import type { Telemetry } from "../ports/telemetry.ts";
 const pollMs = 50;
 /** Never ask for more headroom than this, whatever the segment size. */
 const largestReserveBytes = 128 * 1024 * 1024;
+/** What the log takes is written once more, into a store or a snapshot, on the same disk. */
+const writtenTimes = 2;
 
 /**
  * Watches free space, so that writes are refused (507) while the log can still be closed, trimmed and restarted, instead of running into
  * ENOSPC, after which a node must stop. Below the reserve callers are refused; below a quarter of it a leader's own housekeeping too.
+ * The system is asked every few milliseconds, and may be slow to answer when its disk is; what the log has taken since is counted as gone.
  */
 export class DiskGuard {
   private readonly files: FileStore;
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
   private readonly reserveBytes: number;
-  private free = Number.POSITIVE_INFINITY;
+  /** Bytes that the log has taken so far; grows, and may begin anew. */
+  private readonly taken: () => number;
+  /** As the system said. */
+  private known = Number.POSITIVE_INFINITY;
+  /** What the log had taken when the system was asked that. */
+  private takenThen = 0;
   private asking = false;
   private nextAt = 0;
+  private toldLow = false;
 
-  constructor(files: FileStore, clock: Clock, telemetry: Telemetry, segmentBytes: number) {
+  constructor(files: FileStore, clock: Clock, telemetry: Telemetry, segmentBytes: number, taken: () => number) {
     this.files = files;
     this.clock = clock;
     this.telemetry = telemetry;
     this.reserveBytes = Math.min(4 * segmentBytes, largestReserveBytes);
+    this.taken = taken;
   }
 
   get low(): boolean {
@@ -39,19 +49,30 @@ export class DiskGuard {
   }
 
   tick(now: number): void {
+    this.tell();
     if (this.asking || now < this.nextAt) return;
     this.asking = true;
     this.nextAt = now + pollMs;
+    // What is taken until the answer comes may be in it already: counted twice it errs on the safe side, until the next one.
+    const taken = this.taken();
     this.files.freeBytes((error, bytes) => {
       this.asking = false;
+      this.takenThen = taken;
       // Not knowing is not being full: the log itself reports a real failure.
-      if (error !== null || bytes === undefined) return;
-      const before = this.low;
-      this.free = bytes;
-      if (this.low === before) return;
-      if (this.low)
-        this.telemetry.log("error", "storage.low", `writes are refused: ${this.detail}`, { free: bytes, reserve: this.reserveBytes });
-      else this.telemetry.log("info", "storage.room", "the disk has room again: writes are taken", { free: bytes });
+      if (error === null && bytes !== undefined) this.known = bytes;
+      this.tell();
     });
+  }
+
+  private get free(): number {
+    return Math.max(0, this.known - writtenTimes * Math.max(0, this.taken() - this.takenThen));
+  }
+
+  private tell(): void {
+    const { free, low } = this;
+    if (low === this.toldLow) return;
+    this.toldLow = low;
+    if (low) this.telemetry.log("error", "storage.low", `writes are refused: ${this.detail}`, { free, reserve: this.reserveBytes });
+    else this.telemetry.log("info", "storage.room", "the disk has room again: writes are taken", { free });
   }
 }

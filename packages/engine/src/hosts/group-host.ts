@@ -94,7 +94,6 @@ export class GroupHost {
   private readonly owner: GroupHostOwner;
   private readonly sink: ApplySink;
   private readonly queue: ProposalQueue = new ProposalQueue();
-  private timeWanted = false;
   private lastWrite = 0;
   private durableWrite = 0;
   private readonly parked: Parked[] = [];
@@ -216,28 +215,27 @@ export class GroupHost {
   }
 
   private hasWork(): boolean {
-    return this.raft.hasEffects() || this.canApply() || (this.queue.length > 0 && this.isLeader && this.raft.canPropose() === null);
+    return this.raft.hasEffects() || this.canApply() || (!this.queue.isEmpty && this.isLeader && this.raft.canPropose() === null);
   }
 
   /** An entry that only carries time: deadlines are met by the next one. Not needed when others are on their way. */
   enqueueTime(): boolean {
     if (this.stopped || !this.isLeader || this.raft.canPropose() !== null) return false;
-    this.timeWanted = true;
+    this.queue.addTime();
     this.owner.markDirty();
     return true;
   }
 
   private propose(): void {
-    // Deposed or transferring: the entry nodes of these frames send them again to the next leader.
+    // Deposed: the entry nodes of these frames send them again to the next leader, which sees by itself what time it is.
     if (!this.isLeader) this.queue.clear();
-    const isWanted = this.queue.length > 0 || this.timeWanted;
-    if (!isWanted || !this.isLeader || this.raft.canPropose() !== null) return;
-    this.timeWanted = false;
+    // During a transfer all waits for how that ends.
+    if (this.queue.isEmpty || !this.isLeader || this.raft.canPropose() !== null) return;
     const entries = this.queue.take(this.config.maxEntryBytes);
-    for (const frames of entries) this.meter.entryBuilt(frames);
-    const payloads = (entries.length > 0 ? entries : [[]]).map((frames) => this.owner.encodeEntry(this, frames));
-    this.raft.step({ type: "propose", payloads });
-    if (entries.length > 0) this.meter.proposedUpTo(this.raft.lastIndex);
+    const carrying = entries.filter((frames) => frames.length > 0);
+    for (const frames of carrying) this.meter.entryBuilt(frames);
+    this.raft.step({ type: "propose", payloads: entries.map((frames) => this.owner.encodeEntry(this, frames)) });
+    if (carrying.length > 0) this.meter.proposedUpTo(this.raft.lastIndex);
   }
 
   private carryOut(effects: RaftEffects): void {

@@ -1,9 +1,10 @@
 import { invariant, type LogIndex, logIndex, type SnapshotEffect, type SnapshotMeta } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { GroupHost, GroupHostConfig, GroupHostOwner, GroupHostPorts } from "./group-host.ts";
-import { silentReceiverMs, snapshotChunkBytes } from "./limits.ts";
+import { snapshotChunkBytes } from "./limits.ts";
 import { floorOf, keptFrom, membershipAt } from "./log-floor.ts";
 import type { GroupMachine, MachineFactory, MachineSnapshot } from "./machine.ts";
+import { earliestSent, receivers } from "./snapshot-receivers.ts";
 
 /**
  * Snapshots of one group: taken in chunks between turns (rule W8), sent and received in resumable pieces, installed by switching the
@@ -19,6 +20,8 @@ export class GroupSnapshots {
   private lastIndex: LogIndex;
   private lettingGo = false;
   private taking: MachineSnapshot | null = null;
+  /** Where that one is cut. */
+  private takingIndex: LogIndex = logIndex(0);
   private waiting: ((index: LogIndex) => void)[] = [];
   private wanted = false;
   private stopped = false;
@@ -97,6 +100,7 @@ export class GroupSnapshots {
     const startedAt = this.ports.clock.now();
     const snapshot = this.group.machine.beginSnapshot();
     this.taking = snapshot;
+    this.takingIndex = index;
     const writer = this.ports.snapshots.create(meta);
     const step = (): void => {
       if (this.taking !== snapshot || this.stopped) {
@@ -153,8 +157,13 @@ export class GroupSnapshots {
 
   /** Is a peer being sent one, or about to be? */
   sending(): boolean {
-    const heardSince = this.ports.clock.now() - silentReceiverMs;
-    return this.group.raft.progress().some(({ state, contactAt }) => state === "snapshot" && contactAt >= heardSince);
+    return receivers(this.group.raft, this.ports.clock.now()).length > 0;
+  }
+
+  /** The end of the earliest that a peer is being sent or will be; null = none is. */
+  sentFrom(): LogIndex | null {
+    const { clock, snapshots } = this.ports;
+    return earliestSent(receivers(this.group.raft, clock.now()), snapshots.kept(), this.taking === null ? null : this.takingIndex);
   }
 
   private finished(): void {

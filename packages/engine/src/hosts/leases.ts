@@ -1,12 +1,13 @@
 import { ShardedMap } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { Command, ExpiryKind } from "@trivet/wire";
+import { DeadlineHeap, type Timed } from "./deadline-heap.ts";
 import { clockRateError, maxExpiriesPerTurn } from "./limits.ts";
 
 /** Timers looked at in one turn; most that come up were renewed and only move. */
 const maxTimersPerTurn = 4096;
 
-interface Lease {
+interface Lease extends Timed {
   readonly kind: ExpiryKind;
   readonly id: number;
   readonly durationMs: number;
@@ -14,13 +15,6 @@ interface Lease {
   deadline: number;
   /** Expiry was proposed: never renewed again (rule L1). */
   expiring: boolean;
-  /** Position in the heap entry that is current; older heap entries are stale. */
-  version: number;
-}
-interface HeapItem {
-  readonly at: number;
-  readonly lease: Lease;
-  readonly version: number;
 }
 
 /**
@@ -35,7 +29,7 @@ export class LeaseTimers {
     wait: new ShardedMap(),
     "lock-delay": new ShardedMap(),
   };
-  private readonly heap: HeapItem[] = [];
+  private readonly heap = new DeadlineHeap<Lease>();
   /** What is armed now is as old as this leadership, and may have its timer: above all one whose expiry is on its way (rule L1). */
   announcing: boolean = false;
   private attended = 0;
@@ -58,16 +52,19 @@ export class LeaseTimers {
 
   armed(kind: ExpiryKind, id: number, durationMs: number): void {
     const table = this.leases[kind];
-    const lease: Lease = { kind, id, durationMs, deadline: this.deadlineFor(kind, durationMs), expiring: false, version: 0 };
     if (table.get(id) !== undefined) {
       if (this.announcing) return;
-      table.remove(id);
+      this.cleared(kind, id);
     }
+    const lease: Lease = { kind, id, durationMs, deadline: this.deadlineFor(kind, durationMs), expiring: false, dueAt: 0, place: -1 };
     table.add(id, lease);
-    this.push({ at: lease.deadline, lease, version: 0 });
+    this.heap.push(lease, lease.deadline);
   }
 
   cleared(kind: ExpiryKind, id: number): void {
+    const lease = this.leases[kind].get(id);
+    if (lease === undefined) return;
+    this.heap.remove(lease);
     this.leases[kind].remove(id);
   }
 
@@ -93,23 +90,19 @@ export class LeaseTimers {
 
   /** Whether `takeDue` would return something. */
   hasDue(): boolean {
-    const top = this.heap[0];
-    return top !== undefined && top.at <= this.attended;
+    const at = this.heap.nextAt;
+    return at !== null && at <= this.attended;
   }
 
   /** Commands to propose now, at most one turn's worth; each lease is handed out once until `retry`. */
   takeDue(): readonly Command[] {
     const due: Command[] = [];
     for (let looked = 0; looked < maxTimersPerTurn && due.length < maxExpiriesPerTurn; looked++) {
-      const top = this.heap[0];
-      if (top === undefined || top.at > this.attended) break;
-      this.pop();
-      const { lease } = top;
-      if (this.leases[lease.kind].get(lease.id) !== lease || lease.expiring || top.version !== lease.version) continue;
+      const lease = this.heap.takeDue(this.attended);
+      if (lease === null) break;
       if (lease.deadline > this.attended) {
         // Renewed meanwhile: renewals only move the deadline, the heap learns of it here.
-        lease.version += 1;
-        this.push({ at: lease.deadline, lease, version: lease.version });
+        this.heap.push(lease, lease.deadline);
         continue;
       }
       lease.expiring = true;
@@ -123,10 +116,10 @@ export class LeaseTimers {
     for (const command of due) {
       if (command.type !== "expire") continue;
       const lease = this.leases[command.kind].get(command.id);
-      if (lease === undefined) continue;
+      // One that began anew meanwhile has a turn of its own.
+      if (lease === undefined || !lease.expiring) continue;
       lease.expiring = false;
-      lease.version += 1;
-      this.push({ at: this.attended, lease, version: lease.version });
+      this.heap.push(lease, this.attended);
     }
   }
 
@@ -136,41 +129,5 @@ export class LeaseTimers {
     // From this moment, not from the last tick: a tick may be longer than the margin of a short lease.
     const sinceTick = Math.max(0, this.now() - this.lastNow);
     return this.attended + sinceTick + durationMs + margin;
-  }
-
-  private push(item: HeapItem): void {
-    const heap = this.heap;
-    let index = heap.length;
-    heap.push(item);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      const above = heap[parent];
-      if (above === undefined || above.at <= item.at) break;
-      heap[index] = above;
-      index = parent;
-    }
-    heap[index] = item;
-  }
-
-  private pop(): void {
-    const heap = this.heap;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      const left = heap[child];
-      if (left === undefined) break;
-      const right = heap[child + 1];
-      let smaller = left;
-      if (right !== undefined && right.at < left.at) {
-        child += 1;
-        smaller = right;
-      }
-      if (smaller.at >= last.at) break;
-      heap[index] = smaller;
-      index = child;
-    }
-    heap[index] = last;
   }
 }

@@ -36,3 +36,8 @@ export const stateSnapshotTimeoutMs: number = 60_000;
 export const silentReceiverMs: number = 10_000;
 /** So many committed entries are given to a machine that still has others in hand; fewer wait until it has done those. */
 export const applyGatherEntries = 16;
+/** A graceful stop tries for so many election timeouts to hand over what the node leads, and not longer than the milliseconds below. */
+export const handOverRounds: number = 3;
+export const handOverMostMs: number = 5_000;
+/** Then it waits so long for answers to queue commands under way. */
+export const answerOpenMs: number = 2_000;

@@ -17,6 +17,8 @@ export function membershipOwner(host: NodeHost): MembershipOwner {
       if (host.shards === null) host.ports.clock.defer(() => done(false));
       else host.shards.placement.holds(node, done);
     },
+    shardProblem: () =>
+      (host.shards?.placement.waits.all() ?? []).map(({ next, shard, why }) => `shard ${shard}: ${why}; ${next}`).join("; "),
     silentMs: (node) => {
       const at = host.hub.lastContact(node);
       return at === null ? null : host.ports.clock.now() - at;

@@ -39,6 +39,8 @@ export interface MembershipOwner {
   placementNames(node: string): boolean;
   /** Is the node still in the Raft group of any shard? Null = it cannot be told now. */
   holdsShards(node: NodeId, done: (holds: boolean | null) => void): void;
+  /** Why shards are not where they belong, and what to do; empty = they are, as far as is known. */
+  shardProblem(): string;
 }
 
 interface Pending {
@@ -46,6 +48,8 @@ interface Pending {
   readonly deadline: number;
   /** Null = keep waiting. */
   readonly check: () => MemberAnswer | null;
+  /** What it waits for, for whom it takes too long. */
+  readonly problem?: () => string;
 }
 
 /** Entries a learner may lack and still count as caught up. */
@@ -224,7 +228,7 @@ export class MembershipHost {
       }
       return null;
     };
-    this.pending.push({ done, deadline: this.clock.now() + timeoutMs, check });
+    this.pending.push({ done, deadline: this.clock.now() + timeoutMs, check, problem: () => this.owner.shardProblem() });
   }
 
   /**
@@ -330,9 +334,11 @@ export class MembershipHost {
     for (const pending of this.pending) {
       const answer = pending.check();
       if (answer !== null) pending.done(answer);
-      else if (pending.deadline <= now)
-        pending.done({ ok: false, reason: "not committed in time; the change may still happen: look at the members" });
-      else open.push(pending);
+      else if (pending.deadline <= now) {
+        const problem = pending.problem?.() ?? "";
+        const text = "not committed in time; the change may still happen: look at the members";
+        pending.done({ ok: false, reason: problem === "" ? text : `${text}; ${problem}` });
+      } else open.push(pending);
     }
     this.pending = open;
   }

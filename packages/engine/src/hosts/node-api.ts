@@ -1,6 +1,7 @@
 import type { LogIndex, Membership, NodeId, Role, SystemEvent, SystemView, Term } from "@trivet/core";
 import type { Command, Result } from "@trivet/wire";
 import type { Submission, SubmitOptions, Unavailable, Unknown } from "../ports/calls.ts";
+import type { ShardWait } from "../shards/placement-waits.ts";
 import type { ShardAccess } from "../shards/shard-access.ts";
 
 export type { Submission, SubmitOptions, Unavailable, Unknown };
@@ -58,6 +59,8 @@ export interface NodeStatus {
   readonly quorumContactMsAgo: number | null;
   /** Commands whose answer is awaited on this node. */
   readonly openCommands: number;
+  /** Shards that are not where the map wants them, as their leaders say. */
+  readonly shardWaits: readonly ShardWait[];
 }
 
 /** A decoded log entry for people (S4's /raft/log). */

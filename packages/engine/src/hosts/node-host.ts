@@ -7,6 +7,7 @@ import { NodeApplySink } from "./apply-sink.ts";
 import { Bootstrap, type ClusterIdentity, directoryProblem, type Preparation } from "./bootstrap.ts";
 import { tickEvery } from "./ticks.ts";
 import { bootstrapOwner } from "./bootstrap-owner.ts";
+import { Departure } from "./departure.ts";
 import { DiskGuard } from "./disk-guard.ts";
 import { groupConfig, type NodeHostConfig } from "./config.ts";
 import { enqueuePrivileged } from "./privileged.ts";
@@ -24,6 +25,7 @@ import type { NodeApi, NodeStatus, Unavailable } from "./node-api.ts";
 import type { PeerCalls } from "./peer-calls.ts";
 import type { PeerHub } from "./peer-hub.ts";
 import { Peering } from "./peering.ts";
+import { refusalOf } from "./refusals.ts";
 import { reportNotice } from "./notices.ts";
 import { systemOutbox } from "./system-outbox.ts";
 import type { QueueStorage } from "../ports/queue-storage.ts";
@@ -70,6 +72,7 @@ export class NodeHost {
   private readonly stopping: (() => void)[] = [];
   private untrusted = false;
   private workerStopped = false;
+  private departure: Departure | null = null;
 
   constructor(ports: Ports, config: NodeHostConfig, onFatal: (error: Error) => void) {
     this.ports = ports;
@@ -79,7 +82,7 @@ export class NodeHost {
     this.groupTime = new GroupTime(ports.clock, ports.telemetry);
     this.outbox = systemOutbox(this);
     this.sink = new NodeApplySink(this.outbox, () => this.system?.appliedIndex ?? null);
-    this.disk = new DiskGuard(ports.files, ports.clock, ports.telemetry, config.walSegmentBytes);
+    this.disk = new DiskGuard(ports.files, ports.clock, ports.telemetry, config.walSegmentBytes, () => this.wal?.takenBytes ?? 0);
     this.peering = new Peering(this);
     this.hub = this.peering.hub;
     this.calls = this.peering.calls;
@@ -155,13 +158,12 @@ export class NodeHost {
   }
 
   private openGroups(identity: ClusterIdentity, mustExist: boolean, opened: (error: Error | null) => void): void {
-    const factory = systemFactory;
     openAuditedLog(
       this.ports,
       this.config,
       identity,
       mustExist,
-      factory,
+      systemFactory,
       (error) => this.fatal(error),
       (error, log) => {
         if (error !== null || log === null) {
@@ -175,7 +177,7 @@ export class NodeHost {
         this.system = new GroupHost(
           groupConfig(this.config, systemGroup, this.ports.random.nextUint32()),
           log.restored,
-          factory,
+          systemFactory,
           log.machine,
           { clock: this.ports.clock, telemetry: this.ports.telemetry, wal: log.wal, snapshots: log.snapshots },
           this,
@@ -258,6 +260,7 @@ export class NodeHost {
     this.logKeeper.tick(now);
     this.tidy();
     this.trustWhenCaughtUp();
+    this.departure?.tick(now);
   }
 
   /** Beside the work, never in its way. */
@@ -317,14 +320,22 @@ export class NodeHost {
     const failure = error instanceof Error ? error : new Error(String(error));
     this.setPhase("failed", failure.message);
     this.ports.telemetry.log("error", "node.failed", `this node stops: ${failure.message}`, { error: failure.name });
+    this.end("this node failed");
+    this.onFatal(failure);
+    // Who waits for a graceful stop is told that it is over.
+    if (this.stopping.length > 0) this.closeWal();
+  }
+
+  /** Every call under way gets its outcome. */
+  private end(reason: string): void {
     this.stopped = true;
+    this.queries.end();
     this.system?.stop();
     this.shards?.stop();
     this.bootstrap?.stop();
-    this.hub.stop("this node failed");
-    this.queries.end();
     this.calls.stop();
-    this.onFatal(failure);
+    this.hub.flush();
+    this.hub.stop(reason);
   }
 
   submitFrame(frame: Uint8Array): Unavailable | null {
@@ -333,11 +344,7 @@ export class NodeHost {
 
   /** Why this node takes no command now; null = it does. `leads` = it would go into this node's log first. */
   refusesWork(leads: boolean): Unavailable | null {
-    if (this.phase === "stopping" || this.stopped) {
-      return { type: "unavailable", code: "stopping", retryAfterMs: 100, detail: `${this.config.node} is stopping` };
-    }
-    if (this.disk.low && leads) return { type: "unavailable", code: "storage", retryAfterMs: 1_000, detail: this.disk.detail };
-    return null;
+    return refusalOf(this, leads);
   }
 
   /** Hands a frame of group 0 to its leader; false = it cannot be reached now. */
@@ -370,15 +377,8 @@ export class NodeHost {
       return;
     }
     this.setPhase("stopping", `${this.config.node} is stopping`);
-    this.queries.handOver(() => {
-      this.stopped = true;
-      this.queries.end();
-      this.system?.stop();
-      this.shards?.stop();
-      this.bootstrap?.stop();
-      this.calls.stop();
-      this.hub.flush();
-      this.hub.stop(`${this.config.node} is stopping`);
+    this.departure = new Departure(this, () => {
+      if (!this.stopped) this.end(`${this.config.node} is stopping`);
       this.closeWal();
     });
   }

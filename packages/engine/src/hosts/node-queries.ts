@@ -9,6 +9,7 @@ import type { ShardAccess } from "../shards/shard-access.ts";
 import type { NodeHost } from "./node-host.ts";
 import { nodeStatus } from "./status.ts";
 import { Submissions } from "./submissions.ts";
+import { successors } from "./successors.ts";
 
 const retryMs = 20;
 const dedupeKeepsMs = 600_000;
@@ -352,24 +353,8 @@ export class NodeQueries implements NodeApi {
   }
 
   private bestSuccessor(): NodeId | null {
-    const { system, hub } = this.host;
-    if (system === null) return null;
-    let best: { readonly node: NodeId; readonly match: number } | null = null;
-    for (const peer of system.raft.progress()) {
-      if (peer.learner || peer.recovering || !hub.isUp(peer.peer)) continue;
-      if (best === null || peer.match > best.match) best = { node: peer.peer, match: peer.match };
-    }
-    return best?.node ?? null;
-  }
-
-  /** Before a graceful stop: leadership goes to the best follower, so that the cluster does not wait for an election. */
-  handOver(done: () => void): void {
-    const { host } = this;
-    if (host.system?.isLeader !== true || this.bestSuccessor() === null) {
-      this.later(done);
-      return;
-    }
-    this.transferHere(null, host.config.electionMaxMs, () => this.later(done));
+    const { system } = this.host;
+    return system === null ? null : (successors(this.host, system)[0]?.peer ?? null);
   }
 
   private unavailable(code: "stopping" | null): Unavailable {

@@ -2,6 +2,7 @@ import { groupId, type NodeId, nodeId } from "@trivet/core";
 import { checkFrame, CodecError } from "@trivet/wire";
 import type { Link } from "../ports/transport.ts";
 import { onShardQuery } from "../shards/embedded-storage.ts";
+import type { ShardWait } from "../shards/placement-waits.ts";
 import type { Preparation } from "./bootstrap.ts";
 import { maxQueuedProposalBytes } from "./limits.ts";
 import { isReplaced, judgeLink } from "./link-policy.ts";
@@ -23,6 +24,8 @@ export class Peering implements PeerHubOwner {
   readonly detector: FailureDetector;
   private readonly removal: RemovalWatch;
   private lastUpkeep = Number.NEGATIVE_INFINITY;
+  /** Processes that have said that they stop, by their nodes. */
+  private readonly leaving = new Map<NodeId, string>();
   private readonly host: NodeHost;
   private readonly incarnation: string;
 
@@ -227,7 +230,12 @@ export class Peering implements PeerHubOwner {
     this.host.markDirty();
   }
 
-  private onCall(_from: NodeId, method: string, body: unknown, answer: (reply: unknown) => void): void {
+  /** Alive, and not about to stop: a group may be led there. */
+  mayLead(peer: NodeId): boolean {
+    return this.detector.isAlive(peer) && this.leaving.get(peer) !== this.hub.helloOf(peer)?.incarnation;
+  }
+
+  private onCall(from: NodeId, method: string, body: unknown, answer: (reply: unknown) => void): void {
     const { host } = this;
     switch (method) {
       case "prepare-founding":
@@ -244,6 +252,10 @@ export class Peering implements PeerHubOwner {
       case "probe":
         answer(true);
         break;
+      case "leaving":
+        this.leaving.set(from, this.hub.helloOf(from)?.incarnation ?? "");
+        answer(true);
+        break;
       case "is-member":
         this.removal.onAsked(body, answer);
         break;
@@ -256,6 +268,10 @@ export class Peering implements PeerHubOwner {
         answer(host.shards?.placement.hasMember(groupId(group), nodeId(node)) ?? null);
         break;
       }
+      case "shard-waits":
+        host.shards?.placement.waits.heard(from, body as readonly ShardWait[]);
+        answer(true);
+        break;
       case "change-members":
         this.onChangeMembers(body as { readonly request: MemberRequest; readonly timeoutMs: number }, answer);
         break;

@@ -1,15 +1,21 @@
-/** Command frames that wait for the next entries of a leader's log. */
+/** Command frames that wait for the next entries of a leader's log, and the wish for an entry that only carries time. */
 export class ProposalQueue {
   private frames: Uint8Array[] = [];
   private size = 0;
+  private time = false;
 
   add(frame: Uint8Array): void {
     this.frames.push(frame);
     this.size += frame.length;
   }
 
-  get length(): number {
-    return this.frames.length;
+  /** Not needed when others are on their way. */
+  addTime(): void {
+    this.time = true;
+  }
+
+  get isEmpty(): boolean {
+    return this.frames.length === 0 && !this.time;
   }
 
   get bytes(): number {
@@ -30,7 +36,7 @@ export class ProposalQueue {
       entry.push(frame);
       bytes += frame.length;
     }
-    if (entry.length > 0) entries.push(entry);
+    if (entry.length > 0 || (this.time && entries.length === 0)) entries.push(entry);
     this.clear();
     return entries;
   }
@@ -38,5 +44,6 @@ export class ProposalQueue {
   clear(): void {
     this.frames = [];
     this.size = 0;
+    this.time = false;
   }
 }

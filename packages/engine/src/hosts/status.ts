@@ -17,6 +17,7 @@ export function nodeStatus(host: NodeHost): NodeStatus {
     peers: peers(host),
     quorumContactMsAgo: quorumContact(host),
     openCommands: host.outbox.openCommands + (host.shards?.openCommands ?? 0),
+    shardWaits: host.shards?.placement.waits.all() ?? [],
   };
 }
 

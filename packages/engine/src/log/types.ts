@@ -73,6 +73,8 @@ export interface WalStats {
 
 /** The write-ahead log of a node, shared by all its groups: one file write and one fdatasync per batch (group commit). */
 export interface WalApi {
+  /** Bytes of records taken since it was opened, durable or not. */
+  readonly takenBytes: number;
   /** Queues; `durable` is called when it and everything before it is on disk. One batch is in flight at a time; what queues meanwhile forms the next. */
   write(write: WalWrite, durable: () => void): void;
   /** Records a new floor (a durable snapshot) and deletes segments no group needs. */

@@ -104,6 +104,7 @@ class Wal implements WalApi {
   private readonly terms = new Map<GroupId, number>();
   private syncs = 0;
   private bytesWritten = 0;
+  takenBytes = 0;
 
   constructor(ports: WalPorts, options: WalOptions, fatal: FatalStorage, log: OpenLog) {
     this.files = ports.files;
@@ -188,7 +189,9 @@ class Wal implements WalApi {
     if (this.failed) return;
     let builder = this.queue.at(-1);
     if (builder === undefined || builder.bytes > logLimits.maxBatchBytes) builder = this.newBatch();
+    const before = builder.bytes;
     for (const record of records) builder.add(record);
+    this.takenBytes += builder.bytes - before;
     builder.callbacks.push(durable);
     this.schedule();
   }

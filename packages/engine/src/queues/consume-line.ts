@@ -55,6 +55,7 @@ export class ConsumeLine {
   private waiters: Waiter[] = [];
   /** Counts arrivals and questions, to tell which came first. */
   private moment = 0;
+  private ending = false;
   /** The partition that is looked at first. */
   private turn = 0;
 
@@ -116,6 +117,12 @@ export class ConsumeLine {
     for (const waiter of this.waiters.filter(({ busy }) => !busy)) this.finish(waiter, { type: "gone" });
   }
 
+  /** Nobody waits here any longer; whom a question is under way for still gets its answer. */
+  end(): void {
+    this.ending = true;
+    this.serve();
+  }
+
   private serve(): void {
     for (const waiter of this.waiters.slice()) {
       if (this.slots.every(({ busy }) => busy)) return;
@@ -125,6 +132,7 @@ export class ConsumeLine {
 
   private serveOne(waiter: Waiter): void {
     if (waiter.busy || !this.waiters.includes(waiter) || waiter.abandoned) return;
+    if (this.ending) return this.clock.defer(() => this.finish(waiter, nothing));
     const mine = this.slots.filter(({ partition }) => waiter.request.partition === null || waiter.request.partition === partition);
     const wanted = mine.filter(
       (slot) => slot.pause === null && (slot.mayHave || this.isNews(waiter, slot)) && !waiter.failed.has(slot.partition),

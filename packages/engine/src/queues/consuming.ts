@@ -6,6 +6,7 @@ import type { Call, PartitionCommands } from "./partition-commands.ts";
 import type { QueueNames } from "./queue-names.ts";
 import type { Consumed, ConsumeRequest, QueueFailure } from "./queues-api.ts";
 
+const stopping: QueueFailure = { type: "unavailable", code: "stopping", retryAfterMs: 100, detail: "this node is stopping: ask another" };
 const nothing: Consumed = { type: "consumed", messages: [], leaseMs: 0 };
 
 /** Consumes of this node: a line for each queue and group that somebody waits for. */
@@ -13,6 +14,7 @@ export class Consuming {
   private readonly clock: Clock;
   private readonly commands: PartitionCommands;
   private readonly names: QueueNames;
+  private ending = false;
   private readonly lines: Map<number, Map<string, ConsumeLine>> = new Map();
 
   constructor(clock: Clock, commands: PartitionCommands, names: QueueNames) {
@@ -32,6 +34,7 @@ export class Consuming {
         return fail({ type: "malformed", detail: `partition: 0 to ${partitions - 1}` });
       }
       if (asked.abandoned) return done(nothing);
+      if (this.ending) return fail(stopping);
       asked.line = this.line(queue, request.group);
       asked.waiter = asked.line.enter(request, call, until - this.clock.now(), (outcome) =>
         outcome.type === "gone" ? again() : done(outcome),
@@ -43,6 +46,12 @@ export class Consuming {
       if (asked.waiter !== null) asked.line?.abandon(asked.waiter);
     };
     return { requestId: "", abandon };
+  }
+
+  /** This node stops: what waits is answered now, and new consumes are better asked elsewhere. */
+  endWaits(): void {
+    this.ending = true;
+    for (const groups of this.lines.values()) for (const line of groups.values()) line.end();
   }
 
   /** A hint of the storage; of all queues where it names none. */

@@ -80,6 +80,11 @@ export class QueueService implements QueuesApi {
     for (const end of this.watches) end();
   }
 
+  /** Before a graceful stop: nobody waits for messages here any longer. */
+  endWaits(): void {
+    this.consuming.endWaits();
+  }
+
   define(...[name, settings, mode, options, done]: Parameters<QueuesApi["define"]>): void {
     const problem = textProblem("queue", name, limits.maxNameBytes, 1);
     if (problem !== null) return this.refuse(problem, done);

@@ -1,20 +1,19 @@
 import { type LogIndex, logIndex } from "@trivet/core";
 import type { GroupHost } from "../hosts/group-host.ts";
 import { floorOf, keptFrom, membershipAt } from "../hosts/log-floor.ts";
-import type { SnapshotStoreApi, WalApi } from "../log/types.ts";
+import type { WalApi } from "../log/types.ts";
 
 /** The log of a shard follows what its store has flushed: it need not hold what is on disk by itself (rule W1). */
 export class FlushedFloor {
   private readonly group: GroupHost;
   private readonly wal: WalApi;
-  private readonly snapshots: SnapshotStoreApi;
   private readonly retainBytes: number;
   private flushedTo: LogIndex = logIndex(0);
+  private keptFrom: LogIndex = logIndex(0);
 
-  constructor(group: GroupHost, wal: WalApi, snapshots: SnapshotStoreApi, retainBytes: number) {
+  constructor(group: GroupHost, wal: WalApi, retainBytes: number) {
     this.group = group;
     this.wal = wal;
-    this.snapshots = snapshots;
     this.retainBytes = retainBytes;
   }
 
@@ -31,11 +30,14 @@ export class FlushedFloor {
     const { group } = this;
     const term = group.raft.termAt(index);
     if (term === null || group.snapshots.installing || !group.stepping) return;
-    this.flushedTo = index;
     const meta = { id: `store-${group.id}-${index}`, index, term, ...membershipAt(group, index), bytes: 0 };
     // Who is being sent a snapshot goes on where that ends.
-    const sent = group.snapshots.sending() ? (this.snapshots.latest()?.index ?? index) : index;
+    const sent = group.snapshots.sentFrom() ?? index;
     const keepFrom = logIndex(Math.min(from, sent + 1));
+    // Asked for again and again while something else holds the log back: each time would make the log longer.
+    if (index === this.flushedTo && keepFrom <= this.keptFrom) return;
+    this.flushedTo = index;
+    this.keptFrom = keepFrom;
     this.wal.setFloor(floorOf(group, meta, keepFrom), () => {
       if (group.stepping) group.logShortened(meta, keepFrom);
     });

@@ -1,19 +1,13 @@
 import type { LeaseId, LeaseSink } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { ExpireLeases } from "@trivet/wire";
+import { DeadlineHeap, type Timed } from "../hosts/deadline-heap.ts";
 import { clockRateError } from "../hosts/limits.ts";
 
-interface Lease {
+/** Due in attended time. */
+interface Lease extends Timed {
   readonly id: LeaseId;
-  /** In attended time. */
-  deadline: number;
   expiring: boolean;
-  version: number;
-}
-interface HeapItem {
-  readonly at: number;
-  readonly lease: Lease;
-  readonly version: number;
 }
 export type DueLease = ExpireLeases["leases"][number];
 
@@ -23,7 +17,7 @@ export type DueLease = ExpireLeases["leases"][number];
  */
 export class LeaseClock implements LeaseSink {
   private readonly leases = new Map<string, Lease>();
-  private readonly heap: HeapItem[] = [];
+  private readonly heap = new DeadlineHeap<Lease>();
   private attended = 0;
   /** Leases of before this leadership are being announced: one that has its timer keeps it. */
   announcing = false;
@@ -38,16 +32,19 @@ export class LeaseClock implements LeaseSink {
     if (known !== undefined && this.announcing) return;
     // Rule L1: a holder's clock may run slower than ours by ρ.
     const deadline = this.attended + leaseMs * (mutant("shard-lease-no-clock-margin") ? 1 : 1 + clockRateError);
-    const lease: Lease = { id, deadline, expiring: false, version: 0 };
+    const lease: Lease = { id, expiring: false, dueAt: 0, place: -1 };
+    if (known !== undefined) this.heap.remove(known);
     this.leases.set(name, lease);
-    this.push({ at: deadline, lease, version: 0 });
+    this.heap.push(lease, deadline);
   }
 
   ended(id: LeaseId): void {
     const name = nameOf(id);
     const lease = this.leases.get(name);
     // A newer hand-out of the message has a lease of its own.
-    if (lease !== undefined && lease.id.acquired <= id.acquired) this.leases.delete(name);
+    if (lease === undefined || lease.id.acquired > id.acquired) return;
+    this.heap.remove(lease);
+    this.leases.delete(name);
   }
 
   get size(): number {
@@ -56,18 +53,15 @@ export class LeaseClock implements LeaseSink {
 
   /** When the next may be due, in attended time; 0 = there is none. */
   get nextAt(): number {
-    return this.heap[0]?.at ?? 0;
+    return this.heap.nextAt ?? 0;
   }
 
   /** Up to so many leases to end now; each is handed out once until `retry`. */
   takeDue(most: number): readonly DueLease[] {
     const due: DueLease[] = [];
     while (due.length < most) {
-      const top = this.heap[0];
-      if (top === undefined || top.at > this.attended) break;
-      this.pop();
-      const { lease } = top;
-      if (this.leases.get(nameOf(lease.id)) !== lease || lease.expiring || top.version !== lease.version) continue;
+      const lease = this.heap.takeDue(this.attended);
+      if (lease === null) break;
       lease.expiring = true;
       const { queue, partition, group, sequence, acquired, extended } = lease.id;
       due.push({ queue, group, receipt: { partition, sequence, acquired }, extended });
@@ -81,45 +75,8 @@ export class LeaseClock implements LeaseSink {
       const lease = this.leases.get(nameOf({ queue, group, ...receipt }));
       if (lease === undefined || lease.id.acquired !== receipt.acquired || !lease.expiring) continue;
       lease.expiring = false;
-      lease.version += 1;
-      this.push({ at: this.attended, lease, version: lease.version });
+      this.heap.push(lease, this.attended);
     }
-  }
-
-  private push(item: HeapItem): void {
-    const { heap } = this;
-    let index = heap.length;
-    heap.push(item);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      const above = heap[parent];
-      if (above === undefined || above.at <= item.at) break;
-      heap[index] = above;
-      index = parent;
-    }
-    heap[index] = item;
-  }
-
-  private pop(): void {
-    const { heap } = this;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      const left = heap[child];
-      if (left === undefined) break;
-      const right = heap[child + 1];
-      let smaller = left;
-      if (right !== undefined && right.at < left.at) {
-        child += 1;
-        smaller = right;
-      }
-      if (smaller.at >= last.at) break;
-      heap[index] = smaller;
-      index = child;
-    }
-    heap[index] = last;
   }
 }
 

@@ -26,3 +26,8 @@ export const leaderMovesEveryMs: number = 5_000;
 /** A snapshot file is kept so long after the last replica that needed it; looked at every so often. */
 export const snapshotFilesKeptMs: number = 30_000;
 export const tidyEveryMs: number = 1_000;
+/** A shard does not keep a node that is to be emptied for a replica that should come and has been silent for so long. */
+export const absentReplicaMs: number = 10_000;
+/** What a shard waits for is told when it has lasted so long, and again so often. */
+export const waitToldAfterMs: number = 5_000;
+export const waitsToldEveryMs: number = 1_000;

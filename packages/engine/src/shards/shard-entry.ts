@@ -22,6 +22,8 @@ export class ShardEntry {
   private readonly waiting = new Set<string>();
   /** Who said last that it leads; of use where this node has no replica. */
   private hint: { readonly node: NodeId; readonly term: number } | null = null;
+  /** A link to it broke: what it told meanwhile, that something is ready above all, may not have come. */
+  private mayHaveMissed = false;
 
   constructor(id: GroupId, hosts: ShardHosts) {
     this.id = id;
@@ -120,12 +122,18 @@ export class ShardEntry {
     if (this.hint !== null && at < this.hint.term) return;
     const isNews = this.hint?.node !== node || this.hint.term !== at;
     this.hint = { node, term: at };
-    if (isNews) this.leaderChanged();
+    if (!isNews && !this.mayHaveMissed) return;
+    this.mayHaveMissed = false;
+    this.leaderChanged();
+    // A node with a replica hears it from Raft; here it is the only news of a leader there is (decision 0008 §4).
+    if (this.replica === null) this.hosts.readyAll();
   }
 
   /** The node that led is gone; it may lead again, and says so. */
   lost(node: NodeId): void {
-    if (this.hint?.node === node) this.outbox.resend(true);
+    if (this.hint?.node !== node) return;
+    this.mayHaveMissed = true;
+    this.outbox.resend(true);
   }
 
   leaderChanged(): void {

@@ -63,7 +63,7 @@ export class ShardGroup implements GroupHostOwner {
     const machine = (loaded: Opened): ShardMachine => new ShardMachine(hosts.worker, group, loaded, this);
     const factory = { loader: (index: LogIndex) => shardLoader(hosts.worker, group, index, machine) };
     this.group = new GroupHost(config, restored, factory, machine(opened), { clock, telemetry, wal: hosts.wal, snapshots }, this, nobody);
-    this.floor = new FlushedFloor(this.group, hosts.wal, snapshots, config.retainBytes);
+    this.floor = new FlushedFloor(this.group, hosts.wal, config.retainBytes);
     entry.forgetTold();
   }
 

@@ -176,6 +176,7 @@ export class ShardHosts {
 
   peerDown(peer: NodeId): void {
     for (const replica of this.replicas.values()) replica.group.raft.step({ type: "peer-down", peer });
+    this.placement.waits.lost(peer);
     this.linkLost(peer);
   }
 
@@ -275,7 +276,7 @@ export class ShardHosts {
       const isGone = this.gone.has(group) || wasGiven(this.log.groups.get(group));
       if (!isGone || mutant("shard-founded-again")) this.open(group);
     }
-    for (const replica of this.replicas.values()) this.placement.advance(replica);
+    this.placement.advance(this.replicas.values());
   }
 
   private open(group: GroupId): void {
@@ -329,9 +330,9 @@ export class ShardHosts {
   give(replica: ShardGroup): void {
     const { group } = replica;
     this.replicas.delete(group.id);
+    this.placement.steps.notLeading(replica);
     replica.stop();
     this.entry(group.id)?.outbox.resend(true);
-    this.host.ports.telemetry.log("info", "shard.given", `shard ${group.id} has moved away from this node`, { group: group.id });
     this.drop(group.id, { term: group.raft.term, vote: group.raft.vote });
   }
 

@@ -1,8 +1,11 @@
 import { type GroupId, groupId, type NodeId, nodeId, place, type PlacementView } from "@trivet/core";
 import type { NodeHost } from "../hosts/node-host.ts";
-import { caughtUpEntries, deadNodeMovesAfterMs, leaderMovesEveryMs } from "./limits.ts";
+import { deadNodeMovesAfterMs, waitsToldEveryMs } from "./limits.ts";
+import { PlacementWaits } from "./placement-waits.ts";
 import type { ShardGroup } from "./shard-group.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
+import { ShardSteps } from "./shard-steps.ts";
+import { Silence } from "./silence.ts";
 
 /** Wanted replicas of each shard (rule G3); fewer while there are fewer nodes. */
 const replication = 3;
@@ -14,13 +17,18 @@ const replication = 3;
 export class ShardPlacement {
   private readonly hosts: ShardHosts;
   private readonly host: NodeHost;
-  /** Since when a node has not been heard, by this node. */
-  private readonly silentSince = new Map<string, number>();
-  private readonly movedAt = new Map<GroupId, number>();
+  private readonly silence = new Silence();
+  readonly waits: PlacementWaits;
+  readonly steps: ShardSteps;
 
   constructor(hosts: ShardHosts) {
     this.hosts = hosts;
     this.host = hosts.host;
+    const { calls, hub, ports } = this.host;
+    this.waits = new PlacementWaits(ports.telemetry, (waits) => {
+      for (const peer of hub.connected()) calls.call(peer, "shard-waits", waits, () => undefined, waitsToldEveryMs);
+    });
+    this.steps = new ShardSteps(this.host, this.waits);
   }
 
   get view(): PlacementView | null {
@@ -61,97 +69,40 @@ export class ShardPlacement {
 
   /** Nodes that hold shards by their roles, are members with a disk, are not draining, and have not been silent for long. */
   private usable(current: PlacementView | null): readonly NodeId[] {
-    const { host } = this;
-    const now = host.ports.clock.now();
+    const { host, silence } = this;
     const registered = (host.machine?.nodes() ?? []).filter(
       ({ roles, storage }) => storage !== "" && roles.split(",").some((role) => role === "queue" || role === "cache"),
     );
     const { learners, outgoing, voters } = host.system?.raft.membership ?? { learners: [], outgoing: [], voters: [] };
     const isMember = (node: string): boolean => [...voters, ...outgoing, ...learners].includes(nodeId(node));
     const staying = registered.filter(({ draining }) => !draining);
+    const isHeard = (node: string): boolean => this.steps.isHeard(nodeId(node));
+    const isPlaced = (node: string): boolean => current?.shards.some((replicas) => replicas.includes(node)) === true;
+    const names = staying.map(({ node }) => node);
+    silence.look(host.system?.term() ?? 0, host.ports.clock.now(), names, isHeard);
     const alive = staying.filter(({ node }) => {
       // Known, but removed, or not yet in: nobody talks to it.
       if (!isMember(node)) return false;
-      if (node === host.config.node || host.hub.isUp(nodeId(node))) {
-        this.silentSince.delete(node);
-        return true;
-      }
-      const since = this.silentSince.get(node) ?? now;
-      this.silentSince.set(node, since);
-      const isPlaced = current?.shards.some((replicas) => replicas.includes(node)) === true;
+      if (isHeard(node)) return true;
       // A node that comes back soon keeps what it has; one that was never here gets nothing yet.
-      return isPlaced && now - since < deadNodeMovesAfterMs;
+      return isPlaced(node) && silence.of(node) < deadNodeMovesAfterMs;
     });
     // Nobody could take what a dead node had: it keeps it, and the others go on without it.
-    const few = staying.filter(({ node }) => !alive.some((other) => other.node === node)).slice(0, Math.max(0, replication - alive.length));
-    const kept = current === null ? [] : few.filter(({ node }) => current.shards.some((replicas) => replicas.includes(node)));
+    const dead = staying.filter(({ node }) => isPlaced(node) && !alive.some((other) => other.node === node));
+    const kept = dead.slice(0, Math.max(0, replication - alive.length));
     return [...alive, ...kept].map(({ node }) => nodeId(node)).sort();
   }
 
-  /** One step of one shard towards the map, by its leader; a replica that is no longer wanted learns that it has been left out. */
-  advance(replica: ShardGroup): void {
-    const wanted = this.view?.shards[replica.id - 1]?.map(nodeId);
-    if (wanted === undefined) return;
-    if (!replica.group.isLeader) {
-      if (!wanted.includes(this.hosts.self)) this.leave(replica);
-      return;
+  /** One step of every shard towards the map, by its leader; a replica that is no longer wanted learns that it has been left out. */
+  advance(replicas: Iterable<ShardGroup>): void {
+    for (const replica of replicas) {
+      const wanted = this.view?.shards[replica.id - 1]?.map(nodeId);
+      if (!replica.group.isLeader) this.steps.notLeading(replica);
+      if (wanted === undefined) continue;
+      if (replica.group.isLeader) this.steps.advance(replica, wanted);
+      else if (!wanted.includes(this.hosts.self)) this.leave(replica);
     }
-    const { raft } = replica.group;
-    const { membership } = raft;
-    if (membership.outgoing.length > 0 || raft.membershipIndex > raft.commitIndex || !raft.ownTermCommitted) return;
-    const missing = wanted.filter((node) => !membership.voters.includes(node));
-    const learner = missing.find((node) => membership.learners.includes(node));
-    if (learner !== undefined && this.isCaughtUp(replica, learner)) {
-      replica.changeMembership({ voters: learner });
-      return;
-    }
-    const unknown = missing.find((node) => !membership.learners.includes(node) && this.host.hub.isUp(node));
-    if (unknown !== undefined && learner === undefined) {
-      replica.changeMembership({ learner: unknown });
-      return;
-    }
-    if (missing.length > 0) return;
-    const excess = [...membership.voters, ...membership.learners].filter((node) => !wanted.includes(node));
-    const other = excess.find((node) => node !== this.hosts.self);
-    if (other !== undefined) {
-      const left = membership.voters.filter((node) => node !== other);
-      if (this.canCommit(replica, left)) replica.changeMembership({ remove: other });
-    } else this.moveLeadership(replica, wanted, excess.length > 0);
-  }
-
-  /** To the wanted leader, once it has everything; in any case away from a node that is to leave. */
-  private moveLeadership(replica: ShardGroup, wanted: readonly NodeId[], mustGo: boolean): void {
-    const { raft } = replica.group;
-    const to = wanted.find((node) => node !== this.hosts.self && this.isCaughtUp(replica, node));
-    const first = wanted[0];
-    const target = mustGo ? to : first;
-    if (target === undefined || target === this.hosts.self || raft.transferring !== null) return;
-    if (!this.host.hub.isUp(target) || !this.isCaughtUp(replica, target)) return;
-    const now = this.host.ports.clock.now();
-    const id = replica.group.id;
-    // Not again and again to a node that cannot keep it.
-    if (now - (this.movedAt.get(id) ?? Number.NEGATIVE_INFINITY) < leaderMovesEveryMs) return;
-    this.movedAt.set(id, now);
-    raft.step({ type: "transfer", to: target });
-    replica.markDirty();
-  }
-
-  /** A majority of `voters` has been heard of late and has everything: who leaves may not be missed by those that stay. */
-  private canCommit(replica: ShardGroup, voters: readonly NodeId[]): boolean {
-    const { config, ports } = this.host;
-    const recently = ports.clock.now() - 2 * config.electionMaxMs;
-    const heard = new Map(replica.group.raft.progress().map(({ contactAt, peer }) => [peer, contactAt]));
-    const able = voters.filter(
-      (node) => node === this.hosts.self || ((heard.get(node) ?? 0) >= recently && this.isCaughtUp(replica, node)),
-    );
-    return able.length * 2 > voters.length;
-  }
-
-  private isCaughtUp(replica: ShardGroup, node: NodeId): boolean {
-    const { raft } = replica.group;
-    const progress = raft.progress().find(({ peer }) => peer === node);
-    if (progress === undefined || progress.state !== "replicate" || progress.recovering) return false;
-    return progress.match >= raft.membershipIndex && raft.commitIndex - progress.match <= caughtUpEntries;
+    this.waits.report(this.host.ports.clock.now());
   }
 
   /** A replica that the map does not name asks the shard's leader whether the group still counts it. */
@@ -160,6 +111,8 @@ export class ShardPlacement {
     if (leader === null || leader === this.hosts.self) return;
     this.host.calls.call(leader, "shard-has", { group: replica.id, node: this.hosts.self }, (answer) => {
       if (answer === false && this.hosts.replica(replica.group.id) === replica && !this.wants(replica.group.id, this.hosts.self)) {
+        const text = `shard ${replica.id} has moved away from this node: its state here is deleted`;
+        this.host.ports.telemetry.log("info", "shard.given", text, { group: replica.id });
         this.hosts.give(replica);
       }
     });

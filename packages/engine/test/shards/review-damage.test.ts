@@ -52,3 +52,26 @@ test("a replica whose store cannot be read when it starts fetches it again, and 
   expect(host.phase).toBe("running");
   expect(host.shards?.replica((1 + (shards.queue % 4)) as never)?.group.raft.mayVote).toBe(true);
 });
+
+test("a replica whose store turns out to be damaged is fetched again, and nothing says that its shard has moved away", () => {
+  const shards = new Shards();
+  const { cluster } = shards;
+  shards.untilLed();
+  shards.define("orders");
+  shards.produce("n1", "a");
+  cluster.run(5_000);
+  const group = (1 + (shards.queue % 4)) as never;
+  const name = `g${1 + (shards.queue % 4)}-0`;
+  const damaged = cluster.member("n3");
+  const contents = (damaged.stores as unknown as { contents: Map<string, { pairs: never }> }).contents;
+  for (const key of keysOf(contents.get(name)?.pairs as never)) if (key.length > 1) damaged.stores?.flipBit(name, key, 3);
+  const before = damaged.host.shards?.replica(group);
+  shards.produce("n1", "b");
+  const events = (): readonly string[] => damaged.telemetry.lines.map(({ event }) => event);
+  cluster.until("the damage is found", () => events().includes("storage.corrupt"));
+  cluster.until("it has another replica, which votes", () => {
+    const now = damaged.host.shards?.replica(group) ?? null;
+    return now !== null && now !== before && now.group.raft.mayVote;
+  });
+  expect(events()).not.toContain("shard.given");
+});

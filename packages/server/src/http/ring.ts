@@ -16,6 +16,7 @@ function loads(placement: PlacementView | null): readonly Readonly<Record<string
 export const ringHandlers: Some<keyof typeof placementRoutes> = {
   getRing: (_call, context) => {
     const placement = context.queues?.placement() ?? null;
+    const waits = new Map(context.node.status().shardWaits.map(({ next, shard, why }) => [shard, { why, next }]));
     return ok({
       backend: context.queues?.backend ?? "embedded",
       epoch: placement?.epoch ?? null,
@@ -24,6 +25,7 @@ export const ringHandlers: Some<keyof typeof placementRoutes> = {
         shard: index + 1,
         leader: replicas[0] ?? null,
         replicas: [...replicas],
+        waiting: waits.get(index + 1) ?? null,
       })),
       nodes: loads(placement),
     });

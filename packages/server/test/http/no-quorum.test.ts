@@ -64,6 +64,7 @@ const status = (): NodeStatus => {
   return {
     ...now,
     quorumContactMsAgo: 99_999,
+    shardWaits: [],
     groups: [
       {
         ...group,
@@ -158,6 +159,7 @@ describe("a node without leader", () => {
         groups: [],
         peers: [],
         quorumContactMsAgo: null,
+        shardWaits: [],
       }),
       read: (_consistency, _timeout, done) => setImmediate(() => done(unavailable("no_leader"))),
       log: () => [],

@@ -2,7 +2,7 @@ import { httpLimits } from "@trivet/contract";
 import type { NodeHost, QueueFailure } from "@trivet/engine";
 import { limits as wireLimits } from "@trivet/wire";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { serve, startTestNode, type Server } from "./harness.ts";
+import { scripted, serve, startTestNode, type Server } from "./harness.ts";
 import { MemoryQueues } from "./memory-queues.ts";
 
 let host: NodeHost;
@@ -111,6 +111,15 @@ describe("the ring", () => {
         ],
       },
     });
+    queues.place = null;
+  });
+  test("shows which shards are not where they belong, and why", async () => {
+    queues.place = { epoch: 1, replication: 1, founders: [], shards: [["a"], ["b"]] };
+    const wait = { why: "b is to hold it and cannot be reached", next: "start b" };
+    const status = () => ({ ...host.api.status(), shardWaits: [{ shard: 2, ...wait }] });
+    const own = await serve(scripted(host.api, { status }), { queues });
+    expect(await own.call("GET", "/v1/ring")).toMatchObject({ json: { shards: [{ waiting: null }, { waiting: wait }] } });
+    await own.http.close(0);
     queues.place = null;
   });
 });

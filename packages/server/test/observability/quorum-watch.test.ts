@@ -37,6 +37,7 @@ function statusOf(leader: string | null): NodeStatus {
     groups: [group],
     peers: [peer],
     quorumContactMsAgo: null,
+    shardWaits: [],
   } as unknown as NodeStatus;
 }
 

@@ -1,0 +1,145 @@
+import { type GroupId, type NodeId, nodeId } from "@trivet/core";
+import type { NodeHost } from "../hosts/node-host.ts";
+import { absentReplicaMs, caughtUpEntries, deadNodeMovesAfterMs, leaderMovesEveryMs } from "./limits.ts";
+import type { PlacementWaits } from "./placement-waits.ts";
+import type { ShardGroup } from "./shard-group.ts";
+import { Silence } from "./silence.ts";
+
+/** What the leader of a shard does to bring its group to where the map wants it, a change of membership at a time (rule G4). */
+export class ShardSteps {
+  private readonly host: NodeHost;
+  private readonly self: NodeId;
+  private readonly waits: PlacementWaits;
+  private readonly silences = new Map<GroupId, Silence>();
+  private readonly movedAt = new Map<GroupId, number>();
+
+  constructor(host: NodeHost, waits: PlacementWaits) {
+    this.host = host;
+    this.self = nodeId(host.config.node);
+    this.waits = waits;
+  }
+
+  /** One step towards `wanted`, by the leader. */
+  advance(replica: ShardGroup, wanted: readonly NodeId[]): void {
+    const { raft } = replica.group;
+    const { membership } = raft;
+    this.silence(replica, wanted);
+    if (membership.outgoing.length > 0 || raft.membershipIndex > raft.commitIndex || !raft.ownTermCommitted) return;
+    const missing = wanted.filter((node) => !membership.voters.includes(node));
+    const filled = missing.find((node) => membership.learners.includes(node) && this.isCaughtUp(replica, node));
+    if (filled !== undefined) return this.change(replica, { voters: filled });
+    // One is filled at a time; one that is not heard keeps nobody else waiting.
+    const filling = missing.find((node) => membership.learners.includes(node) && this.isHeard(node));
+    const fresh = missing.find((node) => !membership.learners.includes(node) && this.isHeard(node));
+    if (filling === undefined && fresh !== undefined) return this.change(replica, { learner: fresh });
+
+    const excess = [...membership.voters, ...membership.learners].filter((node) => !wanted.includes(node));
+    const others = excess.filter((node) => node !== this.self);
+    if (missing.length === 0) {
+      const [other] = others;
+      if (other !== undefined) return this.remove(replica, other);
+      return this.moveLeadership(replica, wanted, excess.length > 0);
+    }
+    // Replicas that should come and cannot are no reason to keep somebody who is to be emptied; for anybody else there is time (rule G4).
+    const isLate = missing.some((node) => !this.isAbsent(replica, node));
+    if (isLate || !excess.some((node) => this.isDraining(node))) return this.awaits(replica, missing);
+    const leaving = others.find((node) => this.isDraining(node));
+    if (leaving !== undefined) return this.remove(replica, leaving);
+    return this.moveLeadership(replica, wanted, true);
+  }
+
+  /** Everything that a leader has counted and told ends with its leadership. */
+  notLeading(replica: ShardGroup): void {
+    this.silences.delete(replica.group.id);
+    this.waits.goesOn(replica.id);
+  }
+
+  isHeard(node: NodeId): boolean {
+    return node === this.self || this.host.peering.detector.isAlive(node);
+  }
+
+  private silence(replica: ShardGroup, wanted: readonly NodeId[]): void {
+    const { id, raft } = replica.group;
+    const silence = this.silences.get(id) ?? new Silence();
+    this.silences.set(id, silence);
+    silence.look(raft.term, this.host.ports.clock.now(), wanted, (node) => this.isHeard(nodeId(node)));
+  }
+
+  private isAbsent(replica: ShardGroup, node: NodeId): boolean {
+    return (this.silences.get(replica.group.id)?.of(node) ?? 0) >= absentReplicaMs;
+  }
+
+  private isDraining(node: NodeId): boolean {
+    return this.host.machine?.nodes().find((known) => known.node === node)?.draining === true;
+  }
+
+  private change(replica: ShardGroup, change: Parameters<ShardGroup["changeMembership"]>[0]): void {
+    const refusal = replica.changeMembership(change);
+    if (refusal === null) this.waits.goesOn(replica.id);
+    else this.wait(replica, `the change of its members was refused: ${refusal}`, "it is tried again");
+  }
+
+  private remove(replica: ShardGroup, node: NodeId): void {
+    const left = replica.group.raft.membership.voters.filter((voter) => voter !== node);
+    const able = left.filter((voter) => this.isAble(replica, voter));
+    if (able.length * 2 > left.length) return this.change(replica, { remove: node });
+    const unable = left.filter((voter) => !able.includes(voter)).join(", ");
+    const why = `${node} is to leave it, but without ${node} there would be no quorum: ${unable} cannot be reached or has not caught up`;
+    return this.wait(replica, why, `start ${unable}, or give up what is gone for good: trivet member remove NODE`);
+  }
+
+  private awaits(replica: ShardGroup, missing: readonly NodeId[]): void {
+    const silent = missing.filter((node) => !this.isHeard(node));
+    const names = (silent.length > 0 ? silent : missing).join(", ");
+    if (silent.length > 0) {
+      const then = `after ${deadNodeMovesAfterMs / 1_000} s of silence others get the shard, if there are enough`;
+      return this.wait(
+        replica,
+        `${names} is to hold it and cannot be reached`,
+        `start ${names} (${then}), or remove it: trivet member remove NODE`,
+      );
+    }
+    const next = `GET /v1/raft/status at the shard's leader shows how far; if it makes no progress, look at the log and the disk of ${names}, or remove it: trivet member remove NODE`;
+    return this.wait(replica, `${names} has not caught up with it yet`, next, "info");
+  }
+
+  private wait(replica: ShardGroup, why: string, next: string, level: "info" | "warn" = "warn"): void {
+    this.waits.waits({ shard: replica.id, why, next }, this.host.ports.clock.now(), level);
+  }
+
+  /** To the wanted leader, once it has everything; in any case away from a node that is to leave. */
+  private moveLeadership(replica: ShardGroup, wanted: readonly NodeId[], mustGo: boolean): void {
+    const { raft } = replica.group;
+    const isReady = (node: NodeId): boolean =>
+      node !== this.self && raft.membership.voters.includes(node) && this.host.peering.mayLead(node) && this.isCaughtUp(replica, node);
+    const target = mustGo ? wanted.find(isReady) : wanted[0];
+    if (target === undefined) {
+      const next = `start ${wanted.join(", ")}, or look at their logs`;
+      return this.wait(replica, `${this.self} is to leave it, and no other replica is there and has everything`, next);
+    }
+    this.waits.goesOn(replica.id);
+    if (raft.transferring !== null || !isReady(target)) return;
+    const now = this.host.ports.clock.now();
+    const { id } = replica.group;
+    // Not again and again to a node that cannot keep it.
+    if (now - (this.movedAt.get(id) ?? Number.NEGATIVE_INFINITY) < leaderMovesEveryMs) return;
+    this.movedAt.set(id, now);
+    raft.step({ type: "transfer", to: target });
+    replica.markDirty();
+  }
+
+  /** Heard of late, and it has everything: who leaves may not be missed by those that stay. */
+  private isAble(replica: ShardGroup, node: NodeId): boolean {
+    if (node === this.self) return true;
+    const { config, ports } = this.host;
+    const contactAt = replica.group.raft.progress().find(({ peer }) => peer === node)?.contactAt ?? 0;
+    return contactAt >= ports.clock.now() - 2 * config.electionMaxMs && this.isCaughtUp(replica, node);
+  }
+
+  private isCaughtUp(replica: ShardGroup, node: NodeId): boolean {
+    const { raft } = replica.group;
+    const progress = raft.progress().find(({ peer }) => peer === node);
+    if (progress === undefined || progress.state !== "replicate" || progress.recovering) return false;
+    return progress.match >= raft.membershipIndex && raft.commitIndex - progress.match <= caughtUpEntries;
+  }
+}

@@ -1,0 +1,156 @@
+import { groupId } from "@trivet/core";
+import type { Consumed, QueueFailure, StorageOutcome } from "@trivet/engine";
+import type { Produce } from "@trivet/wire";
+import { describe, expect, test } from "vitest";
+import { type Member, Told } from "../hosts/cluster.ts";
+import { message, Shards } from "./support.ts";
+
+function started(): Shards {
+  const shards = new Shards();
+  shards.untilLed();
+  shards.define("orders", { partitions: 4 });
+  // Every shard has heard of the queue.
+  for (let partition = 0; partition < 4; partition += 1) shards.ask("n1", produce(shards, partition));
+  return shards;
+}
+
+const produce = ({ queue }: Shards, partition: number): Produce => ({
+  type: "produce",
+  queue,
+  partition,
+  version: 1,
+  messages: [message("m")],
+  ifFence: null,
+});
+
+/** Of group 0 and all shards, as one node knows them. */
+const terms = ({ host }: Member): readonly number[] =>
+  [host.system, ...[...(host.shards?.all() ?? [])].map(({ group }) => group)].map((group) => group?.term() ?? -1);
+
+const elections = (shards: Shards): readonly string[] =>
+  [...shards.cluster.members.values()]
+    .flatMap(({ telemetry }) => telemetry.lines)
+    .filter(({ event, fields }) => event === "raft.role" && fields["reason"] === "election timeout")
+    .map(({ text }) => text);
+
+/** The node that leads most, or group 0 where that says nothing. */
+function busiest(shards: Shards): Member {
+  const led = shards.leaders();
+  const [most] = [...new Set(led)].sort((a, b) => led.filter((node) => node === b).length - led.filter((node) => node === a).length);
+  return shards.cluster.member(most ?? "nobody");
+}
+
+describe("a graceful stop of a node that leads shards", () => {
+  test("hands each of them over, so that nobody waits for an election; what is produced meanwhile succeeds", () => {
+    const shards = started();
+    const leaving = busiest(shards);
+    const others = [...shards.cluster.members.values()].filter((member) => member !== leaving);
+    const [one, two] = others as [Member, Member];
+    const led = [...(leaving.host.shards?.all() ?? [])].filter(({ group }) => group.isLeader).map(({ id }) => id);
+    expect(led.length).toBeGreaterThan(0);
+    const before = { terms: terms(one), elections: elections(shards).length, leadsSystem: leaving.host.system?.isLeader === true };
+
+    const produced: Told<StorageOutcome>[] = [];
+    let stopped = false;
+    for (let round = 0; round < 200; round += 1) {
+      if (round === 20) leaving.host.api.stop(() => (stopped = true));
+      for (const { config } of round < 20 ? shards.cluster.members.values() : others) {
+        produced.push(shards.begin(config.node, produce(shards, round % 4)));
+      }
+      shards.cluster.run(5);
+    }
+    shards.cluster.until("all is answered", () => produced.every(({ value }) => value !== null));
+
+    expect(stopped).toBe(true);
+    const failures = produced.map(({ value }) => value).filter((value) => value?.type !== "answered" || value.result.type !== "produced");
+    expect(failures).toEqual([]);
+    expect(elections(shards).length).toBe(before.elections);
+    // One transfer each, of what the node led, and nothing else.
+    const rises = (group: number): number => (group === 0 ? Number(before.leadsSystem) : Number(led.includes(group)));
+    expect(terms(one)).toEqual(before.terms.map((term, group) => term + rises(group)));
+    expect(terms(two)).toEqual(terms(one));
+    const handed = leaving.telemetry.lines.filter(
+      ({ event, text }) => event === "raft.transfer" && text.startsWith("leadership handed to"),
+    );
+    for (const group of led) expect(handed.map(({ fields }) => fields["group"])).toContain(group);
+  });
+
+  test("answers who waits there for messages, and what was under way", () => {
+    const shards = started();
+    for (let partition = 0; partition < 4; partition += 1) {
+      const ends = {
+        consumer: "c",
+        maxMessages: 100,
+        maxBytes: 0,
+        visibilityMs: 60_000,
+        autoAck: true,
+        start: { type: "earliest" },
+      } as const;
+      shards.ask("n1", { type: "consume", queue: shards.queue, partition, group: "g", ...ends });
+    }
+    const leaving = busiest(shards);
+    const waiting = new Told<Consumed | QueueFailure>();
+    const request = {
+      queue: "orders",
+      group: "g",
+      consumer: "c",
+      maxMessages: 1,
+      maxBytes: 0,
+      visibilityMs: 0,
+      autoAck: false,
+      partition: null,
+      waitMs: 60_000,
+      start: { type: "earliest" },
+    } as const;
+    leaving.host.queues.consume(request, { timeoutMs: 70_000 }, waiting.hear);
+    shards.cluster.run(200);
+    expect(waiting.value).toBeNull();
+    const underWay = shards.begin(leaving.config.node, produce(shards, 1));
+    shards.cluster.run(0);
+    let stopped = false;
+    leaving.host.api.stop(() => (stopped = true));
+    const late = new Told<Consumed | QueueFailure>();
+    leaving.host.queues.consume(request, { timeoutMs: 70_000 }, late.hear);
+    shards.cluster.until("it has stopped", () => stopped, 5_000);
+    expect(underWay.value).toMatchObject({ type: "answered" });
+    expect(waiting.value).toEqual({ type: "consumed", messages: [], leaseMs: 0 });
+    expect(late.value).toMatchObject({ type: "unavailable", code: "stopping" });
+  });
+
+  test("is not made leader again by those that would like it to lead", () => {
+    const shards = started();
+    const leaving = busiest(shards);
+    const [shard] = [...(leaving.host.shards?.all() ?? [])].filter(({ group }) => group.isLeader);
+    const other = [...shards.cluster.members.values()].find((member) => member !== leaving);
+    expect(other?.host.peering.mayLead(leaving.host.system?.raft.self as never)).toBe(true);
+    // Its last answer does not come: it goes on for a while as a follower.
+    Object.defineProperty(leaving.host.shards, "openCommands", { get: () => 1 });
+    leaving.host.api.stop(() => undefined);
+    shards.cluster.until(
+      "another leads",
+      () =>
+        shards.cluster
+          .member("n1")
+          .host.shards?.replica(groupId(shard?.id ?? 0))
+          ?.group.leader() !== leaving.config.node,
+    );
+    expect(other?.host.peering.mayLead(leaving.host.system?.raft.self as never)).toBe(false);
+    for (let round = 0; round < 20; round += 1) {
+      shards.cluster.run(90);
+      expect([...(leaving.host.shards?.all() ?? [])].filter(({ group }) => group.isLeader).map(({ id }) => id)).toEqual([]);
+    }
+  });
+
+  test("goes anyway when nobody can take over", () => {
+    const shards = started();
+    for (const node of ["n2", "n3"]) shards.cluster.kill(node);
+    // At once: it still leads what it led.
+    const { host, telemetry } = shards.cluster.member("n1");
+    const led = [...(host.shards?.all() ?? [])].filter(({ group }) => group.isLeader).map(({ id }) => id);
+    expect(led.length).toBeGreaterThan(0);
+    let stopped = false;
+    host.api.stop(() => (stopped = true));
+    shards.cluster.until("it has stopped", () => stopped, 5_000);
+    expect(telemetry.lines.find(({ event }) => event === "node.not-relieved")?.fields["groups"]).toEqual(expect.arrayContaining(led));
+  });
+});
