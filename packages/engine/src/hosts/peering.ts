@@ -12,6 +12,8 @@ import { type ForwardRefusal, type PeerHello, type PeerMessage, peerProtocol, ty
 import { PeerHub, type PeerHubOwner } from "./peer-hub.ts";
 import { FailureDetector } from "./failure-detector.ts";
 import { RemovalWatch } from "./removal.ts";
+import type { StateAudit } from "./state-audit.ts";
+import { field } from "./state-audit-fetch.ts";
 import { systemGroup } from "./system-machine.ts";
 
 const upkeepMs = 500;
@@ -260,8 +262,16 @@ export class Peering implements PeerHubOwner {
         this.onChangeMembers(body as { readonly request: MemberRequest; readonly timeoutMs: number }, answer);
         break;
       default:
-        if (host.system?.audit?.onCall(method, body, answer) !== true) host.queries.onCall(method, body, answer);
+        if (this.auditOf(body)?.onCall(method, body, answer) !== true) host.queries.onCall(method, body, answer);
     }
+  }
+
+  /** Whose state a question of rule W7 is about. */
+  private auditOf(body: unknown): StateAudit | null {
+    const group = field(body, "group");
+    const { shards, system } = this.host;
+    const asked = typeof group === "number" && group !== systemGroup ? shards?.replica(groupId(group))?.group : system;
+    return asked?.audit ?? null;
   }
 
   private onJoin(request: JoinRequest, answer: (reply: unknown) => void): void {

@@ -315,7 +315,7 @@ export class ShardHosts {
             return;
           }
           const config = shardConfig(this.host.config, group, this.host.ports.random.nextUint32());
-          this.replicas.set(group, new ShardGroup(config, shard.restored, shard.opened, shard.snapshots, this, entry));
+          this.replicas.set(group, new ShardGroup(config, shard, this, entry));
           entry.outbox.resend(true);
           this.host.markDirty();
         },
@@ -330,6 +330,7 @@ export class ShardHosts {
     const { group } = replica;
     this.replicas.delete(group.id);
     replica.stop();
+    group.audit?.forget();
     this.entry(group.id)?.outbox.resend(true);
     this.host.ports.telemetry.log("info", "shard.given", `shard ${group.id} has moved away from this node`, { group: group.id });
     this.drop(group.id, { term: group.raft.term, vote: group.raft.vote });

@@ -1,6 +1,7 @@
 import { type GroupId, logIndex, type Membership, type RaftRestored, term } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { assemble, connects } from "../hosts/restore.ts";
+import { type Doubt as StateDoubt, readDoubt } from "../hosts/state-audit-marker.ts";
 import type { Doubt, RecoveredGroup, SnapshotReader, SnapshotStoreApi, WalApi } from "../log/types.ts";
 import { openSnapshotStore } from "../log/snapshot-store.ts";
 import type { Ports } from "../ports/index.ts";
@@ -10,6 +11,8 @@ import { storeProblem } from "./store-problem.ts";
 import type { ApplyWorker } from "./worker-protocol.ts";
 
 export interface OpenedShard {
+  /** An earlier run found that its state differs from the others' (rule W7). */
+  readonly stateDoubt: StateDoubt | null;
   readonly restored: RaftRestored;
   readonly opened: Opened;
   readonly snapshots: SnapshotStoreApi;
@@ -71,7 +74,10 @@ function restore(
   // What is acknowledged is missing here, and refetching will hide it: on disk before anything is fetched (rule W6).
   const finish = (): void => {
     const restored = assemble(founding, recovered, meta, ports.clock.now(), isShort ? "damage" : doubt);
-    done(null, { restored, opened, snapshots });
+    // Known before the first message, or it could be elected with a state that it knows to be wrong.
+    readDoubt(ports.files, ports.crypto, group, (error, stateDoubt) => {
+      done(error, error === null ? { restored, opened, snapshots, stateDoubt } : null);
+    });
   };
   if (!isShort) return finish();
   const detail = `the store of shard ${group} ends at index ${base.index}, and the log begins after ${floor}`;

@@ -167,6 +167,7 @@ const groups: Readonly<Record<string, string>> = {
   "lock-waits-twice": "one owner waits twice for one name",
   "lock-wakeup-lost": "nobody is woken by a release",
   // ── Shards ──
+  "shard-apply-by-waiters": "W7: a replica of a shard executes only what somebody waits for at its node",
   "shard-deadlines-forgotten": "L3: a shard's leader proposes no entry when a deadline has come",
   "shard-expires-unconfirmed": "L2: a shard's leader that was paused ends leases before it has confirmed its leadership",
   "shard-floor-ahead-of-flush": "W1: the log gives up what the store of a shard has not flushed",
@@ -182,6 +183,9 @@ const groups: Readonly<Record<string, string>> = {
   "shard-retry-applied-twice": "entries given again after a full store are applied again",
   "shard-routes-lost-by-install": "who waits for an answer is forgotten when a snapshot is installed",
   "shard-short-store-trusted": "W6: a store that ends before its log begins passes for whole",
+  "shard-w7-doubtful-tells": "W7: what a shard's state in doubt answers reaches those who wait",
+  "shard-w7-never-compared": "W7: replicas of shards do not compare their states",
+  "shard-w7-store-overwritten": "W7: a state fetched again for the index it stands at is written over the store in use",
   // ── Queues ──
   "queue-acquired-not-raised": "two hand-outs of a message have one number",
   "queue-acquired-uncapped": "hand-outs that lead to nothing go on for ever",
