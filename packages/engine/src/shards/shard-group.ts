@@ -345,6 +345,7 @@ export class ShardGroup implements GroupHostOwner {
   private trustWhenCaughtUp(): void {
     if (!this.untrusted || !this.group.raft.mayVote) return;
     this.untrusted = false;
+    this.hosts.trusted(this.group.id);
     this.hosts.wal.trust(this.group.id, () => {
       this.hosts.host.ports.telemetry.log("info", "storage.recovered", `shard ${this.id} caught up with its leader: it votes again here`, {
         group: this.id,

@@ -73,13 +73,14 @@ function restore(
     recovered !== undefined && floor > base.index && !connects(recovered.entries, base) && !mutant("shard-short-store-trusted");
   // What is acknowledged is missing here, and refetching will hide it: on disk before anything is fetched (rule W6).
   const finish = (): void => {
-    const restored = assemble(founding, recovered, meta, ports.clock.now(), isShort ? "damage" : doubt);
+    const restored = assemble(founding, recovered, meta, ports.clock.now(), isShort && doubt !== "newcomer" ? "damage" : doubt);
     // Known before the first message, or it could be elected with a state that it knows to be wrong.
     readDoubt(ports.files, ports.crypto, group, (error, stateDoubt) => {
       done(error, error === null ? { restored, opened, snapshots, stateDoubt } : null);
     });
   };
-  if (!isShort) return finish();
+  // Who has nothing of the past to rely on has lost no part of it (rule G5).
+  if (!isShort || doubt === "newcomer") return finish();
   const detail = `the store of shard ${group} ends at index ${base.index}, and the log begins after ${floor}`;
   ports.telemetry.log("error", "storage.corrupt", detail, { group });
   wal.distrust(group, detail, finish);

@@ -1,4 +1,5 @@
 import { type GroupId, groupId, type NodeId, nodeId, place, type PlacementView } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
 import { caughtUpEntries, deadNodeMovesAfterMs, leaderMovesEveryMs } from "./limits.ts";
 import type { ShardGroup } from "./shard-group.ts";
@@ -99,6 +100,11 @@ export class ShardPlacement {
     const { raft } = replica.group;
     const { membership } = raft;
     if (membership.outgoing.length > 0 || raft.membershipIndex > raft.commitIndex || !raft.ownTermCommitted) return;
+    const newcomer = this.newcomerOf(replica);
+    if (newcomer !== undefined) {
+      replica.changeMembership({ remove: newcomer });
+      return;
+    }
     const missing = wanted.filter((node) => !membership.voters.includes(node));
     const learner = missing.find((node) => membership.learners.includes(node));
     if (learner !== undefined && this.isCaughtUp(replica, learner)) {
@@ -117,6 +123,18 @@ export class ShardPlacement {
       const left = membership.voters.filter((node) => node !== other);
       if (this.canCommit(replica, left)) replica.changeMembership({ remove: other });
     } else this.moveLeadership(replica, wanted, excess.length > 0);
+  }
+
+  /** Rule G5: a voter with none of the shard's past is removed, as soon as the others can do without it; then it is one that is missing. */
+  private newcomerOf(replica: ShardGroup): NodeId | undefined {
+    const { raft } = replica.group;
+    const { voters } = raft.membership;
+    const newcomers = raft.progress().filter(({ newcomer, peer }) => newcomer && voters.includes(peer));
+    const found = newcomers.find(({ peer }) => {
+      const left = voters.filter((node) => node !== peer);
+      return this.canCommit(replica, left);
+    });
+    return mutant("shard-newcomer-stays") ? undefined : found?.peer;
   }
 
   /** To the wanted leader, once it has everything; in any case away from a node that is to leave. */
