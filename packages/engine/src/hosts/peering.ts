@@ -255,7 +255,8 @@ export class Peering implements PeerHubOwner {
         break;
       case "shard-has": {
         const { group, node } = body as { readonly group: number; readonly node: string };
-        answer(host.shards?.placement.hasMember(groupId(group), nodeId(node)) ?? null);
+        if (host.shards === null) answer(null);
+        else host.shards.placement.hasMember(groupId(group), nodeId(node), answer);
         break;
       }
       case "change-members":

@@ -72,7 +72,7 @@ export class ShardPlacement {
     const staying = registered.filter(({ draining }) => !draining);
     const alive = staying.filter(({ node }) => {
       // Known, but removed, or not yet in: nobody talks to it.
-      if (!isMember(node)) return false;
+      if (!isMember(node) && !mutant("shard-placed-at-non-members")) return false;
       if (node === host.config.node || host.hub.isUp(nodeId(node))) {
         this.silentSince.delete(node);
         return true;
@@ -107,7 +107,7 @@ export class ShardPlacement {
     }
     const missing = wanted.filter((node) => !membership.voters.includes(node));
     const learner = missing.find((node) => membership.learners.includes(node));
-    if (learner !== undefined && this.isCaughtUp(replica, learner)) {
+    if (learner !== undefined && (this.isCaughtUp(replica, learner) || mutant("shard-voter-before-caught-up"))) {
       replica.changeMembership({ voters: learner });
       return;
     }
@@ -121,7 +121,8 @@ export class ShardPlacement {
     const other = excess.find((node) => node !== this.hosts.self);
     if (other !== undefined) {
       const left = membership.voters.filter((node) => node !== other);
-      if (this.canCommit(replica, left)) replica.changeMembership({ remove: other });
+      const able = this.canCommit(replica, left) || mutant("shard-removal-leaves-minority");
+      if (able) replica.changeMembership({ remove: other });
     } else this.moveLeadership(replica, wanted, excess.length > 0);
   }
 
@@ -197,14 +198,29 @@ export class ShardPlacement {
     for (let shard = 1; shard <= hosts.count; shard++) {
       const group = groupId(shard);
       const leader = hosts.entry(group)?.leaderElsewhere() ?? null;
-      if (leader === hosts.self) host.ports.clock.defer(() => heard(this.hasMember(group, node)));
+      if (leader === hosts.self) this.hasMember(group, node, heard);
       else if (leader === null) host.ports.clock.defer(() => heard(null));
       else host.calls.call(leader, "shard-has", { group: shard, node }, (has) => heard(typeof has === "boolean" ? has : null));
     }
   }
 
-  /** Answers `leave`; null = this node cannot tell. */
-  hasMember(group: GroupId, node: NodeId): boolean | null {
+  /**
+   * Answers `leave` and `holds`, for data and votes hang on it: by a leader that was confirmed after the question, for one that was deposed does
+   * not know whom its successor has added. Null = this node cannot tell.
+   */
+  hasMember(group: GroupId, node: NodeId, done: (has: boolean | null) => void): void {
+    const { host, hosts } = this;
+    const replica = hosts.replica(group);
+    const tell = (confirmed: boolean): void => done(confirmed ? this.memberNow(group, node) : null);
+    if (replica === null || !replica.group.isLeader) host.ports.clock.defer(() => done(null));
+    else if (mutant("shard-member-unconfirmed")) host.ports.clock.defer(() => tell(true));
+    else {
+      replica.group.reads.barrier(host.config.electionMaxMs, tell);
+      replica.markDirty();
+    }
+  }
+
+  private memberNow(group: GroupId, node: NodeId): boolean | null {
     const replica = this.hosts.replica(group);
     if (replica === null || !replica.group.isLeader) return null;
     const { membership, membershipIndex, commitIndex, ownTermCommitted } = replica.group.raft;
