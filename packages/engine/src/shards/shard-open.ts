@@ -1,4 +1,4 @@
-import { type GroupId, logIndex, type Membership, type RaftRestored, term } from "@trivet/core";
+import { type GroupId, logIndex, type Membership, type RaftRestored, type SnapshotMeta, term } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { assemble, connects } from "../hosts/restore.ts";
 import { type Doubt as StateDoubt, readDoubt } from "../hosts/state-audit-marker.ts";
@@ -80,10 +80,21 @@ function restore(
     });
   };
   // Who has nothing of the past to rely on has lost no part of it (rule G5).
-  if (!isShort || doubt === "newcomer") return finish();
+  if (!isShort || doubt === "newcomer") return recordAhead(wal, recovered, meta, group, finish);
   const detail = `the store of shard ${group} ends at index ${base.index}, and the log begins after ${floor}`;
   ports.telemetry.log("error", "storage.corrupt", detail, { group });
   wal.distrust(group, detail, finish);
+}
+
+/**
+ * Damage took the end of the log, and the store is ahead of what is left (rule W6). The log learns of it before anything is appended, else what
+ * follows would leave a hole in it, and every start would find that again.
+ */
+function recordAhead(wal: WalApi, recovered: RecoveredGroup | undefined, meta: SnapshotMeta | null, group: GroupId, then: () => void): void {
+  const isAhead = meta !== null && meta.index > (recovered?.floor?.index ?? 0) && !connects(recovered?.entries ?? [], meta);
+  if (!isAhead || mutant("shard-store-ahead-unrecorded")) return then();
+  const { index, term: at, membership, membershipIndex } = meta;
+  wal.installed({ group, index, term: at, membership, membershipIndex, keepFrom: logIndex(index + 1) }, false, then);
 }
 
 function fill(
