@@ -49,6 +49,15 @@ export class RaftChecker {
     this.nodes.delete(node);
   }
 
+  /**
+   * Its disk was replaced by an empty one. It is a new replica under an old name (rule G5), bound by nothing that the old one said; that there
+   * are no two leaders in a term must hold all the same.
+   */
+  replaced(node: NodeId): void {
+    this.restarted(node);
+    for (const key of this.votes.keys()) if (key.startsWith(`${node} `)) this.votes.delete(key);
+  }
+
   /** Call with every message that leaves a node: what others were told binds a node also across restarts. */
   sent(message: RaftMessage): readonly RaftViolation[] {
     if (message.type === "append" || message.type === "heartbeat") {

@@ -66,7 +66,7 @@ export function encodeRaftMessage(writer: ByteWriter, message: RaftMessage): voi
       writer.varint(message.round);
       return;
     case "read":
-      writer.u8(message.recovering ? 1 : 0);
+      writer.u8((message.recovering ? 1 : 0) | (message.newcomer ? 2 : 0));
       writer.varint(message.context);
       return;
     case "read-reply":
@@ -161,8 +161,10 @@ export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId):
       return { type, from, to, term: inTerm, commit: readIndex(reader), match: readIndex(reader), round: reader.varint() };
     case "heartbeat-reply":
       return { type, from, to, term: inTerm, recovering: flags(reader, 1) !== 0, round: reader.varint() };
-    case "read":
-      return { type, from, to, term: inTerm, recovering: flags(reader, 1) !== 0, context: reader.varint() };
+    case "read": {
+      const bits = flags(reader, 3);
+      return { type, from, to, term: inTerm, recovering: (bits & 1) !== 0, newcomer: (bits & 2) !== 0, context: reader.varint() };
+    }
     case "read-reply": {
       const bits = flags(reader, 3);
       const context = reader.varint();

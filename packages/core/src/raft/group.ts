@@ -154,6 +154,7 @@ export class RaftGroup {
       next: progress.next,
       learner: isLearner(membership, progress.peer),
       recovering: progress.recovering,
+      newcomer: progress.newcomer,
       inflightMessages: progress.inflight.messages,
       inflightBytes: progress.inflight.bytes,
       contactAt: progress.contactAt,

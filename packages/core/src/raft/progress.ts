@@ -43,6 +43,8 @@ export class Progress {
   ackedRound = 0;
   /** The peer lost durable state and has not recovered: nothing it says counts for a quorum (W6). */
   recovering = false;
+  /** It has nothing of the group's past: as a voter it is to be removed, and added again (G5). */
+  newcomer = false;
   matchAtHeartbeat: LogIndex = logIndex(0);
   transfer: SnapshotTransfer | null = null;
 
@@ -88,6 +90,7 @@ export interface PeerProgress {
   readonly next: LogIndex;
   readonly learner: boolean;
   readonly recovering: boolean;
+  readonly newcomer: boolean;
   readonly inflightMessages: number;
   readonly inflightBytes: number;
   /** Monotonic milliseconds of the last message from it. */

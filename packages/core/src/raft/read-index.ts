@@ -3,6 +3,7 @@ import { logIndex } from "../kernel/brand.ts";
 import type { LogIndex, NodeId } from "../kernel/brand.ts";
 import { raftLimits } from "../kernel/limits.ts";
 import { mutant } from "#mutation";
+import { isVoter } from "./membership.ts";
 import { jointValue } from "./quorum.ts";
 import type { LeaderRead, Leadership, RaftState } from "./state.ts";
 import type { ReadReply, ReadRequest } from "./types.ts";
@@ -14,7 +15,7 @@ import type { ReadReply, ReadRequest } from "./types.ts";
 export function askRead(s: RaftState, context: number): void {
   const { leadership } = s;
   if (leadership !== null) {
-    addRead(s, leadership, { from: null, context, recovering: false });
+    addRead(s, leadership, { from: null, context, recovering: false, newcomer: false });
   } else if (s.leader === null || s.readsQueued.length + s.readsForwarded.length >= raftLimits.pendingReads) {
     s.out.refuseReads([context]);
   } else {
@@ -25,7 +26,10 @@ export function askRead(s: RaftState, context: number): void {
 
 /** A follower's read. Whoever does not lead says so, and the follower tells its client to ask again. */
 export function onReadRequest(s: RaftState, message: ReadRequest): void {
-  const read: LeaderRead = { from: message.from, context: message.context, recovering: message.recovering };
+  const { context, from, newcomer, recovering } = message;
+  const read: LeaderRead = { from, context, recovering, newcomer };
+  const progress = s.leadership?.peers.get(from);
+  if (newcomer && progress !== undefined) progress.newcomer = true;
   if (s.leadership === null) refuse(s, [read]);
   else addRead(s, s.leadership, read);
 }
@@ -49,7 +53,7 @@ export function flushReads(s: RaftState): void {
     const batch = s.nextReadBatch++;
     s.readsForwarded.push({ batch, contexts: s.readsQueued, deadline: s.now + s.config.electionMinMs });
     s.readsQueued = [];
-    s.out.now.push({ type: "read", from: s.self, to: leader, term: s.term, context: batch, recovering: false });
+    s.out.now.push({ type: "read", from: s.self, to: leader, term: s.term, context: batch, recovering: false, newcomer: false });
   }
 }
 
@@ -150,6 +154,11 @@ function answer(s: RaftState, read: LeaderRead, index: LogIndex): void {
   invariant(index <= s.commit, "raft-read-index-committed", () => `${index} > ${s.commit}`);
   if (read.from === null) {
     s.out.reads.push({ context: read.context, index });
+    return;
+  }
+  // Rule G5: the round began after it asked, so nothing it promised and forgot comes later than the configuration that leaves it out.
+  if (read.newcomer && isVoter(s.membership, read.from) && !mutant("raft-g5-newcomer-counted")) {
+    refuse(s, [read]);
     return;
   }
   const { recovering } = read;

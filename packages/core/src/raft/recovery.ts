@@ -20,8 +20,14 @@ import type { ReadReply } from "./types.ts";
  * Or, when only the end of its log is in doubt and there is no leader, after comparing logs with all members: see compare.ts.
  *
  * A new term before that starts the question again. The host restores the node with `mayVote: false` at every start until it has seen the
- * notice `recovered`. What remains open is a forgotten vote in a term *later* than the leader's, given to a candidate that was itself paused
- * for longer than point 3: only a new identity for the disk (rule G5) closes that.
+ * notice `recovered`.
+ *
+ * A `newcomer` has lost its terms and votes, too (rule G5). It may have voted in a term *later* than the leader's, for a candidate that was
+ * itself paused for longer than point 3, and with five voters or more the leader's quorum need not know that term. So its question is
+ * answered only by a leader whose configuration does not count it: the host removes it and adds it again as a learner. That makes the
+ * forgotten vote worthless. Its candidate needs a majority of a configuration with this node, hence a majority of the others, short of one;
+ * the removal is committed by a majority of the others. One of them is in both: it has the removal and refuses a log without it. A
+ * candidate that has the removal does not count this node's vote.
  */
 
 export function isWhole(s: RaftState): boolean {
@@ -48,7 +54,7 @@ export function continueRecovery(s: RaftState): void {
   const answered = recovery.term === s.term && recovery.target > 0;
   if (answered || s.now - recovery.askedAt < s.config.electionMinMs) return;
   recovery.askedAt = s.now;
-  s.out.now.push({ type: "read", from: s.self, to: leader, term: s.term, context: 0, recovering: true });
+  s.out.now.push({ type: "read", from: s.self, to: leader, term: s.term, context: 0, recovering: true, newcomer: recovery.newcomer });
 }
 
 export function onRecoveryReply(s: RaftState, message: ReadReply): void {

@@ -33,6 +33,7 @@ export function onHeartbeatReply(s: RaftState, leadership: Leadership, message: 
 function heard(s: RaftState, progress: Progress, recovering: boolean): void {
   progress.contactAt = s.now;
   progress.recovering = recovering;
+  progress.newcomer &&= recovering;
 }
 
 function onAccepted(s: RaftState, leadership: Leadership, progress: Progress, message: AppendReply): void {

@@ -18,6 +18,7 @@ export interface LeaderRead {
   readonly from: NodeId | null;
   readonly context: number;
   readonly recovering: boolean;
+  readonly newcomer: boolean;
 }
 /** Reads that share a round. `index` is the commit index when the round began. */
 export interface ReadRound {
@@ -77,6 +78,8 @@ export interface Recovery {
   /** Term whose leader answered, and the index it named; 0 = not answered yet. */
   term: Term;
   target: LogIndex;
+  /** It lost everything, terms and votes included: only a leader that does not count it may answer (G5). */
+  readonly newcomer: boolean;
   /** Only the end of the log is in doubt: comparing with all members settles it. See compare.ts. */
   readonly onlyTornTail: boolean;
   comparison: Comparison | null;
@@ -198,8 +201,8 @@ export class RaftState {
   }
 }
 
-function recoveryOf({ now, onlyTornTail = false }: RaftRestored): Recovery {
-  return { since: now, askedAt: -Infinity, term: term(0), target: logIndex(0), onlyTornTail, comparison: null, floor: null };
+function recoveryOf({ now, newcomer = false, onlyTornTail = false }: RaftRestored): Recovery {
+  return { since: now, askedAt: -Infinity, term: term(0), target: logIndex(0), newcomer, onlyTornTail, comparison: null, floor: null };
 }
 
 function restoreLog(restored: RaftRestored): LogView {

@@ -110,6 +110,8 @@ export interface ReadRequest extends Envelope {
   readonly context: number;
   /** Asked by a node that lost durable state, to learn from which index on it may take part again (W6). */
   readonly recovering: boolean;
+  /** With `recovering`: it has nothing at all of the group's past, and must not be a voter of it (G5). */
+  readonly newcomer: boolean;
 }
 export interface ReadReply extends Envelope {
   readonly type: "read-reply";
@@ -315,4 +317,6 @@ export interface RaftRestored {
   readonly mayVote: boolean;
   /** With `mayVote: false`: nothing but the end of the log is in doubt, so comparing logs with all members settles it (W3, raft/compare.ts). */
   readonly onlyTornTail?: boolean;
+  /** With `mayVote: false`: terms and votes are among what was lost, so having caught up is not enough (G5, raft/recovery.ts). */
+  readonly newcomer?: boolean;
 }

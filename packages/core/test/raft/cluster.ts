@@ -144,7 +144,8 @@ export class Cluster {
       if (effects.commit > 0 && effects.write === 0 && node.writes.length === 0) node.disk.commit = effects.commit;
       node.reads.push(...effects.reads);
       node.notices.push(...effects.notices);
-      if (effects.notices.some((notice) => notice.type === "recovered")) Object.assign(node.disk, { damaged: false, onlyTornTail: false });
+      if (effects.notices.some((notice) => notice.type === "recovered"))
+        Object.assign(node.disk, { damaged: false, onlyTornTail: false, newcomer: false });
       for (const effect of effects.snapshots) this.snapshotWork(node, effect);
       this.apply(node);
     }
@@ -241,6 +242,14 @@ export class Cluster {
     Object.assign(node.disk, emptyDisk(emptyMembership), { damaged: true });
   }
 
+  /** The same, and the new disk knows that it has none of the group's past (G5). */
+  replaceDisk(id: string): void {
+    this.wipe(id);
+    Object.assign(this.node(id).disk, { newcomer: true });
+    this.restart(id);
+    this.checker.replaced(nodeId(id));
+  }
+
   /** The power goes while the end of the log is written, or it rots: entries after `last`, or the last write, cannot be read. */
   tearTail(id: string, last: number | null = null): void {
     this.crash(id);
@@ -323,6 +332,7 @@ export class Cluster {
       applied: appliedIndex,
       mayVote: !disk.damaged,
       onlyTornTail: disk.onlyTornTail,
+      newcomer: disk.newcomer,
     });
     // Tests look at every node: none is left to learn of a commit later.
     group.step({ type: "await-commit", awaiting: true });

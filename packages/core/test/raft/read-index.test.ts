@@ -82,7 +82,7 @@ describe("linearizable reads", () => {
     c.read("b", 1);
     expect(c.node("b").reads).toEqual([{ context: 1, index: 0 }]);
     elect(c, "a");
-    c.deliver(message("read", "b", "c", 1, { context: 5, recovering: false }));
+    c.deliver(message("read", "b", "c", 1, { context: 5, recovering: false, newcomer: false }));
     expect(under(c, "read-reply", { from: "c" })).toMatchObject([{ context: 5, refused: true }]);
     c.cut = (m) => m.type === "read";
     c.read("b", 2);

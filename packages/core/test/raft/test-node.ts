@@ -26,6 +26,8 @@ export interface Disk {
   damaged: boolean;
   /** What it lost is at most the end of its log (W3). */
   onlyTornTail: boolean;
+  /** Nothing is left of what it had promised, terms and votes included (G5). */
+  newcomer: boolean;
   /** The disk before its last write: what is left when that cannot be read. */
   before: Pick<Disk, "hardState" | "entries" | "commit"> | null;
   /** A snapshot on its way in. */
@@ -81,6 +83,7 @@ export function emptyDisk(membership: Membership): Disk {
     commit: logIndex(0),
     damaged: false,
     onlyTornTail: false,
+    newcomer: false,
     before: null,
     incoming: null,
   };

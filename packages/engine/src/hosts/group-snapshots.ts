@@ -149,7 +149,7 @@ export class GroupSnapshots {
 
   /** Files that are only there for other replicas go when none needs them. */
   forgetFiles(): void {
-    if (this.taking !== null || this.installing || this.ports.snapshots.kept().length === 0) return;
+    if (this.taking !== null || this.installing || this.replacing !== null || this.ports.snapshots.kept().length === 0) return;
     // Whoever needs one again gets a new one, also of the same index.
     this.lastIndex = logIndex(0);
     this.ports.snapshots.keepOnly([], () => {});

@@ -10,7 +10,7 @@ export interface GroupMachine {
   apply(entries: readonly Entry[], sink: ApplySink, applied: () => void): void;
   /** A cut behind everything given to `apply` so far (rule W8: applies go on meanwhile). */
   beginSnapshot(): MachineSnapshot;
-  /** As of the latest entry applied: equal for equal states (rule W7); costs no walk over the state. Null = known only at `points`. */
+  /** As of the latest entry applied: equal for equal states (rule W7); costs no walk over the state. Null = not known now. */
   stateHash(): string | null;
   /** Hashes at earlier indexes. */
   readonly points: StatePoints;

@@ -12,6 +12,7 @@ export function membershipOwner(host: NodeHost): MembershipOwner {
     registry: () => host.machine?.nodes() ?? [],
     propose: (commands) => host.propose(commands),
     linkedStorage: (node) => host.hub.helloOf(node)?.storage ?? null,
+    hasShards: () => (host.machine?.placement() ?? null) !== null,
     placementNames: (node) => host.machine?.placementNames(node) === true,
     holdsShards: (node, done) => {
       if (host.shards === null) host.ports.clock.defer(() => done(false));

@@ -1,4 +1,5 @@
 import { type Membership, type MembershipChange, type NodeId, nodeId, type NodeView } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { Command } from "@trivet/wire";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
@@ -35,6 +36,8 @@ export interface MembershipOwner {
   /** Milliseconds since `node` was heard, null = never or not connected. */
   silentMs(node: NodeId): number | null;
   activeWithinMs: number;
+  /** Is there a map of the shards? */
+  hasShards(): boolean;
   /** Does the map of the shards name the node? */
   placementNames(node: string): boolean;
   /** Is the node still in the Raft group of any shard? Null = it cannot be told now. */
@@ -124,6 +127,11 @@ export class MembershipHost {
   }
 
   changeMembers(request: MemberRequest, timeoutMs: number, done: (answer: MemberAnswer) => void): void {
+    this.changeAfter([], request, timeoutMs, done);
+  }
+
+  /** `emptied`: nodes that are known to be in no shard any more. */
+  private changeAfter(emptied: readonly NodeId[], request: MemberRequest, timeoutMs: number, done: (answer: MemberAnswer) => void): void {
     if (request.replace !== undefined && request.replace.length > 0) {
       this.replace(request.replace, timeoutMs, done);
       return;
@@ -148,7 +156,7 @@ export class MembershipHost {
       done({ ok: false, reason: `${unknown} is not a member` });
       return;
     }
-    const holding = remove.filter((node) => this.owner.placementNames(node));
+    const holding = remove.filter((node) => !emptied.includes(node) && this.mayHoldShards(node));
     if (holding.length > 0) {
       this.removeAfterDraining(holding, { ...request, add, remove }, timeoutMs, done);
       return;
@@ -180,6 +188,13 @@ export class MembershipHost {
     this.pending.push({ done, deadline: this.clock.now() + timeoutMs, check });
   }
 
+  /** Also a node that the map does not name any more may still be in the groups of shards: that takes a while to be carried out. */
+  private mayHoldShards(node: NodeId): boolean {
+    if (mutant("host-removed-with-shards")) return false;
+    if (mutant("host-removed-by-the-map")) return this.owner.placementNames(node);
+    return this.owner.hasShards() && this.owner.registry().some((known) => known.node === node);
+  }
+
   /** Rule G4: active → draining → removed, and removed only when no shard names it. */
   private removeAfterDraining(
     holding: readonly NodeId[],
@@ -194,7 +209,7 @@ export class MembershipHost {
     }
     const deadline = this.clock.now() + timeoutMs;
     this.drain(holding, true, timeoutMs, (answer) => {
-      if (answer.ok) this.changeMembers(request, Math.max(0, deadline - this.clock.now()), done);
+      if (answer.ok) this.changeAfter(holding, request, Math.max(0, deadline - this.clock.now()), done);
       else done(answer);
     });
   }
@@ -218,7 +233,8 @@ export class MembershipHost {
         return null;
       }
       const left = draining ? nodes.find((node) => this.owner.placementNames(node) || !empty.has(node)) : undefined;
-      if (left === undefined) return { ok: true, membership: this.group.raft.membership };
+      if (left === undefined || (mutant("host-drained-by-the-map") && !this.owner.placementNames(left)))
+        return { ok: true, membership: this.group.raft.membership };
       if (!asking && !this.owner.placementNames(left)) {
         asking = true;
         this.owner.holdsShards(nodeId(left), (holds) => {

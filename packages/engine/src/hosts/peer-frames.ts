@@ -3,7 +3,7 @@ import { ByteReader, ByteWriter, CodecError, limits } from "@trivet/wire";
 import type { ReadyHint, WorkerAnswer } from "../shards/worker-protocol.ts";
 
 /** Version of everything below; two nodes that differ refuse each other and say so. */
-export const peerProtocol: number = 2;
+export const peerProtocol: number = 3;
 
 /** What each end says of itself before anything else (rule G2, G5: identity by storage, never by port or name alone). */
 export interface PeerHello {

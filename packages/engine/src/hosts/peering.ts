@@ -13,6 +13,8 @@ import { type ForwardRefusal, type PeerHello, type PeerMessage, peerProtocol, ty
 import { PeerHub, type PeerHubOwner } from "./peer-hub.ts";
 import { FailureDetector } from "./failure-detector.ts";
 import { RemovalWatch } from "./removal.ts";
+import type { StateAudit } from "./state-audit.ts";
+import { field } from "./state-audit-fetch.ts";
 import { systemGroup } from "./system-machine.ts";
 
 const upkeepMs = 500;
@@ -265,7 +267,8 @@ export class Peering implements PeerHubOwner {
         break;
       case "shard-has": {
         const { group, node } = body as { readonly group: number; readonly node: string };
-        answer(host.shards?.placement.hasMember(groupId(group), nodeId(node)) ?? null);
+        if (host.shards === null) answer(null);
+        else host.shards.placement.hasMember(groupId(group), nodeId(node), answer);
         break;
       }
       case "shard-waits":
@@ -276,8 +279,16 @@ export class Peering implements PeerHubOwner {
         this.onChangeMembers(body as { readonly request: MemberRequest; readonly timeoutMs: number }, answer);
         break;
       default:
-        if (host.system?.audit?.onCall(method, body, answer) !== true) host.queries.onCall(method, body, answer);
+        if (this.auditOf(body)?.onCall(method, body, answer) !== true) host.queries.onCall(method, body, answer);
     }
+  }
+
+  /** Whose state a question of rule W7 is about. */
+  private auditOf(body: unknown): StateAudit | null {
+    const group = field(body, "group");
+    const { shards, system } = this.host;
+    const asked = typeof group === "number" && group !== systemGroup ? shards?.replica(groupId(group))?.group : system;
+    return asked?.audit ?? null;
   }
 
   private onJoin(request: JoinRequest, answer: (reply: unknown) => void): void {

@@ -39,6 +39,7 @@ export function assemble(
     applied: base,
     mayVote: doubt === null,
     onlyTornTail: doubt === "torn-tail",
+    newcomer: doubt === "newcomer",
   };
 }
 

@@ -87,7 +87,7 @@ export class StateFetch {
     this.ask(
       leader,
       "state-snapshot",
-      { atLeast: this.atLeast },
+      { group: this.group.id, atLeast: this.atLeast },
       (answer) => {
         const meta = parseMeta(answer);
         if (meta === null || meta.index < this.atLeast) return;
@@ -100,7 +100,7 @@ export class StateFetch {
 
   private askChunk(transfer: Transfer): void {
     const { meta, offset } = transfer;
-    this.ask(transfer.from, "state-chunk", { id: meta.id, offset }, (answer) => {
+    this.ask(transfer.from, "state-chunk", { group: this.group.id, id: meta.id, offset }, (answer) => {
       // No answer: the same piece again at the next tick.
       if (answer === null) return;
       const chunk = parseChunk(answer);

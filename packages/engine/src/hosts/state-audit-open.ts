@@ -4,6 +4,7 @@ import type { NodeHost } from "./node-host.ts";
 import { type OpenedSystem, openSystemLog } from "./open.ts";
 import { StateAudit } from "./state-audit.ts";
 import { type Doubt, readDoubt } from "./state-audit-marker.ts";
+import { systemGroup } from "./system-machine.ts";
 
 export interface OpenedWithDoubt extends OpenedSystem {
   readonly stateDoubt: Doubt | null;
@@ -21,7 +22,7 @@ export function openAuditedLog(
   done: (error: Error | null, opened: OpenedWithDoubt | null) => void,
   progress: OpenArguments[7],
 ): void {
-  readDoubt(ports.files, ports.crypto, (doubtError: IoError | null, doubt) => {
+  readDoubt(ports.files, ports.crypto, systemGroup, (doubtError: IoError | null, doubt) => {
     if (doubtError !== null) done(doubtError, null);
     else
       openSystemLog(
@@ -37,10 +38,20 @@ export function openAuditedLog(
   });
 }
 
-/** From here on the group's state is compared with the other replicas'. */
-export function attachAudit(host: NodeHost, group: GroupHost, { snapshots, stateDoubt }: OpenedWithDoubt): void {
+/**
+ * From here on the group's state is compared with the other replicas'. `served`: a peer is fetching the snapshot of this one. Not given for
+ * group 0, which is compared every second, also at rest.
+ */
+export function attachAudit(
+  host: NodeHost,
+  group: GroupHost,
+  { snapshots, stateDoubt }: Pick<OpenedWithDoubt, "snapshots" | "stateDoubt">,
+  served: (() => void) | null = null,
+): void {
   const { clock, telemetry, files, crypto } = host.ports;
   const call: ConstructorParameters<typeof StateAudit>[1] = (to, method, body, done, timeoutMs) =>
     host.calls.call(to, method, body, done, timeoutMs);
-  group.audit = new StateAudit(group, call, { clock, telemetry, files, crypto, snapshots }, stateDoubt, (error) => host.fatal(error));
+  group.audit = new StateAudit(group, call, { clock, telemetry, files, crypto, snapshots, served }, stateDoubt, (error) =>
+    host.fatal(error),
+  );
 }

@@ -7,10 +7,13 @@ import { stateAuditMs } from "./limits.ts";
 import { field, type FetchPorts, offerChunk, offerSnapshot, type PeerCall, StateFetch } from "./state-audit-fetch.ts";
 import { type Doubt, DoubtMarker } from "./state-audit-marker.ts";
 import { compareStates, type Comparison, type Points } from "./state-audit-points.ts";
+import { systemGroup } from "./system-machine.ts";
 
 export interface AuditPorts extends FetchPorts {
   readonly files: FileStore;
   readonly crypto: Crypto;
+  /** Of a shard: a peer fetches its snapshot, which is kept meanwhile. Null = group 0, whose snapshots stay by themselves. */
+  readonly served: (() => void) | null;
 }
 
 /** One exchange of hashes with all voters. */
@@ -25,6 +28,9 @@ interface Round {
  * Rule W7. Every second each replica asks the voters for their state hashes and compares them with its own at equal indexes. One that
  * differs from what a quorum agrees on votes on, for its log is not in question, but it does not lead, answers nobody, applies nothing
  * and writes no snapshot until the leader's state has taken the place of its own. It may lead again once the hashes are equal.
+ *
+ * Group 0 compares also at rest, where it finds and names others that differ. A node has many shards, most of them idle: one that a quorum
+ * agrees with is left alone until something is applied to it. Each replica judges itself, so none that differs is overlooked.
  */
 export class StateAudit {
   private readonly group: GroupHost;
@@ -41,13 +47,18 @@ export class StateAudit {
   private readonly reported = new Set<NodeId>();
   /** Who differed at the end of the last round without a majority to judge. */
   private suspects: readonly NodeId[] = [];
+  /** Where a quorum agreed with all that was applied here; null = nowhere yet. */
+  private agreedOn: { readonly index: number; readonly hash: string } | null = null;
+  /** In texts: the state of which group. */
+  private readonly what: string;
 
   constructor(group: GroupHost, call: PeerCall, ports: AuditPorts, found: Doubt | null, fatal: (error: IoError) => void) {
     this.group = group;
     this.call = call;
     this.ports = ports;
     this.fetch = new StateFetch(group, call, ports);
-    this.marker = new DoubtMarker(ports.files, ports.crypto, found, fatal);
+    this.what = group.id === systemGroup ? "state" : `state of shard ${group.id}`;
+    this.marker = new DoubtMarker(group.id, ports.files, ports.crypto, found, fatal);
     this.nextAt = ports.clock.now() + stateAuditMs;
     if (found !== null && !mutant("host-w7-doubt-forgotten-by-restart")) this.enterDoubt(found);
   }
@@ -64,7 +75,20 @@ export class StateAudit {
     this.nextAt = now + stateAuditMs;
     if (this.round !== null) this.conclude(this.round);
     if (this.doubt !== null && !this.replaced) this.fetch.advance();
-    else this.ask();
+    else if (!this.atRest) this.ask();
+  }
+
+  /** Nothing has changed here since a quorum agreed. */
+  private get atRest(): boolean {
+    const { agreedOn, group } = this;
+    if (group.id !== systemGroup && mutant("shard-w7-never-compared")) return true;
+    if (this.ports.served === null || this.doubt !== null || agreedOn === null) return false;
+    return agreedOn.index === group.appliedIndex && agreedOn.hash === group.machine.stateHash();
+  }
+
+  /** The replica is given up: whatever of it was in doubt goes with it. */
+  forget(): void {
+    this.marker.set(null);
   }
 
   /** The machine was replaced by a snapshot, by this audit or by Raft. */
@@ -74,10 +98,15 @@ export class StateAudit {
     this.replaced = true;
     if (this.doubt === null) return;
     const index = this.group.appliedIndex;
-    this.ports.telemetry.log("info", "state.replaced", `the state in doubt was replaced by the leader's at index ${index}`, {
-      group: this.group.id,
-      index,
-    });
+    this.ports.telemetry.log(
+      "info",
+      "state.replaced",
+      `the ${this.what} that was in doubt was replaced by the leader's at index ${index}`,
+      {
+        group: this.group.id,
+        index,
+      },
+    );
   }
 
   /** Raft receives a snapshot of its own. */
@@ -87,7 +116,8 @@ export class StateAudit {
 
   /** True when the call is one of the audit's. */
   onCall(method: string, body: unknown, answer: (reply: unknown) => void): boolean {
-    const { snapshots } = this.ports;
+    const { served, snapshots } = this.ports;
+    if (method !== "state-hashes") served?.();
     if (method === "state-hashes") answer(field(body, "version") === stateHashVersion ? this.points() : null);
     else if (method === "state-snapshot") {
       // What is in doubt here must not spread.
@@ -117,7 +147,13 @@ export class StateAudit {
     }
     this.round = round;
     for (const peer of peers) {
-      this.call(peer, "state-hashes", { version: stateHashVersion }, (answer) => this.heard(round, peer, answer), stateAuditMs);
+      this.call(
+        peer,
+        "state-hashes",
+        { group: this.group.id, version: stateHashVersion },
+        (answer) => this.heard(round, peer, answer),
+        stateAuditMs,
+      );
     }
   }
 
@@ -135,6 +171,9 @@ export class StateAudit {
     const { self, membership } = this.group.raft;
     const found = compareStates(self, membership, round.own, round.peers);
     this.judgeOthers(found);
+    if (found.own === "equal" && !found.undecided && found.index === this.group.appliedIndex) {
+      this.agreedOn = { index: found.index, hash: round.own.get(found.index) ?? "" };
+    }
     if (found.own === "differs") this.differs(found);
     else if (found.own === "equal" && !found.undecided && this.doubt !== null) this.equalAgain(found);
   }
@@ -148,9 +187,9 @@ export class StateAudit {
       if (this.reported.has(node) || (undecided && !this.suspects.includes(node))) continue;
       this.reported.add(node);
       const text = undecided
-        ? `the state of ${node} differs from this node's at index ${index}, and no majority agrees on either: both go on, and one of them is ` +
+        ? `the ${this.what} of ${node} differs from this node's at index ${index}, and no majority agrees on either: both go on, and one of them is ` +
           `wrong. Bring back the missing voters, so that a majority can tell; with all of them here, restore a backup`
-        : `the state of ${node} differs from that of ${agreed.join(" and ")} at index ${index}: ${node} steps back and fetches it anew`;
+        : `the ${this.what} of ${node} differs from that of ${agreed.join(" and ")} at index ${index}: ${node} steps back and fetches it anew`;
       this.report(text, [node], index);
     }
     this.suspects = suspects;
@@ -158,7 +197,7 @@ export class StateAudit {
   }
 
   private differs({ index, agreed }: Comparison): void {
-    const detail = `this node's state differs from that of ${agreed.join(" and ")} at index ${index}`;
+    const detail = `this node's ${this.what} differs from that of ${agreed.join(" and ")} at index ${index}`;
     this.report(
       `${detail}: it votes, but does not lead and answers nobody until the leader's state has replaced it. Nothing needs to be done; when it ` +
         `happens again, look for faults of this machine's memory and report it`,
@@ -176,18 +215,24 @@ export class StateAudit {
     this.replaced = false;
     if (!mutant("host-w7-doubtful-leads")) group.raft.step({ type: "may-lead", allowed: false });
     group.doubtState();
-    this.fetch.begin(group.appliedIndex);
+    // What is in the machine's hands will be applied as well.
+    this.fetch.begin(group.handedIndex);
   }
 
   private equalAgain({ index, agreed }: Comparison): void {
     this.doubt = null;
     this.marker.set(null);
     this.group.raft.step({ type: "may-lead", allowed: true });
-    this.ports.telemetry.log("info", "state.equal", `this node's state equals that of the others again at index ${index}: it may lead`, {
-      group: this.group.id,
-      index,
-      agreed,
-    });
+    this.ports.telemetry.log(
+      "info",
+      "state.equal",
+      `this node's ${this.what} equals that of the others again at index ${index}: it may lead`,
+      {
+        group: this.group.id,
+        index,
+        agreed,
+      },
+    );
   }
 
   private report(text: string, nodes: readonly NodeId[], index: number): void {

@@ -4,7 +4,7 @@ import { mutant } from "@trivet/core/mutation";
 import type { WalRecord } from "./record-format.ts";
 import { unknownHardState } from "./segment.ts";
 import type { Distrust, GroupTable } from "./segment.ts";
-import type { Doubt, Floor } from "./types.ts";
+import { type Doubt, type Floor, newReplica } from "./types.ts";
 
 interface GroupLine {
   hardState: HardState;
@@ -95,13 +95,14 @@ export class Floors {
   /** Why a group, or with null one that nothing is known of, may not vote; null = it may. */
   doubt(group: GroupId | null): Doubt | null {
     if (mutant("wal-vote-after-loss")) return null;
-    if (group !== null && (this.groups.get(group)?.lost ?? null) !== null) return "damage";
+    const lost = group === null ? null : (this.groups.get(group)?.lost ?? null);
+    if (lost !== null) return lost === newReplica && !mutant("wal-newcomer-forgotten") ? "newcomer" : "damage";
     if (this.distrust === null || (group !== null && this.distrust.cleared.includes(group))) return null;
     return this.distrust.doubt;
   }
 
   /** A loss was found: no group may vote until it was caught up past what may be gone. */
-  lose(doubt: Doubt, detail: string, groups: Iterable<GroupId>): void {
+  lose(doubt: Distrust["doubt"], detail: string, groups: Iterable<GroupId>): void {
     const cleared = this.distrust?.cleared ?? [];
     // Damage of before that a group was not caught up after is not mended by a torn tail.
     const still = this.distrust?.doubt === "damage" && [...groups].some((group) => !cleared.includes(group));

@@ -128,11 +128,21 @@ export class GroupState {
 
   private append(entries: readonly Entry[]): string | null {
     const first = entries[0]?.index ?? logIndex(0);
+    if (this.continuesFloor(first)) this.entries = [];
     if (this.entries.length > 0 && first > this.lastIndex + 1)
       return `entries of group ${this.group} jump from ${this.lastIndex} to ${first}`;
     this.truncate(first);
     for (const entry of entries) this.entries.push(entry);
     return null;
+  }
+
+  /**
+   * Damage took what followed the entries there are, but not the word that the state holds all of it: the log goes on behind the state, and the hole
+   * before that is of no account. Found once, the damage is not to be found again there by every start.
+   */
+  private continuesFloor(first: LogIndex): boolean {
+    if (mutant("wal-floor-behind-damage-forgotten")) return false;
+    return this.floor !== null && first === this.floor.index + 1 && (this.entries.at(-1)?.index ?? first) < this.floor.index;
   }
 
   private setFloor(floor: Floor): void {

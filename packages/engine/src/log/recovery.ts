@@ -7,9 +7,9 @@ import { Floors } from "./floors.ts";
 import { GroupState } from "./group-state.ts";
 import type { WalRecord } from "./record-format.ts";
 import { segmentName } from "./segment.ts";
-import type { HeaderRead, SegmentHeader } from "./segment.ts";
+import type { Distrust, HeaderRead, SegmentHeader } from "./segment.ts";
 import { allZero, judgeTail, laterBatches } from "./torn-tail.ts";
-import type { Doubt, WalFinding } from "./types.ts";
+import type { WalFinding } from "./types.ts";
 
 /** What recovery reads before it lets others have a turn: a node that starts answers, and tells how far it is. */
 const batchesPerStep = 1024;
@@ -102,7 +102,7 @@ export class Replay {
     this.distrust("damage", `${this.directory}: the log is missing`);
   }
 
-  private distrust(doubt: Doubt, detail: string): void {
+  private distrust(doubt: Distrust["doubt"], detail: string): void {
     this.floors.lose(doubt, detail, this.states.keys());
   }
 

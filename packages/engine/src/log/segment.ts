@@ -42,7 +42,7 @@ export interface GroupTable {
  * because a restart does not see the cut again.
  */
 export interface Distrust {
-  readonly doubt: Doubt;
+  readonly doubt: Exclude<Doubt, "newcomer">;
   readonly detail: string;
   readonly cleared: readonly GroupId[];
 }

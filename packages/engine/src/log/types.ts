@@ -23,8 +23,14 @@ export interface Floor {
   readonly keepFrom: LogIndex;
 }
 
-/** What a loss may have taken: the end of the log only, which comparing with all members settles (rule W3), or anything (rule W6). */
-export type Doubt = "torn-tail" | "damage";
+/**
+ * What a loss may have taken: the end of the log only, which comparing with all members settles (rule W3), or anything (rule W6). A newcomer has
+ * none of the group's past, terms and votes included: another disk did, if any (rule G5).
+ */
+export type Doubt = "torn-tail" | "damage" | "newcomer";
+
+/** Why a group is distrusted whose past was never on this disk: kept in the log as any other reason is, and known again by it. */
+export const newReplica = "a new replica";
 
 export interface RecoveredGroup {
   readonly hardState: HardState;
@@ -35,7 +41,7 @@ export interface RecoveredGroup {
   readonly commit: LogIndex;
   /** False = something of this group's log may be lost (rules W3, W6): it neither votes nor campaigns until `WalApi.trust`. Survives restarts. */
   readonly mayVote: boolean;
-  /** Why it may not vote: the end of the log may be lost (W3), or anything may (W6); null = it may. */
+  /** Why it may not vote: the end of the log may be lost (W3), or anything may (W6), or it is new (G5); null = it may. */
   readonly doubt: Doubt | null;
   /** Payload of the newest configuration entry that stands behind damage: it is void, but says who else may have the data. */
   readonly lostConfig: Uint8Array | null;

@@ -92,6 +92,8 @@ export function queryHere(
     if (!ready) return tell(null);
     replica.machine.ask({ type: "query", group, query }, (reply) => {
       if (reply.type !== "queried") return;
+      // Rule W7: found to be in doubt while it was asked.
+      if (replica.group.stateDoubted) return tell(null);
       const answer = reply.reply;
       tell(answer.type === "stats" ? { ...answer, stats: { ...answer.stats, leader: replica.group.leader() ?? "" } } : answer);
     });

@@ -251,6 +251,7 @@ export class ShardApplier {
 
   private applyCallersFrame(shard: QueueShard, header: FrameHeader, told: Told): void {
     const { frame } = this;
+    if (mutant("shard-apply-by-waiters") && !this.routed.has(header.caller)) return;
     const admission = shard.admit(header);
     while (frame.next()) {
       if ("type" in admission) {

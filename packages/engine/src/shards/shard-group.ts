@@ -1,16 +1,17 @@
-import { groupId, type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice, type RaftRestored } from "@trivet/core";
+import { groupId, type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { encodeEntryPayload, type ShardCommand } from "@trivet/wire";
 import type { GroupHostConfig, GroupHostOwner } from "../hosts/group-host.ts";
 import { GroupHost } from "../hosts/group-host.ts";
 import { reportNotice } from "../hosts/notices.ts";
 import { enqueuePrivileged } from "../hosts/privileged.ts";
-import type { SnapshotStoreApi } from "../log/types.ts";
+import { attachAudit } from "../hosts/state-audit-open.ts";
 import { FlushedFloor } from "./flushed-floor.ts";
 import { flushEveryBytes, flushEveryMs, maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
 import { RemoteCallers } from "./remote-callers.ts";
 import type { ShardEntry } from "./shard-entry.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
+import type { OpenedShard } from "./shard-open.ts";
 import { type Opened, ShardMachine, shardLoader } from "./shard-machine.ts";
 import type { Applied, WorkerAnswer, WorkerReply } from "./worker-protocol.ts";
 
@@ -44,14 +45,7 @@ export class ShardGroup implements GroupHostOwner {
   private tidyAt = 0;
   private sentAt = 0;
 
-  constructor(
-    config: GroupHostConfig,
-    restored: RaftRestored,
-    opened: Opened,
-    snapshots: SnapshotStoreApi,
-    hosts: ShardHosts,
-    entry: ShardEntry,
-  ) {
+  constructor(config: GroupHostConfig, { opened, restored, snapshots, stateDoubt }: OpenedShard, hosts: ShardHosts, entry: ShardEntry) {
     this.hosts = hosts;
     this.entry = entry;
     this.groupTime = opened.groupTime;
@@ -63,6 +57,9 @@ export class ShardGroup implements GroupHostOwner {
     const machine = (loaded: Opened): ShardMachine => new ShardMachine(hosts.worker, group, loaded, this);
     const factory = { loader: (index: LogIndex) => shardLoader(hosts.worker, group, index, machine) };
     this.group = new GroupHost(config, restored, factory, machine(opened), { clock, telemetry, wal: hosts.wal, snapshots }, this, nobody);
+    attachAudit(hosts.host, this.group, { snapshots, stateDoubt }, () => {
+      this.sentAt = clock.now();
+    });
     this.floor = new FlushedFloor(this.group, hosts.wal, config.retainBytes);
     entry.forgetTold();
   }
@@ -125,6 +122,8 @@ export class ShardGroup implements GroupHostOwner {
   // ── What the machine says ──
 
   told({ answers, groupTime, nextLeaseAt, ready, unconfigured, wantsEntryAt }: Applied): void {
+    // Rule W7: what a state in doubt answers is told to nobody. Whoever waits is answered by the one that takes its place.
+    if (this.group.stateDoubted && !mutant("shard-w7-doubtful-tells")) return;
     this.groupTime = groupTime;
     this.wantsEntryAt = wantsEntryAt;
     this.nextLeaseAt = nextLeaseAt;
@@ -341,6 +340,7 @@ export class ShardGroup implements GroupHostOwner {
   private trustWhenCaughtUp(): void {
     if (!this.untrusted || !this.group.raft.mayVote) return;
     this.untrusted = false;
+    this.hosts.trusted(this.group.id);
     this.hosts.wal.trust(this.group.id, () => {
       this.hosts.host.ports.telemetry.log("info", "storage.recovered", `shard ${this.id} caught up with its leader: it votes again here`, {
         group: this.id,

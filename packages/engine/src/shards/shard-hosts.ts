@@ -16,7 +16,7 @@ import type { NodeHost } from "../hosts/node-host.ts";
 import type { ForwardRefusal } from "../hosts/peer-frames.ts";
 import { StoreDamaged } from "../ports/ordered-store.ts";
 import { emptyGroup } from "../hosts/restore.ts";
-import type { Doubt, RecoveredGroup, WalApi } from "../log/types.ts";
+import { type Doubt, newReplica, type RecoveredGroup, type WalApi } from "../log/types.ts";
 import { announceMs, reconcileMs } from "./limits.ts";
 import { shardConfig } from "./shard-config.ts";
 import { ShardEntry } from "./shard-entry.ts";
@@ -46,6 +46,8 @@ export class ShardHosts {
   private readonly opening = new Set<GroupId>();
   /** Shards this node had and gave away since it started, and what it had promised in them. */
   private readonly gone = new Map<GroupId, HardState>();
+  /** Shards of which nothing was here before, until their groups have taken this replica in (rule G5). */
+  private readonly newcomers = new Set<GroupId>();
   readonly placement: ShardPlacement;
   private readonly listeners = new Set<ReadyListener>();
   private announceAt = 0;
@@ -285,11 +287,13 @@ export class ShardHosts {
     const recovered = this.log.groups.get(group);
     const promised = this.gone.get(group) ?? (wasGiven(recovered) ? recovered?.hardState : undefined);
     const isGone = promised !== undefined && !mutant("shard-founded-again");
-    // Its state is gone, its promises are not: a term that it forgot would let a leader of before it speak.
-    const known: RecoveredGroup | undefined = isGone ? { ...emptyGroup, hardState: promised, mayVote: false, doubt: "damage" } : recovered;
     const founders = isGone ? [] : this.placement.foundersOf(group);
     const isFounder = founders.some(({ node, storage }) => node === this.host.config.node && storage === this.host.storage);
+    const isNewcomer = this.hasNoPast(group, recovered, isFounder);
     const founding = isFounder ? membershipOf(founders.map(({ node }) => nodeId(node))) : membershipOf([]);
+    // Its state is gone, its promises are not: a term that it forgot would let a leader of before it speak.
+    const left = { ...emptyGroup, hardState: promised ?? emptyGroup.hardState, mayVote: false };
+    const known: RecoveredGroup | undefined = isGone ? { ...left, doubt: isNewcomer ? newcomerDoubt() : "damage" } : recovered;
     const { wal, worker } = this;
     const opened = (): void =>
       openShard(
@@ -298,7 +302,7 @@ export class ShardHosts {
           group,
           founding,
           recovered: known,
-          doubtElse: isFounder ? this.log.doubt : "damage",
+          doubtElse: isNewcomer ? newcomerDoubt() : this.log.doubt,
           worker,
           wal,
         },
@@ -316,14 +320,31 @@ export class ShardHosts {
             return;
           }
           const config = shardConfig(this.host.config, group, this.host.ports.random.nextUint32());
-          this.replicas.set(group, new ShardGroup(config, shard.restored, shard.opened, shard.snapshots, this, entry));
+          this.replicas.set(group, new ShardGroup(config, shard, this, entry));
           entry.outbox.resend(true);
           this.host.markDirty();
         },
       );
-    // Rule G5: who comes without the shard's past, under whatever name, may have voted in it and forgotten: it takes part once it has caught up.
-    if (isGone || (!isFounder && known === undefined)) wal.distrust(group, "a new replica", opened);
+    if (isNewcomer) {
+      this.newcomers.add(group);
+      wal.distrust(group, newReplica, opened);
+    } else if (isGone) wal.distrust(group, "it was given away, and what it acknowledged went with it", opened);
     else opened();
+  }
+
+  /**
+   * Rule G5: who comes without the shard's past, under whatever name, may have voted in it and forgotten. Its terms are gone, too, so to have
+   * caught up is not enough: the group must have removed whoever had that name, and added this replica (raft/recovery.ts).
+   */
+  private hasNoPast(group: GroupId, known: RecoveredGroup | undefined, isFounder: boolean): boolean {
+    if (this.newcomers.has(group) || known?.doubt === "newcomer") return true;
+    // A founder's log without a word of the shard, where damage may have taken all of it.
+    return known === undefined && !this.gone.has(group) && (!isFounder || this.log.doubt === "damage");
+  }
+
+  /** The replica takes part. */
+  trusted(group: GroupId): void {
+    this.newcomers.delete(group);
   }
 
   /** The shard is no longer of this node: its state goes, and its place in the log. Terms and votes stay, as they were promised. */
@@ -332,6 +353,7 @@ export class ShardHosts {
     this.replicas.delete(group.id);
     this.placement.steps.notLeading(replica);
     replica.stop();
+    group.audit?.forget();
     this.entry(group.id)?.outbox.resend(true);
     this.drop(group.id, { term: group.raft.term, vote: group.raft.vote });
   }
@@ -384,6 +406,11 @@ export class ShardHosts {
     this.reportDamage(replica.group.id, detail);
     if (this.replicas.get(replica.group.id) === replica) this.give(replica);
   }
+}
+
+function newcomerDoubt(): Doubt | null {
+  if (mutant("shard-newcomer-votes-at-once")) return null;
+  return mutant("shard-newcomer-catches-up") ? "damage" : "newcomer";
 }
 
 /** What `give` leaves in the log. */

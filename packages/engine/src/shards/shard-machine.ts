@@ -36,6 +36,9 @@ export class ShardMachine implements GroupMachine {
   private readonly owner: ShardMachineOwner;
   private hash: string | null;
   private cuts = 0;
+  /** Calls of `apply`; and whether the hash is on its way. */
+  private applies = 0;
+  private asking = false;
   private discarded = false;
 
   constructor(worker: ApplyWorker, group: GroupId, opened: Opened, owner: ShardMachineOwner) {
@@ -46,6 +49,7 @@ export class ShardMachine implements GroupMachine {
   }
 
   apply(entries: readonly Entry[], _sink: ApplySink, applied: () => void): void {
+    this.applies += 1;
     const attended = this.owner.attendedNow();
     const request = { type: "apply" as const, group: this.group, entries, attended, ...this.owner.takeRoutes() };
     this.ask(request, (reply) => {
@@ -78,8 +82,20 @@ export class ShardMachine implements GroupMachine {
     };
   }
 
+  /** Null while it is not known; it is asked for then, and known a little later if nothing else is applied meanwhile. */
   stateHash(): string | null {
+    if (this.hash === null) this.askForHash();
     return this.hash;
+  }
+
+  private askForHash(): void {
+    if (this.asking) return;
+    this.asking = true;
+    const { applies } = this;
+    this.ask({ type: "hash", group: this.group }, (reply) => {
+      this.asking = false;
+      if (reply.type === "hashed" && applies === this.applies) this.hash = reply.hash;
+    });
   }
 
   discard(): void {

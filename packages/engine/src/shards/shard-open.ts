@@ -1,6 +1,7 @@
-import { type GroupId, logIndex, type Membership, type RaftRestored, term } from "@trivet/core";
+import { type GroupId, logIndex, type Membership, type RaftRestored, type SnapshotMeta, term } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { assemble, connects } from "../hosts/restore.ts";
+import { type Doubt as StateDoubt, readDoubt } from "../hosts/state-audit-marker.ts";
 import type { Doubt, RecoveredGroup, SnapshotReader, SnapshotStoreApi, WalApi } from "../log/types.ts";
 import { openSnapshotStore } from "../log/snapshot-store.ts";
 import type { Ports } from "../ports/index.ts";
@@ -10,6 +11,8 @@ import { storeProblem } from "./store-problem.ts";
 import type { ApplyWorker } from "./worker-protocol.ts";
 
 export interface OpenedShard {
+  /** An earlier run found that its state differs from the others' (rule W7). */
+  readonly stateDoubt: StateDoubt | null;
   readonly restored: RaftRestored;
   readonly opened: Opened;
   readonly snapshots: SnapshotStoreApi;
@@ -70,13 +73,34 @@ function restore(
     recovered !== undefined && floor > base.index && !connects(recovered.entries, base) && !mutant("shard-short-store-trusted");
   // What is acknowledged is missing here, and refetching will hide it: on disk before anything is fetched (rule W6).
   const finish = (): void => {
-    const restored = assemble(founding, recovered, meta, ports.clock.now(), isShort ? "damage" : doubt);
-    done(null, { restored, opened, snapshots });
+    const restored = assemble(founding, recovered, meta, ports.clock.now(), isShort && doubt !== "newcomer" ? "damage" : doubt);
+    // Known before the first message, or it could be elected with a state that it knows to be wrong.
+    readDoubt(ports.files, ports.crypto, group, (error, stateDoubt) => {
+      done(error, error === null ? { restored, opened, snapshots, stateDoubt } : null);
+    });
   };
-  if (!isShort) return finish();
+  // Who has nothing of the past to rely on has lost no part of it (rule G5).
+  if (!isShort || doubt === "newcomer") return recordAhead(wal, recovered, meta, group, finish);
   const detail = `the store of shard ${group} ends at index ${base.index}, and the log begins after ${floor}`;
   ports.telemetry.log("error", "storage.corrupt", detail, { group });
   wal.distrust(group, detail, finish);
+}
+
+/**
+ * Damage took the end of the log, and the store is ahead of what is left (rule W6). The log learns of it before anything is appended, else what
+ * follows would leave a hole in it, and every start would find that again.
+ */
+function recordAhead(
+  wal: WalApi,
+  recovered: RecoveredGroup | undefined,
+  meta: SnapshotMeta | null,
+  group: GroupId,
+  then: () => void,
+): void {
+  const isAhead = meta !== null && meta.index > (recovered?.floor?.index ?? 0) && !connects(recovered?.entries ?? [], meta);
+  if (!isAhead || mutant("shard-store-ahead-unrecorded")) return then();
+  const { index, term: at, membership, membershipIndex } = meta;
+  wal.installed({ group, index, term: at, membership, membershipIndex, keepFrom: logIndex(index + 1) }, false, then);
 }
 
 function fill(

@@ -1,4 +1,5 @@
 import { type GroupId, groupId, type NodeId, nodeId, place, type PlacementView } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
 import { deadNodeMovesAfterMs, waitsToldEveryMs } from "./limits.ts";
 import { PlacementWaits } from "./placement-waits.ts";
@@ -82,7 +83,7 @@ export class ShardPlacement {
     silence.look(host.system?.term() ?? 0, host.ports.clock.now(), names, isHeard);
     const alive = staying.filter(({ node }) => {
       // Known, but removed, or not yet in: nobody talks to it.
-      if (!isMember(node)) return false;
+      if (!isMember(node) && !mutant("shard-placed-at-non-members")) return false;
       if (isHeard(node)) return true;
       // A node that comes back soon keeps what it has; one that was never here gets nothing yet.
       return isPlaced(node) && silence.of(node) < deadNodeMovesAfterMs;
@@ -132,14 +133,29 @@ export class ShardPlacement {
     for (let shard = 1; shard <= hosts.count; shard++) {
       const group = groupId(shard);
       const leader = hosts.entry(group)?.leaderElsewhere() ?? null;
-      if (leader === hosts.self) host.ports.clock.defer(() => heard(this.hasMember(group, node)));
+      if (leader === hosts.self) this.hasMember(group, node, heard);
       else if (leader === null) host.ports.clock.defer(() => heard(null));
       else host.calls.call(leader, "shard-has", { group: shard, node }, (has) => heard(typeof has === "boolean" ? has : null));
     }
   }
 
-  /** Answers `leave`; null = this node cannot tell. */
-  hasMember(group: GroupId, node: NodeId): boolean | null {
+  /**
+   * Answers `leave` and `holds`, for data and votes hang on it: by a leader that was confirmed after the question, for one that was deposed does
+   * not know whom its successor has added. Null = this node cannot tell.
+   */
+  hasMember(group: GroupId, node: NodeId, done: (has: boolean | null) => void): void {
+    const { host, hosts } = this;
+    const replica = hosts.replica(group);
+    const tell = (confirmed: boolean): void => done(confirmed ? this.memberNow(group, node) : null);
+    if (replica === null || !replica.group.isLeader) host.ports.clock.defer(() => done(null));
+    else if (mutant("shard-member-unconfirmed")) host.ports.clock.defer(() => tell(true));
+    else {
+      replica.group.reads.barrier(host.config.electionMaxMs, tell);
+      replica.markDirty();
+    }
+  }
+
+  private memberNow(group: GroupId, node: NodeId): boolean | null {
     const replica = this.hosts.replica(group);
     if (replica === null || !replica.group.isLeader) return null;
     const { membership, membershipIndex, commitIndex, ownTermCommitted } = replica.group.raft;

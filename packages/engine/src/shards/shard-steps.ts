@@ -1,4 +1,5 @@
 import { type GroupId, type NodeId, nodeId } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
 import { absentReplicaMs, caughtUpEntries, deadNodeMovesAfterMs, leaderMovesEveryMs } from "./limits.ts";
 import type { PlacementWaits } from "./placement-waits.ts";
@@ -25,8 +26,11 @@ export class ShardSteps {
     const { membership } = raft;
     this.silence(replica, wanted);
     if (membership.outgoing.length > 0 || raft.membershipIndex > raft.commitIndex || !raft.ownTermCommitted) return;
+    const newcomer = this.newcomerOf(replica);
+    if (newcomer !== undefined) return this.change(replica, { remove: newcomer });
     const missing = wanted.filter((node) => !membership.voters.includes(node));
-    const filled = missing.find((node) => membership.learners.includes(node) && this.isCaughtUp(replica, node));
+    const mayVote = (node: NodeId): boolean => this.isCaughtUp(replica, node) || mutant("shard-voter-before-caught-up");
+    const filled = missing.find((node) => membership.learners.includes(node) && mayVote(node));
     if (filled !== undefined) return this.change(replica, { voters: filled });
     // One is filled at a time; one that is not heard keeps nobody else waiting.
     const filling = missing.find((node) => membership.learners.includes(node) && this.isHeard(node));
@@ -82,10 +86,22 @@ export class ShardSteps {
   private remove(replica: ShardGroup, node: NodeId): void {
     const left = replica.group.raft.membership.voters.filter((voter) => voter !== node);
     const able = left.filter((voter) => this.isAble(replica, voter));
-    if (able.length * 2 > left.length) return this.change(replica, { remove: node });
+    if (able.length * 2 > left.length || mutant("shard-removal-leaves-minority")) return this.change(replica, { remove: node });
     const unable = left.filter((voter) => !able.includes(voter)).join(", ");
     const why = `${node} is to leave it, but without ${node} there would be no quorum: ${unable} cannot be reached or has not caught up`;
     return this.wait(replica, why, `start ${unable}, or give up what is gone for good: trivet member remove NODE`);
+  }
+
+  /** Rule G5: a voter with none of the shard's past is removed, as soon as the others can do without it; then it is one that is missing. */
+  private newcomerOf(replica: ShardGroup): NodeId | undefined {
+    const { raft } = replica.group;
+    const { voters } = raft.membership;
+    const newcomers = raft.progress().filter(({ newcomer, peer }) => newcomer && voters.includes(peer));
+    const found = newcomers.find(({ peer }) => {
+      const left = voters.filter((node) => node !== peer);
+      return left.filter((node) => this.isAble(replica, node)).length * 2 > left.length;
+    });
+    return mutant("shard-newcomer-stays") ? undefined : found?.peer;
   }
 
   private awaits(replica: ShardGroup, missing: readonly NodeId[]): void {

@@ -113,6 +113,8 @@ export class ShardWorker {
         return answer({ type: "definitions", known: this.group(request.group).applier.definitions() });
       case "flush":
         return this.flush(request.group, answer);
+      case "hash":
+        return answer({ type: "hashed", hash: this.group(request.group).applier.store.contentHash() });
       case "cut":
       case "cut-next":
       case "cut-end":
@@ -237,7 +239,8 @@ export class ShardWorker {
   private load(group: number, index: number, answer: Answer): void {
     const open = this.group(group);
     this.abortLoad(group, () => {
-      const name = storeName(group, index);
+      // Also where the state to be replaced stands at that very index (rule W7): the newest store has the highest number.
+      const name = storeName(group, mutant("shard-w7-store-overwritten") ? index : Math.max(index, number(open.name) + 1));
       // An attempt that a crash ended may have left something.
       this.stores.remove(name, (removeError) => {
         if (removeError !== null && removeError.code !== "not-found") return answer(failure(removeError));
@@ -302,6 +305,10 @@ export class ShardWorker {
       else this.stores.remove(name, done);
     });
   }
+}
+
+function number(name: string): number {
+  return parseStoreName(name)?.index ?? 0;
 }
 
 function opened(applier: ShardApplier): WorkerReply {

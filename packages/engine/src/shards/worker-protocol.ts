@@ -46,6 +46,8 @@ export type WorkerRequest =
   /** Which definitions the shard has: queue and version; `dropped` ones have version 0. */
   | { readonly type: "definitions"; readonly group: number }
   | { readonly type: "flush"; readonly group: number }
+  /** The state's hash as it is now (rule W7). */
+  | { readonly type: "hash"; readonly group: number }
   /** A cut of the state, in chunks; `cut` is a number that the host gives it. */
   | { readonly type: "cut"; readonly group: number; readonly cut: number }
   | { readonly type: "cut-next"; readonly group: number; readonly cut: number; readonly maxBytes: number }
@@ -81,7 +83,7 @@ export interface Applied {
   readonly wantsEntryAt: number;
   /** Attended time of the next lease to end, where leases are timed; 0 = none. */
   readonly nextLeaseAt: number;
-  /** Of the state as it is now, where the worker says it with every answer; null = only at `points`. */
+  /** Of the state as it is now, where the worker says it with every answer; null = it has to be asked for. */
   readonly hash: string | null;
   /** State hashes at certain indexes (rule W7). */
   readonly points: readonly (readonly [number, string])[];
@@ -96,6 +98,7 @@ export type WorkerReply =
   | { readonly type: "due"; readonly leases: readonly DueLease[]; readonly nextLeaseAt: number }
   | { readonly type: "queried"; readonly reply: StorageReply }
   | { readonly type: "definitions"; readonly known: readonly (readonly [queue: number, version: number])[] }
+  | { readonly type: "hashed"; readonly hash: string }
   | { readonly type: "flushed"; readonly index: number; readonly bytes: number; readonly freeBytes: number }
   | { readonly type: "chunk"; readonly chunk: Uint8Array | null }
   | { readonly type: "done" }

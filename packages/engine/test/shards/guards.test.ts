@@ -70,6 +70,17 @@ class Bench {
     return this.ask({ type: "apply", group, entries, attended, routed: [], unrouted: [] });
   }
 
+  /** Takes the state over from itself, as from a snapshot of `index`. */
+  reload(index: number): void {
+    this.ask({ type: "cut", group, cut: 1 });
+    const reply = this.ask({ type: "cut-next", group, cut: 1, maxBytes: 1_000_000 });
+    if (reply.type !== "chunk" || reply.chunk === null) throw new Error("no chunk");
+    this.ask({ type: "cut-end", group, cut: 1 });
+    this.ask({ type: "load", group, index });
+    this.ask({ type: "load-chunk", group, chunk: reply.chunk });
+    expect(this.ask({ type: "load-end", group })).toMatchObject({ type: "opened" });
+  }
+
   /** Where the state stands after another start. */
   restart(crash: Prng | null): Extract<WorkerReply, { readonly type: "opened" }> {
     if (crash === null) this.stores.endProcess();
@@ -166,6 +177,25 @@ describe("a shard's state and how far it stands in the log", () => {
       expect(bench.restart(new Prng(seed)).mark.index).toBe(3);
     }
   });
+});
+
+test("a state that is fetched again takes the place of one of the same index", () => {
+  const bench = new Bench();
+  bench.apply(configure, produce(2), produce(3));
+  const wanted = bench.restart(null).hash;
+  for (let round = 0; round < 3; round++) {
+    bench.reload(3);
+    expect(bench.restart(null)).toMatchObject({ hash: wanted, mark: { index: 3 } });
+  }
+});
+
+guard("shard-w7-store-overwritten", "a store is never filled over the one in use", () => {
+  const bench = new Bench();
+  bench.apply(configure, produce(2), produce(3));
+  for (let round = 0; round < 2; round++) {
+    bench.reload(3);
+    expect(bench.restart(new Prng(1)).mark.index).toBe(3);
+  }
 });
 
 describe("a store without space", () => {

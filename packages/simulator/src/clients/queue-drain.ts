@@ -2,12 +2,16 @@ import type { HandedOut } from "@trivet/wire";
 
 import { received } from "../checkers/queue-history.ts";
 import type { Machine } from "../world/machine.ts";
+import type { Program } from "../world/program.ts";
 import { QueueCaller } from "./queue-caller.ts";
 import type { QueueHistory } from "./queue-history.ts";
 import { partitionsOf, type SimQueue } from "./queue-names.ts";
 import type { VirtualClient } from "./virtual-client.ts";
 
-/** After the heal: takes and acknowledges what there is, of every group and partition, through one machine. */
+/**
+ * After the heal: takes and acknowledges what there is, of every group and partition, through one machine. As a consumer that waits does: where it
+ * found nothing more it does not ask again until it is told that there may be something.
+ */
 export class QueueDrain {
   private readonly client: VirtualClient;
   private readonly machine: Machine;
@@ -16,6 +20,10 @@ export class QueueDrain {
   private readonly places: readonly { readonly queue: number; readonly partition: number; readonly group: string }[];
   private readonly done: () => boolean;
   private turn = 0;
+  /** Numbers of the places that may have something. */
+  private readonly mayHave = new Set<number>();
+  /** The program whose hints are heard; another one has told nobody anything yet. */
+  private heard: Program | null = null;
 
   constructor(
     client: VirtualClient,
@@ -51,9 +59,13 @@ export class QueueDrain {
 
   private next(): void {
     if (this.done() || this.machine.spare) return;
-    this.turn += 1;
-    const place = this.places[this.turn % this.places.length];
-    if (place === undefined) return;
+    this.listen();
+    const number = this.choose();
+    const place = number === null ? undefined : this.places[number];
+    if (number === null || place === undefined) {
+      this.later();
+      return;
+    }
     const { group, partition, queue } = place;
     const command = {
       type: "consume",
@@ -68,9 +80,41 @@ export class QueueDrain {
       start: { type: "earliest" },
     } as const;
     this.caller.send({ queue, partition }, command, true, this.machine, (result) => {
+      // Answers and hints of a machine come in the order in which it said them: what is raised from here on is news.
+      if (result?.type === "handed-out" && !result.more) this.mayHave.delete(number);
       if (result?.type !== "handed-out" || result.messages.length === 0) this.later();
       else this.took(place, result.messages);
     });
+  }
+
+  private listen(): void {
+    const { client, machine } = this;
+    const program = machine.running?.program ?? null;
+    if (program === null || program === this.heard) return;
+    this.heard = program;
+    program.storage.watchReady((queue, partition, group) =>
+      client.arrive(machine, () => {
+        if (this.heard === program) this.raise(queue, partition, group);
+      }),
+    );
+    this.raise(-1, -1, "");
+  }
+
+  private raise(queue: number, partition: number, group: string): void {
+    this.client.world.totals.add("ready hints");
+    this.places.forEach((place, number) => {
+      const isIt = place.queue === queue && place.partition === partition && place.group === group;
+      if (isIt || partition < 0) this.mayHave.add(number);
+    });
+  }
+
+  /** The next in turn. */
+  private choose(): number | null {
+    for (let tried = 0; tried < this.places.length; tried += 1) {
+      this.turn = (this.turn + 1) % this.places.length;
+      if (this.mayHave.has(this.turn)) return this.turn;
+    }
+    return null;
   }
 
   private took(

@@ -1,4 +1,4 @@
-import type { Machine } from "../world/machine.ts";
+import { type Defined, defineQueue } from "./define-queue.ts";
 import { QueueCaller } from "./queue-caller.ts";
 import type { QueueHistory } from "./queue-history.ts";
 import { partitionsOf, type SimQueue } from "./queue-names.ts";
@@ -28,37 +28,11 @@ export class QueueSetup {
     if (loose !== undefined) client.after(changeEveryMs, () => this.change(loose));
   }
 
-  private define(
-    queue: SimQueue,
-    changed: Partial<SimQueue["settings"]>,
-    defined: (at: { readonly queue: number; readonly version: number }) => void,
-  ): void {
-    const { client } = this;
-    const machine: Machine = client.prng.pick(client.world.machines);
-    let heard = false;
-    client.call(
-      machine,
-      (api) => {
-        const settings = { ...queue.settings, ...changed };
-        const command = { type: "define-queue", name: queue.name, mode: "ensure", settings, principal: client.name } as const;
-        api.submit(command, { timeoutMs: 2_000 }, (outcome) =>
-          client.arrive(machine, () => {
-            if (heard || outcome.type !== "answered" || outcome.result.type !== "queue-defined") return;
-            heard = true;
-            const { definition, queue: number } = outcome.result;
-            defined({ queue: number, version: definition.version });
-          }),
-        );
-      },
-      () => undefined,
-    );
-    client.after(2_500, () => {
-      if (!heard) this.define(queue, changed, defined);
-      heard = true;
-    });
+  private define(queue: SimQueue, changed: Partial<SimQueue["settings"]>, defined: (at: Defined) => void): void {
+    defineQueue(this.client, queue.name, { ...queue.settings, ...changed }, defined);
   }
 
-  private makeGroups(queue: SimQueue, at: { readonly queue: number; readonly version: number }): void {
+  private makeGroups(queue: SimQueue, at: Defined): void {
     const wanted = Array.from({ length: partitionsOf(queue) }, (_, partition) =>
       queue.groups.map((group) => ({ partition, group })),
     ).flat();

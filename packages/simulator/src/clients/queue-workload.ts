@@ -4,6 +4,7 @@ import type { World } from "../world/world.ts";
 import { QueueClient } from "./queue-client.ts";
 import { QueueDrain } from "./queue-drain.ts";
 import { QueueHistory } from "./queue-history.ts";
+import { QueuePassing } from "./queue-passing.ts";
 import { partitionsOf, type SimQueue, simQueues } from "./queue-names.ts";
 import { QueueSetup } from "./queue-setup.ts";
 import { VirtualClient } from "./virtual-client.ts";
@@ -19,6 +20,7 @@ export class QueueWorkload implements Workload {
   private readonly world: World;
   private readonly clients: VirtualClient[] = [];
   private readonly flows: QueueClient[] = [];
+  private passing: QueuePassing | null = null;
   private drains: readonly QueueDrain[] = [];
   private asking = true;
   private drained = false;
@@ -32,6 +34,8 @@ export class QueueWorkload implements Workload {
     const { operationsPerClient, queueClients, seed, shards } = world.options;
     const owner = this.client("queue-owner", seed, 0);
     new QueueSetup(owner, this.history, this.queues, shards, () => this.asking).start();
+    this.passing = new QueuePassing(this.client("queue-passing", seed, 400), this.history, shards, () => this.asking);
+    this.passing.start();
     for (let i = 0; i < queueClients; i += 1) {
       const client = this.client(`q${i + 1}`, seed, i + 1);
       this.clients.push(client);
@@ -60,7 +64,7 @@ export class QueueWorkload implements Workload {
 
   /** Empty on the word of the log: nothing to hand out, in hand or on its way to be. */
   private lookAtDrain(): void {
-    this.drained = this.flows.every(({ settled }) => settled) && this.left().length === 0;
+    this.drained = this.flows.every(({ settled }) => settled) && this.passing?.settled !== false && this.left().length === 0;
     if (!this.drained) this.world.clock.schedule(drainLooksEveryMs, () => this.lookAtDrain());
   }
 
@@ -77,6 +81,11 @@ export class QueueWorkload implements Workload {
           if (ready + leased > 0) found.push(`${queue.name}/${partition} of ${group}: ${ready} ready, ${leased} leased`);
         }
       }
+    }
+    for (const { partition, queue } of this.passing?.places() ?? []) {
+      const { golden } = shards[(queue + partition) % shards.length] as (typeof shards)[number];
+      const { groups, messages } = golden.stats(queue, partition);
+      if (messages + groups.length > 0) found.push(`deleted queue ${queue}/${partition}: ${messages} messages, ${groups.length} groups`);
     }
     return found;
   }

@@ -5,6 +5,7 @@ import { logDamage } from "./log-damage.ts";
 import { logRandom } from "./log-random.ts";
 import { removedLeaderLeaves } from "./membership.ts";
 import type { Scenario } from "./scenario.ts";
+import { crashWhileReplacingShard, doubtfulShard, doubtfulShardLeader } from "./shard-audit.ts";
 import { answersAfterInstall, deadlineInSilence, extensionOverPause, floorFollowsFlush, shortStore } from "./shards.ts";
 import { snapshotRandom } from "./snapshot-random.ts";
 import {
@@ -30,6 +31,8 @@ export const scenarios: readonly Scenario[] = [
   shortStore,
   floorFollowsFlush,
   deadlineInSilence,
+  doubtfulShard,
+  doubtfulShardLeader,
   doubtfulTails,
   doubtfulFollower,
   doubtfulLeader,
@@ -37,6 +40,7 @@ export const scenarios: readonly Scenario[] = [
   doubtfulSnapshot,
   undecidedStates,
   crashWhileReplacing,
+  crashWhileReplacingShard,
   installCrash,
   logDamage,
   snapshotRandom,

@@ -45,6 +45,11 @@ export class ClusterWatcher {
     for (const shard of this.shards) shard.restarted(name);
   }
 
+  replaced(name: string): void {
+    this.system.replaced(name);
+    for (const shard of this.shards) shard.replaced(name);
+  }
+
   step(): void {
     if (this.touched.length === 0) return;
     const touched = this.touched;

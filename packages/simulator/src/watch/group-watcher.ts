@@ -84,6 +84,11 @@ export class GroupWatcher<Golden extends GoldenReplica> {
     this.raft.restarted(nodeId(name));
   }
 
+  /** With an empty disk it is another replica under the same name (rule G5). */
+  replaced(name: string): void {
+    this.raft.replaced(nodeId(name));
+  }
+
   /** Code of the machine's node ran. */
   look(machine: Machine): void {
     const { running } = machine;

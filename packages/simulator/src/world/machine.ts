@@ -115,6 +115,7 @@ export class Machine {
   /** An empty disk. With `join`, the next program asks those members to take it in; without, it starts as it was first started. */
   wipe(join: readonly string[]): void {
     this.disk.wipe();
+    this.world.watcher.replaced(this.name);
     if (join.length > 0) this.settings = { ...this.settings, join };
     this.world.event(this.name, "wipe", () => join.join());
   }

@@ -46,6 +46,8 @@ export interface Program {
   readonly storage: QueueStorage;
   /** This node's replica of a shard; null = it has none, or not yet. */
   shard(shard: number): AnyGroupInspection | null;
+  /** What is wrong with this node's state of a shard (rule W7); null = nothing. */
+  doubt(shard: number): string | null;
   /** As group 0's state here says. */
   placement(): PlacementView | null;
   /** Group 0, null until the node belongs to a cluster. */
@@ -117,6 +119,7 @@ export const startNode: StartProgram = (ports, settings, owner) => {
     storage: host.queueStorage,
     group: () => inspect(host),
     shard: (shard) => host.shards?.replica(groupId(shard))?.group ?? null,
+    doubt: (shard) => host.shards?.replica(groupId(shard))?.group.audit?.problem ?? null,
     placement: () => host.machine?.placement() ?? null,
   };
 };

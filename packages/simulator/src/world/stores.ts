@@ -32,6 +32,8 @@ export class SimStores implements OrderedStores {
   lies = false;
   /** Flushes are never done: for scripts. */
   hangs = false;
+  /** The next transaction leaves something in the state that no command put there, as a wrong apply or a flipped bit would: for scripts. */
+  spoils = false;
   private readonly prng: Prng;
   private readonly totals: Totals;
   private readonly mood: DiskMood;
@@ -89,9 +91,7 @@ export class SimStores implements OrderedStores {
   // ── The port ──
 
   open(name: string, done: DoneWith<OrderedStore>): void {
-    this.memory.open(name, (error, store) =>
-      done(error, store === undefined ? undefined : new FillingStore(store, name, () => this.isFull())),
-    );
+    this.memory.open(name, (error, store) => done(error, store === undefined ? undefined : new FaultyStore(store, name, this)));
   }
 
   list(done: DoneWith<readonly string[]>): void {
@@ -114,7 +114,14 @@ export class SimStores implements OrderedStores {
     return this.prng.pick([0, 1_000, 20_000, 2_000_000]);
   }
 
-  private isFull(): boolean {
+  /** True once, when a script asked for it. */
+  takeSpoiling(): boolean {
+    const { spoils } = this;
+    this.spoils = false;
+    return spoils;
+  }
+
+  isFull(): boolean {
     if (!this.mood.isFull() || this.prng.chance(0.3)) return false;
     this.totals.add("stores full");
     return true;
@@ -136,22 +143,26 @@ export class SimStores implements OrderedStores {
   }
 }
 
-/** A store whose transactions fail as a whole where there is no space. */
-class FillingStore implements OrderedStore {
+/** After every key of the state machine. */
+const strangeKey = new Uint8Array([250]);
+
+/** A store whose transactions fail as a whole where there is no space, and that can be made to go wrong. */
+class FaultyStore implements OrderedStore {
   private readonly store: OrderedStore;
   private readonly name: string;
-  private readonly isFull: () => boolean;
+  private readonly faults: Pick<SimStores, "isFull" | "takeSpoiling">;
 
-  constructor(store: OrderedStore, name: string, isFull: () => boolean) {
+  constructor(store: OrderedStore, name: string, faults: Pick<SimStores, "isFull" | "takeSpoiling">) {
     this.store = store;
     this.name = name;
-    this.isFull = isFull;
+    this.faults = faults;
   }
 
   write<T>(change: (view: OrderedView) => T): T {
     return this.store.write((view) => {
       const result = change(view);
-      if (this.isFull()) throw new IoError("no-space", "write", this.name);
+      if (this.faults.takeSpoiling()) view.put(strangeKey, strangeKey);
+      if (this.faults.isFull()) throw new IoError("no-space", "write", this.name);
       return result;
     });
   }
