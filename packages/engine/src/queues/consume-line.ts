@@ -38,7 +38,7 @@ export interface Waiter {
 }
 
 /** Leaves the last command of a long poll time for its answer. */
-const lastAskMs = 1000;
+export const lastAskMs = 1000;
 const maxPauseMs = 500;
 const releaseTimeoutMs = 10_000;
 
