@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startCluster, type TestCluster, type TestNode } from "./support/cluster.ts";
-import { expectStatus, type Answer, type Json } from "./support/http.ts";
+import { expectStatus, textOf, type Answer, type Json, type JsonValue } from "./support/http.ts";
 import { runVerbatim } from "./support/shell.ts";
 import { ready, waitFor } from "./support/wait.ts";
 
@@ -21,6 +21,14 @@ const messagesOf = (answer: Pick<Answer, "body">): readonly Json[] => answer.bod
 /** Through every node one produce, and the consume through every other. */
 const pairs = (): readonly (readonly [through: TestNode, from: TestNode])[] =>
   cluster.nodes.flatMap((through) => cluster.nodes.filter((from) => from !== through).map((from) => [through, from] as const));
+
+const path = (queue: string, rest: string): string => `/v1/queues/${queue}/${rest}`;
+const consume = async (node: TestNode, queue: string, body: Json = {}): Promise<readonly Json[]> =>
+  messagesOf(await expectStatus(200, `${node.url}${path(queue, "consume")}`, { body, timeoutMs: 60_000 }));
+const produce = async (node: TestNode, queue: string, body: Json): Promise<void> =>
+  void (await expectStatus(201, `${node.url}${path(queue, "messages")}`, { body }));
+const ack = (node: TestNode, receipt: JsonValue | undefined): Promise<Answer> =>
+  node.call(path("late", "ack"), { body: { receipts: [textOf(receipt)] } });
 
 describe("the queue commands of S0", () => {
   it("verbatim: produce, consume", async () => {
@@ -100,12 +108,6 @@ describe("the queue calls of S2", () => {
 });
 
 describe("queues under /v1, from any node", () => {
-  const path = (queue: string, rest: string): string => `/v1/queues/${queue}/${rest}`;
-  const consume = async (node: TestNode, queue: string, body: Json = {}): Promise<readonly Json[]> =>
-    messagesOf(await expectStatus(200, `${node.url}${path(queue, "consume")}`, { body, timeoutMs: 60_000 }));
-  const produce = async (node: TestNode, queue: string, body: Json): Promise<void> =>
-    void (await expectStatus(201, `${node.url}${path(queue, "messages")}`, { body }));
-
   it("a message produced through one node comes through each other, once", async () => {
     for (const [at, [through, from]] of pairs().entries()) {
       await produce(through, "everywhere", { body: { at } });
@@ -113,7 +115,7 @@ describe("queues under /v1, from any node", () => {
       expect([message?.["body"], more]).toEqual([{ at }, []]);
       for (const node of cluster.nodes) expect(await consume(node, "everywhere")).toEqual([]);
       const { body } = await expectStatus(200, `${through.url}${path("everywhere", "ack")}`, {
-        body: { receipts: [String(message?.["receipt"])] },
+        body: { receipts: [textOf(message?.["receipt"])] },
       });
       expect(body).toMatchObject({ settled: 1 });
     }
@@ -160,7 +162,7 @@ describe("queues under /v1, from any node", () => {
           const messages = await consume(node, "fan-out", { group, max: 7 });
           expect(messages.length, `${group} after ${got.length}`).toBeGreaterThan(0);
           got.push(...messages.map(({ body }) => (body as Json)["at"]));
-          const receipts = messages.map(({ receipt }) => String(receipt));
+          const receipts = messages.map(({ receipt }) => textOf(receipt));
           await expectStatus(200, `${node.url}${path("fan-out", "ack")}`, { body: { receipts } });
         }
         expect(got).toEqual(Array.from({ length: 30 }, (_, at) => at));
@@ -169,7 +171,7 @@ describe("queues under /v1, from any node", () => {
     for (const node of cluster.nodes) {
       const { body } = await expectStatus(200, `${node.url}/v1/queues/fan-out`);
       expect(body["totals"]).toMatchObject({ messages: 0, produced: 30 });
-      const settled = (body["groups"] as readonly Json[]).filter(({ group }) => groups.includes(String(group)));
+      const settled = (body["groups"] as readonly Json[]).filter(({ group }) => groups.includes(textOf(group)));
       expect(settled.map((group) => group["settled"])).toEqual([30, 30, 30]);
     }
   });
@@ -181,7 +183,6 @@ describe("queues under /v1, from any node", () => {
     const [early] = await consume(two, "late", { visibility_ms: 100 });
     const [again] = await consume(three, "late", { wait_ms: 60_000 });
     expect(again).toMatchObject({ id: early?.["id"], acquired: 2 });
-    const ack = (node: TestNode, receipt: unknown): Promise<Answer> => node.call(path("late", "ack"), { body: { receipts: [receipt] } });
     const late = await ack(one, early?.["receipt"]);
     expect(late.status, late.text).toBe(409);
     expect(late.body).toMatchObject({ code: "receipt_stale", results: [{ outcome: "stale" }] });

@@ -28,6 +28,7 @@ export class AwaitedNames {
   }
 
   appeared(name: string): void {
-    for (const end of [...(this.waiting.get(name) ?? [])]) end(true);
+    // Each leaves the set as it is told.
+    for (const end of this.waiting.get(name) ?? []) end(true);
   }
 }

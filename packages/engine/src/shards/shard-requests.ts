@@ -50,7 +50,8 @@ function answerHere(hosts: ShardHosts, key: RequestKey, timeoutMs: number, done:
       if (reply?.type !== "looked-up") return done(null);
       const { found, groupTime } = reply;
       // The shard had not heard of the queue: it did nothing, and never will under this name.
-      if (found !== "unknown") return done(found.type === "not-configured" ? { type: "not-executed" } : { type: "shard-answered", answer: found });
+      if (found !== "unknown")
+        return done(found.type === "not-configured" ? { type: "not-executed" } : { type: "shard-answered", answer: found });
       const now = host.groupTime.now();
       if (now > notAfter + requestAnswersKeptMs) return done({ type: "gone" });
       if (groupTime > notAfter) return done({ type: "not-executed" });

@@ -15,7 +15,13 @@ function fate(shards: Shards, node: string, requestId: string): RequestOutcome {
   return asked.value;
 }
 
-function keyed(shards: Shards, node: string, key: string, command: StorageCommand, timeoutMs = 5_000): { id: string; told: Told<StorageOutcome> } {
+function keyed(
+  shards: Shards,
+  node: string,
+  key: string,
+  command: StorageCommand,
+  timeoutMs = 5_000,
+): { id: string; told: Told<StorageOutcome> } {
   const told = new Told<StorageOutcome>();
   const place = { queue: shards.queue, partition: 0 };
   const options = { timeoutMs, idempotency: { key, fingerprint: "f" } };

@@ -24,7 +24,12 @@ const ways: [string, Consume, object, object][] = [
     { status: 200, json: { messages: [] } },
     { messages: [{ body: 7 }] },
   ],
-  ["S0", (queue, wait) => server.call("GET", `/queue/${queue}?timeout=${wait / 1000}`), { status: 404, text: /Queue is empty/ }, { message: 7 }],
+  [
+    "S0",
+    (queue, wait) => server.call("GET", `/queue/${queue}?timeout=${wait / 1000}`),
+    { status: 404, text: /Queue is empty/ },
+    { message: 7 },
+  ],
   [
     "S4",
     (queue, wait) => post("/queue/consume", { topic: queue, timeout: wait / 1000 }),

@@ -72,17 +72,18 @@ describe("acknowledgements are final", () => {
   });
 });
 
+const event = (type: ReceiptEvent["type"], acquired: number, order: number, more: Partial<ReceiptEvent> = {}): ReceiptEvent => ({
+  ...at,
+  sequence: 1,
+  type,
+  group: "g",
+  acquired,
+  order,
+  extends: false,
+  ...more,
+});
+
 describe("receipts are fenced", () => {
-  const event = (type: ReceiptEvent["type"], acquired: number, order: number, more: Partial<ReceiptEvent> = {}): ReceiptEvent => ({
-    ...at,
-    sequence: 1,
-    type,
-    group: "g",
-    acquired,
-    order,
-    extends: false,
-    ...more,
-  });
   const good = [
     event("given", 1, 1),
     event("settled", 1, 2, { extends: true }),
@@ -135,9 +136,9 @@ describe("conservation", () => {
   });
 });
 
-describe("dedupe", () => {
-  const named = (id: string, sequence: number, duplicate: boolean, by: string): NamedMessage => ({ id, sequence, duplicate, by });
+const named = (id: string, sequence: number, duplicate: boolean, by: string): NamedMessage => ({ id, sequence, duplicate, by });
 
+describe("dedupe", () => {
   test("takes one message under one id, told as a duplicate to the later ones", () => {
     expect(checkDedupe([named("a", 1, false, "x"), named("a", 1, true, "y"), named("b", 2, false, "y")])).toBeNull();
   });

@@ -24,7 +24,7 @@ export function waitingConformance({ equal, ok }: TestApi, test: QueueTest): voi
     equal(await kit.remove(), { type: "removed" });
     const waiting = [kit.one(), kit.one()];
     equal((await kit.tryProduce([{}, {}], { create: true })).type, "produced");
-    equal((await Promise.all(waiting)).map(({ sequence }) => sequence).sort(), [1, 2]);
+    equal(new Set((await Promise.all(waiting)).map(({ sequence }) => sequence)), new Set([1, 2]));
   });
 
   test("a long poll for a queue that never comes waits its time and ends empty", {}, async (kit) => {
