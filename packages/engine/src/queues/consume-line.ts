@@ -57,6 +57,7 @@ export class ConsumeLine {
   private moment = 0;
   /** The partition that is looked at first. */
   private turn = 0;
+  private isClosed = false;
 
   constructor(clock: Clock, commands: PartitionCommands, queue: QueueView, ended: () => void) {
     this.clock = clock;
@@ -111,8 +112,9 @@ export class ConsumeLine {
     this.serve();
   }
 
-  /** The queue is no more. */
+  /** The queue is no more. Who has a question under way is told with its answer: it may have been given before. */
   close(): void {
+    this.isClosed = true;
     for (const waiter of this.waiters.filter(({ busy }) => !busy)) this.finish(waiter, { type: "gone" });
   }
 
@@ -181,7 +183,7 @@ export class ConsumeLine {
       if (waiter.abandoned) this.finish(waiter, nothing);
     } else if (outcome.type !== "answered") this.finish(waiter, outcome);
     else if (outcome.result.type === "handed-out") this.handedOut(waiter, slot, outcome.result, moment);
-    return this.serve();
+    return this.isClosed ? this.close() : this.serve();
   }
 
   private handedOut(waiter: Waiter, slot: Slot, result: HandOut, moment: number): void {

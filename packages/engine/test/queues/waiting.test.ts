@@ -172,6 +172,24 @@ test("who waits for a queue that is deleted waits for another of its name, and e
   expect(got(other)?.length).toBe(1);
 });
 
+test("an answer of a queue that was deleted meanwhile does not keep its caller at that queue", () => {
+  const r = rig();
+  const asked = r.consume({ waitMs: 20_000 });
+  r.service.remove("q", { timeoutMs: 1000 }, () => undefined);
+  r.settle();
+  // As if it had been executed before the queue was dropped.
+  r.held[0]?.go({
+    type: "answered",
+    requestId: "x",
+    durability: "memory",
+    result: { type: "handed-out", leaseMs: 1, messages: [], more: false },
+  });
+  r.open = true;
+  r.define();
+  r.produce(1);
+  expect(got(asked)?.length).toBe(1);
+});
+
 test("who waits for a queue that does not exist asks nobody meanwhile, and leaves no timers", () => {
   const r = new SlowRig();
   const asked = r.consume({ waitMs: 60_000 }, 20_000);
