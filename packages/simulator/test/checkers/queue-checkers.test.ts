@@ -117,6 +117,7 @@ describe("conservation", () => {
     produced: 7,
     delayed: 1,
     messages: 3,
+    ...{ returned: 0, acked: 3, died: 1, expired: 0, purged: 0, dropped: 0 },
     groups: [group],
     logged: { produced: 7, settled: new Map([["g", 3]]), leased: new Map([["g", 1]]), whole: true },
     ...more,
@@ -128,6 +129,10 @@ describe("conservation", () => {
   test("finds a message that is nowhere, and one that is there twice", () => {
     expect(checkConservation([tally({ groups: [{ ...group, dead: 0 }] })])?.invariant).toBe("queue-conservation");
     expect(checkConservation([tally({ groups: [{ ...group, ready: 2 }] })])?.invariant).toBe("queue-conservation");
+  });
+  test("finds a message of the partition that left without being counted", () => {
+    expect(checkConservation([tally({ acked: 2 })])?.invariant).toBe("queue-conservation");
+    expect(checkConservation([tally({ messages: 4 })])?.invariant).toBe("queue-conservation");
   });
   test("finds counters that the log does not bear out", () => {
     expect(checkConservation([tally({ produced: 8 })])?.invariant).toBe("queue-conservation");
