@@ -36,6 +36,7 @@ export const metrics = define({
   raft_commit_duration_seconds: { kind: "histogram", help: "From the proposal to the apply.", buckets: secondsBuckets },
   raft_read_index_duration_seconds: { kind: "histogram", help: "Linearizable read barrier.", buckets: secondsBuckets },
   raft_forwarded_total: { kind: "counter", help: "Frames passed to the leader." },
+  http_passed_on_total: { kind: "counter", help: "Calls passed on to a node that runs their service.", labels: ["to"] },
   raft_state_hash_mismatch_total: { kind: "counter", help: "State hashes that differ between replicas (rule W7)." },
   foundings_answered_total: { kind: "counter", help: "Requests to found a cluster that this node answered." },
   clock_skew_alarms_total: { kind: "counter", help: "Times the wall clock differed from group time by too much." },
