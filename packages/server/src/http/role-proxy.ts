@@ -8,10 +8,11 @@ import type { HttpContext } from "./context.ts";
 /** A node that does not take a connection in this time is passed by. */
 const connectTimeoutMs = 1_000;
 /** Of this connection only (RFC 9110 §7.6.1); and what the next node must judge, or set, by itself. */
-const notPassedOn: ReadonlySet<string> = new Set([
-  ...["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding"],
-  ...["upgrade", "host", "expect"],
-]);
+const notPassedOn: ReadonlySet<string> = new Set(
+  "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade host expect".split(
+    " ",
+  ),
+);
 /** This node has judged the page that a call comes from; at another address the same headers would say something else. */
 const ofPages: ReadonlySet<string> = new Set(["origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "sec-fetch-user"]);
 /** In `Via`: who passed a call on. A call that has it is not passed on again (one hop, and no circles). */
@@ -29,7 +30,7 @@ export class RoleProxy {
 
   /** Was it passed on already? */
   static hasHopped(request: FastifyRequest): boolean {
-    return String(request.headers.via ?? "").includes(mark);
+    return (request.headers.via ?? "").includes(mark);
   }
 
   /** Answers the call with what one of `peers` says, or tells why nobody does. */
@@ -108,11 +109,7 @@ export class RoleProxy {
 }
 
 function passedOn(headers: IncomingHttpHeaders): Record<string, string | string[]> {
-  const named = new Set(
-    String(headers.connection ?? "")
-      .split(",")
-      .map((name) => name.trim().toLowerCase()),
-  );
+  const named = new Set((headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
   const kept = Object.entries(headers).filter(([name]) => !notPassedOn.has(name) && !ofPages.has(name) && !named.has(name));
   return Object.fromEntries(kept.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }

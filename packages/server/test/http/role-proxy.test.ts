@@ -76,8 +76,12 @@ describe("calls of a service that another node runs (T-14)", () => {
     const answer = await fetch(`${through}/v1/queues/a%2Fb/messages?x=%20y&x=2`, {
       method: "POST",
       headers: {
-        ...{ "content-type": "application/json", "x-request-id": "mine", "x-client-id": "ann", "x-own": "1" },
-        ...{ "x-forwarded-for": "203.0.113.9", connection: "close" },
+        "content-type": "application/json",
+        "x-request-id": "mine",
+        "x-client-id": "ann",
+        "x-own": "1",
+        "x-forwarded-for": "203.0.113.9",
+        connection: "close",
       },
       body: '{"body": 9007199254740993 }',
     });

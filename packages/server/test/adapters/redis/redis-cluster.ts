@@ -1,10 +1,8 @@
 import { freePort, RedisServer, until } from "./redis-server.ts";
 
-const settings = [
-  ...["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"],
-  // A node that gives its last slot away would become a replica of the one that took it, and could be given none again.
-  ...["--cluster-allow-replica-migration", "no"],
-];
+// A node that gives its last slot away would become a replica of the one that took it, and could be given none again.
+const keepsEmpty = ["--cluster-allow-replica-migration", "no"];
+const isCluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"];
 const slots = 16_384;
 
 /** Where the move of a slot stands; a test may act at each of these points. */
@@ -21,7 +19,8 @@ export class RedisCluster {
   /** `owners` of the servers get slots, all when it is not given. */
   static async start(count: number, owners: number = count): Promise<RedisCluster> {
     const servers: RedisServer[] = [];
-    for (let at = 0; at < count; at++) servers.push(await RedisServer.start([...settings, "--cluster-port", String(await freePort())]));
+    for (let at = 0; at < count; at++)
+      servers.push(await RedisServer.start([...isCluster, ...keepsEmpty, "--cluster-port", String(await freePort())]));
     const [first] = servers;
     for (const [at, server] of servers.entries()) {
       const [from, to] = [at, at + 1].map((part) => Math.ceil((slots * part) / owners));
