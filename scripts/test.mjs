@@ -24,6 +24,7 @@ const suites = [
       { program: "ip", debian: "iproute2" },
       { program: "nft", debian: "nftables" },
       { program: "mkfs.ext4", debian: "e2fsprogs" },
+      { program: "redis-server", debian: "redis-server" },
     ],
   },
   {

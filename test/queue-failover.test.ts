@@ -173,6 +173,11 @@ describe("a queue under load while members change", () => {
   });
 });
 
+function hostOf(node: TestNode): TestHost {
+  if (!node.host) throw new Error(`${node.id} has no network of its own`);
+  return node.host;
+}
+
 describe.skipIf(!canPartition)("a queue under load in a network that fails", () => {
   const env = { SHARED_MAC_KEY: "0123456789abcdef-partition", NO_LEADER_WAIT_MS: "200", REQUEST_TIMEOUT_MS: "1000" };
   const bench = new Bench(() => startCluster({ nodes: 3, network: true, env }));
@@ -183,10 +188,6 @@ describe.skipIf(!canPartition)("a queue under load in a network that fails", () 
   });
   afterAll(() => bench.destroy());
 
-  const hostOf = (node: TestNode): TestHost => {
-    if (!node.host) throw new Error(`${node.id} has no network of its own`);
-    return node.host;
-  };
   type Cut = readonly [how: string, cut: (alone: TestHost, rest: readonly TestHost[]) => void];
   const ways: readonly Cut[] = [
     ["both ways", (alone, rest) => bench.running.network().split([alone], rest)],

@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createCluster, startCluster, type TestCluster, type TestNode } from "./support/cluster.ts";
 import { canMount, filesIn, mountSmallDisk, type SmallDisk } from "./support/faults.ts";
-import { expectStatus, type Json } from "./support/http.ts";
+import { expectStatus, textOf, type Json } from "./support/http.ts";
 import { nowMs, recordDeliveries } from "./support/queue-clients.ts";
 import { judgeQueue, type QueueRecord } from "./support/queue-history.ts";
 import { shardLeader, shardOf } from "./support/shard-leaders.ts";
@@ -49,11 +49,11 @@ async function consumeAll(node: TestNode, consumer: string): Promise<void> {
     if (messages.length === 0) return;
     recordDeliveries((record) => records.push(record), consumer, messages, asked);
     const call = nowMs();
-    for (const { id, acquired } of messages) records.push({ type: "acking", id: String(id), acquired: Number(acquired), call });
-    await expectStatus(200, `${node.url}${path}/ack`, { body: { receipts: messages.map(({ receipt }) => String(receipt)) } });
+    for (const { id, acquired } of messages) records.push({ type: "acking", id: textOf(id), acquired: Number(acquired), call });
+    await expectStatus(200, `${node.url}${path}/ack`, { body: { receipts: messages.map(({ receipt }) => textOf(receipt)) } });
     const ret = nowMs();
     for (const { id, acquired } of messages)
-      records.push({ type: "acked", id: String(id), acquired: Number(acquired), outcome: "ok", ret });
+      records.push({ type: "acked", id: textOf(id), acquired: Number(acquired), outcome: "ok", ret });
   }
 }
 
@@ -81,36 +81,37 @@ function rotMessages(dataDir: string, contents: readonly string[]): number {
   return places;
 }
 
+/** Stops the node in good order, so that its store has everything, and starts it with damaged messages. */
+async function damage(node: TestNode): Promise<void> {
+  expect(await node.stop()).toBe(0);
+  expect(
+    rotMessages(
+      node.dataDir,
+      [20, 21, 22].map((at) => contentOf(at, 400)),
+    ),
+  ).toBeGreaterThanOrEqual(3);
+  node.start();
+  await node.waitUntilHealthy();
+}
+
+async function expectRepaired(node: TestNode, group: number): Promise<void> {
+  await waitFor("the node to say what it found", () => {
+    const said = node.process().output();
+    return /storage\.corrupt/.test(said) && /checksum/.test(said) ? ready(true) : said.slice(-1_000);
+  });
+  await waitFor("the node to have the shard again, and to vote in it", () => {
+    const said = node.process().output();
+    return new RegExp(`shard ${group} caught up with its leader`).test(said) ? ready(true) : said.slice(-1_000);
+  });
+  expect(node.isRunning()).toBe(true);
+}
+
 describe("a damaged message in the store of one node of three", () => {
   beforeEach(async () => {
     cluster = await startCluster({ nodes: 3 });
     await expectStatus(201, `${nodeAt(0).url}${path}`, { method: "PUT", body: { max_deliveries: 0 } });
     for (let at = 0; at < 60; at += 1) expect(await produce(nodeAt(at % 3), at, 400)).toBe(201);
   });
-
-  /** Stops the node in good order, so that its store has everything, and starts it with damaged messages. */
-  const damage = async (node: TestNode): Promise<void> => {
-    expect(await node.stop()).toBe(0);
-    expect(
-      rotMessages(
-        node.dataDir,
-        [20, 21, 22].map((at) => contentOf(at, 400)),
-      ),
-    ).toBeGreaterThanOrEqual(3);
-    node.start();
-    await node.waitUntilHealthy();
-  };
-  const expectRepaired = async (node: TestNode, group: number): Promise<void> => {
-    await waitFor("the node to say what it found", () => {
-      const said = node.process().output();
-      return /storage\.corrupt/.test(said) && /checksum/.test(said) ? ready(true) : said.slice(-1_000);
-    });
-    await waitFor("the node to have the shard again, and to vote in it", () => {
-      const said = node.process().output();
-      return new RegExp(`shard ${group} caught up with its leader`).test(said) ? ready(true) : said.slice(-1_000);
-    });
-    expect(node.isRunning()).toBe(true);
-  };
 
   it("of a follower: every message comes once and whole, and the node fetches the shard again and says so", async () => {
     const group = await shardOf(nodeAt(0), queue);

@@ -1,111 +1,28 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startCluster, type TestCluster, type TestNode } from "./support/cluster.ts";
-import { expectStatus, type Answer, type Json } from "./support/http.ts";
-import { runVerbatim } from "./support/shell.ts";
+import { expectStatus, textOf, type Answer, type Json, type JsonValue } from "./support/http.ts";
 import { ready, waitFor } from "./support/wait.ts";
 
 let cluster: TestCluster;
-/** Ports of the documents to those of the three nodes. */
-let ports: ReadonlyMap<number, number>;
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 3 });
-  // S0 and S4 count from 8001; S2's queue node is 9101.
-  ports = new Map([...cluster.nodes.map(({ port }, index) => [8001 + index, port] as const), [9101, cluster.node("node2").port]]);
 });
 afterAll(() => cluster.destroy());
 
-const curl = (command: string): ReturnType<typeof runVerbatim> => runVerbatim(command, ports, cluster.folder);
-const postJson = (url: string, body: Json): ReturnType<typeof runVerbatim> =>
-  curl(`curl -X POST ${url} -H "Content-Type: application/json" -d '${JSON.stringify(body)}'`);
 const messagesOf = (answer: Pick<Answer, "body">): readonly Json[] => answer.body["messages"] as readonly Json[];
 /** Through every node one produce, and the consume through every other. */
 const pairs = (): readonly (readonly [through: TestNode, from: TestNode])[] =>
   cluster.nodes.flatMap((through) => cluster.nodes.filter((from) => from !== through).map((from) => [through, from] as const));
 
-describe("the queue commands of S0", () => {
-  it("verbatim: produce, consume", async () => {
-    const produced = await curl(`# Produce message
-curl -X POST http://localhost:8001/queue/test-queue \\
-  -H "Content-Type: application/json" \\
-  -d '{"data": "Hello World"}'`);
-    expect(produced.status, produced.text).toBe(200);
-    expect(produced.body).toMatchObject({ status: "ok", queue: "test-queue", message: { data: "Hello World" }, ack: "quorum" });
-    const consumed = await curl(`# Consume message
-curl http://localhost:8001/queue/test-queue`);
-    expect(consumed.status, consumed.text).toBe(200);
-    expect(consumed.body).toMatchObject({ status: "ok", message: { data: "Hello World" }, message_id: produced.body["message_id"] });
-    const acked = await postJson("http://localhost:8003/queue/ack", { ack_token: consumed.body["ack_token"] as string });
-    expect(acked.body, acked.text).toMatchObject({ success: true, acked: 1 });
-  });
-
-  it("through any node and any other: what one took, the next finds gone (404 Queue is empty)", async () => {
-    for (const [index] of cluster.nodes.entries()) {
-      const [to, from, last] = [0, 1, 2].map((step) => 8001 + ((index + step) % 3));
-      await postJson(`http://localhost:${to}/queue/round`, { n: index });
-      const taken = await curl(`curl "http://localhost:${from}/queue/round?ack=auto"`);
-      expect(taken, taken.text).toMatchObject({ status: 200, body: { message: { n: index }, ack_token: null } });
-      const empty = await curl(`curl http://localhost:${last}/queue/round`);
-      expect(empty.status, empty.text).toBe(404);
-      expect(empty.body).toMatchObject({ code: "queue_empty", detail: "Queue is empty" });
-    }
-  });
-
-  it("a queue that nobody made is empty, not an error of another kind", async () => {
-    expect((await curl("curl http://localhost:8002/queue/never-made")).status).toBe(404);
-  });
-});
-
-describe("the queue calls of S4", () => {
-  it("produce and consume with a topic; null when nothing is there", async () => {
-    const produced = await postJson("http://localhost:8001/queue/produce", { topic: "orders", message: { order: 7 } });
-    expect(produced, produced.text).toMatchObject({ status: 200, body: { success: true, status: "ok", topic: "orders" } });
-    const consumed = await postJson("http://localhost:8003/queue/consume", { topic: "orders" });
-    expect(consumed, consumed.text).toMatchObject({
-      status: 200,
-      body: { success: true, message: { order: 7 }, message_id: produced.body["message_id"] },
-    });
-    for (const port of [8001, 8002, 8003]) {
-      const empty = await postJson(`http://localhost:${port}/queue/consume`, { topic: "orders" });
-      expect(empty, empty.text).toMatchObject({ status: 200, body: { message: null, message_id: null, ack_token: null } });
-    }
-    const token = consumed.body["ack_token"] as string;
-    expect(await postJson("http://localhost:8002/queue/ack", { ack_token: token })).toMatchObject({ status: 200, body: { acked: 1 } });
-    // A second ack, through another node: the lease is over.
-    expect(await postJson("http://localhost:8001/queue/ack", { ack_token: token })).toMatchObject({
-      status: 409,
-      body: { code: "receipt_stale" },
-    });
-  });
-});
-
-describe("the queue calls of S2", () => {
-  it("create-group, produce, consume; an existing group is fine, an empty queue says so, an unknown one is 404", async () => {
-    for (const created of [true, false]) {
-      const group = await postJson("http://localhost:9101/queue/create-group", { queue_name: "jobs", group_name: "workers" });
-      expect(group, group.text).toMatchObject({ status: 200, body: { status: "ok", queue_name: "jobs", group_name: "workers", created } });
-    }
-    const produced = await postJson("http://localhost:9101/queue/produce", { queue_name: "jobs", message: { task: "resize" } });
-    expect(produced, produced.text).toMatchObject({ status: 200, body: { status: "ok" } });
-    expect(cluster.nodes.map(({ id }) => id)).toContain(produced.body["routed_to"]);
-    const consume = { queue_name: "jobs", group_name: "workers", consumer_id: "worker-1", count: 10, block_ms: 100 };
-    const consumed = await postJson("http://localhost:8001/queue/consume", consume);
-    expect(consumed, consumed.text).toMatchObject({ status: 200, body: { status: "ok", messages: [{ message: { task: "resize" } }] } });
-    const token = messagesOf(consumed)[0]?.["ack_token"] as string;
-    expect(await postJson("http://localhost:8003/queue/ack", { ack_token: token })).toMatchObject({ status: 200 });
-    const empty = await postJson("http://localhost:9101/queue/consume", consume);
-    expect(empty, empty.text).toMatchObject({ status: 200, body: { status: "empty", messages: [] } });
-    const unknown = await postJson("http://localhost:9101/queue/consume", { ...consume, queue_name: "no-such-queue" });
-    expect(unknown, unknown.text).toMatchObject({ status: 404, body: { code: "queue_unknown" } });
-  });
-});
+const path = (queue: string, rest: string): string => `/v1/queues/${queue}/${rest}`;
+const consume = async (node: TestNode, queue: string, body: Json = {}): Promise<readonly Json[]> =>
+  messagesOf(await expectStatus(200, `${node.url}${path(queue, "consume")}`, { body, timeoutMs: 60_000 }));
+const produce = async (node: TestNode, queue: string, body: Json): Promise<void> =>
+  void (await expectStatus(201, `${node.url}${path(queue, "messages")}`, { body }));
+const ack = (node: TestNode, receipt: JsonValue | undefined): Promise<Answer> =>
+  node.call(path("late", "ack"), { body: { receipts: [textOf(receipt)] } });
 
 describe("queues under /v1, from any node", () => {
-  const path = (queue: string, rest: string): string => `/v1/queues/${queue}/${rest}`;
-  const consume = async (node: TestNode, queue: string, body: Json = {}): Promise<readonly Json[]> =>
-    messagesOf(await expectStatus(200, `${node.url}${path(queue, "consume")}`, { body, timeoutMs: 60_000 }));
-  const produce = async (node: TestNode, queue: string, body: Json): Promise<void> =>
-    void (await expectStatus(201, `${node.url}${path(queue, "messages")}`, { body }));
-
   it("a message produced through one node comes through each other, once", async () => {
     for (const [at, [through, from]] of pairs().entries()) {
       await produce(through, "everywhere", { body: { at } });
@@ -113,7 +30,7 @@ describe("queues under /v1, from any node", () => {
       expect([message?.["body"], more]).toEqual([{ at }, []]);
       for (const node of cluster.nodes) expect(await consume(node, "everywhere")).toEqual([]);
       const { body } = await expectStatus(200, `${through.url}${path("everywhere", "ack")}`, {
-        body: { receipts: [String(message?.["receipt"])] },
+        body: { receipts: [textOf(message?.["receipt"])] },
       });
       expect(body).toMatchObject({ settled: 1 });
     }
@@ -160,7 +77,7 @@ describe("queues under /v1, from any node", () => {
           const messages = await consume(node, "fan-out", { group, max: 7 });
           expect(messages.length, `${group} after ${got.length}`).toBeGreaterThan(0);
           got.push(...messages.map(({ body }) => (body as Json)["at"]));
-          const receipts = messages.map(({ receipt }) => String(receipt));
+          const receipts = messages.map(({ receipt }) => textOf(receipt));
           await expectStatus(200, `${node.url}${path("fan-out", "ack")}`, { body: { receipts } });
         }
         expect(got).toEqual(Array.from({ length: 30 }, (_, at) => at));
@@ -169,7 +86,7 @@ describe("queues under /v1, from any node", () => {
     for (const node of cluster.nodes) {
       const { body } = await expectStatus(200, `${node.url}/v1/queues/fan-out`);
       expect(body["totals"]).toMatchObject({ messages: 0, produced: 30 });
-      const settled = (body["groups"] as readonly Json[]).filter(({ group }) => groups.includes(String(group)));
+      const settled = (body["groups"] as readonly Json[]).filter(({ group }) => groups.includes(textOf(group)));
       expect(settled.map((group) => group["settled"])).toEqual([30, 30, 30]);
     }
   });
@@ -181,7 +98,6 @@ describe("queues under /v1, from any node", () => {
     const [early] = await consume(two, "late", { visibility_ms: 100 });
     const [again] = await consume(three, "late", { wait_ms: 60_000 });
     expect(again).toMatchObject({ id: early?.["id"], acquired: 2 });
-    const ack = (node: TestNode, receipt: unknown): Promise<Answer> => node.call(path("late", "ack"), { body: { receipts: [receipt] } });
     const late = await ack(one, early?.["receipt"]);
     expect(late.status, late.text).toBe(409);
     expect(late.body).toMatchObject({ code: "receipt_stale", results: [{ outcome: "stale" }] });

@@ -9,6 +9,12 @@ export interface Answer {
 export type Json = { readonly [key: string]: JsonValue };
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | Json;
 
+/** A field of an answer that must be text. */
+export function textOf(value: JsonValue | undefined): string {
+  if (typeof value !== "string") throw new TypeError(`text was expected, not ${JSON.stringify(value)}`);
+  return value;
+}
+
 export interface CallOptions {
   readonly method?: string;
   readonly body?: unknown;

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { call, expectStatus, type Answer, type Json } from "./http.ts";
+import { call, expectStatus, textOf, type Answer, type Json } from "./http.ts";
 import { judgeQueue, type Acked, type QueueRecord } from "./queue-history.ts";
 import { ready, waitFor } from "./wait.ts";
 
@@ -85,8 +85,8 @@ export async function consumeUntilStopped(options: ConsumerOptions): Promise<voi
 export function recordDeliveries(record: (record: QueueRecord) => void, consumer: string, messages: readonly Json[], asked: number): void {
   const ret = nowMs();
   for (const { id, body, key, acquired } of messages) {
-    const content = String((body as Json)["content"]);
-    record({ type: "delivered", id: String(id), content, key: String(key), acquired: Number(acquired), consumer, call: asked, ret });
+    const content = textOf((body as Json)["content"]);
+    record({ type: "delivered", id: textOf(id), content, key: textOf(key), acquired: Number(acquired), consumer, call: asked, ret });
   }
 }
 
@@ -94,10 +94,10 @@ async function settle(options: ConsumerOptions, caller: Caller, how: "ack" | "na
   if (messages.length === 0) return;
   const asked = nowMs();
   if (how === "ack") {
-    for (const { id, acquired } of messages) options.record({ type: "acking", id: String(id), acquired: Number(acquired), call: asked });
+    for (const { id, acquired } of messages) options.record({ type: "acking", id: textOf(id), acquired: Number(acquired), call: asked });
   }
   const extra = how === "nack" ? { delay_ms: 0 } : {};
-  const receipts = messages.map(({ receipt }) => String(receipt));
+  const receipts = messages.map(({ receipt }) => textOf(receipt));
   const answer = await caller.insist(`/v1/queues/${options.queue}/${how}`, { receipts, ...extra });
   const results = answer?.body["results"] as readonly Json[] | undefined;
   if (answer === null || results === undefined) {
@@ -106,11 +106,11 @@ async function settle(options: ConsumerOptions, caller: Caller, how: "ack" | "na
   }
   const ret = nowMs();
   messages.forEach(({ id, acquired, receipt }, at) => {
-    const outcome = results[at]?.["outcome"];
+    const outcome = textOf(results[at]?.["outcome"]);
     // `unknown`: there is no such message any more; another hand-out of it was settled.
-    if (!["settled", "stale", "unknown"].includes(String(outcome))) options.surprised(`${how} of ${String(receipt)}: ${String(outcome)}`);
+    if (!["settled", "stale", "unknown"].includes(outcome)) options.surprised(`${how} of ${textOf(receipt)}: ${outcome}`);
     const fate: Acked["outcome"] = outcome === "settled" ? "ok" : "stale";
-    if (how === "ack") options.record({ type: "acked", id: String(id), acquired: Number(acquired), outcome: fate, ret });
+    if (how === "ack") options.record({ type: "acked", id: textOf(id), acquired: Number(acquired), outcome: fate, ret });
   });
 }
 

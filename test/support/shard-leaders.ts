@@ -40,7 +40,7 @@ export async function settledRing(cluster: TestCluster, deadlineMs = 60_000): Pr
       );
       const wrong = (ring["shards"] as readonly Json[]).flatMap(({ shard, replicas }) =>
         nodes.flatMap(({ id }, at) =>
-          (replicas as readonly unknown[]).includes(id) === held[at]?.has(Number(shard)) ? [] : [`shard ${String(shard)} on ${id}`],
+          (replicas as readonly unknown[]).includes(id) === held[at]?.has(Number(shard)) ? [] : [`shard ${Number(shard)} on ${id}`],
         ),
       );
       return wrong.length === 0 ? ready(ring) : `not yet: ${wrong.join(", ")}`;

@@ -89,6 +89,7 @@ export const errorCodes = [
   "not_ready",
   "not_executed",
   "redis_unavailable",
+  "role_unreachable",
   "commit_timeout",
   "storage_unavailable",
 ] as const;
@@ -535,6 +536,15 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     what: "The storage of the queues does not answer; nothing changed.",
     why: "This node keeps trying to reach Redis; locks work without it.",
     next: "Start Redis, or correct REDIS_URL; then send it again. No node has to be restarted.",
+  },
+  role_unreachable: {
+    status: 503,
+    title: "No node with the service can be reached",
+    retryable: true,
+    exitCode: exitCodes.unavailable,
+    what: "The nodes that run the service do not answer; nothing changed.",
+    why: "This node does not run it and passes such calls on to {peers}.",
+    next: "Start one of them, or correct QUEUE_NODES or RAFT_PEERS; then send it again.",
   },
   commit_timeout: {
     status: 504,

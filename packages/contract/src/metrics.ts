@@ -36,6 +36,7 @@ export const metrics = define({
   raft_commit_duration_seconds: { kind: "histogram", help: "From the proposal to the apply.", buckets: secondsBuckets },
   raft_read_index_duration_seconds: { kind: "histogram", help: "Linearizable read barrier.", buckets: secondsBuckets },
   raft_forwarded_total: { kind: "counter", help: "Frames passed to the leader." },
+  http_passed_on_total: { kind: "counter", help: "Calls passed on to a node that runs their service.", labels: ["to"] },
   raft_state_hash_mismatch_total: { kind: "counter", help: "State hashes that differ between replicas (rule W7)." },
   foundings_answered_total: { kind: "counter", help: "Requests to found a cluster that this node answered." },
   clock_skew_alarms_total: { kind: "counter", help: "Times the wall clock differed from group time by too much." },
@@ -110,7 +111,16 @@ export const metrics = define({
   queue_leased: { kind: "gauge", help: "Messages out with consumers, over all groups." },
   queue_delayed: { kind: "gauge", help: "Messages whose time has not come." },
   queue_dead_letters: { kind: "gauge", help: "Dead letters." },
-  queue_expired: { kind: "gauge", help: "Messages that ended by their time to live, over all groups of the queues there are." },
+  queue_accepted: {
+    kind: "gauge",
+    help: "Messages that a queue has accepted so far, dead letters put back counted again: as many as are there and have left.",
+    labels: ["queue"],
+  },
+  queue_left: {
+    kind: "gauge",
+    help: "Messages that have left a queue so far, by how: acked, died, expired, purged, dropped (with their group).",
+    labels: ["queue", "how"],
+  },
   queue_oldest_age_seconds: { kind: "gauge", help: "Age of the oldest message that is not settled." },
 
   http_requests_total: { kind: "counter", help: "HTTP requests.", labels: ["route", "method", "status"] },

@@ -5,7 +5,7 @@ import { defaultHostConfig, NodeHost, type Link, type NodeApi, type NodeHostConf
 import { exitCodes } from "@trivet/contract";
 import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
 import { RedisQueueStorage } from "./adapters/redis/index.ts";
-import { ConfigError, type NodeConfig } from "./config/index.ts";
+import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
 import { createHttpApp, type HttpApp } from "./http/app.ts";
 import { logForcedReleases } from "./observability/forced-releases.ts";
 import { Logger } from "./observability/logger.ts";
@@ -72,12 +72,7 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     url: config.advertiseUrl,
     roles: config.roles.join(","),
     shards: config.shards,
-    queueDefaults: {
-      partitions: config.queues.partitions,
-      visibilityMs: config.queues.visibilityMs,
-      maxDeliveries: config.queues.maxDeliveries,
-      maxMessages: config.queues.maxMessages,
-    },
+    queueDefaults: queueDefaults(config),
     peers: config.peers.map((peer) => peer.url),
     join: config.join === null ? [] : [config.join],
     autoReplace: config.autoReplace,

@@ -78,14 +78,14 @@ export const nodeSettings = define({
     kind: "peers",
     default: null,
     use: "peers",
-    about: "Nodes of the lock cluster; this cluster when the node has the lock role.",
+    about: "Nodes of the lock cluster; this cluster when the node has the lock role, else lock calls are passed on to them.",
     example: '{"node1":"http://node1:8001"}',
   },
   QUEUE_NODES: {
     kind: "peers",
     default: null,
     use: "peers",
-    about: "Nodes of the queue cluster, for requests of another role.",
+    about: "Nodes of the queue cluster; this cluster when the node has only the queue role, else queue calls are passed on to them.",
     example: '["queue-node-1:9101"]',
   },
   CACHE_PEERS: {

@@ -139,10 +139,10 @@ export const serviceSettings = define({
   QUEUE_MAX_DELIVERIES: {
     kind: "integer",
     default: 5,
-    min: 1,
+    min: 0,
     max: 1_000,
     use: "queues",
-    about: "Failed deliveries before a message is dead.",
+    about: "Failed deliveries before a message is dead; 0 = never.",
     example: "5",
   },
   QUEUE_MAX_LENGTH: {

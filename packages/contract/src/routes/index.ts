@@ -59,7 +59,11 @@ export function serviceOf(definition: RouteDefinition): "lock" | "queue" | null 
 /** Every error a path may answer, in the order of the catalogue's statuses. */
 export function errorsOf(definition: RouteDefinition): readonly ErrorCode[] {
   const always: ErrorCode[] = [...commonErrors];
-  if (serviceOf(definition) !== null) always.push("role_not_enabled");
+  // Passed on to a node that runs the service, where one is known (T-14).
+  if (serviceOf(definition) !== null) {
+    always.push("role_not_enabled", "role_unreachable");
+    if (definition.method !== "GET" || definition.takes === true) always.push("commit_timeout");
+  }
   // The body is read, and its size looked at, whether a path wants one or not.
   if (definition.method !== "GET") always.push("payload_too_large");
   if (definition.path.includes("/:")) always.push("uri_too_long");

@@ -127,7 +127,7 @@ export const queueRoutes = {
     summary: "Lease messages, or wait for some",
     description:
       "A message that is not settled within `lease_ms` is handed out again. With `wait_ms` an empty queue answers as soon as something is ready. " +
-      "A closed connection ends the wait, and what it would have got goes to others. An unknown queue is empty.",
+      "A closed connection ends the wait, and what it would have got goes to others. An unknown queue is empty: with `wait_ms` it is waited for.",
     params: QueueParams,
     body: s.ConsumeBody,
     bodyOptional: true,

@@ -86,8 +86,16 @@ const counts = {
   messages: Type.Integer({ description: "Not settled by every group." }),
   bytes: Type.Integer(),
   delayed: Type.Integer(),
-  dead: Type.Integer(),
-  produced: Type.Integer({ description: "Accepted so far." }),
+  dead: Type.Integer({ description: "Dead letters there are." }),
+  produced: Type.Integer({
+    description: "Accepted so far. produced + returned = messages + acked + died + expired + purged + dropped.",
+  }),
+  returned: Type.Integer({ description: "Dead letters put back for one of several groups; others count as produced again." }),
+  acked: Type.Integer({ description: "Messages that left because the last group that needed them settled them." }),
+  died: Type.Integer({ description: "Messages that left as dead letters of the last group that needed them." }),
+  expired: Type.Integer({ description: "Messages that left by their time to live." }),
+  purged: Type.Integer(),
+  dropped: Type.Integer({ description: "Messages that left with the group that alone had still to settle them." }),
   oldest_at: Type.Union([Type.Number(), Type.Null()], { description: "When the oldest message still there was produced; null = none." }),
 };
 export const PartitionStats = Type.Object({

@@ -80,7 +80,7 @@ function clearGroup(shard: ShardContext, queue: number, index: number, value: Ui
     unindex(partition, group, delivery);
     shard.view.remove(keyOf(tables.delivery, queue, index, group.id, delivery.sequence));
     if (delivery.key !== "") shard.view.remove(keyOf(tables.head, queue, index, group.id, delivery.key));
-    if (delivery.targeted || partition.groups().length > 0) partition.release(group, delivery);
+    if (delivery.targeted || partition.groups().length > 0) partition.release(group, delivery, "dropped");
   }
   partition.leaveOut(group);
   left -= deliveries.length;
@@ -99,7 +99,7 @@ function clearGroup(shard: ShardContext, queue: number, index: number, value: Ui
     for (const { target, where } of found) {
       group.cursors[lane] = where.place + 1;
       const mine = target === group.id;
-      if (mine || (target === 0 && partition.groups().length > 0)) partition.release(group, where);
+      if (mine || (target === 0 && partition.groups().length > 0)) partition.release(group, where, "dropped");
     }
     left -= found.length;
   }

@@ -60,6 +60,7 @@ function again(partition: Partition, dead: DeadRecord, ttlMs: number): void {
   if (target === 0) counters.produced++;
   else if (group !== undefined) {
     counters.targeted++;
+    counters.returned++;
     group.redriven++;
     partition.touch(group);
   }

@@ -20,7 +20,7 @@ import { findDelivery } from "./delivery.ts";
 import { keyOf, keysEnd, tables } from "./keys.ts";
 import { readMessage } from "./messages.ts";
 import { decodeIntegers, encodeIntegers } from "./records.ts";
-import type { ShardAnswer } from "./answer.ts";
+import type { RememberedAnswer, ShardAnswer } from "./answer.ts";
 
 const window = wireLimits.callerWindow;
 const recordVersion = 1;
@@ -101,10 +101,12 @@ export class ShardDedupe {
     return answer;
   }
 
-  /** What is known of a request (rule X3); of a hand-out only what is still leased. */
-  lookup(caller: string, sequence: number, command: ShardCommand): ShardAnswer | "unknown" {
+  /** What is known of a request (rule X3). */
+  lookup(caller: string, sequence: number): RememberedAnswer | "unknown" {
     const stored = this.shard.view.get(keyOf(tables.answer, caller, sequence));
-    return stored === undefined ? "unknown" : this.recall(stored.slice(), command);
+    if (stored !== undefined) return remember(stored.slice());
+    const known = readCaller(this.shard, caller);
+    return known !== undefined && sequence <= known.ackedUpTo ? { type: "refused", reason: "already-acknowledged" } : "unknown";
   }
 
   private endOf(notAfter: number): number {
@@ -112,14 +114,8 @@ export class ShardDedupe {
   }
 
   private recall(stored: Uint8Array, command: ShardCommand): ShardAnswer {
-    const reader = new ByteReader(stored);
-    invariant(reader.u8() === recordVersion, "queue-answer-version");
-    if (reader.u8() === kept.handOut) return recallHandOut(this.shard, reader, command);
-    const first = stored[reader.position] as number;
-    if (first >= firstShardResult) return decodeShardResult(reader);
-    const result = decodeResult(reader);
-    invariant(result.type === "malformed" || result.type === "refused", "queue-answer-known", result.type);
-    return result;
+    const answer = remember(stored);
+    return answer.type === "handed-out" ? recallHandOut(this.shard, answer, command) : answer;
   }
 }
 
@@ -147,18 +143,32 @@ function remembered(answer: ShardAnswer, command: ShardCommand): Uint8Array {
   return writer.finish();
 }
 
-/** The bodies are read again, of what is still leased by that hand-out. */
-function recallHandOut(shard: ShardContext, reader: ByteReader, command: ShardCommand): ShardAnswer {
-  const leaseMs = reader.varint();
-  const more = reader.u8() === 1;
-  const messages: HandedOut[] = [];
-  if (command.type !== "consume") return { type: "handed-out", leaseMs, messages, more };
-  for (let left = reader.varint(); left > 0; left--) {
-    const [sequence, acquired] = [reader.varint(), reader.varint()];
-    const message = heldMessage(shard, command, sequence, acquired);
-    if (message !== null) messages.push(message);
+function remember(stored: Uint8Array): RememberedAnswer {
+  const reader = new ByteReader(stored);
+  invariant(reader.u8() === recordVersion, "queue-answer-version");
+  if (reader.u8() === kept.handOut) {
+    const leaseMs = reader.varint();
+    const more = reader.u8() === 1;
+    const messages = Array.from({ length: reader.varint() }, () => ({ sequence: reader.varint(), acquired: reader.varint() }));
+    return { type: "handed-out", leaseMs, more, messages };
   }
-  return { type: "handed-out", leaseMs, messages, more };
+  const first = stored[reader.position] as number;
+  const result = first >= firstShardResult ? decodeShardResult(reader) : decodeResult(reader);
+  const isKept = first >= firstShardResult ? result.type !== "handed-out" : result.type === "malformed" || result.type === "refused";
+  invariant(isKept, "queue-answer-known", result.type);
+  return result as RememberedAnswer;
+}
+
+/** The bodies are read again, of what is still leased by that hand-out. */
+function recallHandOut(
+  shard: ShardContext,
+  { leaseMs, messages, more }: Extract<RememberedAnswer, { readonly type: "handed-out" }>,
+  command: ShardCommand,
+): ShardAnswer {
+  const held = messages.flatMap(({ sequence, acquired }) =>
+    command.type === "consume" ? (heldMessage(shard, command, sequence, acquired) ?? []) : [],
+  );
+  return { type: "handed-out", leaseMs, messages: held, more };
 }
 
 function heldMessage(shard: ShardContext, command: Consume, sequence: number, acquired: number): HandedOut | null {

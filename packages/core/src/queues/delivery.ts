@@ -116,7 +116,7 @@ export function unindex(partition: Partition, group: GroupRecord, delivery: Deli
 /** The group is done with the message, which is in none of its sets any more: its key is free, its body goes unless another group needs it. */
 export function finish(partition: Partition, group: GroupRecord, delivery: DeliveryRecord, ending: Ending): void {
   forget(partition, group, delivery, ending);
-  partition.release(group, delivery);
+  partition.release(group, delivery, ending);
 }
 
 /** As `finish`, but the body is the caller's. */

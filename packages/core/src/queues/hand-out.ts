@@ -79,7 +79,7 @@ class Round {
       heads.take(head);
       this.passed++;
       group.expired++;
-      partition.release(group, where);
+      partition.release(group, where, "expired");
       return true;
     }
     const isBusy = message.key !== "" && headOf(partition, group, message.key) !== 0 && !mutant("queue-key-order-ignored");
@@ -93,7 +93,7 @@ class Round {
     if (!this.command.autoAck) this.give(unknownYet(head), message);
     else {
       group.settled++;
-      partition.release(group, where);
+      partition.release(group, where, "settled");
       this.answer(message, 1, 0, weight);
     }
     return true;

@@ -36,6 +36,6 @@ export function endForAll(partition: Partition, lane: number, place: number, mes
       partition.touch(group);
     }
   }
-  partition.remove(where);
+  partition.remove(where, ending);
   return true;
 }

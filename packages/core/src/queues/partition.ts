@@ -16,7 +16,7 @@ import {
   encodePartition,
 } from "./records.ts";
 import { schedule, unschedule } from "./calendar.ts";
-import { hasDelivery } from "./delivery.ts";
+import { type Ending, hasDelivery } from "./delivery.ts";
 import { laneCount } from "./limits.ts";
 
 /** Where a message stands, and what its removal must know. */
@@ -29,6 +29,13 @@ export interface Placed {
   readonly targeted: boolean;
   readonly key: string;
 }
+
+/** How a message comes to be no one's: as its last group's ending, or because that group was deleted. */
+export type Leaving = Ending | "dropped";
+const counterOf = { settled: "acked", dead: "died", expired: "expired", purged: "purged", dropped: "dropped" } as const satisfies Record<
+  Leaving,
+  keyof PartitionRecord
+>;
 
 /** One partition of one queue while a command runs: its counters and its consumer groups. */
 export class Partition {
@@ -142,14 +149,14 @@ export class Partition {
     return this.counters.next++;
   }
 
-  /** The message is no one's any more: settled, dead, expired or purged. */
-  remove(message: Placed): void {
+  /** The message is no one's any more. */
+  remove(message: Placed, leaving: Leaving): void {
     const { counters, shard } = this;
     shard.view.remove(keyOf(tables.message, this.queue, this.index, message.lane, message.place));
     if (message.expiresAt > 0) unschedule(shard.view, message.expiresAt, "expire", [this.queue, this.index, message.lane, message.place]);
     counters.messages--;
     counters.bytes -= message.size;
-    counters.gone++;
+    this.left(leaving);
     if (message.targeted) counters.targeted--;
     if (message.key !== "" && message.lane > 0) this.leaveLane(message.key, message.lane);
   }
@@ -160,13 +167,18 @@ export class Partition {
     return hasDelivery(this, group, message.sequence);
   }
 
-  /** Rule Q2: a group has settled the message; its body goes when no other group needs it. */
-  release(group: GroupRecord, message: Placed): void {
+  /** Conservation: what was produced is here, or is counted by how it left. */
+  left(leaving: Leaving, count = 1): void {
+    if (!mutant("queue-leaving-uncounted")) this.counters[counterOf[leaving]] += count;
+  }
+
+  /** Rule Q2: a group is done with the message; its body goes when no other group needs it. */
+  release(group: GroupRecord, message: Placed, leaving: Leaving): void {
     const kept =
       !message.targeted &&
       !mutant("queue-body-gone-with-first-group") &&
       this.groups().some((other) => other !== group && this.needs(other, message));
-    if (!kept) this.remove(message);
+    if (!kept) this.remove(message, leaving);
   }
 
   store(): void {

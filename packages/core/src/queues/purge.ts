@@ -47,9 +47,9 @@ function purgeDelayed(partition: Partition, most: number): number {
     counters.delayed--;
     counters.messages--;
     counters.bytes -= size;
-    counters.gone++;
   }
   if (found.length === 0) return 0;
+  partition.left("purged", found.length);
   for (const group of partition.groups()) {
     group.purged += found.length;
     partition.touch(group);

@@ -4,6 +4,8 @@ import { laneCount } from "./limits.ts";
 
 /** First byte of every value. A change of a record's fields takes a new number. */
 const recordVersion = 1;
+/** Of a partition's own record: since 2 it tells how its messages left it. */
+const partitionVersion = 2;
 
 /** A message in its lane; `sequence` names it, its place orders it. */
 export interface MessageRecord {
@@ -36,9 +38,17 @@ export interface PartitionRecord {
   delayed: number;
   /** Messages for one group only. */
   targeted: number;
+  /** Dead letters there are. */
   dead: number;
-  /** Messages that are in no lane any more. */
-  gone: number;
+  /** Dead letters that went back to one of several groups; others count as produced again. */
+  returned: number;
+  /** How messages left: as the last group that needed them was done with them, or as all were at once. */
+  acked: number;
+  died: number;
+  expired: number;
+  purged: number;
+  /** With the group that alone had still to settle them. */
+  dropped: number;
   nextGroup: number;
   /** Groups that want to be told when something is ready. */
   waiting: number;
@@ -114,16 +124,19 @@ export interface DeadRecord {
 
 const writer: ByteWriter = new ByteWriter(1024);
 
-function begin(): ByteWriter {
+function begin(version: number = recordVersion): ByteWriter {
   writer.reset();
-  writer.u8(recordVersion);
+  writer.u8(version);
   return writer;
 }
 
-function read(bytes: Uint8Array): ByteReader {
+function read(bytes: Uint8Array, expected: number = recordVersion): ByteReader {
   const reader = new ByteReader(bytes);
   const version = reader.u8();
-  if (version !== recordVersion) throw new CodecError(`record version ${version}`);
+  if (version !== expected) {
+    const next = "start the version that wrote this store, or begin with an empty data directory";
+    throw new CodecError(`a record of version ${version} where ${expected} is expected; ${next}`);
+  }
   return reader;
 }
 
@@ -200,9 +213,10 @@ function readMessage(reader: ByteReader): MessageRecord {
 }
 
 export function emptyPartition(now: number): PartitionRecord {
-  const none = { produced: 0, messages: 0, bytes: 0, delayed: 0, targeted: 0, dead: 0, gone: 0 };
+  const none = { produced: 0, messages: 0, bytes: 0, delayed: 0, targeted: 0, dead: 0, returned: 0 };
+  const left = { acked: 0, died: 0, expired: 0, purged: 0, dropped: 0 };
   const ends = Array.from({ length: laneCount }, () => 0);
-  return { next: 1, ...none, nextGroup: 1, waiting: 0, keyedLow: 0, ends, tokens: 0, tokensAt: now };
+  return { next: 1, ...none, ...left, nextGroup: 1, waiting: 0, keyedLow: 0, ends, tokens: 0, tokensAt: now };
 }
 
 const partitionFields = [
@@ -213,7 +227,12 @@ const partitionFields = [
   "delayed",
   "targeted",
   "dead",
-  "gone",
+  "returned",
+  "acked",
+  "died",
+  "expired",
+  "purged",
+  "dropped",
   "nextGroup",
   "waiting",
   "keyedLow",
@@ -222,14 +241,14 @@ const partitionFields = [
 ] as const satisfies readonly Exclude<keyof PartitionRecord, "ends">[];
 
 export function encodePartition(partition: PartitionRecord): Uint8Array {
-  begin();
+  begin(partitionVersion);
   for (const field of partitionFields) writer.varint(partition[field]);
   for (const end of partition.ends) writer.varint(end);
   return writer.finish();
 }
 
 export function decodePartitionRecord(bytes: Uint8Array): PartitionRecord {
-  const reader = read(bytes);
+  const reader = read(bytes, partitionVersion);
   const partition = emptyPartition(0);
   for (const field of partitionFields) partition[field] = reader.varint();
   for (let lane = 0; lane < laneCount; lane++) partition.ends[lane] = reader.varint();

@@ -1,7 +1,7 @@
 import { mutant } from "#mutation";
 import type { FrameHeader, QueueDefinition, ShardCommand } from "@trivet/wire";
 import { assertNever } from "../kernel/assert.ts";
-import type { ShardAnswer } from "./answer.ts";
+import type { RememberedAnswer, ShardAnswer } from "./answer.ts";
 import { type BrowsePage, type BrowseState, browseFrom } from "./browse.ts";
 import { nextDeadline } from "./calendar.ts";
 import { clearSome } from "./clear.ts";
@@ -71,11 +71,9 @@ export class QueueShard {
     return answer;
   }
 
-  /** What is known of a caller's request (rule X3); of a hand-out only what is still leased. */
-  lookup(caller: string, sequence: number, command: ShardCommand): ShardAnswer | "unknown" {
-    const answer = this.dedupe.lookup(caller, sequence, command);
-    this.shard.flush();
-    return answer;
+  /** What is known of a caller's request (rule X3). Changes nothing. */
+  lookup(caller: string, sequence: number): RememberedAnswer | "unknown" {
+    return this.dedupe.lookup(caller, sequence);
   }
 
   /** Leases from `from` on, at most so many looked at: for the timers of a new leader. `next` null = all were seen. */

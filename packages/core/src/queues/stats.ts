@@ -21,9 +21,19 @@ export interface PartitionCounts {
   readonly messages: number;
   readonly bytes: number;
   readonly delayed: number;
+  /** Dead letters there are. */
   readonly dead: number;
-  /** Accepted so far. */
+  /** Accepted so far. Together with `returned`: messages + acked + died + expired + purged + dropped. */
   readonly produced: number;
+  /** Dead letters that went back to one of several groups; others count as produced again. */
+  readonly returned: number;
+  /** How messages left, so far: what became of them in the last of the groups that needed them. */
+  readonly acked: number;
+  readonly died: number;
+  readonly expired: number;
+  readonly purged: number;
+  /** With the group that alone had still to settle them. */
+  readonly dropped: number;
   /** Group time of the produce of the oldest message still there; 0 = none. Of each lane, and of the delayed, the first is looked at. */
   readonly oldestAt: number;
   readonly groups: readonly GroupStats[];
@@ -32,9 +42,10 @@ export interface PartitionCounts {
 /** Counters only, and one message of each lane: the work does not grow with the backlog. */
 export function statsOf(shard: ShardContext, queue: number, index: number): PartitionCounts {
   const partition = shard.partition(queue, index);
-  const { messages, bytes, delayed, dead, produced } = partition.counters;
+  const { messages, bytes, delayed, dead, produced, returned, acked, died, expired, purged, dropped } = partition.counters;
+  const totals = { messages, bytes, delayed, dead, produced, returned, acked, died, expired, purged, dropped };
   const groups = partition.groups().map((group) => groupStats(partition, group));
-  return { partition: index, messages, bytes, delayed, dead, produced, oldestAt: oldestAt(partition), groups };
+  return { partition: index, ...totals, oldestAt: oldestAt(partition), groups };
 }
 
 /** Every group accounts for every message it was owed; what is left is ready, delayed ones apart. */

@@ -48,11 +48,11 @@ export const defaultSystemLimits: SystemLimits = {
   queues: 10_000,
 };
 
-/** What a new queue has where its owner says nothing. Deliveries and back-off as RabbitMQ 4.3 has them. */
+/** What a new queue has where its owner says nothing; the QUEUE_* settings of a node have the same defaults (a test of the server compares them). */
 export const defaultQueueSettings: QueueSettings = {
   partitions: 1,
   visibilityMs: 30_000,
-  maxDeliveries: 20,
+  maxDeliveries: 5,
   maxAcquired: 100,
   backoffMs: 1000,
   maxMessages: 1_000_000,

@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import { guard } from "../raft/guard.ts";
 import { Bench, message, queue } from "./support/bench.ts";
 
 vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
@@ -13,7 +14,7 @@ const sequences = (b: Bench, state: "ready" | "delayed" | "dead", limit = 100): 
   return pages;
 };
 
-test("the counters of a partition and its groups add up", () => {
+guard("queue-leaving-uncounted", "the counters of a partition and its groups add up", () => {
   const b = new Bench({ maxDeliveries: 1 });
   b.produce({}, {}, {}, { delayMs: 500 });
   expect(b.shard.stats(queue, 0)).toMatchObject({ messages: 4, delayed: 1, produced: 4, bytes: 12, oldestAt: 1000, groups: [] });
@@ -27,6 +28,7 @@ test("the counters of a partition and its groups add up", () => {
   b.pass(500);
   expect(b.shard.stats(queue, 0)).toMatchObject({ delayed: 0, groups: [{ ready: 1, leased: 1 }] });
   expect(b.shard.stats(queue, 1)).toMatchObject({ messages: 0, oldestAt: 0, groups: [] });
+  expect(b.shard.stats(queue, 0)).toMatchObject({ produced: 4, messages: 2, acked: 1, died: 1, expired: 0, purged: 0, dropped: 0 });
   b.check();
 });
 

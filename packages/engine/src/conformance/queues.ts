@@ -1,5 +1,6 @@
 import type { TestApi } from "./api.ts";
 import { administrationConformance } from "./queues/administration.ts";
+import { conservationConformance } from "./queues/conservation.ts";
 import { QueueKit, type QueuesAbilities, type QueuesHarness, type QueueTest } from "./queues/kit.ts";
 import { orderConformance } from "./queues/order.ts";
 import { fenceConformance, producingConformance } from "./queues/producing.ts";
@@ -23,5 +24,6 @@ export function queuesConformance(api: TestApi, can: QueuesAbilities, make: () =
   producingConformance(api, test);
   waitingConformance(api, test);
   administrationConformance(api, test);
+  conservationConformance(api, test);
   if (can.ifFence) fenceConformance(api, test);
 }

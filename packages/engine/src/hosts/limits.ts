@@ -19,6 +19,11 @@ export const snapshotChunkBytes: number = 64 * 1024;
 export const maxSystemVoters: number = 5;
 /** An unanswered call to a peer is given up after so long. */
 export const peerCallTimeoutMs: number = 5_000;
+/** Who asks for the outcome of an earlier call (rule X3) is answered within this; between two looks passes that. */
+export const requestTimeoutMs: number = 2_000;
+export const requestRetryMs: number = 20;
+/** As long as the dedupe tables remember answers after their deadline. */
+export const requestAnswersKeptMs: number = 600_000;
 /** Clock-rate error assumed between nodes (ρ of the protocol rules). */
 export const clockRateError: number = 0.01;
 /** Command frames queued at a leader for its next entry; beyond it forwarded ones are refused. */

@@ -1,4 +1,4 @@
-import type { LogIndex, Membership, NodeId, Role, SystemEvent, SystemView, Term } from "@trivet/core";
+import type { LogIndex, Membership, NodeId, RememberedAnswer, Role, SystemEvent, SystemView, Term } from "@trivet/core";
 import type { Command, Result } from "@trivet/wire";
 import type { Submission, SubmitOptions, Unavailable, Unknown } from "../ports/calls.ts";
 import type { ShardWait } from "../shards/placement-waits.ts";
@@ -16,6 +16,13 @@ export type Outcome =
     }
   | Unavailable
   | Unknown;
+
+/** What became of an earlier call (rule X3), of group 0 or of a shard. */
+export type RequestOutcome =
+  | { readonly type: "answered"; readonly result: Result; readonly requestId: string }
+  | { readonly type: "shard-answered"; readonly answer: RememberedAnswer }
+  | { readonly type: "pending" | "not-executed" | "gone" | "invalid" }
+  | Unavailable;
 
 /** Answers for one caller whose frames this node submits (a stream connection). */
 export interface CallerRoute<R = Result> {
@@ -81,7 +88,7 @@ export interface NodeApi {
   /** Group 0 command, through the log, from any node. */
   submit(command: Command, options: SubmitOptions, done: (outcome: Outcome) => void): Submission;
   /** Outcome of an earlier call (X3). */
-  request(requestId: string, done: (outcome: Outcome | { readonly type: "pending" | "not-executed" | "gone" | "invalid" }) => void): void;
+  request(requestId: string, done: (outcome: RequestOutcome) => void): void;
   /** Registers who gets the answers of `caller` on this node; replaces an older route. */
   route(caller: string, route: CallerRoute): void;
   /** Ends `route`, unless another one has replaced it meanwhile (a caller that reconnected). */

@@ -1,8 +1,18 @@
 import { type LogIndex, logIndex, type NodeId, nodeId, type SystemEvent } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import { type Command, parseRequestId, type Result } from "@trivet/wire";
+import { type Command, parseRequestId } from "@trivet/wire";
 import { logLines } from "./log-lines.ts";
-import type { CallerRoute, LogLine, NodeApi, NodeStatus, Outcome, Submission, SubmitOptions, Unavailable } from "./node-api.ts";
+import type {
+  CallerRoute,
+  LogLine,
+  NodeApi,
+  NodeStatus,
+  Outcome,
+  RequestOutcome,
+  Submission,
+  SubmitOptions,
+  Unavailable,
+} from "./node-api.ts";
 import type { Renewed } from "./lease-host.ts";
 import type { MemberAnswer } from "./membership.ts";
 import type { ShardAccess } from "../shards/shard-access.ts";
@@ -10,9 +20,9 @@ import type { NodeHost } from "./node-host.ts";
 import { nodeStatus } from "./status.ts";
 import { Submissions } from "./submissions.ts";
 import { successors } from "./successors.ts";
+import { askSystemRequest } from "./system-requests.ts";
 
 const retryMs = 20;
-const dedupeKeepsMs = 600_000;
 
 type AskedLease = Parameters<NodeApi["leasesLeft"]>[0][number];
 type TransferAnswer = { readonly ok: true; readonly leader: string } | { readonly ok: false; readonly reason: string };
@@ -84,30 +94,11 @@ export class NodeQueries implements NodeApi {
     return this.submissions.submit(command, options, done);
   }
 
-  request(requestId: string, done: (outcome: Outcome | { readonly type: "pending" | "not-executed" | "gone" | "invalid" }) => void): void {
+  request(requestId: string, done: (outcome: RequestOutcome) => void): void {
     const key = parseRequestId(requestId);
-    if (key === null || key.group !== 0) {
-      this.later(() => done({ type: "invalid" }));
-      return;
-    }
-    this.read("linearizable", 2_000, (ready) => {
-      if (ready.type !== "ready") {
-        done(ready);
-        return;
-      }
-      const found: Result | "pending" | "unknown" = ready.state.lookup(key.caller, key.sequence);
-      const groupTime = this.host.groupTime.now();
-      if (found === "pending") done({ type: "pending" });
-      else if (found !== "unknown") done({ type: "answered", result: found, requestId });
-      else if (groupTime > key.notAfter + dedupeKeepsMs) done({ type: "gone" });
-      else if (ready.state.groupTime > key.notAfter) done({ type: "not-executed" });
-      else if (groupTime <= key.notAfter) done({ type: "pending" });
-      // Past not-after by the clock, but no entry has said so yet: one that does makes the answer final.
-      else
-        this.submit({ type: "nothing" }, { timeoutMs: 2_000 }, (outcome) =>
-          outcome.type === "answered" ? this.request(requestId, done) : done({ type: "pending" }),
-        );
-    });
+    if (key === null) this.later(() => done({ type: "invalid" }));
+    else if (key.group > 0) this.host.queuing.request(key, done);
+    else askSystemRequest(this, this.host.groupTime, key, done);
   }
 
   route(caller: string, route: CallerRoute): void {

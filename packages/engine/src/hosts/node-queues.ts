@@ -1,4 +1,5 @@
 import type { SystemState } from "@trivet/core";
+import type { RequestKey } from "@trivet/wire";
 import type { QueueStorage } from "../ports/queue-storage.ts";
 import { QueueService } from "../queues/queue-service.ts";
 import { SystemDirectory } from "../queues/system-directory.ts";
@@ -7,7 +8,8 @@ import { EmbeddedStorage } from "../shards/embedded-storage.ts";
 import type { ShardAccess } from "../shards/shard-access.ts";
 import { StorageAccess } from "../shards/storage-access.ts";
 import { type RecoveredLog, ShardHosts } from "../shards/shard-hosts.ts";
-import type { NodeApi } from "./node-api.ts";
+import { askShardRequest } from "../shards/shard-requests.ts";
+import type { NodeApi, RequestOutcome } from "./node-api.ts";
 import type { NodeHost } from "./node-host.ts";
 
 /** What a node has to do with queues: its shards, where messages are, and the service that finds queues by name. */
@@ -51,6 +53,17 @@ export class NodeQueues {
       this.shards.start();
     }
     this.directory.stateReplaced();
+  }
+
+  /** Rule X3, of a command that a shard was given. */
+  request(key: RequestKey, done: (outcome: RequestOutcome) => void): void {
+    const { clock } = this.host.ports;
+    const { shards } = this;
+    if (shards === null) {
+      const detail = "this node is not a member of a cluster yet";
+      clock.defer(() => done({ type: "unavailable", code: "no_leader", retryAfterMs: 200, detail }));
+    } else if (key.group > shards.count) clock.defer(() => done({ type: "invalid" }));
+    else askShardRequest(shards, key, done);
   }
 
   /** Another state took the place of group 0's. */

@@ -3,6 +3,7 @@ import { checkFrame, CodecError } from "@trivet/wire";
 import type { Link } from "../ports/transport.ts";
 import { onShardQuery } from "../shards/embedded-storage.ts";
 import type { ShardWait } from "../shards/placement-waits.ts";
+import { onShardRequest } from "../shards/shard-requests.ts";
 import type { Preparation } from "./bootstrap.ts";
 import { maxQueuedProposalBytes } from "./limits.ts";
 import { isReplaced, judgeLink } from "./link-policy.ts";
@@ -264,6 +265,10 @@ export class Peering implements PeerHubOwner {
       case "shard-query":
         if (host.shards === null) answer(null);
         else onShardQuery(host.shards, body, answer);
+        break;
+      case "shard-request":
+        if (host.shards === null) answer(null);
+        else onShardRequest(host.shards, body, answer);
         break;
       case "shard-has": {
         const { group, node } = body as { readonly group: number; readonly node: string };

@@ -38,7 +38,7 @@ export interface Waiter {
 }
 
 /** Leaves the last command of a long poll time for its answer. */
-const lastAskMs = 1000;
+export const lastAskMs = 1000;
 const maxPauseMs = 500;
 const releaseTimeoutMs = 10_000;
 
@@ -58,6 +58,7 @@ export class ConsumeLine {
   private ending = false;
   /** The partition that is looked at first. */
   private turn = 0;
+  private isClosed = false;
 
   constructor(clock: Clock, commands: PartitionCommands, queue: QueueView, ended: () => void) {
     this.clock = clock;
@@ -112,8 +113,9 @@ export class ConsumeLine {
     this.serve();
   }
 
-  /** The queue is no more. */
+  /** The queue is no more. Who has a question under way is told with its answer: it may have been given before. */
   close(): void {
+    this.isClosed = true;
     for (const waiter of this.waiters.filter(({ busy }) => !busy)) this.finish(waiter, { type: "gone" });
   }
 
@@ -189,7 +191,7 @@ export class ConsumeLine {
       if (waiter.abandoned) this.finish(waiter, nothing);
     } else if (outcome.type !== "answered") this.finish(waiter, outcome);
     else if (outcome.result.type === "handed-out") this.handedOut(waiter, slot, outcome.result, moment);
-    return this.serve();
+    return this.isClosed ? this.close() : this.serve();
   }
 
   private handedOut(waiter: Waiter, slot: Slot, result: HandOut, moment: number): void {

@@ -1,7 +1,8 @@
 import type { QueueView } from "@trivet/core";
 import type { Submission } from "../hosts/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
-import { ConsumeLine, type Waiter } from "./consume-line.ts";
+import { AwaitedNames } from "./awaited-names.ts";
+import { ConsumeLine, type Waiter, lastAskMs } from "./consume-line.ts";
 import type { Call, PartitionCommands } from "./partition-commands.ts";
 import type { QueueNames } from "./queue-names.ts";
 import type { Consumed, ConsumeRequest, QueueFailure } from "./queues-api.ts";
@@ -9,24 +10,46 @@ import type { Consumed, ConsumeRequest, QueueFailure } from "./queues-api.ts";
 const stopping: QueueFailure = { type: "unavailable", code: "stopping", retryAfterMs: 100, detail: "this node is stopping: ask another" };
 const nothing: Consumed = { type: "consumed", messages: [], leaseMs: 0 };
 
-/** Consumes of this node: a line for each queue and group that somebody waits for. */
+/** Where a consume stands: in the line of a queue, or waiting for a queue of its name. */
+interface Asked {
+  line: ConsumeLine | null;
+  waiter: Waiter | null;
+  leave: (() => void) | null;
+  abandoned: boolean;
+}
+
+/** Consumes of this node: a line for each queue and group that somebody waits for. Who asks for a queue that is not there waits for the queue. */
 export class Consuming {
   private readonly clock: Clock;
   private readonly commands: PartitionCommands;
   private readonly names: QueueNames;
   private ending = false;
+  private readonly awaited: AwaitedNames;
   private readonly lines: Map<number, Map<string, ConsumeLine>> = new Map();
 
   constructor(clock: Clock, commands: PartitionCommands, names: QueueNames) {
     this.clock = clock;
     this.commands = commands;
     this.names = names;
+    this.awaited = new AwaitedNames(clock);
   }
 
   consume(request: ConsumeRequest, call: Call, done: (outcome: Consumed | QueueFailure) => void): Submission {
-    const until = this.clock.now() + request.waitMs;
-    const asked: { line: ConsumeLine | null; waiter: Waiter | null; abandoned: boolean } = { line: null, waiter: null, abandoned: false };
-    const fail = (failure: QueueFailure): void => done(failure.type === "unknown-queue" ? nothing : failure);
+    const until = Math.min(this.clock.now() + request.waitMs, call.deadline - lastAskMs);
+    const asked: Asked = { line: null, waiter: null, leave: null, abandoned: false };
+    const fail = (failure: QueueFailure): void => {
+      if (failure.type !== "unknown-queue") return done(failure);
+      // As with a queue that has nothing: a poller that were answered at once would only ask again at once.
+      if (asked.abandoned || this.clock.now() >= until) return done(nothing);
+      if (this.ending) return done(stopping);
+      // It was made between the last look and now: nobody will tell of it again.
+      if (this.names.knows(request.queue)) return look();
+      asked.leave = this.awaited.await(request.queue, until, (isThere) => {
+        asked.leave = null;
+        if (isThere) look();
+        else done(this.ending && !asked.abandoned ? stopping : nothing);
+      });
+    };
     const run = (queue: QueueView, again: () => void): void => {
       const { partitions } = queue.definition;
       const { partition } = request;
@@ -40,10 +63,12 @@ export class Consuming {
         outcome.type === "gone" ? again() : done(outcome),
       );
     };
-    this.clock.defer(() => this.names.with(request.queue, false, call, fail, run));
+    const look = (): void => this.names.with(request.queue, false, call, fail, run);
+    this.clock.defer(look);
     const abandon = (): void => {
       asked.abandoned = true;
       if (asked.waiter !== null) asked.line?.abandon(asked.waiter);
+      asked.leave?.();
     };
     return { requestId: "", abandon };
   }
@@ -52,6 +77,12 @@ export class Consuming {
   endWaits(): void {
     this.ending = true;
     for (const groups of this.lines.values()) for (const line of groups.values()) line.end();
+    this.awaited.endAll();
+  }
+
+  /** A queue of that name is known here now: who waits for it looks for messages. */
+  defined(name: string): void {
+    this.awaited.appeared(name);
   }
 
   /** A hint of the storage; of all queues where it names none. */

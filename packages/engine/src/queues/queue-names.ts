@@ -16,6 +16,11 @@ export class QueueNames {
     this.commands = commands;
   }
 
+  /** Whether there is a queue of that name as far as this node knows. */
+  knows(name: string): boolean {
+    return this.directory.queue(name) !== null;
+  }
+
   /**
    * Runs `run` with the queue of that name. One that is unknown here may have been defined through another node just now: only a fresh read says that it
    * is not there. `run` calls `again`, once, when it finds that this queue is gone: another one may have its name.

@@ -66,6 +66,7 @@ export class QueueService implements QueuesApi {
       directory.watch((queue, definition) => {
         storage.configure(queue, definition);
         if (definition === null) this.consuming.gone(queue);
+        else this.consuming.defined(definition.name);
       }),
     ];
     for (const { queue, definition } of directory.list("", "", Number.MAX_SAFE_INTEGER).queues) storage.configure(queue, definition);

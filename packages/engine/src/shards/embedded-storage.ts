@@ -4,6 +4,7 @@ import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
 import type { Submission, SubmitOptions, Unavailable } from "../hosts/node-api.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
+import { readReplica } from "./shard-reads.ts";
 import { shardOf } from "./shard-routing.ts";
 import type { ShardOutcome } from "./shard-submissions.ts";
 
@@ -73,33 +74,12 @@ export function queryHere(
   timeoutMs: number,
   done: (reply: StorageReply | null) => void,
 ): void {
-  const replica = hosts.replica(group);
-  if (replica === null) {
-    hosts.host.ports.clock.defer(() => done(null));
-    return;
-  }
-  const { host } = hosts;
-  let told = false;
-  const tell = (reply: StorageReply | null): void => {
-    if (told) return;
-    told = true;
-    timer.cancel();
-    done(reply);
-  };
-  // A machine whose place another takes answers nothing any more.
-  const timer = host.ports.clock.schedule(timeoutMs, () => tell(null));
-  replica.group.reads.barrier(timeoutMs, (ready) => {
-    if (!ready) return tell(null);
-    replica.machine.ask({ type: "query", group, query }, (reply) => {
-      if (reply.type !== "queried") return;
-      // Rule W7: found to be in doubt while it was asked.
-      if (replica.group.stateDoubted) return tell(null);
-      const answer = reply.reply;
-      tell(answer.type === "stats" ? { ...answer, stats: { ...answer.stats, leader: replica.group.leader() ?? "" } } : answer);
-    });
+  readReplica(hosts, group, { type: "query", group, query }, timeoutMs, (reply) => {
+    if (reply?.type !== "queried") return done(null);
+    const answer = reply.reply;
+    const leader = hosts.replica(group)?.group.leader() ?? "";
+    return done(answer.type === "stats" ? { ...answer, stats: { ...answer.stats, leader } } : answer);
   });
-  replica.markDirty();
-  host.markDirty();
 }
 
 /** A node without a replica asks (peer call `shard-query`). */

@@ -29,7 +29,7 @@ import type { OrderedStore } from "../ports/ordered-store.ts";
 import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import { type DueLease, LeaseClock } from "./lease-clock.ts";
 import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
-import type { Applied, ReadyHint, WorkerAnswer, WorkerEntry } from "./worker-protocol.ts";
+import type { Applied, LookedUp, ReadyHint, WorkerAnswer, WorkerEntry } from "./worker-protocol.ts";
 
 /** Deliveries looked at in one step when a new leader starts every lease. */
 const announcedPerStep = 4096;
@@ -150,6 +150,11 @@ export class ShardApplier {
 
   retryDue(due: readonly DueLease[]): void {
     this.leases?.retry(due);
+  }
+
+  /** What is remembered of a request, and the group time up to which that is all (rule X3). */
+  lookup(caller: string, sequence: number): LookedUp {
+    return this.look((shard) => ({ type: "looked-up", found: shard.lookup(caller, sequence), groupTime: shard.now }));
   }
 
   query(query: StorageQuery): StorageReply {

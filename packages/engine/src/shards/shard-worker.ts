@@ -109,6 +109,8 @@ export class ShardWorker {
         return answer({ type: "done" });
       case "query":
         return answer({ type: "queried", reply: this.group(request.group).applier.query(request.query) });
+      case "lookup":
+        return answer(this.group(request.group).applier.lookup(request.caller, request.sequence));
       case "definitions":
         return answer({ type: "definitions", known: this.group(request.group).applier.definitions() });
       case "flush":

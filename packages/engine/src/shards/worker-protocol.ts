@@ -1,4 +1,4 @@
-import type { EntryKind } from "@trivet/core";
+import type { EntryKind, RememberedAnswer } from "@trivet/core";
 import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { DueLease } from "./lease-clock.ts";
 
@@ -43,6 +43,8 @@ export type WorkerRequest =
   | { readonly type: "due"; readonly group: number; readonly attended: number; readonly most: number }
   | { readonly type: "retry-due"; readonly group: number; readonly leases: readonly DueLease[] }
   | { readonly type: "query"; readonly group: number; readonly query: StorageQuery }
+  /** What is remembered of a caller's request (rule X3). */
+  | { readonly type: "lookup"; readonly group: number; readonly caller: string; readonly sequence: number }
   /** Which definitions the shard has: queue and version; `dropped` ones have version 0. */
   | { readonly type: "definitions"; readonly group: number }
   | { readonly type: "flush"; readonly group: number }
@@ -91,7 +93,15 @@ export interface Applied {
   readonly unconfigured: readonly number[];
 }
 
+export interface LookedUp {
+  readonly type: "looked-up";
+  readonly found: RememberedAnswer | "unknown";
+  /** Group time of the state that was asked. */
+  readonly groupTime: number;
+}
+
 export type WorkerReply =
+  | LookedUp
   | { readonly type: "opened"; readonly mark: WireMark; readonly hash: string; readonly groupTime: number; readonly wantsEntryAt: number }
   | Applied
   | { readonly type: "groups"; readonly groups: readonly number[] }

@@ -157,13 +157,64 @@ test("a long poll ends in time for its answer, and forgets its timers", () => {
   expect(r.clock.nextAt()).toBeNull();
 });
 
-test("who waits for a queue that is deleted is told that there is nothing", () => {
+test("who waits for a queue that is deleted waits for another of its name, and else is told that there is nothing", () => {
   const r = rig();
   r.open = true;
   const asked = r.consume({ waitMs: 10_000 });
+  const other = r.consume({ waitMs: 20_000 });
   r.service.remove("q", { timeoutMs: 1000 }, () => undefined);
   r.settle();
+  expect([got(asked), got(other)]).toEqual([null, null]);
+  r.clock.advance(10_000);
+  expect([got(asked), got(other)]).toEqual([[], null]);
+  r.define();
+  r.produce(1);
+  expect(got(other)?.length).toBe(1);
+});
+
+test("an answer of a queue that was deleted meanwhile does not keep its caller at that queue", () => {
+  const r = rig();
+  const asked = r.consume({ waitMs: 20_000 });
+  r.service.remove("q", { timeoutMs: 1000 }, () => undefined);
+  r.settle();
+  // As if it had been executed before the queue was dropped.
+  r.held[0]?.go({
+    type: "answered",
+    requestId: "x",
+    durability: "memory",
+    result: { type: "handed-out", leaseMs: 1, messages: [], more: false },
+  });
+  r.open = true;
+  r.define();
+  r.produce(1);
+  expect(got(asked)?.length).toBe(1);
+});
+
+test("who waits for a queue that does not exist asks nobody meanwhile, and leaves no timers", () => {
+  const r = new SlowRig();
+  const asked = r.consume({ waitMs: 60_000 }, 20_000);
+  const gone = r.consume({ waitMs: 60_000 }, 90_000);
+  r.clock.advance(18_000);
+  expect([got(asked), got(gone), r.seen]).toEqual([null, null, []]);
+  r.clock.advance(1000);
   expect(got(asked)).toEqual([]);
+  gone.submission.abandon();
+  gone.submission.abandon();
+  r.settle();
+  expect([got(gone), r.clock.nextAt()]).toEqual([[], null]);
+});
+
+test("a queue that appears and has nothing is waited at for the rest of the time", () => {
+  const r = new SlowRig();
+  r.open = true;
+  const asked = r.consume({ waitMs: 10_000 });
+  r.clock.advance(4000);
+  r.define();
+  expect([got(asked), r.seen]).toEqual([null, ["consume"]]);
+  r.clock.advance(5999);
+  expect(got(asked)).toBeNull();
+  r.clock.advance(1);
+  expect([got(asked), r.clock.nextAt()]).toEqual([[], null]);
 });
 
 test("a shard that has not heard of a queue is told it", () => {

@@ -110,28 +110,22 @@ test("what a batch that found no space had committed already is not applied agai
   });
 });
 
+const produceOne: ShardCommand = { type: "produce", queue: 1, partition: 0, version: 1, messages: [message("a")], ifFence: null };
+const frame = (sequence: number, acked: number) => {
+  const builder = new CommandFrameBuilder();
+  builder.begin("lane", "", 10_000, acked, sequence);
+  builder.add(produceOne);
+  return builder.finish();
+};
+const payload = (index: number, bytes: Uint8Array) => ({
+  index,
+  term: 1,
+  kind: "command" as const,
+  payload: encodeEntryPayload(1_000, [bytes]),
+});
+
 test("a copy of a produce that came before its definition is not executed beside the call that was made again for it (rule X1)", () => {
   const ask = rig(() => false);
-  const produce = (version: number): ShardCommand => ({
-    type: "produce",
-    queue: 1,
-    partition: 0,
-    version,
-    messages: [message("a")],
-    ifFence: null,
-  });
-  const frame = (sequence: number, acked: number) => {
-    const builder = new CommandFrameBuilder();
-    builder.begin("lane", "", 10_000, acked, sequence);
-    builder.add(produce(1));
-    return builder.finish();
-  };
-  const payload = (index: number, bytes: Uint8Array) => ({
-    index,
-    term: 1,
-    kind: "command" as const,
-    payload: encodeEntryPayload(1_000, [bytes]),
-  });
   const answers: number[] = [];
   const run = (entries: readonly ReturnType<typeof payload>[]): void => {
     const reply = ask({ type: "apply", attended: 0, group: 1, routed: ["lane"], unrouted: [], entries });

@@ -74,6 +74,12 @@ const countsJson = (partitions: readonly PartitionStats[]): Json => ({
   delayed: sumOf(partitions, (each) => each.delayed),
   dead: sumOf(partitions, (each) => each.dead),
   produced: sumOf(partitions, (each) => each.produced),
+  returned: sumOf(partitions, (each) => each.returned),
+  acked: sumOf(partitions, (each) => each.acked),
+  died: sumOf(partitions, (each) => each.died),
+  expired: sumOf(partitions, (each) => each.expired),
+  purged: sumOf(partitions, (each) => each.purged),
+  dropped: sumOf(partitions, (each) => each.dropped),
   oldest_at: oldest(partitions),
 });
 

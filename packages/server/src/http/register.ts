@@ -9,6 +9,7 @@ import { canonicalFields } from "./fields.ts";
 import { completed } from "./leases.ts";
 import { isS4Path, notFound } from "./not-found.ts";
 import { buildProblem, failureOf, problemContentType } from "./problems.ts";
+import { RoleProxy } from "./role-proxy.ts";
 import { asWritten, type Sent, type Written } from "./written.ts";
 
 declare module "fastify" {
@@ -48,7 +49,7 @@ function schemaOf(definition: RouteDefinition): Record<string, unknown> {
   };
 }
 
-/** T-14: another node has the service; the answer says which. */
+/** T-14: this node does not have the service. `peers` of the answer are those that have; calls are passed on to them. */
 function missingRole(context: HttpContext, service: "lock" | "queue" | null): Failure | null {
   const { roles, elsewhere } = context.config;
   if (service === null) return null;
@@ -65,10 +66,12 @@ function missingRole(context: HttpContext, service: "lock" | "queue" | null): Fa
 
 type AnyHandler = (call: Call<RouteId>, context: HttpContext) => Answer | Promise<Answer>;
 
-function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, context: HttpContext): void {
+function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, context: HttpContext, proxy: RoleProxy): void {
   const definition = routeOf(id);
   const legacy = definition.alias?.source === "S4";
-  const elsewhere = missingRole(context, serviceOf(definition));
+  const service = serviceOf(definition);
+  const elsewhere = missingRole(context, service);
+  const peers = elsewhere?.code === "role_not_enabled" && service !== null ? context.config.elsewhere[service].map(({ url }) => url) : [];
   app.route({
     method: definition.method,
     url: definition.path,
@@ -77,6 +80,10 @@ function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, con
     ...(definition.maxBodyBytes === undefined ? {} : { bodyLimit: definition.maxBodyBytes }),
     // A watch would hold a HEAD request open for ever; a HEAD that takes a message would lose it.
     exposeHeadRoute: definition.contentType !== "text/event-stream" && id !== "stream" && definition.takes !== true,
+    onRequest: (request, reply, done) => {
+      if (peers.length === 0 || RoleProxy.hasHopped(request)) done();
+      else proxy.pass(request, reply, peers, (why) => void sendFailure(reply, why, legacy)).catch(done);
+    },
     preValidation: (request, _reply, done) => {
       if (elsewhere !== null) {
         done(new FailureError(elsewhere, 404));
@@ -115,7 +122,8 @@ export const pathOf = (url: string): string => url.split("?", 1)[0] ?? url;
 /** Registers exactly the contract's table, and what happens to everything that is not in it. */
 export function registerRoutes(app: FastifyInstance, handlers: Handlers, context: HttpContext): void {
   app.decorateRequest("written", null);
-  for (const id of routeIds) registerOne(app, id, handlers[id], context);
+  const proxy = new RoleProxy(context);
+  for (const id of routeIds) registerOne(app, id, handlers[id], context, proxy);
   app.setNotFoundHandler((request, reply) => sendFailure(reply, notFound(request.method, pathOf(request.url)), isLegacy(request)));
   app.setErrorHandler((error, request, reply) => {
     const known = failureOf(error, sentOf(request));

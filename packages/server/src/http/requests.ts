@@ -1,6 +1,8 @@
 import type { requestRoutes } from "@trivet/contract";
+import type { RememberedAnswer } from "@trivet/core";
 import { failure, ok } from "./answer.ts";
 import { unavailable, type Some } from "./calls.ts";
+import { decimal } from "./outcomes.ts";
 
 /** Numbers of a result are fences, ids or counts; what may pass 2^53 in another language travels as text. */
 function resultJson(value: unknown, key = ""): unknown {
@@ -11,6 +13,31 @@ function resultJson(value: unknown, key = ""): unknown {
   return value;
 }
 
+/** As the paths of queues say it. A hand-out's bodies come with a repeat under its Idempotency-Key, while its leases run. */
+function shardAnswerJson(answer: RememberedAnswer): unknown {
+  switch (answer.type) {
+    case "produced":
+      return { ...answer, messages: answer.messages.map(({ sequence, duplicate }) => ({ sequence: decimal(sequence), duplicate })) };
+    case "handed-out":
+      return {
+        type: answer.type,
+        lease_ms: answer.leaseMs,
+        more: answer.more,
+        messages: answer.messages.map(({ sequence, acquired }) => ({ sequence: decimal(sequence), acquired })),
+      };
+    case "fence-behind":
+      return { ...answer, highest: decimal(answer.highest) };
+    default:
+      return answer;
+  }
+}
+
+/** Scripts keep answers under the caller's key, not under the id of a call. */
+const ofRedis = {
+  detail: "The messages are in Redis, which does not remember calls by their ids.",
+  members: { next: "Repeat the call with the same Idempotency-Key, a produce with the same dedup_id: it takes effect once." },
+} as const;
+
 export const requestHandlers: Some<keyof typeof requestRoutes> = {
   getRequest: ({ params }, context) =>
     new Promise((resolve) => {
@@ -20,8 +47,10 @@ export const requestHandlers: Some<keyof typeof requestRoutes> = {
           case "answered":
             resolve(ok({ request_id: id, status: "executed", result: resultJson(outcome.result) }));
             return;
+          case "shard-answered":
+            resolve(ok({ request_id: id, status: "executed", result: shardAnswerJson(outcome.answer) }));
+            return;
           case "pending":
-          case "unknown":
             resolve(ok({ request_id: id, status: "pending", result: null }));
             return;
           case "not-executed":
@@ -31,7 +60,7 @@ export const requestHandlers: Some<keyof typeof requestRoutes> = {
             resolve(failure("request_expired", { values: { id } }));
             return;
           case "invalid":
-            resolve(failure("request_not_found", { values: { id } }));
+            resolve(failure("request_not_found", { values: { id }, ...(id.startsWith("redis.") ? ofRedis : {}) }));
             return;
           case "unavailable":
             resolve(unavailable(context, outcome));

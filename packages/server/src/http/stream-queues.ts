@@ -13,6 +13,7 @@ import {
   shardCommandNumbers,
   type WatchQueue,
 } from "@trivet/wire";
+import { queueDefaults } from "../config/index.ts";
 import { anonymousPrincipal, type HttpContext } from "./context.ts";
 import { type ShardSink, StreamShardRoute } from "./stream-shard-route.ts";
 import type { ReadyListener, StreamWatches } from "./stream-watches.ts";
@@ -89,8 +90,10 @@ export class StreamQueues implements ReadyListener {
       const known = outcome.state.queue(frame.name);
       if (known !== null) return this.#found(frame, known.queue, known.definition);
       if (!frame.create || !config.queues.autoCreate) return this.#resolved(frame, { ...none, refusal: "unknown", detail: "" });
+      // Never changes one that another caller made in between.
+      const settings = queueDefaults(config);
       node.submit(
-        { type: "define-queue", name: frame.name, mode: "ensure", settings: {}, principal: anonymousPrincipal },
+        { type: "define-queue", name: frame.name, mode: "create", settings, principal: anonymousPrincipal },
         { timeoutMs },
         (made) => this.#made(frame, made),
       );
@@ -172,6 +175,7 @@ export class StreamQueues implements ReadyListener {
     if (made.type !== "answered") return this.#resolved(frame, { ...none, refusal: "unavailable", detail: "no answer in time" });
     const { result } = made;
     if (result.type === "queue-defined") return this.#found(frame, result.queue, result.definition);
+    if (result.type === "queue-refused" && result.reason === "exists") return this.#found(frame, result.queue, result.definition);
     if (result.type === "queue-refused" && result.reason === "too-many") {
       return this.#resolved(frame, { ...none, refusal: "too-many", detail: `${result.max} queues are the most` });
     }

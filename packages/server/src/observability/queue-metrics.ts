@@ -21,6 +21,27 @@ const detailed = (queues: QueuesApi, name: string): Promise<QueueDetails | null>
 
 const sum = <T>(items: readonly T[], value: (item: T) => number): number => items.reduce((total, item) => total + value(item), 0);
 
+const leavings = ["acked", "died", "expired", "purged", "dropped"] as const;
+
+/** Totals of each queue, as the shards have counted them: conservation can be seen from outside. */
+function setTotals(metrics: Metrics, details: readonly QueueDetails[]): void {
+  for (const name of ["queue_accepted", "queue_left"] as const) metrics.reset(name);
+  for (const { queue, partitions } of details) {
+    const { name } = queue.definition;
+    metrics.set(
+      "queue_accepted",
+      sum(partitions, ({ produced, returned }) => produced + returned),
+      { queue: name },
+    );
+    for (const how of leavings)
+      metrics.set(
+        "queue_left",
+        sum(partitions, (each) => each[how]),
+        { queue: name, how },
+      );
+  }
+}
+
 function setGauges(metrics: Metrics, details: readonly QueueDetails[], wallNow: number): void {
   const partitions = details.flatMap((each) => each.partitions);
   const groups = partitions.flatMap((partition) => partition.groups);
@@ -48,10 +69,7 @@ function setGauges(metrics: Metrics, details: readonly QueueDetails[], wallNow: 
     "queue_leased",
     sum(groups, (each) => each.leased),
   );
-  metrics.set(
-    "queue_expired",
-    sum(groups, (each) => each.expired),
-  );
+  setTotals(metrics, details);
   const times = partitions.map((each) => each.oldestAt).filter((at) => at > 0);
   metrics.set("queue_oldest_age_seconds", times.length === 0 ? 0 : Math.max(0, wallNow - Math.min(...times)) / 1_000);
 }

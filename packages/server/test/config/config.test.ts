@@ -1,9 +1,11 @@
 import { settingNames, settingOf } from "@trivet/contract";
+import { defaultQueueSettings } from "@trivet/core";
+import type { QueueSettings } from "@trivet/engine";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ConfigError, loadConfig, reportConfig } from "../../src/config/index.ts";
+import { ConfigError, loadConfig, queueDefaults, reportConfig } from "../../src/config/index.ts";
 import { hostConfig } from "../../src/compose.ts";
 import { given } from "./given.ts";
 
@@ -348,6 +350,12 @@ describe("queues", () => {
       maxDeliveries: 3,
       maxMessages: 10,
     });
+  });
+  test("the defaults of the settings are those of the state machine: a queue is the same, whoever makes it", () => {
+    const defaults = queueDefaults(loadConfig(given({})).config);
+    const names = Object.keys(defaults) as (keyof QueueSettings)[];
+    expect(defaults).toEqual(Object.fromEntries(names.map((name) => [name, defaultQueueSettings[name]])));
+    expect(defaultQueueSettings.maxDeliveries).toBe(5);
   });
   test.each([
     [{ REDIS_HOST: "redis" }, "redis"],

@@ -2,8 +2,9 @@ import { expect, test } from "vitest";
 import { loadConfig } from "../../src/config/index.ts";
 import { given } from "./given.ts";
 
+const redis = (env: Record<string, string>): unknown => loadConfig(given({ env })).config.queues.redis;
+
 test("where Redis is: the URL's parts, with the other settings before them", () => {
-  const redis = (env: Record<string, string>): unknown => loadConfig(given({ env })).config.queues.redis;
   expect(redis({ REDIS_URL: "rediss://ann:secret@redis:6380/2" })).toMatchObject({
     mode: "standalone",
     nodes: [{ host: "redis", port: 6_380 }],

@@ -121,6 +121,34 @@ describe("requests asked for later (rule X3)", () => {
     const server = await withNode({ request: (_id, done) => setImmediate(() => done({ type })) });
     expect(await server.call("GET", "/v1/requests/0.1.a.b")).toMatchObject({ status, json });
   });
+  test.each([
+    [
+      { type: "produced", partition: 3, messages: [{ sequence: 7, duplicate: false }] },
+      { type: "produced", partition: 3, messages: [{ sequence: "7", duplicate: false }] },
+    ],
+    [
+      { type: "handed-out", leaseMs: 50, more: true, messages: [{ sequence: 7, acquired: 2 }] },
+      { type: "handed-out", lease_ms: 50, more: true, messages: [{ sequence: "7", acquired: 2 }] },
+    ],
+    [
+      { type: "fence-behind", lock: "l", highest: 9 },
+      { type: "fence-behind", lock: "l", highest: "9" },
+    ],
+    [
+      { type: "settled", outcomes: ["settled", "stale"] },
+      { type: "settled", outcomes: ["settled", "stale"] },
+    ],
+  ] as const)("of a queue's shard: $type", async (answer, result) => {
+    const server = await withNode({ request: (_id, done) => setImmediate(() => done({ type: "shard-answered", answer })) });
+    expect(await server.call("GET", "/v1/requests/3.1.a.b")).toMatchObject({ status: 200, json: { status: "executed", result } });
+  });
+  test("of Redis: nobody remembers, and what to do instead is said", async () => {
+    const server = await withNode({});
+    expect(await server.call("GET", "/v1/requests/redis.ab12")).toMatchObject({
+      status: 404,
+      json: { code: "request_not_found", next: expect.stringContaining("Idempotency-Key") },
+    });
+  });
   test("unavailable", async () => {
     const server = await withNode({ request: (_id, done) => setImmediate(() => done(unavailable("no_leader"))) });
     expect((await server.call("GET", "/v1/requests/0.1.a.b")).status).toBe(503);
@@ -175,8 +203,8 @@ describe("membership and leadership", () => {
 });
 
 describe("a node without the lock role (T-14)", () => {
-  test("lock calls say which services run here and where to go, the rest goes on", async () => {
-    const server = await serve(host.api, { env: { NODE_ROLES: "queue", RAFT_PEERS: "http://lock1:8001,http://lock2:8002" } });
+  test("where nobody is known who has it, lock calls say which services run here; the rest goes on", async () => {
+    const server = await serve(host.api, { env: { NODE_ROLES: "queue" } });
     open.push(server);
     for (const [method, path] of [
       ["POST", "/v1/locks/a/acquire"],
@@ -189,7 +217,7 @@ describe("a node without the lock role (T-14)", () => {
     ] as const) {
       expect(await server.call(method, path, method === "POST" ? {} : undefined), path).toMatchObject({
         status: 404,
-        json: { code: "role_not_enabled", roles: ["queue"], peers: ["http://lock1:8001", "http://lock2:8002"] },
+        json: { code: "role_not_enabled", roles: ["queue"], peers: [] },
       });
     }
     expect((await server.call("GET", "/health")).status).toBe(200);

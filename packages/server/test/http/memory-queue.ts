@@ -19,6 +19,7 @@ export interface Queue {
   readonly groups: Map<string, { readonly from: number }>;
   messages: Stored[];
   produced: number;
+  purged: number;
 }
 
 export const defaults: QueueSettings = {
@@ -89,6 +90,12 @@ export function detailsOf(queue: Queue): QueueDetails {
     delayed: 0,
     dead: queue.messages.length - alive.length,
     produced: queue.produced,
+    returned: 0,
+    acked: 0,
+    died: queue.messages.length - alive.length,
+    expired: 0,
+    purged: queue.purged,
+    dropped: 0,
     oldestAt: alive.length === 0 ? 0 : 1,
     groups,
   };

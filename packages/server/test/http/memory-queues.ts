@@ -82,7 +82,13 @@ export class MemoryQueues implements QueuesApi {
 
   #make(name: string, settings: Partial<QueueSettings>): Queue {
     const definition = { ...defaults, ...settings, name, version: 1 };
-    const queue: Queue = { view: { queue: ++this.#made, definition, createdAt: 1 }, groups: new Map(), messages: [], produced: 0 };
+    const queue: Queue = {
+      view: { queue: ++this.#made, definition, createdAt: 1 },
+      groups: new Map(),
+      messages: [],
+      produced: 0,
+      purged: 0,
+    };
     this.#queues.set(name, queue);
     return queue;
   }
@@ -271,6 +277,7 @@ export class MemoryQueues implements QueuesApi {
         known.messages = known.messages.filter(
           (stored) => (stored.dead !== null) !== dead || [...stored.deliveries.values()].some((delivery) => delivery.state === "leased"),
         );
+        if (!dead) known.purged += before - known.messages.length;
         return { type: "counted" as const, count: before - known.messages.length };
       }),
     );

@@ -339,6 +339,8 @@ test("counted: what was stored, handed out again, settled, refused", async () =>
     expect(text).toContain(line);
   expect(text).toMatch(/^queues [1-9]/m);
   expect(text).toMatch(/^queue_ready [1-9]/m);
+  expect(text).toMatch(/^queue_accepted\{queue="[^"]+"\} [1-9]/m);
+  expect(text).toMatch(/^queue_left\{queue="[^"]+",how="purged"\} [1-9]/m);
   const { queue } = (await get("/metrics")).json as unknown as { readonly queue: Record<string, number> };
   expect(queue).toMatchObject({ produced: expect.any(Number), consumed: expect.any(Number), ready: expect.any(Number), dead: 0 });
   expect(queue["produced"]).toBeGreaterThan(10);

@@ -131,6 +131,13 @@ describe("queues on GET /v1/stream", () => {
     expect(made).toMatchObject({ refusal: "none", partitions: 1, shards: 4, backend: "embedded" });
     expect(await client.resolve("names/some", false)).toMatchObject({ refusal: "none", queue: made.queue });
     expect(await client.resolve("")).toMatchObject({ refusal: "invalid" });
+    // With what this node's settings say, as over HTTP; one that is there keeps its own.
+    const many = await serve(host.api, { env: { QUEUE_PARTITIONS: "3", QUEUE_MAX_DELIVERIES: "9" } });
+    const third = await Client.open(await many.http.listen());
+    expect(await third.resolve("names/many")).toMatchObject({ refusal: "none", partitions: 3 });
+    expect(host.machine?.queue("names/many")?.definition).toMatchObject({ maxDeliveries: 9, visibilityMs: 30_000 });
+    expect(await third.resolve("names/some")).toMatchObject({ refusal: "none", queue: made.queue, partitions: 1 });
+    await many.http.close(0);
     const strict = await serve(host.api, { env: { QUEUE_AUTO_CREATE: "false" } });
     const other = await Client.open(await strict.http.listen());
     expect(await other.resolve("names/other")).toMatchObject({ refusal: "unknown" });

@@ -6,6 +6,12 @@ export interface PartitionTally {
   readonly produced: number;
   readonly delayed: number;
   readonly messages: number;
+  readonly returned: number;
+  readonly acked: number;
+  readonly died: number;
+  readonly expired: number;
+  readonly purged: number;
+  readonly dropped: number;
   readonly groups: readonly {
     readonly group: string;
     readonly ready: number;
@@ -26,10 +32,17 @@ export interface PartitionTally {
   };
 }
 
-/** Conservation: produced = acknowledged + ready + leased + delayed + dead + expired + purged, for every group, and as the log says. */
+/**
+ * Conservation: produced = acknowledged + ready + leased + delayed + dead + expired + purged, for every group and as the log says; and every message
+ * of the partition is there, or counted by how it left.
+ */
 export function checkConservation(tallies: readonly PartitionTally[]): Violation | null {
-  for (const { delayed, groups, logged, messages, name, produced } of tallies) {
+  for (const tally of tallies) {
+    const { delayed, groups, logged, messages, name, produced } = tally;
     const wrong = (detail: string): Violation => ({ invariant: "queue-conservation", detail: `${name}: ${detail}` });
+    const left = tally.acked + tally.died + tally.expired + tally.purged + tally.dropped;
+    if (messages + left !== produced + tally.returned)
+      return wrong(`${messages} there and ${left} left of ${produced} and ${tally.returned}`);
     if (produced !== logged.produced) return wrong(`${produced} produced by its stats, ${logged.produced} by its log`);
     for (const { dead, expired, group, leased, purged, ready, settled } of groups) {
       const acknowledged = logged.settled.get(group) ?? 0;

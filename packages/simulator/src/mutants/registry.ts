@@ -236,6 +236,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-hand-out-bytes-unbounded": "a hand-out outgrows what an answer can carry",
   "queue-key-not-taken": "a hand-out does not block the successors of its key",
   "queue-key-order-ignored": "Q1: successors of a leased message are handed out",
+  "queue-leaving-uncounted": "what has left a queue is not counted, so nobody could tell whether something is missing",
   "queue-latest-is-earliest": "a group that begins with the latest is handed the backlog",
   "queue-leader-command-by-caller": "a caller ends leases and drops queues",
   "queue-lease-timer-not-ended": "the timer of a settled hand-out runs on",

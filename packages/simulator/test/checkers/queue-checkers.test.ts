@@ -72,17 +72,18 @@ describe("acknowledgements are final", () => {
   });
 });
 
+const event = (type: ReceiptEvent["type"], acquired: number, order: number, more: Partial<ReceiptEvent> = {}): ReceiptEvent => ({
+  ...at,
+  sequence: 1,
+  type,
+  group: "g",
+  acquired,
+  order,
+  extends: false,
+  ...more,
+});
+
 describe("receipts are fenced", () => {
-  const event = (type: ReceiptEvent["type"], acquired: number, order: number, more: Partial<ReceiptEvent> = {}): ReceiptEvent => ({
-    ...at,
-    sequence: 1,
-    type,
-    group: "g",
-    acquired,
-    order,
-    extends: false,
-    ...more,
-  });
   const good = [
     event("given", 1, 1),
     event("settled", 1, 2, { extends: true }),
@@ -116,6 +117,12 @@ describe("conservation", () => {
     produced: 7,
     delayed: 1,
     messages: 3,
+    returned: 0,
+    acked: 3,
+    died: 1,
+    expired: 0,
+    purged: 0,
+    dropped: 0,
     groups: [group],
     logged: { produced: 7, settled: new Map([["g", 3]]), leased: new Map([["g", 1]]), whole: true },
     ...more,
@@ -128,6 +135,10 @@ describe("conservation", () => {
     expect(checkConservation([tally({ groups: [{ ...group, dead: 0 }] })])?.invariant).toBe("queue-conservation");
     expect(checkConservation([tally({ groups: [{ ...group, ready: 2 }] })])?.invariant).toBe("queue-conservation");
   });
+  test("finds a message of the partition that left without being counted", () => {
+    expect(checkConservation([tally({ acked: 2 })])?.invariant).toBe("queue-conservation");
+    expect(checkConservation([tally({ messages: 4 })])?.invariant).toBe("queue-conservation");
+  });
   test("finds counters that the log does not bear out", () => {
     expect(checkConservation([tally({ produced: 8 })])?.invariant).toBe("queue-conservation");
     expect(checkConservation([tally({ groups: [{ ...group, settled: 4, dead: 0 }] })])?.invariant).toBe("queue-conservation");
@@ -135,9 +146,9 @@ describe("conservation", () => {
   });
 });
 
-describe("dedupe", () => {
-  const named = (id: string, sequence: number, duplicate: boolean, by: string): NamedMessage => ({ id, sequence, duplicate, by });
+const named = (id: string, sequence: number, duplicate: boolean, by: string): NamedMessage => ({ id, sequence, duplicate, by });
 
+describe("dedupe", () => {
   test("takes one message under one id, told as a duplicate to the later ones", () => {
     expect(checkDedupe([named("a", 1, false, "x"), named("a", 1, true, "y"), named("b", 2, false, "y")])).toBeNull();
   });

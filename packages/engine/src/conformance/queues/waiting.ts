@@ -1,4 +1,4 @@
-import type { Delivered } from "../../queues/queues-api.ts";
+import type { Consumed, Delivered, QueueFailure } from "../../queues/queues-api.ts";
 import type { TestApi } from "../api.ts";
 import { type QueueTest, bodies } from "./kit.ts";
 
@@ -18,6 +18,41 @@ export function waitingConformance({ equal, ok }: TestApi, test: QueueTest): voi
 
   test("a long poll for which nothing comes ends empty", {}, async (kit) => {
     equal(await kit.consume({ waitMs: 100 }), []);
+  });
+
+  test("a long poll waits for a queue that is not there yet", {}, async (kit) => {
+    equal(await kit.remove(), { type: "removed" });
+    const waiting = [kit.one(), kit.one()];
+    equal((await kit.tryProduce([{}, {}], { create: true })).type, "produced");
+    equal(new Set((await Promise.all(waiting)).map(({ sequence }) => sequence)), new Set([1, 2]));
+  });
+
+  test("a long poll for a queue that never comes waits its time and ends empty", {}, async (kit) => {
+    await kit.remove();
+    const before = kit.harness.wallNow();
+    equal(await kit.consume({ waitMs: 300 }), []);
+    ok(kit.harness.wallNow() - before >= 250, "it did not end at once, which would have a poller spin");
+    equal(await kit.consume(), []);
+  });
+
+  test("a long poll whose queue is deleted waits for another of its name", {}, async (kit) => {
+    const waiting = kit.one();
+    equal(await kit.remove(), { type: "removed" });
+    await kit.define({}, "create");
+    await kit.produce(["b"]);
+    equal(bodies([await waiting]), ["b"]);
+  });
+
+  test("who goes away while a queue is waited for is told so at once", {}, async (kit) => {
+    await kit.remove();
+    const before = kit.harness.wallNow();
+    const left = new Promise<Consumed | QueueFailure>((resolve) => {
+      const submission = kit.queues.consume(kit.consumption({ waitMs: 15_000 }), options, resolve);
+      // After the look for its name, so that it waits by then.
+      void kit.tryDetails().then(() => submission.abandon());
+    });
+    equal((await left).type, "consumed");
+    ok(kit.harness.wallNow() - before < 10_000, "long before its time is over");
   });
 
   test("of several long polls each gets its message", {}, async (kit) => {

@@ -2,7 +2,19 @@ import { createCluster } from "@redis/client";
 import type { Timer } from "@trivet/engine";
 import { connectionOptions, replyTypes, retryPause, socketOptions } from "./client-options.ts";
 import { redisLimits } from "./limits.ts";
-import { fateOf, LinkDown, reasonOf, type RedisArguments, type RedisLink, type Sender, Silence, textOf, within } from "./link.ts";
+import {
+  fateOf,
+  isLetGo,
+  isMoving,
+  LinkDown,
+  reasonOf,
+  type RedisArguments,
+  type RedisLink,
+  type Sender,
+  Silence,
+  textOf,
+  within,
+} from "./link.ts";
 import type { RedisOptions } from "./options.ts";
 import type { LinkTools } from "./server-link.ts";
 
@@ -31,13 +43,18 @@ export class ClusterLink implements RedisLink {
     this.attempt = this.connect();
   }
 
+  /** Follows a slot that moves; while its keys are on their way it waits for them. */
   async send(route: string, args: RedisArguments): Promise<unknown> {
-    const cluster = this.current();
-    try {
-      return await cluster.sendCommand(route, false, [...args], replyTypes);
-    } catch (error) {
-      this.look(error);
-      throw error;
+    const { clock } = this.tools;
+    for (const until = clock.now() + redisLimits.slotMoveMs; ;) {
+      const cluster = this.current();
+      try {
+        return await cluster.sendCommand(route, false, [...args], replyTypes);
+      } catch (error) {
+        this.look(error);
+        if (!isMoving(error) || clock.now() >= until) throw error;
+      }
+      await new Promise<void>((resolve) => void clock.schedule(redisLimits.slotPauseMs, resolve));
     }
   }
 
@@ -108,6 +125,7 @@ export class ClusterLink implements RedisLink {
 
   /** A command failed: is it the cluster that is away? */
   private look(error: unknown): void {
+    if (isLetGo(error)) return;
     const fate = fateOf(error);
     const isAway = fate === "unsent" || fate === "lost" || (error instanceof Error && error.message.startsWith("CLUSTERDOWN"));
     if (isAway && !this.isDown) this.missing(error);

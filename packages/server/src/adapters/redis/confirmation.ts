@@ -1,7 +1,7 @@
 import type { Durability } from "@trivet/engine";
 import { ErrorReply } from "@redis/client";
 import { redisLimits } from "./limits.ts";
-import { isMoved, type RedisLink, type Sender } from "./link.ts";
+import { isMoved, isMoving, type RedisLink, type Sender } from "./link.ts";
 import type { RedisAck } from "./options.ts";
 
 type Send = Sender["send"];
@@ -69,7 +69,7 @@ export class ConfirmedWrites {
 
   /** The partition has moved to another node of the cluster: nothing happened here, and there nothing is confirmed. */
   private elsewhere({ done, failed, route, run }: Waiting, error: unknown): void {
-    if (!isMoved(error)) return failed(error);
+    if (!isMoved(error) && !isMoving(error)) return failed(error);
     run((args) => this.link.send(route, args)).then((reply) => done(reply, "primary"), failed);
   }
 }

@@ -9,6 +9,9 @@ export const redisLimits = {
   maxRetryMs: 2_000,
   /** What callers are told to wait while Redis is away. */
   retryAfterMs: 1_000,
+  /** A command for a slot that is on its way from node to node is sent again for so long, and so often. */
+  slotMoveMs: 1_000,
+  slotPauseMs: 20,
   /** How long an acknowledgement waits for the disk or for replicas before it says what was reached. */
   confirmMs: 1_000,
   /** Commands that may be under way before more are refused. */

@@ -1,5 +1,12 @@
 import type { Clock } from "@trivet/engine";
-import { ClientClosedError, ClientOfflineError, ErrorReply, MaxCommandRedirectionsError, RootNodesUnavailableError } from "@redis/client";
+import {
+  ClientClosedError,
+  ClientOfflineError,
+  DisconnectsClientError,
+  ErrorReply,
+  MaxCommandRedirectionsError,
+  RootNodesUnavailableError,
+} from "@redis/client";
 
 export type RedisArguments = readonly (string | Buffer)[];
 
@@ -64,8 +71,7 @@ const refusals = [
 /** `refused` and `unsent`: nothing happened. `lost`: nobody knows. `broken`: a script of ours failed half-way, which is a bug. */
 export function fateOf(error: unknown): "unsent" | "refused" | "lost" | "broken" {
   if (error instanceof LinkDown || error instanceof ClientOfflineError || error instanceof ClientClosedError) return "unsent";
-  // Sent from node to node, executed by none; or no node was found.
-  if (error instanceof MaxCommandRedirectionsError || error instanceof RootNodesUnavailableError) return "refused";
+  if (error instanceof RootNodesUnavailableError || isMoving(error)) return "refused";
   if (!(error instanceof ErrorReply)) return "lost";
   return refusals.some((word) => error.message.startsWith(word)) ? "refused" : "broken";
 }
@@ -78,6 +84,20 @@ export function isDemoted(error: unknown): boolean {
 /** Another node of the cluster has the keys, or is about to. */
 export function isMoved(error: unknown): boolean {
   return error instanceof ErrorReply && /^(MOVED|ASK) /.test(error.message);
+}
+
+/**
+ * A slot is on its way: a partition that is half here and half there is executed nowhere, and a node without slots is not known to the client yet, or
+ * no longer. Nothing happened.
+ */
+export function isMoving(error: unknown): boolean {
+  if (error instanceof MaxCommandRedirectionsError || error instanceof ClientClosedError) return true;
+  return error instanceof Error && /^(TRYAGAIN |Cannot find node )/.test(error.message);
+}
+
+/** The client let a node go that has no slot any more, with what was under way there: the rest of the cluster is as it was. */
+export function isLetGo(error: unknown): boolean {
+  return error instanceof DisconnectsClientError || error instanceof ClientClosedError;
 }
 
 export function reasonOf(error: unknown): string {

@@ -98,11 +98,19 @@ function handedOut(partition: number, message: Fields): HandedOut {
 }
 
 export function statsOf(reply: Reply | null, partition: number): PartitionStats {
-  const none = { partition, leader: "", messages: 0, bytes: 0, delayed: 0, dead: 0, produced: 0, oldestAt: 0, groups: [] };
+  const left = { returned: 0, acked: 0, died: 0, expired: 0, purged: 0, dropped: 0 };
+  const none = { partition, leader: "", messages: 0, bytes: 0, delayed: 0, dead: 0, produced: 0, ...left, oldestAt: 0, groups: [] };
   if (reply === null || reply.type === "nothing") return none;
   const { answer } = reply;
+  const totals = answer.list(8);
   return {
     ...none,
+    returned: totals.number(0),
+    acked: totals.number(1),
+    died: totals.number(2),
+    expired: totals.number(3),
+    purged: totals.number(4),
+    dropped: totals.number(5),
     messages: answer.number(1),
     bytes: answer.number(2),
     delayed: answer.number(3),

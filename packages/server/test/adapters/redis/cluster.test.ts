@@ -2,40 +2,27 @@ import { MemoryQueueDirectory, QueueService, queuesConformance, type TestApi } f
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NodeClock } from "../../../src/adapters/clock.ts";
 import type { RedisQueueStorage } from "../../../src/adapters/redis/index.ts";
-import { freePort, hasRedis, RedisServer, until } from "./redis-server.ts";
+import { RedisCluster } from "./redis-cluster.ts";
+import { hasRedis, until } from "./redis-server.ts";
 import { Bench, openStorage, type Opened } from "./support.ts";
 
 describe.skipIf(!hasRedis)("queues on a Redis Cluster of three nodes", () => {
   const clock = new NodeClock();
-  const servers: RedisServer[] = [];
+  let cluster: RedisCluster;
   let node: Opened;
   let storage: RedisQueueStorage;
   let queues: QueueService;
 
   beforeAll(async () => {
-    const settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"];
-    for (let at = 0; at < 3; at++) servers.push(await RedisServer.start([...settings, "--cluster-port", String(await freePort())]));
-    const [first] = servers;
-    for (const [at, server] of servers.entries()) {
-      await server.ask("CLUSTER", "ADDSLOTSRANGE", String(Math.ceil((16_384 * at) / 3)), String(Math.ceil((16_384 * (at + 1)) / 3) - 1));
-      await server.ask("CLUSTER", "SET-CONFIG-EPOCH", String(at + 1));
-      if (first !== undefined && server !== first) {
-        const shards = String(await server.ask("CLUSTER", "NODES"));
-        const bus = /@(\d+)/.exec(shards)?.[1] ?? "";
-        await first.ask("CLUSTER", "MEET", "127.0.0.1", String(server.port), bus);
-      }
-    }
-    for (const server of servers) await until(async () => String(await server.ask("CLUSTER", "INFO")).includes("cluster_known_nodes:3"));
-    for (const server of servers) await until(async () => String(await server.ask("CLUSTER", "INFO")).includes("cluster_state:ok"));
-    for (const server of servers) await until(async () => ((await server.ask("CLUSTER", "SLOTS")) as unknown[]).length === 3);
-    node = openStorage({ mode: "cluster", nodes: servers.map(({ port }) => ({ host: "127.0.0.1", port })) });
+    cluster = await RedisCluster.start(3);
+    node = openStorage({ mode: "cluster", nodes: cluster.nodes });
     storage = node.storage;
     await until(async () => storage.isUp);
     queues = new QueueService({ clock, storage, directory: new MemoryQueueDirectory(clock) });
   }, 60_000);
   afterAll(async () => {
     await storage.close();
-    for (const server of servers) await server.stop();
+    await cluster.stop();
   });
 
   const api: TestApi = {
@@ -59,7 +46,7 @@ describe.skipIf(!hasRedis)("queues on a Redis Cluster of three nodes", () => {
   test("the partitions of a queue are spread over the nodes, each whole on one", async () => {
     const b = new Bench(storage, 90_001, { partitions });
     expect(new Set(await everywhere(b))).toEqual(new Set(["answered"]));
-    for (const server of servers) {
+    for (const server of cluster.servers) {
       const keys = (await server.ask("KEYS", "q:{orders-90001:*}*")) as string[];
       const whole = new Set(keys.filter((key) => key.endsWith("}")).map((key) => key.slice(0, -1)));
       expect(whole.size).toBeGreaterThan(0);
@@ -69,7 +56,7 @@ describe.skipIf(!hasRedis)("queues on a Redis Cluster of three nodes", () => {
 
   test("while one node is away its partitions say so, the others work, and all work when it is back", async () => {
     const b = new Bench(storage, 90_002, { partitions });
-    const [, , third] = servers;
+    const [, , third] = cluster.servers;
     if (third === undefined) throw new Error("three nodes were started");
     await third.kill();
     await until(async () => !storage.isUp);
@@ -86,7 +73,7 @@ describe.skipIf(!hasRedis)("queues on a Redis Cluster of three nodes", () => {
 
   test("a node that says nothing any more keeps the others from nothing for long", async () => {
     const b = new Bench(storage, 90_003, { partitions });
-    const [, second] = servers;
+    const [, second] = cluster.servers;
     if (second === undefined) throw new Error("three nodes were started");
     second.signal("SIGSTOP");
     await until(async () => !storage.isUp);

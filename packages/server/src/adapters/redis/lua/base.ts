@@ -21,7 +21,7 @@ local clock = call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
 local COUNTERS = {'queue', 'gone', 'now', 'next', 'produced', 'messages', 'bytes', 'delayed', 'targeted', 'dead', 'deaths', 'nextGroup',
-  'waiting', 'keyedLow', 'tokens', 'tokensAt', 'jobs'}
+  'returned', 'acked', 'died', 'expired', 'purged', 'dropped', 'waiting', 'keyedLow', 'tokens', 'tokensAt', 'jobs'}
 local M, before = {}, {}
 do
   local values = call('HMGET', META, unpack(COUNTERS))

@@ -80,6 +80,7 @@ local function run()
     count = count + 1
   end
   if count > 0 then
+    left('purged', count)
     for _, g in ipairs(groups()) do
       g.purged = g.purged + count
       touch(g)
@@ -119,6 +120,7 @@ local function again(name)
   if target == 0 then M.produced = M.produced + 1
   else
     M.targeted = M.targeted + 1
+    M.returned = M.returned + 1
     g.redriven = g.redriven + 1
     touch(g)
   end

@@ -192,7 +192,7 @@ local function run()
       ack(g, m.lane, m.place)
       passed = passed + 1
       g.expired = g.expired + 1
-      release(g, m)
+      release(g, m, 'expired')
       return true
     end
     local isBusy = m.key ~= '' and headOf(g, m.key) ~= 0
@@ -201,7 +201,7 @@ local function run()
     if not isBusy and C.autoAck then
       g.settled = g.settled + 1
       ack(g, m.lane, m.place)
-      release(g, m)
+      release(g, m, 'settled')
       answer(m, 1, 0)
       return true
     end

@@ -15,7 +15,8 @@ local function run()
   if first then look(cmsgpack.unpack(call('HGET', DELAYED, int(tonumber(first)))).at) end
   local all = {}
   for i, g in ipairs(groups()) do all[i] = {g.name, owed(g), g.leased, g.settled, g.dead, g.expired, g.purged} end
-  return {'stats', M.messages, M.bytes, M.delayed, M.dead, M.produced, oldest, all}
+  return {'stats', M.messages, M.bytes, M.delayed, M.dead, M.produced, oldest, all,
+    {M.returned, M.acked, M.died, M.expired, M.purged, M.dropped}}
 end
 `);
 

@@ -54,8 +54,12 @@ local function enqueue(m)
   end
 end
 
+-- How messages left, by the ending of the last group that needed them: conservation.
+local LEFT = {settled = 'acked', dead = 'died', expired = 'expired', purged = 'purged', dropped = 'dropped'}
+local function left(ending, count) M[LEFT[ending]] = M[LEFT[ending]] + count end
 -- The message is no one's any more.
-local function remove(m)
+local function remove(m, ending)
+  left(ending, 1)
   removeEntry(m.lane, m.place)
   if m.exp > 0 then call('ZREM', TIMES, member(m.lane, m.place)) end
   M.messages = M.messages - 1
@@ -72,14 +76,14 @@ local function find(g, seq)
 end
 local function put(g, d) call('HSET', WORK, named(g, d.seq), cmsgpack.pack(d)) end
 
--- Rule Q2: a group has settled the message; its body goes when no other group needs it.
-local function release(g, m)
+-- Rule Q2: a group is done with the message; its body goes when no other group needs it.
+local function release(g, m, ending)
   if m.tgt == 0 then
     for _, other in ipairs(groups()) do
       if other ~= g and (other.c[m.lane + 1] <= m.place or known(other, m.seq)) then return end
     end
   end
-  remove(m)
+  remove(m, ending)
 end
 
 local function againMember(g, d) return int(g.id) .. '|' .. int(d.lane) .. '|' .. pad(d.place) .. '|' .. int(d.seq) end
@@ -146,7 +150,7 @@ local function forget(g, d, ending)
 end
 local function finish(g, d, ending)
   forget(g, d, ending)
-  release(g, d)
+  release(g, d, ending)
 end
 
 -- Dead letters move with their history, in the step that ends their last chance (rule Q2).
@@ -186,7 +190,7 @@ local function endForAll(m, ending)
       touch(g)
     end
   end
-  remove(m)
+  remove(m, ending)
   return true
 end
 `;

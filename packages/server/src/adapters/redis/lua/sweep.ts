@@ -44,7 +44,7 @@ local function clearGroup(field, job)
       unindex(job, d)
       call('HDEL', WORK, page[2][i])
       if d.key ~= '' then call('HDEL', HEADS, headField(job, d.key)) end
-      if d.tgt > 0 or #groups() > 0 then release(job, d) end
+      if d.tgt > 0 or #groups() > 0 then release(job, d, 'dropped') end
     end
     job.scan = page[1] == '0' and '' or page[1]
     left = job.scan == '' and left or 0
@@ -56,7 +56,7 @@ local function clearGroup(field, job)
         local m = parse(lane, entry)
         left = left - 1
         job.c[lane + 1] = m.place + 1
-        if m.tgt == job.id or (m.tgt == 0 and #groups() > 0) then release(job, m) end
+        if m.tgt == job.id or (m.tgt == 0 and #groups() > 0) then release(job, m, 'dropped') end
       end
       if #found == 0 then break end
     end
