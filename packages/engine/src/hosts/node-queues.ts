@@ -48,7 +48,7 @@ export class NodeQueues {
       this.shards = new ShardHosts(this.host, applyWorker, log, shards);
       this.shards.watchReady((queue, partition, group) => this.embedded.ready(queue, partition, group));
       this.host.sink.watch((event) => {
-        if (event.type === "queue-defined" || event.type === "queue-deleted") this.shards?.definitionsChanged();
+        if (event.type === "queue-defined" || event.type === "queue-deleted") this.shards?.definitions.changed(this.shards.all());
       });
       this.shards.start();
     }
@@ -69,6 +69,6 @@ export class NodeQueues {
   /** Another state took the place of group 0's. */
   stateReplaced(): void {
     this.directory.stateReplaced();
-    this.shards?.definitionsChanged();
+    this.shards?.definitions.changed(this.shards.all());
   }
 }

@@ -139,7 +139,7 @@ export class ShardGroup implements GroupHostOwner {
     const { hub } = this.hosts.host;
     for (const [node, others] of elsewhere) hub.send(node, { type: "shard-answers", group: this.group.id, answers: others }, true);
     for (const hint of ready) this.hosts.ready(hint, this.group.isLeader);
-    if (unconfigured.length > 0 && this.group.isLeader) this.hosts.configureUnknown(this, unconfigured);
+    if (unconfigured.length > 0 && this.group.isLeader) this.hosts.definitions.unknown(this, unconfigured);
   }
 
   takeRoutes(): { readonly routed: readonly string[]; readonly unrouted: readonly string[] } {
@@ -261,7 +261,7 @@ export class ShardGroup implements GroupHostOwner {
     this.nextLeaseAt = 1;
     this.askingDue = false;
     this.machine.ask({ type: "lead", group: this.group.id, leads: true }, () => {});
-    this.hosts.began(this);
+    this.hosts.definitions.began(this);
   }
 
   private advance(now: number): void {

@@ -10,7 +10,7 @@ import {
   term,
 } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import { checkFrame, type ShardCommand } from "@trivet/wire";
+import { checkFrame } from "@trivet/wire";
 import { maxQueuedProposalBytes } from "../hosts/limits.ts";
 import type { NodeHost } from "../hosts/node-host.ts";
 import type { ForwardRefusal } from "../hosts/peer-frames.ts";
@@ -19,6 +19,7 @@ import { emptyGroup } from "../hosts/restore.ts";
 import { type Doubt, newReplica, type RecoveredGroup, type WalApi } from "../log/types.ts";
 import { announceMs, reconcileMs } from "./limits.ts";
 import { shardConfig } from "./shard-config.ts";
+import { ShardDefinitions } from "./shard-definitions.ts";
 import { ShardEntry } from "./shard-entry.ts";
 import { ShardGroup } from "./shard-group.ts";
 import { openShard } from "./shard-open.ts";
@@ -49,6 +50,7 @@ export class ShardHosts {
   /** Shards of which nothing was here before, until their groups have taken this replica in (rule G5). */
   private readonly newcomers = new Set<GroupId>();
   readonly placement: ShardPlacement;
+  readonly definitions: ShardDefinitions;
   private readonly listeners = new Set<ReadyListener>();
   private announceAt = 0;
   private reconcileAt = 0;
@@ -64,6 +66,7 @@ export class ShardHosts {
     this.count = shards;
     this.entries = Array.from({ length: shards }, (_, shard) => new ShardEntry(groupId(shard + 1), this));
     this.placement = new ShardPlacement(this);
+    this.definitions = new ShardDefinitions(this.host);
   }
 
   /** Finds out whose stores are here. They are opened once group 0 tells who founded them. */
@@ -219,41 +222,6 @@ export class ShardHosts {
     this.announceAt = 0;
     this.readyAll();
     this.host.markDirty();
-  }
-
-  /** The replica leads, and its state is the newest there is: group 0's news of the queues it knows are brought to it (rule G1). */
-  began(replica: ShardGroup): void {
-    replica.machine.ask({ type: "definitions", group: groupId(replica.id) }, (reply) => {
-      if (reply.type === "definitions") this.configure(replica, reply.known);
-    });
-  }
-
-  /** A queue was defined, changed or deleted. */
-  definitionsChanged(): void {
-    for (const replica of this.replicas.values()) if (replica.group.isLeader) this.began(replica);
-  }
-
-  /** Commands named queues that the shard does not know well enough. */
-  configureUnknown(replica: ShardGroup, queues: readonly number[]): void {
-    this.configure(
-      replica,
-      queues.map((queue) => [queue, -1] as const),
-    );
-  }
-
-  private configure(replica: ShardGroup, known: readonly (readonly [queue: number, version: number])[]): void {
-    const { machine } = this.host;
-    if (machine === null || !replica.group.isLeader) return;
-    const commands: ShardCommand[] = [];
-    for (const [queue, version] of known) {
-      const view = machine.queueByNumber(queue);
-      if (view !== null && version !== 0 && view.definition.version > version) {
-        commands.push({ type: "configure-queue", queue, definition: view.definition });
-      } else if (view === null && version !== 0 && queue <= machine.lastQueue()) {
-        commands.push({ type: "drop-queue", queue, version: Math.max(version, 0) });
-      }
-    }
-    replica.propose(commands);
   }
 
   private announce(now: number): void {
