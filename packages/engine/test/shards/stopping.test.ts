@@ -23,17 +23,20 @@ const produce = ({ queue }: Shards, partition: number): Produce => ({
   ifFence: null,
 });
 
-/** Of group 0 and all shards, as one node knows them. */
+/** Of group 0 and the four shards, as one node knows them. */
 const terms = ({ host }: Member): readonly number[] =>
-  [host.system, ...[...(host.shards?.all() ?? [])].map(({ group }) => group)].map((group) => group?.term() ?? -1);
+  [0, 1, 2, 3, 4].map((id) => (id === 0 ? host.system : host.shards?.replica(groupId(id))?.group)?.term() ?? -1);
 
-const elections = (shards: Shards): readonly string[] =>
+/** That waited for a leader's silence. */
+const elections = (shards: Shards, groups: readonly number[] = [0, 1, 2, 3, 4]): readonly string[] =>
   [...shards.cluster.members.values()]
     .flatMap(({ telemetry }) => telemetry.lines)
-    .filter(({ event, fields }) => event === "raft.role" && fields["reason"] === "election timeout")
+    .filter(
+      ({ event, fields }) => event === "raft.role" && fields["reason"] === "election timeout" && groups.includes(Number(fields["group"])),
+    )
     .map(({ text }) => text);
 
-/** The node that leads most, or group 0 where that says nothing. */
+/** The node that leads most shards. */
 function busiest(shards: Shards): Member {
   const led = shards.leaders();
   const [most] = [...new Set(led)].sort((a, b) => led.filter((node) => node === b).length - led.filter((node) => node === a).length);
@@ -139,6 +142,25 @@ describe("a graceful stop of a node that leads shards", () => {
       shards.cluster.run(90);
       expect([...(leaving.host.shards?.all() ?? [])].filter(({ group }) => group.isLeader).map(({ id }) => id)).toEqual([]);
     }
+  });
+
+  test("tries another when the first dies over it, and stays for as long as its vote is needed", () => {
+    const shards = started();
+    const leaving = busiest(shards);
+    const led = [...(leaving.host.shards?.all() ?? [])].filter(({ group }) => group.isLeader).map(({ group }) => group);
+    const [group] = led;
+    if (group === undefined) throw new Error("it leads nothing");
+    let stopped = false;
+    leaving.host.api.stop(() => (stopped = true));
+    const first = group.raft.transferring ?? "nobody";
+    shards.cluster.kill(first);
+    const heirs = [...shards.cluster.members.values()].filter((member) => member !== leaving && member.config.node !== first);
+    const handed = led.map(({ id }) => id);
+    const before = elections(shards, handed);
+    shards.cluster.until("it has stopped", () => stopped, 5_000);
+    for (const { id } of led) expect(heirs.map(({ host }) => host.shards?.replica(id)?.group.isLeader)).toEqual([true]);
+    expect(elections(shards, handed)).toEqual(before);
+    expect(leaving.telemetry.lines.map(({ event }) => event)).not.toContain("node.not-relieved");
   });
 
   test("goes anyway when nobody can take over", () => {
