@@ -6,7 +6,8 @@ import { EmbeddedAccess } from "../shards/embedded-access.ts";
 import { EmbeddedStorage } from "../shards/embedded-storage.ts";
 import type { ShardAccess } from "../shards/shard-access.ts";
 import { StorageAccess } from "../shards/storage-access.ts";
-import { type RecoveredLog, ShardHosts } from "../shards/shard-hosts.ts";
+import { ShardHosts } from "../shards/shard-hosts.ts";
+import type { RecoveredLog } from "../shards/shard-past.ts";
 import type { NodeApi } from "./node-api.ts";
 import type { NodeHost } from "./node-host.ts";
 

@@ -51,5 +51,7 @@ export function attachAudit(
   const { clock, telemetry, files, crypto } = host.ports;
   const call: ConstructorParameters<typeof StateAudit>[1] = (to, method, body, done, timeoutMs) =>
     host.calls.call(to, method, body, done, timeoutMs);
-  group.audit = new StateAudit(group, call, { clock, telemetry, files, crypto, snapshots, served }, stateDoubt, (error) => host.fatal(error));
+  group.audit = new StateAudit(group, call, { clock, telemetry, files, crypto, snapshots, served }, stateDoubt, (error) =>
+    host.fatal(error),
+  );
 }

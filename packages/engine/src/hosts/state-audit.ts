@@ -98,10 +98,15 @@ export class StateAudit {
     this.replaced = true;
     if (this.doubt === null) return;
     const index = this.group.appliedIndex;
-    this.ports.telemetry.log("info", "state.replaced", `the ${this.what} that was in doubt was replaced by the leader's at index ${index}`, {
-      group: this.group.id,
-      index,
-    });
+    this.ports.telemetry.log(
+      "info",
+      "state.replaced",
+      `the ${this.what} that was in doubt was replaced by the leader's at index ${index}`,
+      {
+        group: this.group.id,
+        index,
+      },
+    );
   }
 
   /** Raft receives a snapshot of its own. */
@@ -140,7 +145,13 @@ export class StateAudit {
     }
     this.round = round;
     for (const peer of peers) {
-      this.call(peer, "state-hashes", { group: this.group.id, version: stateHashVersion }, (answer) => this.heard(round, peer, answer), stateAuditMs);
+      this.call(
+        peer,
+        "state-hashes",
+        { group: this.group.id, version: stateHashVersion },
+        (answer) => this.heard(round, peer, answer),
+        stateAuditMs,
+      );
     }
   }
 
@@ -210,11 +221,16 @@ export class StateAudit {
     this.doubt = null;
     this.marker.set(null);
     this.group.raft.step({ type: "may-lead", allowed: true });
-    this.ports.telemetry.log("info", "state.equal", `this node's ${this.what} equals that of the others again at index ${index}: it may lead`, {
-      group: this.group.id,
-      index,
-      agreed,
-    });
+    this.ports.telemetry.log(
+      "info",
+      "state.equal",
+      `this node's ${this.what} equals that of the others again at index ${index}: it may lead`,
+      {
+        group: this.group.id,
+        index,
+        agreed,
+      },
+    );
   }
 
   private report(text: string, nodes: readonly NodeId[], index: number): void {

@@ -45,12 +45,7 @@ export class ShardGroup implements GroupHostOwner {
   private tidyAt = 0;
   private sentAt = 0;
 
-  constructor(
-    config: GroupHostConfig,
-    { opened, restored, snapshots, stateDoubt }: OpenedShard,
-    hosts: ShardHosts,
-    entry: ShardEntry,
-  ) {
+  constructor(config: GroupHostConfig, { opened, restored, snapshots, stateDoubt }: OpenedShard, hosts: ShardHosts, entry: ShardEntry) {
     this.hosts = hosts;
     this.entry = entry;
     this.groupTime = opened.groupTime;

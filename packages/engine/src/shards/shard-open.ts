@@ -90,7 +90,13 @@ function restore(
  * Damage took the end of the log, and the store is ahead of what is left (rule W6). The log learns of it before anything is appended, else what
  * follows would leave a hole in it, and every start would find that again.
  */
-function recordAhead(wal: WalApi, recovered: RecoveredGroup | undefined, meta: SnapshotMeta | null, group: GroupId, then: () => void): void {
+function recordAhead(
+  wal: WalApi,
+  recovered: RecoveredGroup | undefined,
+  meta: SnapshotMeta | null,
+  group: GroupId,
+  then: () => void,
+): void {
   const isAhead = meta !== null && meta.index > (recovered?.floor?.index ?? 0) && !connects(recovered?.entries ?? [], meta);
   if (!isAhead || mutant("shard-store-ahead-unrecorded")) return then();
   const { index, term: at, membership, membershipIndex } = meta;

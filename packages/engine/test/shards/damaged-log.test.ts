@@ -64,5 +64,7 @@ function foundOnce(idle: boolean): void {
 
 describe("damage in the middle of a log whose shards' stores are ahead of it (W6)", () => {
   guard("wal-floor-behind-damage-forgotten", "is found once, and not again by later starts", () => foundOnce(true));
-  guard("shard-store-ahead-unrecorded", "is found once also where the log had not heard yet how far the stores were", () => foundOnce(false));
+  guard("shard-store-ahead-unrecorded", "is found once also where the log had not heard yet how far the stores were", () =>
+    foundOnce(false),
+  );
 });

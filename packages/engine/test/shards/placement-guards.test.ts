@@ -19,7 +19,8 @@ function groupsOf(shards: Shards, node: string, as: "voters" | "learners"): read
   }
   return found;
 }
-const holds = (shards: Shards, node: string): boolean => [...groupsOf(shards, node, "voters"), ...groupsOf(shards, node, "learners")].length > 0;
+const holds = (shards: Shards, node: string): boolean =>
+  [...groupsOf(shards, node, "voters"), ...groupsOf(shards, node, "learners")].length > 0;
 const isMember = (shards: Shards, node: string): boolean =>
   shards.cluster.leader()?.host.system?.raft.membership.voters.includes(nodeId(node)) === true;
 const isPlaced = (shards: Shards, node: string): boolean => shards.cluster.leader()?.host.machine?.placementNames(node) === true;

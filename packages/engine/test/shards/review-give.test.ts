@@ -101,26 +101,30 @@ test("a crash while a shard's store was being removed does not make the log look
   cluster.until("it votes", votes);
 });
 
-guard("shard-given-log-kept", "a crash just after a shard was given away leaves no log behind that its store is missing for (rule W1)", () => {
-  const shards = new Shards(3, { retainBytes: 0 });
-  const { cluster } = shards;
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "before");
-  // The log knows what the store has flushed, and has given up what came before.
-  cluster.run(5_000);
-  const group = groupId(1 + (shards.queue % 4));
-  const leader = shards.leaders()[group - 1] ?? "n1";
-  const node = ["n1", "n2", "n3"].find((other) => other !== leader) ?? "";
-  const member = cluster.member(node);
-  const replica = member.host.shards?.replica(group);
-  if (replica === null || replica === undefined || member.stores === null) throw new Error("no replica");
-  member.host.shards?.give(replica);
-  const isThere = (): boolean => member.stores?.names.some((name) => name.startsWith(`g${group}-`)) === true;
-  for (let step = 0; step < 1_000 && isThere(); step += 1) cluster.run(0.1);
-  expect(isThere()).toBe(false);
-  cluster.kill(node);
-  cluster.restart(node);
-  cluster.until("it is back and votes", () => member.host.shards?.replica(group)?.group.raft.mayVote === true);
-  expect(member.telemetry.lines.filter(({ event }) => event === "storage.corrupt")).toEqual([]);
-});
+guard(
+  "shard-given-log-kept",
+  "a crash just after a shard was given away leaves no log behind that its store is missing for (rule W1)",
+  () => {
+    const shards = new Shards(3, { retainBytes: 0 });
+    const { cluster } = shards;
+    shards.untilLed();
+    shards.define("orders");
+    shards.produce("n1", "before");
+    // The log knows what the store has flushed, and has given up what came before.
+    cluster.run(5_000);
+    const group = groupId(1 + (shards.queue % 4));
+    const leader = shards.leaders()[group - 1] ?? "n1";
+    const node = ["n1", "n2", "n3"].find((other) => other !== leader) ?? "";
+    const member = cluster.member(node);
+    const replica = member.host.shards?.replica(group);
+    if (replica === null || replica === undefined || member.stores === null) throw new Error("no replica");
+    member.host.shards?.give(replica);
+    const isThere = (): boolean => member.stores?.names.some((name) => name.startsWith(`g${group}-`)) === true;
+    for (let step = 0; step < 1_000 && isThere(); step += 1) cluster.run(0.1);
+    expect(isThere()).toBe(false);
+    cluster.kill(node);
+    cluster.restart(node);
+    cluster.until("it is back and votes", () => member.host.shards?.replica(group)?.group.raft.mayVote === true);
+    expect(member.telemetry.lines.filter(({ event }) => event === "storage.corrupt")).toEqual([]);
+  },
+);

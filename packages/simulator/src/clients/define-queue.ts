@@ -6,7 +6,12 @@ import type { VirtualClient } from "./virtual-client.ts";
 const askAgainMs = 2_500;
 
 /** Sends a command about a queue's definition to any node, again and again until it is answered as wanted: safe, as each may be repeated. */
-export function tellGroup0<T>(client: VirtualClient, command: Command, wanted: (result: Result) => T | null, done: (found: T) => void): void {
+export function tellGroup0<T>(
+  client: VirtualClient,
+  command: Command,
+  wanted: (result: Result) => T | null,
+  done: (found: T) => void,
+): void {
   const machine = client.prng.pick(client.world.machines);
   let over = false;
   client.call(
@@ -36,7 +41,9 @@ export interface Defined {
 
 export function defineQueue(client: VirtualClient, name: string, settings: Partial<QueueSettings>, done: (at: Defined) => void): void {
   const command = { type: "define-queue", name, mode: "ensure", settings, principal: client.name } as const;
-  const wanted = (result: Result): Defined | null =>
-    result.type === "queue-defined" ? { queue: result.queue, version: result.definition.version } : null;
-  tellGroup0(client, command, wanted, done);
+  tellGroup0(client, command, definedBy, done);
+}
+
+function definedBy(result: Result): Defined | null {
+  return result.type === "queue-defined" ? { queue: result.queue, version: result.definition.version } : null;
 }

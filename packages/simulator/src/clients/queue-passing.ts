@@ -60,7 +60,8 @@ export class QueuePassing {
       steps.push(
         () => say(partition, this.produce(at, partition)),
         () => say(partition, consume(at, partition, "goes")),
-        () => say(partition, consume(at, partition, "stays"), (messages) => steps.unshift(() => say(partition, ack(at, partition, messages)))),
+        () =>
+          say(partition, consume(at, partition, "stays"), (messages) => steps.unshift(() => say(partition, ack(at, partition, messages)))),
         () => this.deleteGroup(at, partition, next),
       );
     }

@@ -91,9 +91,7 @@ export class SimStores implements OrderedStores {
   // ── The port ──
 
   open(name: string, done: DoneWith<OrderedStore>): void {
-    this.memory.open(name, (error, store) =>
-      done(error, store === undefined ? undefined : new FaultyStore(store, name, this)),
-    );
+    this.memory.open(name, (error, store) => done(error, store === undefined ? undefined : new FaultyStore(store, name, this)));
   }
 
   list(done: DoneWith<readonly string[]>): void {
