@@ -17,7 +17,7 @@ import {
   type RaftViolation,
 } from "@trivet/core";
 import { appliedIn, installIncoming, readChunk, takeSnapshot, writeChunk } from "./disk-snapshots.ts";
-import { emptyDisk, loseEntriesAfter, loseLastWrite, persist, TestNode, type Disk } from "./test-node.ts";
+import { emptyDisk, loseEntriesAfter, loseLastWrite, persist, TestNode, type Disk, wholeDisk } from "./test-node.ts";
 
 const text = new TextEncoder();
 const untext = new TextDecoder();
@@ -144,8 +144,7 @@ export class Cluster {
       if (effects.commit > 0 && effects.write === 0 && node.writes.length === 0) node.disk.commit = effects.commit;
       node.reads.push(...effects.reads);
       node.notices.push(...effects.notices);
-      if (effects.notices.some((notice) => notice.type === "recovered"))
-        Object.assign(node.disk, { damaged: false, onlyTornTail: false, newcomer: false });
+      if (effects.notices.some((notice) => notice.type === "recovered")) Object.assign(node.disk, wholeDisk);
       for (const effect of effects.snapshots) this.snapshotWork(node, effect);
       this.apply(node);
     }
@@ -240,14 +239,6 @@ export class Cluster {
     this.crash(id);
     const node = this.node(id);
     Object.assign(node.disk, emptyDisk(emptyMembership), { damaged: true });
-  }
-
-  /** The same, and the new disk knows that it has none of the group's past (G5). */
-  replaceDisk(id: string): void {
-    this.wipe(id);
-    Object.assign(this.node(id).disk, { newcomer: true });
-    this.restart(id);
-    this.checker.replaced(nodeId(id));
   }
 
   /** The power goes while the end of the log is written, or it rots: entries after `last`, or the last write, cannot be read. */

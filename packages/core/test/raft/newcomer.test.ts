@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import type { RaftMessage } from "@trivet/core";
+import { nodeId, type RaftMessage } from "@trivet/core";
 import { elect } from "./build.ts";
 import { Cluster } from "./cluster.ts";
 import { guard } from "./guard.ts";
@@ -9,6 +9,14 @@ vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 const five = { voters: ["a", "b", "c", "d", "e"] };
 const others = ["b", "c", "e"];
 const isVote = (m: RaftMessage, to: string, from: string): boolean => m.type === "vote" && !m.pre && m.to === to && m.from === from;
+
+/** The new disk is empty, and knows that it has none of the group's past. */
+function replaceDisk(c: Cluster, id: string): void {
+  c.wipe(id);
+  Object.assign(c.node(id).disk, { newcomer: true });
+  c.restart(id);
+  c.checker.replaced(nodeId(id));
+}
 
 /** `who` alone goes on in time, long enough to have heard no leader for an election timeout; nobody stands by himself. */
 function forget(c: Cluster, who: readonly string[]): void {
@@ -51,7 +59,7 @@ function forgottenVote(): { readonly c: Cluster; readonly late: readonly RaftMes
   const late = c.network.filter((m) => isVote(m, "a", "d") || (m.type === "vote-reply" && !m.pre && m.to === "d"));
   expect(late).toHaveLength(2);
   c.network = [];
-  c.replaceDisk("c");
+  replaceDisk(c, "c");
   c.cut = (m) => m.to === "d" || m.from === "d";
   return { c, late };
 }

@@ -73,6 +73,9 @@ export class TestNode {
   }
 }
 
+/** Nothing of it is in doubt (any more). */
+export const wholeDisk = { damaged: false, onlyTornTail: false, newcomer: false };
+
 export function emptyDisk(membership: Membership): Disk {
   return {
     hardState: { term: term(0), vote: null },
@@ -81,9 +84,7 @@ export function emptyDisk(membership: Membership): Disk {
     membership,
     membershipIndex: logIndex(0),
     commit: logIndex(0),
-    damaged: false,
-    onlyTornTail: false,
-    newcomer: false,
+    ...wholeDisk,
     before: null,
     incoming: null,
   };

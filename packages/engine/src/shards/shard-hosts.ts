@@ -15,24 +15,19 @@ import { maxQueuedProposalBytes } from "../hosts/limits.ts";
 import type { NodeHost } from "../hosts/node-host.ts";
 import type { ForwardRefusal } from "../hosts/peer-frames.ts";
 import { StoreDamaged } from "../ports/ordered-store.ts";
-import { emptyGroup } from "../hosts/restore.ts";
-import { type Doubt, newReplica, type RecoveredGroup, type WalApi } from "../log/types.ts";
+import type { WalApi } from "../log/types.ts";
 import { announceMs, reconcileMs } from "./limits.ts";
 import { shardConfig } from "./shard-config.ts";
 import { ShardDefinitions } from "./shard-definitions.ts";
 import { ShardEntry } from "./shard-entry.ts";
 import { ShardGroup } from "./shard-group.ts";
 import { openShard } from "./shard-open.ts";
+import { type RecoveredLog, ShardPast } from "./shard-past.ts";
 import { ShardPlacement } from "./shard-placement.ts";
 import { shardOf } from "./shard-routing.ts";
 import { storeProblem } from "./store-problem.ts";
 import type { ApplyWorker, ReadyHint, WorkerAnswer, WorkerReply } from "./worker-protocol.ts";
 
-export interface RecoveredLog {
-  readonly wal: WalApi;
-  readonly groups: ReadonlyMap<GroupId, RecoveredGroup>;
-  readonly doubt: Doubt | null;
-}
 type ReadyListener = (queue: number, partition: number, group: string) => void;
 
 /** All shards as one node sees them: a way into each, a replica of some. */
@@ -41,14 +36,10 @@ export class ShardHosts {
   readonly worker: ApplyWorker;
   readonly wal: WalApi;
   readonly count: number;
-  private readonly log: RecoveredLog;
   private readonly entries: readonly ShardEntry[];
   private readonly replicas = new Map<GroupId, ShardGroup>();
   private readonly opening = new Set<GroupId>();
-  /** Shards this node had and gave away since it started, and what it had promised in them. */
-  private readonly gone = new Map<GroupId, HardState>();
-  /** Shards of which nothing was here before, until their groups have taken this replica in (rule G5). */
-  private readonly newcomers = new Set<GroupId>();
+  private readonly past: ShardPast;
   readonly placement: ShardPlacement;
   readonly definitions: ShardDefinitions;
   private readonly listeners = new Set<ReadyListener>();
@@ -62,7 +53,7 @@ export class ShardHosts {
     this.host = host;
     this.worker = worker;
     this.wal = log.wal;
-    this.log = log;
+    this.past = new ShardPast(log);
     this.count = shards;
     this.entries = Array.from({ length: shards }, (_, shard) => new ShardEntry(groupId(shard + 1), this));
     this.placement = new ShardPlacement(this);
@@ -78,7 +69,7 @@ export class ShardHosts {
         return;
       }
       const stored = reply.groups.filter((group) => group >= 1 && group <= this.count).map(groupId);
-      for (const group of stored) if (wasGiven(this.log.groups.get(group))) this.removeLeft(group);
+      for (const group of stored) if (this.past.wasGiven(group)) this.removeLeft(group);
       this.stored = stored;
     });
   }
@@ -243,8 +234,7 @@ export class ShardHosts {
     this.placement.propose();
     if (this.placement.view === null) return;
     for (const group of [...this.stored, ...this.placement.foundedHere()]) {
-      const isGone = this.gone.has(group) || wasGiven(this.log.groups.get(group));
-      if (!isGone || mutant("shard-founded-again")) this.open(group);
+      if (!this.past.isGone(group)) this.open(group);
     }
     this.placement.advance(this.replicas.values());
   }
@@ -252,16 +242,10 @@ export class ShardHosts {
   private open(group: GroupId): void {
     if (this.replicas.has(group) || this.opening.has(group) || this.stopped) return;
     this.opening.add(group);
-    const recovered = this.log.groups.get(group);
-    const promised = this.gone.get(group) ?? (wasGiven(recovered) ? recovered?.hardState : undefined);
-    const isGone = promised !== undefined && !mutant("shard-founded-again");
-    const founders = isGone ? [] : this.placement.foundersOf(group);
+    const founders = this.past.isGone(group) ? [] : this.placement.foundersOf(group);
     const isFounder = founders.some(({ node, storage }) => node === this.host.config.node && storage === this.host.storage);
-    const isNewcomer = this.hasNoPast(group, recovered, isFounder);
     const founding = isFounder ? membershipOf(founders.map(({ node }) => nodeId(node))) : membershipOf([]);
-    // Its state is gone, its promises are not: a term that it forgot would let a leader of before it speak.
-    const left = { ...emptyGroup, hardState: promised ?? emptyGroup.hardState, mayVote: false };
-    const known: RecoveredGroup | undefined = isGone ? { ...left, doubt: isNewcomer ? newcomerDoubt() : "damage" } : recovered;
+    const { distrust, doubtElse, recovered } = this.past.begin(group, isFounder);
     const { wal, worker } = this;
     const opened = (): void =>
       openShard(
@@ -269,8 +253,8 @@ export class ShardHosts {
         {
           group,
           founding,
-          recovered: known,
-          doubtElse: isNewcomer ? newcomerDoubt() : this.log.doubt,
+          recovered,
+          doubtElse,
           worker,
           wal,
         },
@@ -280,7 +264,7 @@ export class ShardHosts {
           if (this.stopped || entry === null) return;
           if (shard === null && error instanceof StoreDamaged && this.othersHave(group)) {
             this.reportDamage(group, error.message);
-            this.drop(group, recovered?.hardState ?? emptyGroup.hardState);
+            this.drop(group, this.past.promised(group));
             return;
           }
           if (shard === null) {
@@ -293,26 +277,13 @@ export class ShardHosts {
           this.host.markDirty();
         },
       );
-    if (isNewcomer) {
-      this.newcomers.add(group);
-      wal.distrust(group, newReplica, opened);
-    } else if (isGone) wal.distrust(group, "it was given away, and what it acknowledged went with it", opened);
-    else opened();
-  }
-
-  /**
-   * Rule G5: who comes without the shard's past, under whatever name, may have voted in it and forgotten. Its terms are gone, too, so to have
-   * caught up is not enough: the group must have removed whoever had that name, and added this replica (raft/recovery.ts).
-   */
-  private hasNoPast(group: GroupId, known: RecoveredGroup | undefined, isFounder: boolean): boolean {
-    if (this.newcomers.has(group) || known?.doubt === "newcomer") return true;
-    // A founder's log without a word of the shard, where damage may have taken all of it.
-    return known === undefined && !this.gone.has(group) && (!isFounder || this.log.doubt === "damage");
+    if (distrust === null) opened();
+    else wal.distrust(group, distrust, opened);
   }
 
   /** The replica takes part. */
   trusted(group: GroupId): void {
-    this.newcomers.delete(group);
+    this.past.trusted(group);
   }
 
   /** The shard is no longer of this node: its state goes, and its place in the log. Terms and votes stay, as they were promised. */
@@ -328,7 +299,7 @@ export class ShardHosts {
 
   /** The log first: a store that is left over goes at the next start. */
   private drop(group: GroupId, promised: HardState): void {
-    this.gone.set(group, promised);
+    this.past.gave(group, promised);
     this.opening.add(group);
     const floor = {
       group,
@@ -374,17 +345,6 @@ export class ShardHosts {
     this.reportDamage(replica.group.id, detail);
     if (this.replicas.get(replica.group.id) === replica) this.give(replica);
   }
-}
-
-function newcomerDoubt(): Doubt | null {
-  if (mutant("shard-newcomer-votes-at-once")) return null;
-  return mutant("shard-newcomer-catches-up") ? "damage" : "newcomer";
-}
-
-/** What `give` leaves in the log. */
-function wasGiven(known: RecoveredGroup | undefined): boolean {
-  // With entries after it, it came back: what it has since acknowledged is here.
-  return known?.floor?.index === 0 && known.entries.length === 0;
 }
 
 function membershipOf(voters: readonly NodeId[]): Membership {

@@ -41,7 +41,9 @@ export interface Defined {
 
 export function defineQueue(client: VirtualClient, name: string, settings: Partial<QueueSettings>, done: (at: Defined) => void): void {
   const command = { type: "define-queue", name, mode: "ensure", settings, principal: client.name } as const;
-  const wanted = (result: Result): Defined | null =>
-    result.type === "queue-defined" ? { queue: result.queue, version: result.definition.version } : null;
-  tellGroup0(client, command, wanted, done);
+  tellGroup0(client, command, definedBy, done);
+}
+
+function definedBy(result: Result): Defined | null {
+  return result.type === "queue-defined" ? { queue: result.queue, version: result.definition.version } : null;
 }
