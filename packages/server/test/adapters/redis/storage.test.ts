@@ -91,7 +91,7 @@ describe.skipIf(!hasRedis)("RedisQueueStorage", () => {
     expect(await there.take()).toEqual([]);
     await b.produce({});
     await until(async () => told.includes(name));
-    expect(await there.take(1, { visibilityMs: 50 })).toEqual([1]);
+    expect(await there.take(1, { visibilityMs: 1_000 })).toEqual([1]);
     expect(await there.take()).toEqual([]);
     told.length = 0;
     await until(async () => told.includes(name));
