@@ -1,7 +1,7 @@
 import { connect, type TrivetConnection } from "@trivet/client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startCluster, type TestCluster, type TestNode } from "./support/cluster.ts";
-import { call, expectStatus, type Json } from "./support/http.ts";
+import { call, expectStatus, type Json, textOf } from "./support/http.ts";
 import { settledRing, shardLeader, shardOf } from "./support/shard-leaders.ts";
 import { ready, waitFor } from "./support/wait.ts";
 
@@ -72,7 +72,7 @@ async function settledLeaders(cluster: TestCluster): Promise<ReadonlyMap<number,
     return (shards as readonly Json[]).length > 0 ? ready(true) : "none yet";
   });
   const ring = await settledRing(cluster);
-  const wanted = (ring["shards"] as readonly Json[]).map(({ shard, leader }) => [Number(shard), String(leader)] as const);
+  const wanted = (ring["shards"] as readonly Json[]).map(({ shard, leader }) => [Number(shard), textOf(leader)] as const);
   for (const [shard, leader] of wanted) {
     await waitFor(
       `shard ${shard} to be led by ${leader}`,

@@ -144,7 +144,7 @@ async function shardsLed(nodes: readonly TestNode[]): Promise<void> {
     const led = new Set(
       all.flatMap(({ groups }) => (groups as readonly Json[]).flatMap(({ group, role }) => (role === "leader" ? [group] : []))),
     );
-    const missing = shards.filter(({ shard }) => !led.has(shard)).map(({ shard }) => shard);
+    const missing = shards.filter(({ shard }) => !led.has(shard)).map(({ shard }) => Number(shard));
     return missing.length === 0 ? ready(true) : `without a leader: ${missing.join(", ")}`;
   });
 }

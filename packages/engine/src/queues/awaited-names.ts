@@ -34,6 +34,6 @@ export class AwaitedNames {
 
   /** Nobody waits any longer. */
   endAll(): void {
-    for (const waiting of [...this.waiting.values()]) for (const end of waiting) end(false);
+    for (const waiting of this.waiting.values()) for (const end of waiting) end(false);
   }
 }

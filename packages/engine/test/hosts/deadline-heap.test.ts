@@ -45,8 +45,9 @@ test("gives out what is due in the order of its deadlines, whatever was added an
   expect(taken).toBeGreaterThan(1_000);
 });
 
+const heapOf = (timers: unknown): DeadlineHeap<Timed> => (timers as { readonly heap: DeadlineHeap<Timed> }).heap;
+
 test("timers whose leases were ended long before they were due take no memory", () => {
-  const heapOf = (timers: unknown): DeadlineHeap<Timed> => (timers as { readonly heap: DeadlineHeap<Timed> }).heap;
   const clock = new LeaseClock();
   const timers = new LeaseTimers(() => 0);
   for (let sequence = 1; sequence <= 1_000; sequence += 1) {

@@ -40,7 +40,6 @@ class Leader {
     const machine = {
       beginSnapshot: () => ({ next: (_bytes: number, done: (chunk: null) => void) => done(null), abort: () => undefined }),
     };
-    const read = (what: () => unknown) => ({ get: what });
     const group = Object.defineProperties(
       {
         id: 1,
@@ -53,9 +52,9 @@ class Leader {
         logShortened: () => undefined,
       },
       {
-        handedIndex: read(() => logIndex(this.handed)),
-        appliedIndex: read(() => logIndex(this.handed)),
-        snapshots: read(() => this.snapshots),
+        handedIndex: { get: () => logIndex(this.handed) },
+        appliedIndex: { get: () => logIndex(this.handed) },
+        snapshots: { get: () => this.snapshots },
       },
     ) as unknown as GroupHost;
     const store = {

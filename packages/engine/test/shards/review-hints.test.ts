@@ -62,38 +62,39 @@ test("who waits at a node without a replica is told, though the link broke that 
   expect(told.value).toMatchObject({ type: "consumed", messages: [{}] });
 });
 
-describe("a node without any replica hears nothing of Raft; who waits there is told", () => {
-  const misses = (shards: Shards, spoil: (leader: string, remote: string) => void): void => {
-    const { cluster } = shards;
-    shards.untilLed();
-    shards.define("orders");
-    shards.produce("n1", "a");
-    const remote = [...cluster.members.values()].find(({ host }) => host.system?.isLeader !== true);
-    if (remote === undefined) throw new Error("one node");
-    const { node } = remote.config;
-    const drained = new Told<unknown>();
-    cluster.leader()?.host.api.changeMembers({ drain: { nodes: [node], draining: true } }, 60_000, drained.hear);
-    cluster.until("it is empty", () => drained.value !== null && [...(remote.host.shards?.all() ?? [])].length === 0, 90_000);
-    const group = groupId(1 + (shards.queue % 4));
-    const leader = shards.leaders()[group - 1] ?? "";
-    const other = [...cluster.members.keys()].find((one) => one !== leader && one !== node) ?? "";
-    shards.ack(other, shards.consume(other));
-    const told = new Told<unknown>();
-    remote.host.queues.consume(request, { timeoutMs: 70_000 }, told.hear);
-    cluster.run(3_000);
-    expect(told.value).toBeNull();
-    const { hub } = cluster.member(leader).host;
-    const send = hub.send.bind(hub);
-    hub.send = (to, sent, reply) => (sent.type === "ready" ? true : send(to, sent, reply));
-    shards.produce(other, "news");
-    cluster.run(100);
-    expect(told.value).toBeNull();
-    spoil(leader, node);
-    hub.send = send;
-    cluster.run(15_000);
-    expect(told.value).toMatchObject({ type: "consumed", messages: [{}] });
-  };
+/** What was told while nobody heard it at `remote`, which then hears `spoil`. */
+const misses = (shards: Shards, spoil: (leader: string, remote: string) => void): void => {
+  const { cluster } = shards;
+  shards.untilLed();
+  shards.define("orders");
+  shards.produce("n1", "a");
+  const remote = [...cluster.members.values()].find(({ host }) => host.system?.isLeader !== true);
+  if (remote === undefined) throw new Error("one node");
+  const { node } = remote.config;
+  const drained = new Told<unknown>();
+  cluster.leader()?.host.api.changeMembers({ drain: { nodes: [node], draining: true } }, 60_000, drained.hear);
+  cluster.until("it is empty", () => drained.value !== null && [...(remote.host.shards?.all() ?? [])].length === 0, 90_000);
+  const group = groupId(1 + (shards.queue % 4));
+  const leader = shards.leaders()[group - 1] ?? "";
+  const other = [...cluster.members.keys()].find((one) => one !== leader && one !== node) ?? "";
+  shards.ack(other, shards.consume(other));
+  const told = new Told<unknown>();
+  remote.host.queues.consume(request, { timeoutMs: 70_000 }, told.hear);
+  cluster.run(3_000);
+  expect(told.value).toBeNull();
+  const { hub } = cluster.member(leader).host;
+  const send = hub.send.bind(hub);
+  hub.send = (to, sent, reply) => (sent.type === "ready" ? true : send(to, sent, reply));
+  shards.produce(other, "news");
+  cluster.run(100);
+  expect(told.value).toBeNull();
+  spoil(leader, node);
+  hub.send = send;
+  cluster.run(15_000);
+  expect(told.value).toMatchObject({ type: "consumed", messages: [{}] });
+};
 
+describe("a node without any replica hears nothing of Raft; who waits there is told", () => {
   test("when the link breaks that the hint was on", () => {
     const shards = new Shards(5);
     const { cluster } = shards;

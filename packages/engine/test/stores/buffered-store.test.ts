@@ -152,11 +152,12 @@ describe("a buffered store", () => {
   guard("store-buffer-keeps-given-up", "a transaction that throws leaves nothing behind", () => {
     const below = new Below();
     const buffered = new BufferedStore(below.open());
-    const change = (view: OrderedView): void => {
-      view.put(bytes("k"), bytes("1"));
-      throw new Error("given up");
-    };
-    expect(() => buffered.write(change)).toThrow("given up");
+    expect(() =>
+      buffered.write((view) => {
+        view.put(bytes("k"), bytes("1"));
+        throw new Error("given up");
+      }),
+    ).toThrow("given up");
     buffered.flush(() => undefined);
     expect(below.content).toEqual([]);
   });
