@@ -83,7 +83,6 @@ export class Message<T> {
     this.handed = handed;
     this.holder = holder;
     this.lease = new MessageLease(id, leaseUntil);
-    shownAs(this, () => `Message { ${id}, ${this.isOpen ? `in hand for ${Math.round(this.lease.remainingMs())} ms` : "settled or lost"} }`);
   }
 
   /** The content. Throws what the codec throws for bytes that are none. */
@@ -205,3 +204,8 @@ export class Message<T> {
 function mayTryAgain(error: TrivetError): boolean {
   return error instanceof UnavailableError || error instanceof OutcomeUnknownError || error.retryable || error.code === "bad_request";
 }
+
+// Once for all of them: there are many.
+shownAs(Message.prototype, function describe(this: Message<unknown>) {
+  return `Message { ${this.id}, ${this.isOpen ? `in hand for ${Math.round(this.lease.remainingMs())} ms` : "settled or lost"} }`;
+});

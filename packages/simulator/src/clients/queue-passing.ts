@@ -61,7 +61,9 @@ export class QueuePassing {
         () => say(partition, this.produce(at, partition)),
         () => say(partition, consume(at, partition, "goes")),
         () =>
-          say(partition, consume(at, partition, "stays"), (messages) => steps.unshift(() => say(partition, ack(at, partition, messages)))),
+          say(partition, consume(at, partition, "stays"), (messages) => {
+            if (messages.length > 0) steps.unshift(() => say(partition, ack(at, partition, messages)));
+          }),
         () => this.deleteGroup(at, partition, next),
       );
     }
