@@ -49,6 +49,8 @@ export class Cluster {
   private readonly transportOf: TransportOf;
   /** Nodes added from here on hold shards. */
   withShards = false;
+  /** What the apply worker of a program that starts from here on keeps of each store in memory; undefined = as a node does. */
+  bufferedBytes: number | undefined = undefined;
 
   constructor(seed = 1, transportOf: TransportOf = (network, url) => network.transport(url)) {
     this.prng = new Prng(seed);
@@ -61,9 +63,10 @@ export class Cluster {
     return cluster.addAll(size, overrides);
   }
 
-  static sharded(size: number, overrides: Partial<NodeHostConfig> = {}, seed = 1): Cluster {
+  static sharded(size: number, overrides: Partial<NodeHostConfig> = {}, seed = 1, bufferedBytes?: number): Cluster {
     const cluster = new Cluster(seed);
     cluster.withShards = true;
+    cluster.bufferedBytes = bufferedBytes;
     return cluster.addAll(size, overrides);
   }
 
@@ -94,7 +97,7 @@ export class Cluster {
       random: new MemoryRandom(this.prng.nextUint32()),
       telemetry: member.telemetry,
       transport: this.transportOf(this.network, member.url),
-      ...(member.stores === null ? {} : { applyWorker: new MemoryApplyWorker(member.view, member.stores, () => 0.05) }),
+      ...(member.stores === null ? {} : { applyWorker: new MemoryApplyWorker(member.view, member.stores, () => 0.05, this.bufferedBytes) }),
     };
     const host = new NodeHost(ports, member.config, (error) => {
       member.failure = error;

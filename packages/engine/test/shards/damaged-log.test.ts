@@ -30,7 +30,8 @@ function killProgram({ cluster }: Shards, victim: Member): void {
 
 /** The log of a follower is damaged in the middle; then it starts again and again. `idle`: the log had heard how far the stores were. */
 function foundOnce(idle: boolean): void {
-  const shards = new Shards();
+  // What is committed is in the stores, flushed or not.
+  const shards = new Shards(3, {}, 0);
   const { cluster } = shards;
   shards.untilLed();
   shards.define("orders");

@@ -21,8 +21,8 @@ export class Shards {
   readonly cluster: Cluster;
   queue = 0;
 
-  constructor(size = 3, overrides: Partial<NodeHostConfig> = {}) {
-    this.cluster = Cluster.sharded(size, { shards: 4, ...overrides });
+  constructor(size = 3, overrides: Partial<NodeHostConfig> = {}, bufferedBytes?: number) {
+    this.cluster = Cluster.sharded(size, { shards: 4, ...overrides }, 1, bufferedBytes);
     this.cluster.untilReady();
   }
 
