@@ -35,11 +35,15 @@ export function describe(world: World): string {
 
 /** Every shard lies where the map says, and its replicas are one. Null = so it is. */
 export function shardsConverged(world: World): string | null {
-  const placement = world.machines.find(({ running }) => running?.program.group()?.raft.role === "leader")?.running?.program.placement();
+  const leading = world.machines.find(({ running }) => running?.program.group()?.raft.role === "leader")?.running?.program;
+  const placement = leading?.placement();
+  const { voters: members = [], learners: others = [] } = leading?.group()?.raft.membership ?? {};
+  // A machine that was removed serves nothing any more, and nothing counts what it has left.
+  const machines = world.machines.filter(({ name }) => [...members, ...others].some((member) => member === name));
   for (let shard = 1; shard <= world.options.shards; shard += 1) {
     const wanted = placement?.shards[shard - 1];
     if (wanted === undefined) return `shard ${shard} was never placed`;
-    const replicas = world.machines.flatMap((machine) => replicaOf(machine, shard));
+    const replicas = machines.flatMap((machine) => replicaOf(machine, shard));
     const leader = replicas.find(({ group }) => group.raft.role === "leader");
     const { voters = [], learners = [], outgoing = [] } = leader?.group.raft.membership ?? {};
     const isPlaced = [...voters].sort().join() === [...wanted].sort().join() && learners.length + outgoing.length === 0;

@@ -80,6 +80,11 @@ export class MemoryOrderedStores implements OrderedStores {
     return this.contents.get(name)?.flipBit(key, bit) ?? false;
   }
 
+  /** Some store has a value with a flipped bit, noticed or not. */
+  get isDamaged(): boolean {
+    return [...this.contents.values()].some((content) => content.isDamaged);
+  }
+
   /** A lost disk. */
   erase(): void {
     this.endProcess();

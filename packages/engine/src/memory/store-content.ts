@@ -90,6 +90,18 @@ export class StoreContent {
     return true;
   }
 
+  /** A value with a flipped bit is there, noticed or not. */
+  get isDamaged(): boolean {
+    let found = false;
+    if (this.damaged.size > 0) {
+      this.pairs.walk(new Uint8Array(0), ({ value }) => {
+        found = this.damaged.has(value);
+        return !found;
+      });
+    }
+    return found;
+  }
+
   size(): { readonly bytes: number; readonly freeBytes: number } {
     return { bytes: this.fileBytes, freeBytes: Math.max(0, this.fileBytes - this.bytes) };
   }

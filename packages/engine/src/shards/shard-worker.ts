@@ -201,14 +201,18 @@ export class ShardWorker {
   }
 
   private adopt(group: number, name: string, store: OrderedStore, answer: Answer): void {
+    let reply: WorkerReply;
     try {
       const { buffer, hashes, limits } = this.options;
       const applier = new ShardApplier(new BufferedStore(store, buffer), limits, hashes);
+      reply = opened(applier);
+      // Only now: damage that is found by looking leaves nothing open.
       this.groups.set(group, { name, applier, cuts: new Map(), loading: null });
-      answer(opened(applier));
     } catch (error) {
       store.close(() => answer(failure(error)));
+      return;
     }
+    answer(reply);
   }
 
   private removeAll(group: number, indexes: readonly number[], done: (error: IoError | null) => void): void {
@@ -271,6 +275,7 @@ export class ShardWorker {
       open.loading = null;
       this.dispose(open, true, (closeError) => {
         if (closeError !== null) return answer(failure(closeError));
+        this.groups.delete(group);
         this.adopt(group, name, loader.store, answer);
       });
     });

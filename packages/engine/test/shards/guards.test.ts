@@ -81,12 +81,17 @@ class Bench {
     expect(this.ask({ type: "load-end", group })).toMatchObject({ type: "opened" });
   }
 
+  /** Another process. */
+  reopen(): WorkerReply {
+    this.worker = new ShardWorker(this.over(this.stores), unbuffered);
+    return this.ask({ type: "open", group });
+  }
+
   /** Where the state stands after another start. */
   restart(crash: Prng | null): Extract<WorkerReply, { readonly type: "opened" }> {
     if (crash === null) this.stores.endProcess();
     else this.stores.crash(crash);
-    this.worker = new ShardWorker(this.over(this.stores), unbuffered);
-    const reply = this.ask({ type: "open", group });
+    const reply = this.reopen();
     if (reply.type !== "opened") throw new Error(JSON.stringify(reply));
     return reply;
   }
@@ -177,6 +182,17 @@ describe("a shard's state and how far it stands in the log", () => {
       expect(bench.restart(new Prng(seed)).mark.index).toBe(3);
     }
   });
+});
+
+test("a store whose damage shows only when its state is looked at can be removed and filled again", () => {
+  const bench = new Bench();
+  bench.apply(configure, produce(2));
+  bench.stores.endProcess();
+  // The group time: not read before the state machine is.
+  expect(bench.stores.flipBit("g1-0", Uint8Array.of(1, 1, 0), 3)).toBe(true);
+  expect(bench.reopen()).toMatchObject({ type: "failed", cause: "damaged" });
+  expect(bench.ask({ type: "close", group, remove: true })).toMatchObject({ type: "done" });
+  expect(bench.ask({ type: "open", group })).toMatchObject({ type: "opened", mark: { index: 0 } });
 });
 
 test("a state that is fetched again takes the place of one of the same index", () => {

@@ -117,7 +117,8 @@ export class MemberChanges {
       const isWhole = this.shards().every(
         (shard) => shard !== null && (!shard.voters.includes(machine.name) || votes(machine, shard.shard)),
       );
-      if (isWhole) this.harmed.delete(machine);
+      // What is rotten is lost, whether or not it was read since.
+      if (isWhole && machine.disk.stores?.memory.isDamaged !== true) this.harmed.delete(machine);
     }
   }
 
