@@ -1,5 +1,5 @@
 import { type GroupId, type NodeId, term } from "@trivet/core";
-import { resultNumbers } from "@trivet/wire";
+import { resultNumbers, shardResultNumbers } from "@trivet/wire";
 import { FrameOutbox } from "../hosts/frame-outbox.ts";
 import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
 import type { ShardGroup } from "./shard-group.ts";
@@ -38,7 +38,8 @@ export class ShardEntry {
         dispatch: (leader, frame) => this.dispatch(leader, frame),
         // Only apply's worker knows. Sending once more is harmless: the dedupe table answers.
         lookup: () => "unknown",
-        isRefusal: (bytes) => bytes[0] === resultNumbers.refused,
+        // A shard that does not know the queue yet keeps no answer: another copy, under the same key, may still be executed.
+        isRefusal: ([first]) => first === resultNumbers.refused || first === shardResultNumbers["not-configured"],
         failed: (reason) => host.ports.telemetry.count("trivet_raft_proposals_failed_total", 1, { reason }),
       },
       host.config.noLeaderWaitMs,
