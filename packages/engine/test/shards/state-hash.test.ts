@@ -41,7 +41,7 @@ function entry(index: number): Entry {
 test("a shard's hash is asked for when it is wanted, and is that of the latest entry or none", () => {
   const clock = new MemoryClock();
   const [one, two] = [replica(clock), replica(clock)];
-  for (let index = 1; index <= 3; index++) for (const { apply } of [one, two]) apply(index);
+  for (let index = 1; index <= 3; index++) for (const each of [one, two]) each.apply(index);
   clock.runUntilIdle();
   expect(one.machine.stateHash()).toBeNull();
   // Another entry comes before the answer: what is on its way speaks of the state of before.
