@@ -14,7 +14,8 @@ export class ShardBench extends ClusterBench {
   private produced = 0;
 
   constructor(nodes: number, tuning: Partial<Tuning> = {}) {
-    super(nodes, tuning, 1, 1);
+    // What scripts do to a store, they do to one that has everything.
+    super(nodes, { bufferedBytes: [0], ...tuning }, 1, 1);
     const settings = { visibilityMs: 1_000, partitions: 1 };
     const result = this.submit(this.theLeader(), { type: "define-queue", name: "q", mode: "ensure", settings, principal: "p" });
     if (result.type !== "queue-defined") throw new Found("liveness", JSON.stringify(result));

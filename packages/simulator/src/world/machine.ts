@@ -75,7 +75,14 @@ export class Machine {
       telemetry: new SimTelemetry(world, this.name),
       ...(stores === null
         ? {}
-        : { applyWorker: new MemoryApplyWorker(process, stores.mount(process), () => stores.workerLatency(), stores.bufferedBytes()) }),
+        : {
+            applyWorker: new MemoryApplyWorker(
+              process,
+              stores.mount(process),
+              () => stores.workerLatency(),
+              stores.bufferedBytes(this.settings.tuning.bufferedBytes),
+            ),
+          }),
     };
     const program = this.start_(ports, this.settings, {
       ended: (error) => this.stoppedItself(process, error),

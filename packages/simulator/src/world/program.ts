@@ -23,6 +23,8 @@ export interface Tuning {
   readonly snapshotEveryBytes: number;
   readonly retainBytes: number;
   readonly walSegmentBytes: number;
+  /** What an apply worker may keep of a store in memory: each program takes one. 0 = nothing. */
+  readonly bufferedBytes: readonly number[];
   readonly macKey: boolean;
 }
 

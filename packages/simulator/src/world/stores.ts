@@ -110,8 +110,8 @@ export class SimStores implements OrderedStores {
   }
 
   /** What the apply worker of the next life keeps in memory of each store: nothing, a little, or so much that only a flush ends it. */
-  bufferedBytes(): number {
-    return this.prng.pick([0, 1_000, 20_000, 2_000_000]);
+  bufferedBytes(choice: readonly number[]): number {
+    return this.prng.pick(choice);
   }
 
   /** True once, when a script asked for it. */

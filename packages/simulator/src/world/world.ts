@@ -117,6 +117,7 @@ function pickTuning(prng: Prng): Tuning {
     snapshotEveryBytes: prng.pick([2_000, 20_000, 1_000_000]),
     retainBytes: prng.pick([0, 500, 10_000]),
     walSegmentBytes: prng.pick([4_096, 16_384, 262_144]),
+    bufferedBytes: [0, 1_000, 20_000, 2_000_000],
     macKey: prng.chance(0.3),
   };
 }
