@@ -6,6 +6,8 @@ import { laneCount } from "./limits.ts";
 const recordVersion = 1;
 /** Of a partition's own record: since 2 it tells how its messages left it. */
 const partitionVersion = 2;
+/** Since a group counts what is to be handed out again. */
+const groupVersion = 2;
 
 /** A message in its lane; `sequence` names it, its place orders it. */
 export interface MessageRecord {
@@ -256,7 +258,7 @@ export function decodePartitionRecord(bytes: Uint8Array): PartitionRecord {
 }
 
 export function encodeGroup(group: GroupRecord): Uint8Array {
-  begin();
+  begin(groupVersion);
   writer.varint(group.id);
   writer.string(group.name);
   for (const cursor of group.cursors) writer.varint(cursor);
@@ -275,7 +277,7 @@ export function encodeGroup(group: GroupRecord): Uint8Array {
 }
 
 export function decodeGroupRecord(bytes: Uint8Array): GroupRecord {
-  const reader = read(bytes);
+  const reader = read(bytes, groupVersion);
   const id = reader.varint();
   const name = reader.string(limits.maxKeyBytes);
   const cursors = Array.from({ length: laneCount }, () => reader.varint());
