@@ -45,7 +45,8 @@ export function checkPartition(view: OrderedView, queue: number, index: number):
     "queue-names-unique",
     live.map(({ sequence }) => sequence),
   );
-  for (const { place, message } of messages) {
+  for (const { lane, place, message } of messages) {
+    invariant(place < (counters.ends[lane] as number), "queue-lane-end", `place ${place} of lane ${lane}`);
     invariant(place < counters.next && message.sequence <= place, "queue-place-after-name", `${message.sequence} at ${place}`);
   }
   for (const group of groups) checkGroup(view, queue, index, group, messages, { produced: counters.produced, delayed: delayed.length });
@@ -93,6 +94,8 @@ function checkSets(
   const inTable = (table: 8 | 10): number[] =>
     pairs(view, keyOf(table, queue, index, group.id)).map(({ value }) => decodeIntegers(value, 1)[0] as number);
   equal("queue-count-leased", group.leased, inState("leased").length);
+  // Hand-outs look only for as many as are counted.
+  equal("queue-count-again", group.again, inState("again").length);
   sameMembers("queue-again-set", inTable(tables.again), inState("again"));
   sameMembers("queue-parked-set", inTable(tables.parked), inState("parked"));
   const heads = new Map<string, number>();
