@@ -8,11 +8,12 @@ export const entryPayloadVersion = 1;
 export function encodeEntryPayload(groupTime: number, frames: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let size = 1 + varintLength(groupTime);
   for (const frame of frames) size += varintLength(frame.length) + frame.length;
-  const writer = new ByteWriter(size);
+  // Room for what a varint may ask for beyond what it takes: the one buffer is handed out, not a copy of it.
+  const writer = new ByteWriter(size + 8);
   writer.u8(entryPayloadVersion);
   writer.varint(groupTime);
   for (const frame of frames) writer.bytes(frame);
-  return writer.finish();
+  return writer.view();
 }
 
 /** Walks the frames of an entry without allocating per frame. Reusable. */

@@ -1,4 +1,5 @@
 export * from "./bytes.ts";
+export { PartsWriter } from "./parts-writer.ts";
 export { CallerLanes, type CallerLanesOptions, type OpenCommand } from "./caller-lanes.ts";
 export * from "./codec-error.ts";
 export * from "./command-codec.ts";

@@ -74,8 +74,8 @@ interface Parked {
 }
 
 /**
- * Runs one Raft group on its ports: effects of the core become WAL writes, messages and applies. Everything happens in `pump`, once at the
- * end of a turn of the event loop, so that all input of the turn shares one entry, one write and one frame per peer (group commit).
+ * Runs one Raft group on its ports: effects of the core become WAL writes, messages and applies. Everything happens in `pump` and `settle`,
+ * once at the end of a turn of the event loop, so that all input of the turn shares one entry, one write and one frame per peer (group commit).
  */
 export class GroupHost {
   readonly id: GroupId;
@@ -193,11 +193,17 @@ export class GroupHost {
     this.snapshots.stop();
   }
 
-  /** Carries out everything the core asks for; called at the end of a turn. */
+  /** What goes to the peers and the disk; called at the end of a turn. What was committed is applied afterwards, by `settle`. */
   pump(): void {
     if (this.stopped) return;
     this.propose();
     this.reads.ask();
+    this.carryOutAll();
+  }
+
+  /** The rest of the turn, while what `pump` gave out is on its way: applies, answers reads, takes snapshots. */
+  settle(): void {
+    if (this.stopped) return;
     this.drain();
     if (this.stopped) return;
     if (!this.stateDoubted) this.reads.serve();
@@ -208,10 +214,14 @@ export class GroupHost {
   /** Hands out every effect there is, in order. Also used alone where a step's refusal must be known at once. */
   drain(): void {
     do {
-      while (this.raft.hasEffects()) this.carryOut(this.raft.takeEffects());
+      this.carryOutAll();
       if (this.stopped) return;
       this.apply();
     } while (this.raft.hasEffects());
+  }
+
+  private carryOutAll(): void {
+    while (this.raft.hasEffects()) this.carryOut(this.raft.takeEffects());
   }
 
   private hasWork(): boolean {

@@ -216,12 +216,20 @@ export class NodeHost {
       this.queries.collect();
       this.system?.awaitCommit(this.outbox.openFrames > 0);
       this.system?.pump();
-      this.leases?.update();
       this.shards?.pump();
-      // The messages of this turn leave beside the write they do not wait for (the leader's fsync runs in parallel with replication).
-      this.hub.flush();
-      this.wal?.flush();
+      this.release();
+      // Nobody waits for this node's own apply but its own callers: the peers and the disk work meanwhile.
+      this.system?.settle();
+      this.leases?.update();
+      this.shards?.settle();
+      this.release();
     });
+  }
+
+  /** Messages leave beside the write they do not wait for: the leader's fsync runs in parallel with replication. */
+  private release(): void {
+    this.hub.flush();
+    this.wal?.flush();
   }
 
   private startTicking(): void {

@@ -1,5 +1,5 @@
 import type { NodeId } from "@trivet/core";
-import { ByteWriter } from "@trivet/wire";
+import { PartsWriter } from "@trivet/wire";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Crypto } from "../ports/crypto.ts";
 import type { Random } from "../ports/random.ts";
@@ -54,11 +54,14 @@ interface Peer {
   out: PeerLink | null;
   /** Accepted from them: carries our replies to their requests (rule G6). */
   accepted: PeerLink | null;
-  writer: ByteWriter | null;
-  replyWriter: ByteWriter | null;
+  writer: PartsWriter | null;
+  replyWriter: PartsWriter | null;
   lastContact: number;
   rttMs: number | null;
 }
+
+/** Entries and snapshot pieces of this size go to the socket as they are: copied for each peer they would be most of what is allocated. */
+const referFromBytes = 4096;
 
 const firstRetryMs = 30;
 const longestRetryMs = 1_000;
@@ -141,7 +144,7 @@ export class PeerHub implements LinkOwner {
     let writer = reply ? peer.replyWriter : peer.writer;
     if (writer === null) {
       if (peer.writer === null && peer.replyWriter === null) this.dirty.push(peer);
-      writer = new ByteWriter();
+      writer = new PartsWriter(256, referFromBytes);
       beginBatch(writer, this.owner.groupTime());
       if (reply) peer.replyWriter = writer;
       else peer.writer = writer;
@@ -164,13 +167,13 @@ export class PeerHub implements LinkOwner {
     this.dirty.length = 0;
   }
 
-  private transmit(link: PeerLink | null, writer: ByteWriter): void {
+  private transmit(link: PeerLink | null, writer: PartsWriter): void {
     if (link === null || !link.isReady) return;
     if (link.link.bufferedBytes() > maxPeerBufferBytes) {
       link.close(`the link to ${link.node} does not drain: more than ${maxPeerBufferBytes} bytes queued`);
       return;
     }
-    link.send(writer.finish());
+    link.send(writer.parts());
   }
 
   isUp(node: NodeId): boolean {

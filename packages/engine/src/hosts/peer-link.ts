@@ -79,15 +79,15 @@ export class PeerLink {
     return nodeId(this.peer?.node ?? "");
   }
 
-  /** Sends one frame; only when ready. */
-  send(frame: Uint8Array): void {
+  /** Sends one frame, given in parts; only when ready. */
+  send(frame: readonly Uint8Array[]): void {
     this.link.send(this.seal(frame));
   }
 
   /** Tells the other end why, then closes. */
   refuse(refusal: PeerRefusal): void {
     if (this.state === "closed") return;
-    this.link.send(this.seal(encodeRefusal(refusal)));
+    this.link.send(this.seal([encodeRefusal(refusal)]));
     this.shut(refusal.detail, refusal);
   }
 
@@ -165,7 +165,7 @@ export class PeerLink {
     }
     this.introduce();
     this.state = "proving";
-    this.link.send(this.seal(encodeProof()));
+    this.link.send(this.seal([encodeProof()]));
   }
 
   /** Both ends know each other's hello from here on, and with it the key: a refusal that comes after it can be proven, too. */
@@ -199,11 +199,11 @@ export class PeerLink {
     this.sendKey = this.keys[0] ?? null;
   }
 
-  private seal(frame: Uint8Array): Uint8Array[] {
-    if (this.sendKey === null) return [frame];
-    const mac = this.crypto.hmac(this.sendKey, [this.counter(this.dialled, this.sent), frame]);
+  private seal(frame: readonly Uint8Array[]): readonly Uint8Array[] {
+    if (this.sendKey === null) return frame;
+    const mac = this.crypto.hmac(this.sendKey, [this.counter(this.dialled, this.sent), ...frame]);
     this.sent += 1;
-    return [frame, mac];
+    return [...frame, mac];
   }
 
   /** Null = refused. `proven` = by the key, or there is none to prove anything by. */

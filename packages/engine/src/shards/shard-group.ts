@@ -26,6 +26,7 @@ export class ShardGroup implements GroupHostOwner {
   private readonly remote = new RemoteCallers();
   private readonly later: { readonly at: number; readonly run: () => void }[] = [];
   private dirty = true;
+  private unsettled = false;
   private untrusted: boolean;
   /** Group time of the state, and when it wants an entry by itself. */
   private groupTime: number;
@@ -78,7 +79,15 @@ export class ShardGroup implements GroupHostOwner {
     this.group.awaitCommit(this.entry.outbox.openFrames > 0);
     if (!this.dirty && !this.group.raft.hasEffects()) return;
     this.dirty = false;
+    this.unsettled = true;
     this.group.pump();
+  }
+
+  /** After what the turn gave to peers and disk has left. */
+  settle(): void {
+    if (!this.unsettled) return;
+    this.unsettled = false;
+    this.group.settle();
     this.updateLeadership();
   }
 

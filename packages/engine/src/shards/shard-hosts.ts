@@ -109,6 +109,10 @@ export class ShardHosts {
     }
   }
 
+  settle(): void {
+    for (const replica of this.replicas.values()) replica.settle();
+  }
+
   /** `everyFew`: what need not be done with every tick. */
   tick(now: number, everyFew: boolean): void {
     for (const replica of this.replicas.values()) replica.tick(now);
