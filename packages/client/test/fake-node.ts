@@ -12,6 +12,7 @@ import {
   decodeClientFrame,
   encodeServerFrame,
   limits,
+  streamProtocol,
 } from "@trivet/wire";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { FakeCluster, FramePolicy } from "./fake-cluster.ts";
@@ -40,7 +41,7 @@ export class FakeNode {
   /** Connections are accepted, but nothing is ever said again: like a stopped process. */
   frozen = false;
   /** What the welcome says. */
-  protocol = 2;
+  protocol = streamProtocol;
   /** Status for new streams instead of a switch of protocols. */
   rejectWith = 0;
   /** Sent instead of a welcome. */

@@ -151,7 +151,7 @@ function handOut(kept: Kept): HandedOut {
   kept.acquired++;
   const { partition, sequence, acquired, deliveries, message } = kept;
   const { key, priority, headers, body } = message;
-  return { partition, sequence, acquired, deliveries, key, priority, producedAt: 1, headers, body };
+  return { partition, sequence, acquired, incarnation: 1, deliveries, key, priority, producedAt: 1, headers, body };
 }
 
 function encoded(result: ShardResult): Uint8Array {

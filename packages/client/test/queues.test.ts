@@ -103,9 +103,9 @@ describe("produce", () => {
     expect(fake.shards.get("q").produced).toBe(1);
   });
 
-  test("a node that speaks protocol 1 is told apart", async () => {
+  test.each([1, 2])("a node that speaks protocol %i is told apart", async (protocol) => {
     const fake = await cluster();
-    fake.node(0).protocol = 1;
+    fake.node(0).protocol = protocol;
     const trivet = await connected(fake);
     expect(await failure(trivet.queue("q").produce("x"))).toMatchObject({ code: "upgrade_required" });
     await trivet.execute({ type: "nothing" });

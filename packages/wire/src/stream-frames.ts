@@ -9,9 +9,12 @@ import type { Result } from "./results.ts";
  * longer speaks one so old. Any change of a frame's fields, and any new frame type, takes a new protocol number; a frame of unknown
  * type is answered with `closing`, code `protocol`. Nothing but `hello` may be sent before `welcome` has arrived.
  */
-export const streamProtocol = 2;
-/** The first protocol with queues: frames of the shards, `resolve-queue` and `watch-queue`. */
-export const queueStreamProtocol = 2;
+export const streamProtocol = 3;
+/**
+ * The oldest protocol whose queues are spoken: frames of the shards, `resolve-queue` and `watch-queue`. Hand-outs of protocol 2 did not name the
+ * incarnation of their group, so its queues are not.
+ */
+export const queueStreamProtocol = 3;
 /** The oldest protocol that this version still speaks. */
 export const oldestStreamProtocol = 1;
 
@@ -67,13 +70,13 @@ export interface Ping {
   readonly type: "ping";
   readonly nonce: number;
 }
-/** Protocol 2: the same for a shard. Its commands are those of queue-commands.ts. */
+/** Protocol 3: the same for a shard. Its commands are those of queue-commands.ts. */
 export interface ShardCommands {
   readonly type: "shard-commands";
   readonly group: number;
   readonly frame: Uint8Array;
 }
-/** Protocol 2: what queue has this name? `create` makes it, with the defaults, when there is none. `request` comes back in the answer. */
+/** Protocol 3: what queue has this name? `create` makes it, with the defaults, when there is none. `request` comes back in the answer. */
 export interface ResolveQueue {
   readonly type: "resolve-queue";
   readonly request: number;
@@ -81,7 +84,7 @@ export interface ResolveQueue {
   readonly create: boolean;
 }
 /**
- * Protocol 2: from now on tell when `group` may have something. When the stream ends while it is `on`, what `consumer` holds is handed out again at
+ * Protocol 3: from now on tell when `group` may have something. When the stream ends while it is `on`, what `consumer` holds is handed out again at
  * once (rule Q3).
  */
 export interface WatchQueue {
@@ -173,14 +176,14 @@ export interface Pong {
   readonly nonce: number;
   readonly groupTime: number;
 }
-/** Protocol 2: answers of a shard for one caller, each as the shard's apply encoded it (see `decodeShardAnswer`). */
+/** Protocol 3: answers of a shard for one caller, each as the shard's apply encoded it (see `decodeShardAnswer`). */
 export interface ShardResults {
   readonly type: "shard-results";
   readonly group: number;
   readonly caller: string;
   readonly results: readonly { readonly sequence: number; readonly bytes: Uint8Array }[];
 }
-/** Protocol 2: `refused`, of a frame for a shard. */
+/** Protocol 3: `refused`, of a frame for a shard. */
 export interface ShardRefused extends Omit<Refused, "type"> {
   readonly type: "shard-refused";
   readonly group: number;
@@ -189,7 +192,7 @@ export const queueBackends = ["embedded", "redis", "memory"] as const;
 /** Why a name is no queue. `unavailable`: ask again. Numbers are places; append only. */
 export const resolveRefusals = ["none", "unknown", "invalid", "too-many", "unavailable"] as const;
 export type ResolveRefusal = (typeof resolveRefusals)[number];
-/** Protocol 2. Without a refusal: what a client must know to give commands to the queue's shards (`shardNumberOf`). */
+/** Protocol 3. Without a refusal: what a client must know to give commands to the queue's shards (`shardNumberOf`). */
 export interface QueueResolved {
   readonly type: "queue-resolved";
   readonly request: number;
@@ -201,7 +204,7 @@ export interface QueueResolved {
   readonly refusal: ResolveRefusal;
   readonly detail: string;
 }
-/** Protocol 2: a hint. `partition` -1 = any of them: nobody knows. */
+/** Protocol 3: a hint. `partition` -1 = any of them: nobody knows. */
 export interface QueueReady {
   readonly type: "queue-ready";
   readonly queue: number;

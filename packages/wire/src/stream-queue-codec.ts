@@ -20,7 +20,7 @@ import { decodeRefusedFields, encodeRefusedFields } from "./stream-refused.ts";
 import { ShardResultsBuilder, ShardResultsCursor } from "./stream-results.ts";
 import { clipText } from "./text.ts";
 
-/** Frames of protocol 2 (queues). Called by stream-codec.ts alone, but for the hot paths. */
+/** Frames of protocol 3 (queues). Called by stream-codec.ts alone, but for the hot paths. */
 
 /** A command frame of a shard as a message: the hot path of a client. */
 export function encodeShardCommandsFrame(group: number, frame: Uint8Array): Uint8Array<ArrayBuffer> {

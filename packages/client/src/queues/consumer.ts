@@ -309,13 +309,12 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     const { client, settings, name, codec } = this;
     return {
       codec,
-      settle: ({ partition, sequence, acquired }, settlement, delayMs, reason) =>
+      settle: (receipt, settlement, delayMs, reason) =>
         new Promise<SettleOutcome>((resolve, reject) => {
           const done: AnsweredBy<SettleOutcome> = (error, outcome) => {
             if (outcome === null) reject(error ?? new TrivetError("internal", "neither an error nor an outcome"));
             else resolve(outcome);
           };
-          const receipt = { partition, sequence, acquired };
           client.settler.settle({ name, queue, group: settings.group, receipt, settlement, delayMs, reason }, client.timeoutMs, done);
         }),
       gone: (message) => {

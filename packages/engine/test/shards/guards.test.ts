@@ -258,9 +258,19 @@ describe("leases of messages", () => {
     expect(bench.ask({ type: "due", group, attended: 6_100, most: 10 })).toMatchObject({ leases: [{ queue: 1, group: "g" }] });
   });
 
+  guard("shard-lease-by-group-name", "of a group made again are not ended with those of the one before", () => {
+    const leases = new LeaseClock();
+    const lease = { queue: 1, partition: 0, group: "g", sequence: 1, acquired: 1, extended: 0 };
+    leases.leased({ ...lease, incarnation: 1 }, 10_000);
+    leases.leased({ ...lease, incarnation: 2 }, 10_000);
+    leases.ended({ ...lease, incarnation: 1 });
+    leases.advance(11_000);
+    expect(leases.takeDue(10)).toMatchObject([{ receipt: { incarnation: 2 } }]);
+  });
+
   guard("shard-lease-no-clock-margin", "last longer than a holder whose clock is slow believes", () => {
     const leases = new LeaseClock();
-    leases.leased({ queue: 1, partition: 0, group: "g", sequence: 1, acquired: 1, extended: 0 }, 10_000);
+    leases.leased({ queue: 1, partition: 0, group: "g", incarnation: 1, sequence: 1, acquired: 1, extended: 0 }, 10_000);
     leases.advance(10_050);
     expect(leases.takeDue(10)).toEqual([]);
     leases.advance(11_000);

@@ -33,7 +33,7 @@ function commands(queue: number): { readonly produce: StorageCommand; readonly c
   const produce = { type: "produce", queue, partition: 0, version: 1, messages: [message("a")], ifFence: null } as const;
   const who = { group: "g", consumer: "c", start: { type: "earliest" } } as const;
   const consume = { type: "consume", queue, partition: 0, ...who, maxMessages: 10, maxBytes: 0, visibilityMs: 0, autoAck: false } as const;
-  const receipts = [{ partition: 0, sequence: 1, acquired: 1 }];
+  const receipts = [{ partition: 0, sequence: 1, acquired: 1, incarnation: 1 }];
   const settle = { type: "settle", queue, group: "g", settlement: "ack", delayMs: 0, reason: "", receipts } as const;
   return { produce, consume, settle };
 }

@@ -98,7 +98,7 @@ export class Shards {
   }
 
   ack(node: string, messages: readonly HandedOut[]): readonly string[] {
-    const receipts = messages.map(({ partition, sequence, acquired }) => ({ partition, sequence, acquired }));
+    const receipts = messages.map(({ partition, sequence, acquired, incarnation }) => ({ partition, sequence, acquired, incarnation }));
     const result = this.ask(node, { type: "settle", queue: this.queue, group: "g", settlement: "ack", delayMs: 0, reason: "", receipts });
     if (result.type !== "settled") throw new Error(JSON.stringify(result));
     return result.outcomes;

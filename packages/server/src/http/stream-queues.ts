@@ -5,6 +5,7 @@ import {
   type ClosingCode,
   CodecError,
   FrameCursor,
+  formerShardCommandNumbers,
   type FrameHeader,
   type QueueReady,
   type QueueResolved,
@@ -28,6 +29,7 @@ const reservedCommands: ReadonlySet<number> = new Set([
   shardCommandNumbers["configure-queue"],
   shardCommandNumbers["drop-queue"],
   shardCommandNumbers["expire-leases"],
+  formerShardCommandNumbers["expire-leases"],
   shardCommandNumbers["fence-floor"],
 ]);
 const forbidden = { code: "forbidden", retryAfterMs: 0, detail: "a command that only nodes may send" } as const;
@@ -39,7 +41,7 @@ export interface QueueStream extends ShardSink {
   close(code: ClosingCode, detail: string): void;
 }
 
-/** Queues on one stream (protocol 2): command frames of shards, names, and hints that something is ready. */
+/** Queues on one stream (protocol 3): command frames of shards, names, and hints that something is ready. */
 export class StreamQueues implements ReadyListener {
   readonly #stream: QueueStream;
   readonly #context: HttpContext;

@@ -127,7 +127,7 @@ describe("requests asked for later (rule X3)", () => {
       { type: "produced", partition: 3, messages: [{ sequence: "7", duplicate: false }] },
     ],
     [
-      { type: "handed-out", leaseMs: 50, more: true, messages: [{ sequence: 7, acquired: 2 }] },
+      { type: "handed-out", leaseMs: 50, more: true, incarnation: 1, messages: [{ sequence: 7, acquired: 2 }] },
       { type: "handed-out", lease_ms: 50, more: true, messages: [{ sequence: "7", acquired: 2 }] },
     ],
     [

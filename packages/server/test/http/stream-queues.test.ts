@@ -204,9 +204,9 @@ describe("queues on GET /v1/stream", () => {
     expect(await client.frame("closing")).toMatchObject({ code });
   });
 
-  test("protocol 1 has no queues, and goes on without", async () => {
-    const client = await Client.open(port, 1);
-    expect((await client.frame("welcome")).protocol).toBe(1);
+  test.each([1, 2])("protocol %i has no queues, and goes on without", async (protocol) => {
+    const client = await Client.open(port, protocol);
+    expect((await client.frame("welcome")).protocol).toBe(protocol);
     client.send({ type: "ping", nonce: 1 });
     await client.frame("pong");
     client.send({ type: "resolve-queue", request: 1, name: "q", create: true });
@@ -214,7 +214,8 @@ describe("queues on GET /v1/stream", () => {
   });
 
   test.each<ShardCommand>([
-    { type: "expire-leases", leases: [{ queue: 1, group: "g", receipt: { partition: 0, sequence: 1, acquired: 1 }, extended: 0 }] },
+    { type: "expire-leases", leases: [{ queue: 1, group: "g", receipt: { partition: 0, sequence: 1, acquired: 1, incarnation: 1 }, extended: 0 }] },
+    { type: "expire-leases", leases: [{ queue: 1, group: "g", receipt: { partition: 0, sequence: 1, acquired: 1, incarnation: 0 }, extended: 0 }] },
     { type: "drop-queue", queue: 1, version: 1 },
     { type: "fence-floor", fence: 1 },
   ])("$type is for nodes only: the whole frame is refused", async (command) => {

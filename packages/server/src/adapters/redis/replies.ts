@@ -68,7 +68,7 @@ export function answerOf(
       return { type, outcomes: Array.from({ length: codes.length }, (_, at) => settleOutcomes[codes.number(at)] ?? "unknown") };
     }
     case "handed-out": {
-      const messages = answer.list(3).map((message) => handedOut(asked.partition, message));
+      const messages = answer.list(3).map((message) => handedOut(asked.partition, answer.number(4), message));
       return { type, leaseMs: answer.number(1), messages, more: answer.number(2) === 1 };
     }
     default:
@@ -83,11 +83,12 @@ function producedOf(pairs: Fields): ProducedMessage[] {
   }));
 }
 
-function handedOut(partition: number, message: Fields): HandedOut {
+function handedOut(partition: number, incarnation: number, message: Fields): HandedOut {
   return {
     partition,
     sequence: message.number(0),
     acquired: message.number(1),
+    incarnation,
     deliveries: message.number(2),
     key: message.text(3),
     priority: message.number(4),

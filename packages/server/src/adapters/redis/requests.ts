@@ -85,8 +85,8 @@ export function requestOf(command: PartitionCommand): Request {
   }
 }
 
-function named({ sequence, acquired }: Receipt): readonly [number, number] {
-  return [sequence, acquired];
+function named({ sequence, acquired, incarnation }: Receipt): readonly [number, number, number] {
+  return [sequence, acquired, incarnation];
 }
 
 /** Under which the answer is kept, so that a retry takes effect once (rule X2). */

@@ -168,7 +168,7 @@ describe.skipIf(!hasRedis)("RedisQueueStorage", () => {
     await b.answer(b.production([{}], { partition: 1 }));
     await b.take();
     await b.take(1, { partition: 1 });
-    const receipts = [0, 1, 9].map((partition) => ({ partition, sequence: 1, acquired: 1 }));
+    const receipts = [0, 1, 9].map((partition) => ({ partition, sequence: 1, acquired: 1, incarnation: 1 }));
     const settle = { type: "settle", queue: b.queue, group: "g", settlement: "ack", delayMs: -1, reason: "", receipts } as const;
     expect(await b.answer(settle)).toEqual({ type: "settled", outcomes: ["settled", "settled", "unknown"] });
   });

@@ -112,7 +112,8 @@ export class Bench {
   }
 
   async settle(settlement: Settle["settlement"], sequence: number, acquired = 1, fields: Partial<Settle> = {}): Promise<SettleOutcome> {
-    const receipts = [{ partition: 0, sequence, acquired }];
+    // The first group of a partition, unless told otherwise.
+    const receipts = [{ partition: 0, sequence, acquired, incarnation: 1 }];
     const command: Settle = { type: "settle", queue: this.queue, group: "g", settlement, delayMs: -1, reason: "why", receipts, ...fields };
     const result = await this.answer(command);
     if (result.type !== "settled" || result.outcomes[0] === undefined) throw new Error(JSON.stringify(result));
