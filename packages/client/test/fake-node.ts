@@ -3,6 +3,7 @@ import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
   type Hello,
+  type QueueSettings,
   type Result,
   ResultsBuilder,
   type ServerFrame,
@@ -42,6 +43,9 @@ export class FakeNode {
   frozen = false;
   /** What the welcome says. */
   protocol = streamProtocol;
+  queueDefaults: Partial<QueueSettings> = {};
+  /** Names of queues that it was asked to wait for. */
+  awaited = 0;
   /** Status for new streams instead of a switch of protocols. */
   rejectWith = 0;
   /** Sent instead of a welcome. */
@@ -161,6 +165,9 @@ export class FakeNode {
         return this.shardCommands(stream, { ...frame, frame: Uint8Array.from(frame.frame) });
       case "resolve-queue":
         return this.say(stream, this.cluster.shards.resolve(frame));
+      case "await-queue":
+        this.awaited++;
+        return this.cluster.shards.await(frame, (answer) => this.say(stream, answer));
       case "watch-queue": {
         this.watches.push(frame);
         const others = (this.watching.get(stream) ?? []).filter((one) => one.queue !== frame.queue || one.consumer !== frame.consumer);
@@ -198,6 +205,7 @@ export class FakeNode {
       groupTime: this.cluster.groupTime(),
       callerWindow: limits.callerWindow,
       maxFrameBytes: limits.maxFrameBytes,
+      queueDefaults: this.queueDefaults,
       maxCommandsPerFrame: limits.maxCommandsPerFrame,
     };
   }

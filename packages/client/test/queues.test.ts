@@ -156,14 +156,17 @@ describe("consume", () => {
     const trivet = await connected(fake);
     const consumer = trivet.queue<string>("later").consume();
     const next = consumer.next();
+    await until(() => fake.node(0).awaited > 0, "the node is asked to wait");
     const queue = trivet.queue<string>("later");
     await queue.produce("a");
+
     expect(await next).toMatchObject({ value: { body: "a" } });
     const asked = fake.shards.count("consume");
     const other = consumer.next();
     await queue.produce("b");
     expect(await other).toMatchObject({ value: { body: "b" } });
     expect(fake.shards.count("consume") - asked).toBeLessThanOrEqual(3);
+    expect(fake.node(0).awaited).toBe(1);
   });
 
   test("a lost connection: what was not taken yet is given back, and asked for under another name", async () => {

@@ -1,3 +1,4 @@
+import type { QueueSettings } from "./queue-commands.ts";
 import type { Result } from "./results.ts";
 
 /**
@@ -27,6 +28,7 @@ export const clientFrameNumbers = {
   "shard-commands": 5,
   "resolve-queue": 6,
   "watch-queue": 7,
+  "await-queue": 8,
 } as const;
 /** Numbers of the node's frames. Append only; never reuse. */
 export const serverFrameNumbers = {
@@ -83,6 +85,13 @@ export interface ResolveQueue {
   readonly name: string;
   readonly create: boolean;
 }
+/** Protocol 3: as `resolve-queue` without `create`, but "there is none" is answered only when there was none for `waitMs`. */
+export interface AwaitQueue {
+  readonly type: "await-queue";
+  readonly request: number;
+  readonly name: string;
+  readonly waitMs: number;
+}
 /**
  * Protocol 3: from now on tell when `group` may have something. When the stream ends while it is `on`, what `consumer` holds is handed out again at
  * once (rule Q3).
@@ -94,7 +103,7 @@ export interface WatchQueue {
   readonly consumer: string;
   readonly on: boolean;
 }
-export type ClientFrame = Hello | Commands | KeepAlive | Ping | ShardCommands | ResolveQueue | WatchQueue;
+export type ClientFrame = Hello | Commands | KeepAlive | Ping | ShardCommands | ResolveQueue | AwaitQueue | WatchQueue;
 
 export interface Welcome {
   readonly type: "welcome";
@@ -111,6 +120,8 @@ export interface Welcome {
   readonly callerWindow: number;
   readonly maxFrameBytes: number;
   readonly maxCommandsPerFrame: number;
+  /** Protocol 3: what a new queue gets at this node where its maker says nothing; the rest is group 0's to say. None before. */
+  readonly queueDefaults: Partial<QueueSettings>;
 }
 /** Answers for one caller. Each is final; a client ignores what it already knows. */
 export interface Results {

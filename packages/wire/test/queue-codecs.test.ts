@@ -214,7 +214,12 @@ describe("commands of the shards", () => {
   });
 
   test("what is too much is refused on the way out and on the way in", () => {
-    const receipts = Array.from({ length: limits.maxMessagesPerCommand + 1 }, () => ({ partition: 0, sequence: 1, acquired: 1, incarnation: 1 }));
+    const receipts = Array.from({ length: limits.maxMessagesPerCommand + 1 }, () => ({
+      partition: 0,
+      sequence: 1,
+      acquired: 1,
+      incarnation: 1,
+    }));
     const settle: ShardCommand = { type: "settle", queue: 1, group: "", settlement: "ack", delayMs: 0, reason: "", receipts };
     expect(() => encoded(settle, encodeShardCommand)).toThrow("1 to 1024");
     const none: ShardCommand = { ...settle, receipts: [] };

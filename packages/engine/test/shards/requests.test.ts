@@ -64,7 +64,13 @@ describe("the outcome of a shard's command, asked for later (rule X3)", () => {
         { type: "shard-answered", answer: { type: "produced", partition: 0, messages: [{ sequence: 1, duplicate: false }] } },
         {
           type: "shard-answered",
-          answer: { type: "handed-out", leaseMs: expect.any(Number), more: false, messages: [{ sequence: 1, acquired: 1 }] },
+          answer: {
+            type: "handed-out",
+            leaseMs: expect.any(Number),
+            incarnation: 1,
+            more: false,
+            messages: [{ sequence: 1, acquired: 1 }],
+          },
         },
         { type: "shard-answered", answer: { type: "settled", outcomes: ["settled"] } },
       ]);

@@ -102,7 +102,10 @@ export class Bench {
 
   expire(sequence: number, acquired = 1, group = "g", extended = 0): ShardAnswer {
     return this.do(
-      { type: "expire-leases", leases: [{ queue, group, receipt: { partition: 0, sequence, acquired, incarnation: this.incarnation(group) }, extended }] },
+      {
+        type: "expire-leases",
+        leases: [{ queue, group, receipt: { partition: 0, sequence, acquired, incarnation: this.incarnation(group) }, extended }],
+      },
       "leader",
     );
   }

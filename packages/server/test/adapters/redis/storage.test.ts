@@ -135,6 +135,16 @@ describe.skipIf(!hasRedis)("RedisQueueStorage", () => {
     expect(await b.take()).toEqual([]);
   });
 
+  test("a repeated consume is not answered with what the next group of the name holds", async () => {
+    const b = bench();
+    await b.produce({});
+    const keyed = { timeoutMs: 5000, idempotency: { key: "k", fingerprint: "f" } };
+    expect(await b.submit(b.consumption(), keyed)).toMatchObject({ result: { messages: [{ sequence: 1, acquired: 1, incarnation: 1 }] } });
+    await b.answer({ type: "delete-group", queue: b.queue, partition: 0, group: "g" });
+    expect(await b.consume()).toMatchObject([{ sequence: 1, acquired: 1, incarnation: 2 }]);
+    expect(await b.submit(b.consumption(), keyed)).toMatchObject({ result: { type: "handed-out", messages: [] } });
+  });
+
   test("a dropped queue leaves a mark, which no late node overcomes, and a newer one of its name begins anew", async () => {
     const name = "again{and}again";
     const b = bench({ name, partitions: 1 });
