@@ -122,7 +122,8 @@ export class FakeShards {
       case "create-group":
         return { type: "counted", count: toggled(this.groups, groupKey(command), true) };
       case "delete-group":
-        return { type: "counted", count: toggled(this.groups, groupKey(command), false) };
+        if (toggled(this.groups, groupKey(command), false) > 0) return { type: "counted", count: 1 };
+        return { type: "no-group", group: command.group };
       default:
         return { type: "counted", count: 0 };
     }

@@ -123,11 +123,17 @@ describe("groups", () => {
     expect(fake.shards.groups).toEqual(new Set([0, 1, 2, 3].map((partition) => `1/${partition}/g`)));
     expect(fake.shards.executed).toContainEqual({ type: "create-group", queue: 1, partition: 3, group: "g", start: { type: "latest" } });
     await expect(queue.createGroup("g")).resolves.toBe(false);
+    // As when only a consume made it, in its partition.
+    fake.shards.groups.delete("1/2/g");
     await expect(queue.deleteGroup("g")).resolves.toBe(true);
     expect(fake.shards.groups.size).toBe(0);
     await expect(queue.deleteGroup("g")).resolves.toBe(false);
     expect(await failure(queue.createGroup(""))).toMatchObject({ code: "bad_request" });
     expect(await failure(trivet.queue("none").deleteGroup("g"))).toMatchObject({ code: "queue_unknown" });
+    fake.shards.queues.delete("q");
+    expect(await failure(queue.deleteGroup("g"))).toMatchObject({ code: "queue_unknown" });
+    fake.shards.partitions = 2;
+    await expect(queue.createGroup("g")).resolves.toBe(true);
   });
 });
 

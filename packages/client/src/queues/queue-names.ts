@@ -13,6 +13,9 @@ interface Asked {
 
 /** Pause after a node that cannot tell at present. */
 const pauseMs = 100;
+/** Pauses before a shard that has not heard of a queue is asked again; they double. */
+const firstPauseMs = 5;
+const longestPauseMs = 250;
 
 /** Names of queues to their numbers: asked of the node once, then remembered until a shard says that it is old. */
 export class QueueNames {
@@ -49,6 +52,16 @@ export class QueueNames {
   /** Null = there was no such queue for `waitMs`, or the node could not wait so long. Rejects with TrivetError. */
   await(name: string, waitMs: number, deadline: number): Promise<KnownQueue | null> {
     return this.lookUp(name, { type: "await-queue", waitMs }, deadline);
+  }
+
+  /**
+   * A shard does not know `old`: it has not heard of it yet, or not any more. After a pause, longer with each of `tries`, who has the name now.
+   * Null and rejections as of `resolve`.
+   */
+  async renew(name: string, old: KnownQueue, create: boolean, deadline: number, tries: number): Promise<KnownQueue | null> {
+    this.forget(name, old);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(longestPauseMs, firstPauseMs * 2 ** tries)));
+    return this.resolve(name, create, deadline);
   }
 
   private async lookUp(name: string, question: Question, deadline: number): Promise<KnownQueue | null> {

@@ -146,6 +146,15 @@ describe.each([
     expect((await trivet.queue(fresh()).ensure()).settings).toMatchObject({ maxDeliveries: 7, visibilityMs: 12_345 });
   });
 
+  test("a group that is deleted is gone, and deleting it again says that there was none", async () => {
+    const trivet = await connected(at);
+    const queue = trivet.queue<string>(fresh());
+    await queue.create({ partitions: 3 });
+    await expect(queue.createGroup("g")).resolves.toBe(true);
+    await expect(queue.deleteGroup("g")).resolves.toBe(true);
+    await expect(queue.deleteGroup("g")).resolves.toBe(false);
+  });
+
   test("who waits for a queue that is not there hears of it when it is made", async () => {
     const trivet = await connected(at);
     const name = fresh();
