@@ -51,17 +51,17 @@ test("who waits at a node without a replica is told, though the link broke that 
   misses(begun, remote, (leader) => breakLink(begun, leader, remote));
 });
 
-describe("a node without any replica hears nothing of Raft; who waits there is told", () => {
-  /** A node that leads nothing, emptied. */
-  const emptied = ({ cluster }: Begun): Member => {
-    const remote = [...cluster.members.values()].find(({ host }) => host.system?.isLeader !== true);
-    if (remote === undefined) throw new Error("one node");
-    const drained = new Told<unknown>();
-    cluster.leader()?.host.api.changeMembers({ drain: { nodes: [remote.config.node], draining: true } }, 60_000, drained.hear);
-    cluster.until("it is empty", () => drained.value !== null && [...(remote.host.shards?.all() ?? [])].length === 0, 90_000);
-    return remote;
-  };
+/** A node that leads nothing, emptied. */
+const emptied = ({ cluster }: Begun): Member => {
+  const remote = [...cluster.members.values()].find(({ host }) => host.system?.isLeader !== true);
+  if (remote === undefined) throw new Error("one node");
+  const drained = new Told<unknown>();
+  cluster.leader()?.host.api.changeMembers({ drain: { nodes: [remote.config.node], draining: true } }, 60_000, drained.hear);
+  cluster.until("it is empty", () => drained.value !== null && [...(remote.host.shards?.all() ?? [])].length === 0, 90_000);
+  return remote;
+};
 
+describe("a node without any replica hears nothing of Raft; who waits there is told", () => {
   test("when the link breaks that the hint was on", () => {
     const begun = withMessage(5);
     const remote = emptied(begun);

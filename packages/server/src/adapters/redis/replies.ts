@@ -1,4 +1,4 @@
-import type { BrowsedMessage, ShardAnswer } from "@trivet/core";
+import type { BrowsedMessage, RememberedAnswer, ShardAnswer } from "@trivet/core";
 import type { PartitionStats } from "@trivet/engine";
 import { type HandedOut, type ProducedMessage, settleOutcomes } from "@trivet/wire";
 
@@ -74,6 +74,20 @@ export function answerOf(
     default:
       throw new TypeError(`an answer of ours was expected from Redis, not ${type}`);
   }
+}
+
+/** What `keep` of a script has made of its answer; by versions before it told neither groups that are not there nor the incarnation of those that are. */
+export function rememberedOf(answer: Fields, asked: { readonly queue: number; readonly partition: number }): RememberedAnswer {
+  const type = answer.text(0);
+  if (type !== "handed-out") {
+    const group = type === "no-group" && answer.length > 1 ? answer.text(1) : "";
+    const result = answerOf({ dueInMs: -1, type, answer }, { ...asked, group });
+    if (result.type === "handed-out") throw new TypeError("the bodies of a hand-out are not kept");
+    return result;
+  }
+  const messages = answer.list(3).map((name) => ({ sequence: name.number(0), acquired: name.number(1) }));
+  const incarnation = answer.length > 4 ? answer.number(4) : 0;
+  return { type, leaseMs: answer.number(1), more: answer.number(2) === 1, incarnation, messages };
 }
 
 function producedOf(pairs: Fields): ProducedMessage[] {

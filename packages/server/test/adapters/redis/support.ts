@@ -1,5 +1,6 @@
 import {
   MemoryTelemetry,
+  type KeptOutcome,
   type QueueStorage,
   type StorageCommand,
   type StorageOutcome,
@@ -82,6 +83,13 @@ export class Bench {
 
   query(query: StorageQuery): Promise<StorageReply> {
     return new Promise((resolve) => this.storage.query(query, 10_000, resolve));
+  }
+
+  request(requestId: string): Promise<KeptOutcome> {
+    return new Promise((resolve) => {
+      if (this.storage.request === undefined) throw new Error("this storage keeps no answers");
+      this.storage.request(requestId, 10_000, resolve);
+    });
   }
 
   production(messages: readonly Partial<NewMessage>[], fields: Partial<Produce> = {}): Produce {

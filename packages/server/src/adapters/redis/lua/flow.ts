@@ -91,7 +91,7 @@ end
 
 local function run()
   local g = group(C.group) or createGroup(C.group, C.latest)
-  if not g then return {'no-group'} end
+  if not g then return {'no-group', C.group} end
   local leaseMs = C.visibilityMs > 0 and C.visibilityMs or D.visibilityMs
   if D.paused then
     setWaiting(g, 'queue')
@@ -292,7 +292,7 @@ local function settleOne(g, receipt)
 end
 local function run()
   local g = group(C.group)
-  if not g then return {'no-group'} end
+  if not g then return {'no-group', C.group} end
   local outcomes = {}
   for i, receipt in ipairs(C.receipts) do outcomes[i] = settleOne(g, receipt) end
   return {'settled', outcomes}
