@@ -94,16 +94,18 @@ export class StreamQueues implements ReadyListener {
 
   /** As a long poll for a queue that is not there. */
   await(frame: AwaitQueue): void {
+    const { name, request } = frame;
+    // After a reconnect a client asks for all that it waits for at once.
     if (this.#resolving >= maxResolving) {
-      this.#stream.close("overloaded", "too many names of queues are being looked up");
-      return;
+      const detail = "too many names of queues are being looked up";
+      return this.#stream.send({ type: "queue-resolved", request, ...none, refusal: "unavailable", detail });
     }
-    const asked: ResolveQueue = { type: "resolve-queue", request: frame.request, name: frame.name, create: false };
+    const asked: ResolveQueue = { type: "resolve-queue", request, name, create: false };
     const { queues } = this.#context;
     this.#lookUp(asked, (unknown) => {
       if (queues === null || this.#closed || this.#awaiting.size >= maxAwaited) return this.#resolved(asked, unknown);
       this.#resolving -= 1;
-      const stop = queues.awaitQueue(frame.name, Math.min(frame.waitMs, httpLimits.maxWaitMs), () => {
+      const stop = queues.awaitQueue(name, Math.min(frame.waitMs, httpLimits.maxWaitMs), () => {
         this.#awaiting.delete(stop);
         if (!this.#closed) this.#lookUp(asked, (still) => this.#resolved(asked, still));
       });

@@ -229,6 +229,14 @@ describe("queues on GET /v1/stream", () => {
     expect(await client.frame("queue-resolved", 5)).toMatchObject({ request: 5, refusal: "none" });
   });
 
+  test("many names that are waited for at once are all answered, some of them to ask again", async () => {
+    const client = await Client.open(await waitingPort());
+    for (let request = 1; request <= 300; request++) client.send({ type: "await-queue", request, name: `many-${request}`, waitMs: 1 });
+    await client.frame("queue-resolved", 300);
+    expect(client.of("closing")).toEqual([]);
+    expect(new Set(client.of("queue-resolved").map(({ refusal }) => refusal))).toEqual(new Set(["unknown", "unavailable"]));
+  });
+
   test.each([1, 2])("protocol %i has no queues, and goes on without", async (protocol) => {
     const client = await Client.open(port, protocol);
     expect((await client.frame("welcome")).protocol).toBe(protocol);
