@@ -1,27 +1,10 @@
 import { IoError, MemoryClock, MemoryOrderedStores } from "@trivet/engine";
 import type { OrderedStore, OrderedStores } from "@trivet/engine";
 import { CommandFrameBuilder, encodeEntryPayload, type ShardCommand } from "@trivet/wire";
-import { message } from "./support.ts";
+import { definition, message } from "./support.ts";
 import { expect, test } from "vitest";
 import { ShardWorker } from "../../src/shards/shard-worker.ts";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
-
-const definition = {
-  name: "q",
-  version: 1,
-  partitions: 1,
-  visibilityMs: 30_000,
-  maxDeliveries: 0,
-  maxAcquired: 0,
-  backoffMs: 0,
-  maxMessages: 0,
-  maxBytes: 0,
-  ttlMs: 0,
-  dedupeWindowMs: 0,
-  maxLeased: 0,
-  ratePerSecond: 0,
-  paused: false,
-};
 
 /** Stores whose writes fail for want of space when `full` says so. */
 function rig(full: (write: number) => boolean) {
