@@ -1,5 +1,6 @@
 import { BoundedPolicy, queueOf } from "./bounded-policy.ts";
 import { Ghosts } from "./ghosts.ts";
+import type { Bounds } from "./policy.ts";
 import { Queue } from "./queue.ts";
 import type { Resident } from "./resident.ts";
 
@@ -10,12 +11,18 @@ import type { Resident } from "./resident.ts";
 export class Arc<Line> extends BoundedPolicy<Line> {
   private readonly once = new Queue<Line>();
   private readonly often = new Queue<Line>();
-  private readonly onceGhosts = new Ghosts();
-  private readonly oftenGhosts = new Ghosts();
+  private readonly onceGhosts: Ghosts;
+  private readonly oftenGhosts: Ghosts;
   /** p of the paper: copies that T1 should hold, from 0 to the capacity. */
   private target = 0;
   /** The newcomer was a ghost of B2: with T1 exactly at its target, T1 gives way (the paper's REPLACE). */
   private fromOftenGhosts = false;
+
+  constructor(bounds: Bounds, seed: number) {
+    super(bounds);
+    this.onceGhosts = new Ghosts(seed);
+    this.oftenGhosts = new Ghosts(seed);
+  }
 
   recordHit(resident: Resident<Line>): void {
     const queue = queueOf(resident);
@@ -45,7 +52,7 @@ export class Arc<Line> extends BoundedPolicy<Line> {
     const { once, often, newcomer } = this;
     const [oldestOnce, oldestOften] = [passOver(once.oldest, newcomer), passOver(often.oldest, newcomer)];
     const count = once.count - (newcomer?.queue === once ? 1 : 0);
-    const exceeds = count > this.target || (this.fromOftenGhosts && count === Math.floor(this.target));
+    const exceeds = count > this.target || (this.fromOftenGhosts && count === this.target);
     return (exceeds ? (oldestOnce ?? oldestOften) : (oldestOften ?? oldestOnce)) ?? once.oldest ?? often.oldest;
   }
 

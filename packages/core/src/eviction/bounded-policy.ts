@@ -10,7 +10,7 @@ export abstract class BoundedPolicy<Line> implements EvictionPolicy<Line> {
   entries = 0;
   bytes = 0;
   /**
-   * The copy admitted last, while it is kept. The papers evict before they insert, so there a copy never competes for the room it needs
+   * The copy for which room is being made. The papers evict before they insert, so there a copy never competes for the room it needs
    * itself; here a victim is chosen after the admission, and whoever chooses passes over this one.
    */
   protected newcomer: Resident<Line> | null = null;
@@ -19,7 +19,11 @@ export abstract class BoundedPolicy<Line> implements EvictionPolicy<Line> {
 
   constructor(bounds: Bounds) {
     const { maxEntries, maxBytes } = bounds;
-    invariant(Number.isInteger(maxEntries) && maxEntries >= 0 && maxEntries <= evictionLimits.entries, "eviction-bounds", `${maxEntries} entries`);
+    invariant(
+      Number.isInteger(maxEntries) && maxEntries >= 0 && maxEntries <= evictionLimits.entries,
+      "eviction-bounds",
+      `${maxEntries} entries`,
+    );
     invariant(maxBytes >= 0, "eviction-bounds", `${maxBytes} bytes`);
     this.bounds = { maxEntries, maxBytes };
   }
@@ -36,6 +40,7 @@ export abstract class BoundedPolicy<Line> implements EvictionPolicy<Line> {
     this.bytes += bytes;
     this.newcomer = resident;
     this.insert(resident);
+    if (!this.isOver) this.newcomer = null;
     return resident;
   }
 
@@ -53,19 +58,18 @@ export abstract class BoundedPolicy<Line> implements EvictionPolicy<Line> {
   }
 
   chooseVictim(mayEvict: (line: Line) => boolean): Resident<Line> | null {
-    for (let offers = 0; offers < evictionLimits.offersPerChoice; offers++) {
-      const victim = this.nextVictim();
-      if (victim === null) break;
-      if (mayEvict(victim.line)) {
-        this.returnRefused();
-        return victim;
+    try {
+      for (let offers = 0; offers < evictionLimits.offersPerChoice; offers++) {
+        const victim = this.nextVictim();
+        if (victim === null || mayEvict(victim.line)) return victim;
+        // Out of the way, so that the next choice falls on another, and out of the next choices' way for a while.
+        this.detach(victim);
+        this.aside.push(victim);
       }
-      // Out of the way, so that the next choice falls on another, and out of the next choices' way for a while.
-      this.detach(victim);
-      this.aside.push(victim);
+      return null;
+    } finally {
+      for (let refused = this.aside.pop(); refused !== undefined; refused = this.aside.pop()) this.attach(refused);
     }
-    this.returnRefused();
-    return null;
   }
 
   remove(resident: Resident<Line>, why: "evicted" | "dropped"): void {
@@ -76,6 +80,7 @@ export abstract class BoundedPolicy<Line> implements EvictionPolicy<Line> {
     this.detach(resident);
     if (why === "evicted") this.remember(resident);
     resident.queue = null;
+    if (!this.isOver) this.newcomer = null;
   }
 
   /** Puts a new copy into its queue. */
@@ -98,10 +103,6 @@ export abstract class BoundedPolicy<Line> implements EvictionPolicy<Line> {
     const { maxEntries, maxBytes } = this.bounds;
     if (this.entries >= maxEntries || maxBytes === Infinity || this.bytes === 0) return maxEntries;
     return Math.max(1, Math.min(maxEntries, Math.ceil((this.entries * maxBytes) / this.bytes)));
-  }
-
-  private returnRefused(): void {
-    for (let refused = this.aside.pop(); refused !== undefined; refused = this.aside.pop()) this.attach(refused);
   }
 }
 

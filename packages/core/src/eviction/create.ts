@@ -17,11 +17,11 @@ export function createPolicy<Line>(name: PolicyName, bounds: Bounds, seed: numbe
     case "lfu":
       return new Lfu(bounds);
     case "s3fifo":
-      return new S3Fifo(bounds);
+      return new S3Fifo(bounds, seed);
     case "sieve":
       return new Sieve(bounds);
     case "arc":
-      return new Arc(bounds);
+      return new Arc(bounds, seed);
     default:
       return assertNever(name);
   }

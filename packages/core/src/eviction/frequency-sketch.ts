@@ -1,3 +1,5 @@
+import { avalanche } from "@trivet/wire";
+
 /** Words of a block: one cache line of 64 bytes, and the unit in which the sketch ages. */
 const wordsPerBlock = 16;
 /** Words of a block for each copy: 16 counters, 4 for each of the 4 hash functions. */
@@ -41,7 +43,7 @@ export class FrequencySketch {
 
   /** From 0 to 15; never less than the truth since the last halving, within 15. */
   frequency(hash: number): number {
-    const mixed = mix(hash ^ this.seed);
+    const mixed = avalanche(hash ^ this.seed);
     const places = spread(mixed);
     const { words } = this;
     let word = (mixed & this.blockMask) * wordsPerBlock;
@@ -54,7 +56,7 @@ export class FrequencySketch {
   }
 
   increment(hash: number): void {
-    const mixed = mix(hash ^ this.seed);
+    const mixed = avalanche(hash ^ this.seed);
     const places = spread(mixed);
     const { words } = this;
     const block = (mixed & this.blockMask) * wordsPerBlock;
@@ -82,12 +84,6 @@ export class FrequencySketch {
     for (let at = start; at < start + wordsPerBlock; at++) words[at] = ((words[at] as number) >>> 1) & halfMask;
     this.aging = (aging + 1) & this.blockMask;
   }
-}
-
-function mix(hash: number): number {
-  let mixed = Math.imul(hash ^ (hash >>> 16), 0x21f0aaad);
-  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-  return mixed ^ (mixed >>> 15);
 }
 
 /** 20 bits for the places in a block, independent of those that chose it. */

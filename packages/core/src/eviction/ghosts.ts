@@ -1,3 +1,4 @@
+import { avalanche } from "@trivet/wire";
 import { invariant } from "../kernel/assert.ts";
 
 /** No place. */
@@ -20,10 +21,12 @@ export class Ghosts {
   /** Places given back, chained by `nextInChain`. */
   private free = none;
   private used = 0;
+  private readonly seed: number;
   count = 0;
 
-  has(hash: number): boolean {
-    return this.find(hash | 0) !== none;
+  /** Nobody who chooses keys may know which of them share a chain: places depend on the seed. */
+  constructor(seed: number) {
+    this.seed = seed | 0;
   }
 
   /** Makes `hash` the youngest, whether it is known or not. */
@@ -63,9 +66,8 @@ export class Ghosts {
     return place;
   }
 
-  /** The hash is mixed, but its owner may have used its low bits to choose a shard. */
   private chainOf(key: number): number {
-    return (Math.imul(key, 0x9e3779b1) >>> 7) & (this.chains.length - 1);
+    return avalanche(key ^ this.seed) & (this.chains.length - 1);
   }
 
   private unlink(place: number): void {

@@ -14,6 +14,8 @@ export class HillClimber {
   private requests = 0;
   private lastRatio = 0;
   private step = firstStep;
+  /** The last step led nowhere. */
+  private blocked = false;
 
   recordHit(): void {
     this.hits++;
@@ -29,11 +31,18 @@ export class HillClimber {
     if (this.requests < sample) return 0;
     const ratio = this.hits / this.requests;
     const change = ratio - this.lastRatio;
-    const amount = change >= 0 ? this.step : -this.step;
+    const amount = this.blocked || change >= 0 ? this.step : -this.step;
+    this.blocked = false;
     this.step = Math.abs(change) >= restartThreshold ? Math.sign(amount) * firstStep : amount * decay;
     this.lastRatio = ratio;
     this.hits = 0;
     this.requests = 0;
     return amount;
+  }
+
+  /** The last answer could not be followed, at the end of the range: the hit ratio tells nothing about it, and the next step is back. */
+  turnBack(): void {
+    this.step = -this.step;
+    this.blocked = true;
   }
 }

@@ -26,7 +26,7 @@ export interface EvictionPolicy<Line> {
   /** True when a bound is exceeded: the caller must remove copies before it lets go of the event loop. */
   readonly isOver: boolean;
   /**
-   * Takes in a copy that was just filled. `hash` = 32 well mixed bits of its key. Null when it could not be kept even alone: the caller
+   * Takes in a copy that was just filled. `hash` = 32 well mixed bits of its key, always the same for a key. Null when it could not be kept even alone: the caller
    * serves it without keeping it. What was known about `hash` from before its last eviction counts.
    */
   admit(line: Line, hash: number, bytes: number): Resident<Line> | null;
@@ -37,7 +37,7 @@ export interface EvictionPolicy<Line> {
   /**
    * The copy that is worth least of those that `mayEvict` lets go: a line that is pinned, dirty or in a transient state is refused and
    * the next one offered, and a refused one is as good as young for a while. Null when there is none, or `offersPerChoice` were refused.
-   * The copy stays counted until the caller removes it.
+   * The copy stays counted until the caller removes it. `mayEvict` only answers; it must not call the policy.
    */
   chooseVictim(mayEvict: (line: Line) => boolean): Resident<Line> | null;
   /** The copy is gone: `evicted` for want of room, or `dropped` (invalidated, expired, deleted), which says nothing about its worth. */

@@ -1,5 +1,6 @@
 import { BoundedPolicy, queueOf } from "./bounded-policy.ts";
 import { Ghosts } from "./ghosts.ts";
+import type { Bounds } from "./policy.ts";
 import { Queue } from "./queue.ts";
 import type { Resident } from "./resident.ts";
 
@@ -17,7 +18,12 @@ const worthKeeping = 2;
 export class S3Fifo<Line> extends BoundedPolicy<Line> {
   private readonly small = new Queue<Line>();
   private readonly main = new Queue<Line>();
-  private readonly ghosts = new Ghosts();
+  private readonly ghosts: Ghosts;
+
+  constructor(bounds: Bounds, seed: number) {
+    super(bounds);
+    this.ghosts = new Ghosts(seed);
+  }
 
   recordHit(resident: Resident<Line>): void {
     queueOf(resident);
@@ -30,6 +36,25 @@ export class S3Fifo<Line> extends BoundedPolicy<Line> {
   }
 
   protected nextVictim(): Resident<Line> | null {
+    const victim = this.walk();
+    // What was moved on the way came to the main queue before it.
+    if (this.newcomer?.queue === this.main) this.main.refresh(this.newcomer);
+    return victim;
+  }
+
+  protected detach(resident: Resident<Line>): void {
+    queueOf(resident).unlink(resident);
+  }
+
+  protected override remember(resident: Resident<Line>): void {
+    if (resident.queue !== this.small) return;
+    this.ghosts.add(resident.hash);
+    // As many as the main queue has room for.
+    const most = Math.max(1, Math.floor((1 - smallShare) * this.capacity()));
+    while (this.ghosts.count > most) this.ghosts.forgetOldest();
+  }
+
+  private walk(): Resident<Line> | null {
     while (this.smallIsDue()) {
       const oldest = this.oldestOf(this.small);
       if (oldest === null) break;
@@ -42,36 +67,21 @@ export class S3Fifo<Line> extends BoundedPolicy<Line> {
       oldest.visits--;
       this.main.refresh(oldest);
     }
-    return this.oldestOf(this.small) ?? this.newcomerIfThere();
+    return this.oldestOf(this.small) ?? this.small.oldest ?? this.main.oldest;
   }
 
-  protected detach(resident: Resident<Line>): void {
-    queueOf(resident).unlink(resident);
-  }
-
-  protected override remember(resident: Resident<Line>): void {
-    if (resident.queue !== this.small) return;
-    this.ghosts.add(resident.hash);
-    // As many as the main queue holds.
-    while (this.ghosts.count > Math.max(1, this.main.count)) this.ghosts.forgetOldest();
-  }
-
-  /** Whether the small queue has its share without the newcomer, for which room is being made. */
+  /** Whether the small queue has its share, without the newcomer. */
   private smallIsDue(): boolean {
-    const { small, newcomer, bounds } = this;
-    const inSmall = newcomer !== null && newcomer.queue === small;
-    const count = small.count - (inSmall ? 1 : 0);
+    const { small, main, newcomer, bounds } = this;
+    const [fromSmall, fromMain] = [newcomer?.queue === small ? 1 : 0, newcomer?.queue === main ? 1 : 0];
+    const count = small.count - fromSmall;
     if (count === 0) return false;
-    const bytes = small.bytes - (inSmall ? newcomer.bytes : 0);
-    return this.main.count === 0 || count >= smallShare * bounds.maxEntries || bytes >= smallShare * bounds.maxBytes;
+    const bytes = small.bytes - fromSmall * (newcomer?.bytes ?? 0);
+    return main.count === fromMain || count >= smallShare * bounds.maxEntries || bytes >= smallShare * bounds.maxBytes;
   }
 
   private oldestOf(queue: Queue<Line>): Resident<Line> | null {
     const { oldest } = queue;
     return oldest === this.newcomer && oldest !== null ? oldest.younger : oldest;
-  }
-
-  private newcomerIfThere(): Resident<Line> | null {
-    return this.small.oldest ?? this.main.oldest;
   }
 }

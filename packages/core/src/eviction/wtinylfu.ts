@@ -6,13 +6,15 @@ import { evictionLimits } from "./limits.ts";
 import type { Bounds } from "./policy.ts";
 import { Queue } from "./queue.ts";
 import type { Resident } from "./resident.ts";
+import { Shares } from "./shares.ts";
 
-/** The window's share of the room to begin with. */
-const firstWindow = 0.01;
-/** Window and protected segment share so much; the rest is left to probation. With the first window, 80 % of the main room is protected. */
-const mostWindow = firstWindow + 0.8 * (1 - firstWindow);
 /** Requests for each copy kept, from one look at the hit ratio to the next. */
 const samplePerEntry = 10;
+/**
+ * From this count of the victim on, a candidate must have been asked for twice more often, not once. Two keys asked for equally often
+ * differ by one, with who was asked last: in a loop the candidate was, and would push out just what is asked for next.
+ */
+const settled = 2;
 /** A candidate asked for so often that it can lose only to a victim that seems more popular still, truly or by collision. */
 const popular = 6;
 /** One in so many popular candidates gets in although it lost. */
@@ -32,12 +34,13 @@ export class WTinyLfu<Line> extends BoundedPolicy<Line> {
   private readonly sketch: FrequencySketch;
   private readonly climber = new HillClimber();
   private readonly prng: Prng;
-  private windowShare = firstWindow;
+  private readonly shares: Shares;
   /** The eldest of those that fell out of the window and were not judged yet: it and all younger ones on probation. */
   private candidate: Resident<Line> | null = null;
 
   constructor(bounds: Bounds, seed: number) {
     super(bounds);
+    this.shares = new Shares(bounds);
     this.prng = new Prng(seed);
     this.sketch = new FrequencySketch(bounds.maxEntries, this.prng.nextUint32());
   }
@@ -66,8 +69,10 @@ export class WTinyLfu<Line> extends BoundedPolicy<Line> {
   }
 
   protected nextVictim(): Resident<Line> | null {
-    const { candidate, probation } = this;
-    const victim = probation.oldest ?? this.protected.oldest;
+    const { candidate } = this;
+    const onProbation = this.probation.oldest;
+    // Without others on probation, the candidate is judged by the oldest protected one.
+    const victim = onProbation === candidate ? (this.protected.oldest ?? candidate) : (onProbation ?? this.protected.oldest);
     if (victim === null) return this.window.oldest;
     if (candidate === null || candidate === victim) return victim;
     this.candidate = candidate.younger;
@@ -85,29 +90,27 @@ export class WTinyLfu<Line> extends BoundedPolicy<Line> {
     const change = this.climber.climb(samplePerEntry * capacity);
     if (change === 0) return;
     this.sketch.sizeFor(capacity);
-    this.windowShare = Math.min(mostWindow, Math.max(0, this.windowShare + change));
+    if (!this.shares.moveWindow(change)) this.climber.turnBack();
   }
 
-  /** After the window grew: gives it the oldest of the main room, as far as that holds more than its share. */
+  /** After the window grew: gives it the oldest on probation, as long as the main room holds more than its share. */
   private fillWindow(): void {
-    const { window, probation, bounds } = this;
+    const { window, probation, shares } = this;
     this.demote();
     for (let moves = 0; moves < evictionLimits.movesPerAdmission; moves++) {
-      const main = this.entries - window.count > bounds.maxEntries - this.windowEntries();
-      const mainBytes = this.bytes - window.bytes > bounds.maxBytes * (1 - this.windowShare);
-      if ((!main && !mainBytes) || window.count >= this.windowEntries() || window.bytes >= this.windowBytes()) return;
-      const oldest = probation.oldest;
-      if (oldest === null) return;
+      const { oldest } = probation;
+      if (oldest === null || window.count >= shares.windowEntries || window.bytes >= shares.windowBytes) return;
+      if (this.entries - window.count <= shares.mainEntries && this.bytes - window.bytes <= shares.mainBytes) return;
       window.take(oldest);
     }
   }
 
   /** What does not fit into the window any more goes on probation, as a candidate. */
   private emptyWindow(): void {
-    const { window, probation } = this;
+    const { window, probation, shares } = this;
     for (let moves = 0; moves < evictionLimits.movesPerAdmission; moves++) {
       const { oldest } = window;
-      if (oldest === null || (window.count <= this.windowEntries() && window.bytes <= this.windowBytes())) return;
+      if (oldest === null || (window.count <= shares.windowEntries && window.bytes <= shares.windowBytes)) return;
       probation.take(oldest);
       this.candidate ??= oldest;
     }
@@ -115,26 +118,17 @@ export class WTinyLfu<Line> extends BoundedPolicy<Line> {
 
   /** What does not fit into the protected segment any more is on probation again. */
   private demote(): void {
-    const { bounds, probation } = this;
-    const share = Math.max(0, mostWindow - this.windowShare);
+    const { probation, shares } = this;
     for (let moves = 0; moves < evictionLimits.movesPerAdmission; moves++) {
       const { oldest, count, bytes } = this.protected;
-      if (oldest === null || (count <= share * bounds.maxEntries && (bytes <= share * bounds.maxBytes || share === 0))) return;
+      if (oldest === null || (count <= shares.protectedEntries && bytes <= shares.protectedBytes)) return;
       probation.take(oldest);
     }
   }
 
-  private windowEntries(): number {
-    return Math.max(1, Math.floor(this.windowShare * this.bounds.maxEntries));
-  }
-
-  private windowBytes(): number {
-    return this.bounds.maxBytes === Infinity ? Infinity : this.windowShare * this.bounds.maxBytes;
-  }
-
   private admits(candidate: Resident<Line>, victim: Resident<Line>): boolean {
     const [asked, kept] = [this.sketch.frequency(candidate.hash), this.sketch.frequency(victim.hash)];
-    if (asked > kept) return true;
+    if (asked > (kept < settled ? kept : kept + 1)) return true;
     // Against keys chosen to share the counters of a victim nobody uses, which would then keep everything else out for ever.
     return asked >= popular && this.prng.below(luck) === 0;
   }
