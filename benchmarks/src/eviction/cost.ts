@@ -5,6 +5,7 @@ import { avalanche, hashText } from "@trivet/wire";
 import { LRUCache } from "lru-cache";
 import { median, ratio, rotated } from "../driver/statistics.ts";
 import { aligned, figure } from "../table.ts";
+import { everythingMayGo } from "./replay.ts";
 import { zipfKeys } from "./zipf.ts";
 
 const copies = 10_000;
@@ -148,7 +149,6 @@ function hitOfLruCache(keys: readonly string[], order: Int32Array): Candidate {
 function missOf(name: PolicyName, keys: readonly string[], order: Int32Array): Candidate {
   const policy = createPolicy<string>(name, { maxEntries: copies, maxBytes: Infinity }, seed);
   const table = new Map<string, Resident<string>>();
-  const mayGo = (): boolean => true;
   const evict = (key: string): void => void table.delete(key);
   const run = (): void => {
     for (const place of order) {
@@ -161,7 +161,7 @@ function missOf(name: PolicyName, keys: readonly string[], order: Int32Array): C
       const resident = policy.admit(key, hashOf(key), valueBytes);
       if (resident === null) continue;
       table.set(key, resident);
-      makeRoom(policy, mayGo, evict);
+      makeRoom(policy, everythingMayGo, evict);
     }
   };
   return { name: `${name} miss`, what: "hash, admit, makeRoom, Map.set and delete (95 %)", run };

@@ -14,18 +14,28 @@ export interface Reference {
   readonly optimum: number | null;
 }
 
+function orNull(value: number | null | undefined): number | null {
+  return value ?? null;
+}
+
 function row(
   trace: TraceName,
   size: number,
   ...[lru, lfu, arc, s3fifo, sieve, fixedWindow, wtinylfu, optimum]: (number | null)[]
 ): Reference {
-  const or = (value: number | null | undefined): number | null => value ?? null;
   return {
     trace,
     size,
-    ratios: { lru: or(lru), lfu: or(lfu), arc: or(arc), s3fifo: or(s3fifo), sieve: or(sieve), wtinylfu: or(wtinylfu) },
-    fixedWindow: or(fixedWindow),
-    optimum: or(optimum),
+    ratios: {
+      lru: orNull(lru),
+      lfu: orNull(lfu),
+      arc: orNull(arc),
+      s3fifo: orNull(s3fifo),
+      sieve: orNull(sieve),
+      wtinylfu: orNull(wtinylfu),
+    },
+    fixedWindow: orNull(fixedWindow),
+    optimum: orNull(optimum),
   };
 }
 

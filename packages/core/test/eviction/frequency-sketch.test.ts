@@ -3,6 +3,25 @@ import { FrequencySketch } from "../../src/eviction/frequency-sketch.ts";
 import { Prng } from "../../src/kernel/prng.ts";
 import { hashOf } from "./cache.ts";
 
+/** Accesses to others until a count of 8 is halved. */
+function accessesToForget(entries: number): number {
+  const sketch = new FrequencySketch(1000, 1);
+  sketch.sizeFor(entries);
+  for (let time = 0; time < 8; time++) sketch.increment(hashOf(1));
+  let accesses = 0;
+  while (sketch.frequency(hashOf(1)) >= 8 && accesses < 100_000) sketch.increment(hashOf(2000 + accesses++));
+  return accesses;
+}
+
+/** Keys never asked for that seem to have been, twice or more. */
+function raisedBy(seed: number): readonly number[] {
+  const raised: number[] = [];
+  const sketch = new FrequencySketch(64, seed);
+  for (let key = 0; key < 600; key++) sketch.increment(hashOf(key));
+  for (let key = 1000; key < 1400; key++) if (sketch.frequency(hashOf(key)) > 1) raised.push(key);
+  return raised;
+}
+
 test("a count is never less than the truth, nor more than 15, and mostly exact with as many keys as it is made for", () => {
   for (let seed = 1; seed <= 10; seed++) {
     const prng = new Prng(seed);
@@ -43,25 +62,10 @@ test("what was popular is forgotten, by halves, after ten accesses for each copy
 });
 
 test("smaller capacities age sooner", () => {
-  const accessesToForget = (entries: number): number => {
-    const sketch = new FrequencySketch(1000, 1);
-    sketch.sizeFor(entries);
-    for (let time = 0; time < 8; time++) sketch.increment(hashOf(1));
-    let accesses = 0;
-    while (sketch.frequency(hashOf(1)) >= 8 && accesses < 100_000) sketch.increment(hashOf(2000 + accesses++));
-    return accesses;
-  };
   expect(accessesToForget(20)).toBeLessThan(accessesToForget(200));
 });
 
 test("which keys share counters depends on the seed", () => {
-  const raisedBy = (seed: number): readonly number[] => {
-    const raised: number[] = [];
-    const sketch = new FrequencySketch(64, seed);
-    for (let key = 0; key < 600; key++) sketch.increment(hashOf(key));
-    for (let key = 1000; key < 1400; key++) if (sketch.frequency(hashOf(key)) > 1) raised.push(key);
-    return raised;
-  };
   expect(raisedBy(1)).not.toEqual(raisedBy(2));
   expect(raisedBy(1)).toEqual(raisedBy(1));
 });

@@ -229,7 +229,7 @@ function wtinylfu(capacity: number, seed: number, hashOf: (key: number) => numbe
           candidate ??= oldest;
         }
         if (all() <= capacity) return null;
-        const evicted = candidate === null ? (probation.at(-1) ?? safe.at(-1) ?? (window.at(-1) as number)) : judge(candidate);
+        const evicted = candidate === null ? (probation.at(-1) ?? safe.at(-1) ?? window.at(-1) ?? key) : judge(candidate);
         if (!without(probation, evicted) && !without(safe, evicted)) without(window, evicted);
         return evicted;
       }

@@ -1,11 +1,13 @@
-import fc from "fast-check";
+import { array, assert, constant, integer, nat, oneof, property, record, type Arbitrary } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { evictionLimits } from "../../src/eviction/limits.ts";
-import { policyNames } from "../../src/eviction/policy.ts";
+import { policyNames, type PolicyName } from "../../src/eviction/policy.ts";
 import { InvariantError } from "../../src/kernel/assert.ts";
 import { Prng } from "../../src/kernel/prng.ts";
 import { TestCache, hashOf } from "./cache.ts";
 import { models } from "./models.ts";
+
+const inOrder = (keys: Iterable<number>): number[] => [...keys].sort((a, b) => a - b);
 
 type Step =
   | { readonly do: "request"; readonly key: number; readonly bytes: number }
@@ -14,14 +16,14 @@ type Step =
   | { readonly do: "pin"; readonly key: number }
   | { readonly do: "unpin"; readonly key: number };
 
-const key = fc.nat(30);
-const bytes = fc.nat(40);
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant("request" as const), key, bytes }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("drop" as const), key }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("resize" as const), key, bytes }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("pin" as const), key }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("unpin" as const), key }) },
+const key = nat(30);
+const bytes = nat(40);
+const step: Arbitrary<Step> = oneof(
+  { weight: 8, arbitrary: record({ do: constant("request" as const), key, bytes }) },
+  { weight: 1, arbitrary: record({ do: constant("drop" as const), key }) },
+  { weight: 1, arbitrary: record({ do: constant("resize" as const), key, bytes }) },
+  { weight: 1, arbitrary: record({ do: constant("pin" as const), key }) },
+  { weight: 1, arbitrary: record({ do: constant("unpin" as const), key }) },
 );
 
 function play(cache: TestCache, pinned: Set<number>, move: Step): void {
@@ -47,6 +49,13 @@ function play(cache: TestCache, pinned: Set<number>, move: Step): void {
   }
 }
 
+function victimsOf(name: PolicyName): readonly number[] {
+  const prng = new Prng(3);
+  const cache = new TestCache(name, { maxEntries: 40, maxBytes: 400 }, 9);
+  for (let step = 0; step < 20_000; step++) cache.request(Math.floor(prng.next() ** 3 * 500), prng.below(30));
+  return cache.evicted;
+}
+
 describe.each(policyNames)("%s", (name) => {
   test("evicts what the paper's algorithm, done slowly, evicts", () => {
     for (let seed = 1; seed <= 30; seed++) {
@@ -68,15 +77,15 @@ describe.each(policyNames)("%s", (name) => {
         const gone = model.request(asked);
         expect(cache.evicted.slice(before), `seed ${seed}, step ${step}`).toEqual(gone === null ? [] : [gone]);
       }
-      expect([...cache.copies.keys()].sort()).toEqual([...model.kept()].sort());
+      expect(inOrder(cache.copies.keys())).toEqual(inOrder(model.kept()));
     }
   });
 
   test("keeps both bounds, counts right, never evicts what is refused, loses nothing", () => {
-    fc.assert(
-      fc.property(
-        fc.record({ maxEntries: fc.nat(8), maxBytes: fc.oneof(fc.nat(100), fc.constant(Infinity)), seed: fc.integer() }),
-        fc.array(step, { maxLength: 120 }),
+    assert(
+      property(
+        record({ maxEntries: nat(8), maxBytes: oneof(nat(100), constant(Infinity)), seed: integer() }),
+        array(step, { maxLength: 120 }),
         ({ maxEntries, maxBytes, seed }, steps) => {
           const cache = new TestCache(name, { maxEntries, maxBytes }, seed);
           const pinned = new Set<number>();
@@ -93,10 +102,10 @@ describe.each(policyNames)("%s", (name) => {
             expect(policy.bytes).toBeLessThanOrEqual(maxBytes);
           }
           const there = [...cache.copies.keys()].filter((line) => !pinned.has(line));
-          expect(cache.drain().sort()).toEqual(there.sort());
+          expect(inOrder(cache.drain())).toEqual(inOrder(there));
           pinned.clear();
           const left = [...cache.copies.keys()];
-          expect(cache.drain().sort()).toEqual(left.sort());
+          expect(inOrder(cache.drain())).toEqual(inOrder(left));
           expect([cache.policy.entries, cache.policy.bytes]).toEqual([0, 0]);
         },
       ),
@@ -178,12 +187,6 @@ describe.each(policyNames)("%s", (name) => {
   });
 
   test("the same seed and calls give the same victims", () => {
-    const run = (): number[] => {
-      const prng = new Prng(3);
-      const cache = new TestCache(name, { maxEntries: 40, maxBytes: 400 }, 9);
-      for (let step = 0; step < 20_000; step++) cache.request(Math.floor(prng.next() ** 3 * 500), prng.below(30));
-      return cache.evicted;
-    };
-    expect(run()).toEqual(run());
+    expect(victimsOf(name)).toEqual(victimsOf(name));
   });
 });

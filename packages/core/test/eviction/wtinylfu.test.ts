@@ -15,6 +15,15 @@ function* loop(keys: number, rounds: number): Generator<number> {
   for (let round = 0; round < rounds; round++) for (let key = 0; key < keys; key++) yield key;
 }
 
+// Each key twice, with 50 new ones and 50 old ones between, then never again. Until the window holds a fifth of all copies, there is
+// hardly a hit.
+function* recent(from: number, to: number): Generator<number> {
+  for (let key = from; key < to; key++) {
+    yield key;
+    yield key - 50;
+  }
+}
+
 describe("W-TinyLFU", () => {
   test("a scan does not push out what is asked for again and again", () => {
     const cache = new TestCache("wtinylfu", { maxEntries: 100 });
@@ -30,14 +39,6 @@ describe("W-TinyLFU", () => {
   });
 
   test("widens its window for traffic that only recency serves, though the first steps bring nothing", () => {
-    // Each key twice, with 50 new ones and 50 old ones between, then never again. Until the window holds a fifth of all copies, there is
-    // hardly a hit.
-    function* recent(from: number, to: number): Generator<number> {
-      for (let key = from; key < to; key++) {
-        yield key;
-        yield key - 50;
-      }
-    }
     for (let seed = 1; seed <= 5; seed++) {
       const cache = new TestCache("wtinylfu", { maxEntries: 512 }, seed);
       ratio(cache, recent(50, 100_000));
