@@ -108,7 +108,8 @@ export type WorkerReply =
   | { readonly type: "due"; readonly leases: readonly DueLease[]; readonly nextLeaseAt: number }
   | { readonly type: "queried"; readonly reply: StorageReply }
   | { readonly type: "definitions"; readonly known: readonly (readonly [queue: number, version: number])[] }
-  | { readonly type: "hashed"; readonly hash: string }
+  /** Null = it cannot be told now, for want of space. */
+  | { readonly type: "hashed"; readonly hash: string | null }
   | { readonly type: "flushed"; readonly index: number; readonly bytes: number; readonly freeBytes: number }
   | { readonly type: "chunk"; readonly chunk: Uint8Array | null }
   | { readonly type: "done" }

@@ -1,5 +1,5 @@
 import type { QueueSettings, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "@trivet/engine";
-import { encodeUtf8, decodeUtf8, type HandedOut, type NewMessage, type ShardResult } from "@trivet/wire";
+import { encodeUtf8, decodeUtf8, type HandedOut, type NewMessage, type QueueDefinition, type ShardResult } from "@trivet/wire";
 import { Cluster, Told } from "../hosts/cluster.ts";
 import type { NodeHostConfig } from "@trivet/engine";
 
@@ -15,6 +15,24 @@ export const message = (body: string, overrides: Partial<NewMessage> = {}): NewM
   ...overrides,
 });
 export const text = ({ body }: HandedOut): string => decodeUtf8(body);
+
+/** Of a queue as a shard keeps it, without any limit of its own. */
+export const plainDefinition: QueueDefinition = {
+  name: "q",
+  version: 1,
+  partitions: 1,
+  visibilityMs: 30_000,
+  maxDeliveries: 0,
+  maxAcquired: 0,
+  backoffMs: 0,
+  maxMessages: 0,
+  maxBytes: 0,
+  ttlMs: 0,
+  dedupeWindowMs: 0,
+  maxLeased: 0,
+  ratePerSecond: 0,
+  paused: false,
+};
 
 /** A sharded cluster with one queue, asked at the level of its storage. */
 export class Shards {
