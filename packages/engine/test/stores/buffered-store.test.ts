@@ -77,6 +77,7 @@ describe("a buffered store", () => {
       expect(buffered.read((view) => all(view))).toEqual(expected.read((view) => all(view)));
       const cut = buffered.cut();
       expect(cut.next(1_000_000)?.length ?? 0).toBe(plain.content.length);
+      buffered.flush(() => undefined);
       expect(below.content).toEqual(plain.content);
     }
   });

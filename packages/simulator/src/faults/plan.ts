@@ -1,7 +1,7 @@
 import { Prng } from "@trivet/core";
 
 import type { RunOptions } from "../options.ts";
-import { type FaultAction, type FaultKind, faultKinds, shardKinds, type Target } from "./kinds.ts";
+import { type FaultAction, type FaultKind, faultKinds, laterKinds, shardKinds, type Target } from "./kinds.ts";
 
 interface KindShape {
   /** Mean pause between two faults of this kind. */
