@@ -47,13 +47,12 @@ export function shardsConverged(world: World): string | null {
     const leader = replicas.find(({ group }) => group.raft.role === "leader");
     const { voters = [], learners = [], outgoing = [] } = leader?.group.raft.membership ?? {};
     const isPlaced = [...voters].sort().join() === [...wanted].sort().join() && learners.length + outgoing.length === 0;
+    const hash = leader?.group.machine.stateHash() ?? null;
     const isOne =
       leader !== undefined &&
+      hash !== null &&
       replicas.length === voters.length &&
-      replicas.every(
-        ({ group }) =>
-          group.appliedIndex === leader.group.raft.commitIndex && group.machine.stateHash() === leader.group.machine.stateHash(),
-      );
+      replicas.every(({ group }) => group.appliedIndex === leader.group.raft.commitIndex && group.machine.stateHash() === hash);
     if (!isPlaced || !isOne) return `shard ${shard} should be at ${wanted.join()}: ${replicas.map(describeReplica).join("; ")}`;
   }
   return null;

@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 
 import { Flags } from "./cli.ts";
 import { loadSwitch } from "./mutants/switch.ts";
+import { type FaultKind, faultKinds } from "./faults/kinds.ts";
 import { defaultOptions, type RunOptions } from "./options.ts";
 import { type Job, type JobResult, Pool, runAll } from "./pool.ts";
 import { run, type RunReport } from "./run.ts";
@@ -14,6 +15,8 @@ const usage = `npm run simulate -- [options]
   --seeds N      fresh seeds to run (default 100), after all recorded ones
   --start S      first fresh seed (default 1)
   --seed S       only this seed
+  --kinds A,B    fresh seeds have exactly these kinds of faults
+  --production   fresh seeds run their apply workers as in production, all of them
   --minutes M    go on until so many minutes have passed
   --jobs J       processes (default: one per core, at most 4)
   --shrink       make the first failure smaller and record it
@@ -25,7 +28,12 @@ const totalsCountFrom = 40;
 const twiceEvery = 25;
 const shrinkBudget = 400;
 
-const flags = new Flags(process.argv.slice(2), ["seeds", "start", "seed", "minutes", "jobs"], ["shrink", "verbose"], usage);
+const flags = new Flags(
+  process.argv.slice(2),
+  ["seeds", "start", "seed", "minutes", "jobs", "kinds"],
+  ["shrink", "verbose", "production"],
+  usage,
+);
 const failures: { readonly name: string; readonly report: RunReport }[] = [];
 const totals = new Totals();
 const startedAt = performance.now();
@@ -39,10 +47,23 @@ await report();
 
 async function runOne(seed: number): Promise<void> {
   const print = flags.has("verbose") ? (line: string): void => void process.stdout.write(`${line}\n`) : null;
-  const result = run(defaultOptions(seed), { keep: print === null ? 60 : 0, print });
+  const result = run(freshOptions(seed), { keep: print === null ? 60 : 0, print });
   for (const line of result.violation === null ? [] : result.tail) process.stdout.write(`${line}\n`);
   take(`seed ${seed}`, { report: result, reached: [] });
   process.stdout.write(`seed ${seed}: trace ${result.traceHash}, ${result.steps} steps\n`);
+}
+
+function freshOptions(seed: number): RunOptions {
+  const options = defaultOptions(seed);
+  const names = flags.text("kinds");
+  const kinds = names === null ? options.kinds : names.split(",").map(kindOf);
+  return { ...options, kinds, asInProduction: options.asInProduction || (flags.has("production") && options.shards > 0) };
+}
+
+function kindOf(name: string): FaultKind {
+  const kind = faultKinds.find((known) => known === name);
+  if (kind === undefined) throw new RangeError(`no kind of fault: ${name}; there are ${faultKinds.join(", ")}`);
+  return kind;
 }
 
 async function runMany(): Promise<void> {
@@ -63,7 +84,7 @@ async function runMany(): Promise<void> {
     }
     if (fresh >= seeds || performance.now() >= deadline) return null;
     fresh += 1;
-    return { options: defaultOptions(start + fresh - 1), twice: fresh % twiceEvery === 1 };
+    return { options: freshOptions(start + fresh - 1), twice: fresh % twiceEvery === 1 };
   };
   const jobs = flags.number("jobs", Math.min(4, availableParallelism()), 1);
   const pool = new Pool(jobs);

@@ -21,6 +21,10 @@ export interface RunOptions {
   readonly durationMs: number;
   /** Kinds that the plan made from the seed may use; null = a random subset (swarm). */
   readonly kinds: readonly FaultKind[] | null;
+  /** That subset may have kinds which came after the first seeds were recorded. */
+  readonly laterKinds: boolean;
+  /** Apply workers do as a node's: a state's hash has to be asked for, and nothing is compared within a store. */
+  readonly asInProduction: boolean;
   /** An explicit plan in place of the one made from the seed: what shrinking leaves. */
   readonly plan: readonly FaultAction[] | null;
   /** Named bugs to switch on (simulator build only). */
@@ -39,19 +43,26 @@ export const defaultOptions = (seed: number): RunOptions => {
     queueClients: 6,
     durationMs: 60_000,
     kinds: null,
+    laterKinds: true,
+    asInProduction: shards > 0 && isAsInProduction(seed),
     plan: null,
     mutants: [],
   };
 };
 
-/** Options as they were recorded: what came since takes its default, and there were no shards unless it says so. */
+/** Options as they were recorded: what came since is as it was before, and there were no shards unless it says so. */
 export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunOptions {
   const clients = stored.shards === undefined ? { clients: 6 } : {};
-  return { ...defaultOptions(seed), shards: 0, ...clients, ...stored };
+  return { ...defaultOptions(seed), shards: 0, laterKinds: false, asInProduction: false, ...clients, ...stored };
 }
 
 /** Not drawn from the world's generator, so that seeds without shards run as they ran before there were any. */
 function shardsOf(seed: number): number {
   const prng = new Prng(Math.imul(seed, 2_654_435) + 17);
   return prng.chance(0.5) ? prng.pick([2, 3, 4]) : 0;
+}
+
+/** Nor is this. */
+function isAsInProduction(seed: number): boolean {
+  return new Prng(Math.imul(seed, 7_654_321) + 29).chance(0.4);
 }

@@ -35,8 +35,8 @@ export interface GroupHostOwner {
   markDirty(): void;
   send(message: RaftMessage): void;
   notice(group: GroupHost, notice: RaftNotice): void;
-  /** After entries were applied, once per batch. */
-  applied(group: GroupHost): void;
+  /** After entries were applied, once per batch; `bytes` are those of their payloads. */
+  applied(group: GroupHost, bytes: number): void;
   /** The machine was replaced by an installed snapshot. */
   installed(group: GroupHost): void;
   /** Builds the payload of a command entry (stamps group time). */
@@ -337,13 +337,13 @@ export class GroupHost {
       // Another machine took its place meanwhile: what it says is of a state that nobody asks for any more.
       if (this.stopped || this.machine !== machine) return;
       this.inHandBytes -= bytes;
-      this.applied(entries);
+      this.applied(entries, bytes);
       if (!this.handing) this.owner.markDirty();
     });
     this.handing = false;
   }
 
-  private applied(entries: readonly Entry[]): void {
+  private applied(entries: readonly Entry[], bytes: number): void {
     for (const { index, kind, payload } of entries) {
       if (kind === "config") {
         this.appliedMembership = decodeMembership(new ByteReader(payload));
@@ -352,7 +352,7 @@ export class GroupHost {
       this.appliedTo = index;
     }
     this.raft.step({ type: "applied", index: this.appliedTo });
-    this.owner.applied(this);
+    this.owner.applied(this, bytes);
     this.meter.appliedUpTo(this.appliedTo, entries.length);
   }
 

@@ -12,6 +12,18 @@ interface Asked {
   readonly done: (reply: WorkerReply) => void;
 }
 
+export interface MemoryApplyWorkerOptions {
+  /** Virtual milliseconds a request takes; 0 = it is done at the end of the turn. */
+  readonly latencyMs?: (request: WorkerRequest) => number;
+  /** What it may keep of a store in memory; 0 = nothing, left out = as much as a node's. */
+  readonly bufferedBytes?: number;
+  /**
+   * Checked (the default), it says the state's hash with every answer, and compares what is buffered with what the store has. Without, it does as a node's
+   * thread does: a hash is a matter of the store below, and has to be asked for.
+   */
+  readonly checked?: boolean;
+}
+
 /** The apply worker on the caller's own clock: one request after the other, each taking as long as `latencyMs` says. */
 export class MemoryApplyWorker implements ApplyWorker {
   private readonly clock: Clock;
@@ -21,11 +33,11 @@ export class MemoryApplyWorker implements ApplyWorker {
   private busy = false;
   private stopping: (() => void) | null = null;
 
-  constructor(clock: Clock, stores: OrderedStores, latencyMs: (request: WorkerRequest) => number = () => 0, bufferedBytes?: number) {
+  constructor(clock: Clock, stores: OrderedStores, { latencyMs, bufferedBytes, checked = true }: MemoryApplyWorkerOptions = {}) {
     this.clock = clock;
-    const buffer = { checkedWith, ...(bufferedBytes === undefined ? {} : { maxBytes: bufferedBytes }) };
-    this.worker = new ShardWorker(stores, { buffer, hashes: true });
-    this.latencyMs = latencyMs;
+    const bound = bufferedBytes === undefined ? {} : { maxBytes: bufferedBytes };
+    this.worker = new ShardWorker(stores, checked ? { buffer: { checkedWith, ...bound }, hashes: true } : { buffer: bound });
+    this.latencyMs = latencyMs ?? (() => 0);
   }
 
   call(request: WorkerRequest, done: (reply: WorkerReply) => void): void {

@@ -18,7 +18,7 @@ export class MemoryCrypto implements Crypto {
   }
 
   hmac(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-    return this.digest([key, ...parts]);
+    return this.digest([key, joined(parts)]);
   }
 
   deriveKey(secret: Uint8Array, salt: Uint8Array, info: string): Uint8Array {
@@ -44,4 +44,15 @@ export class MemoryCrypto implements Crypto {
     }
     return out;
   }
+}
+
+/** One after the other: where a part ends makes no difference to a real HMAC either. */
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }

@@ -22,6 +22,7 @@ export interface OrderedStore {
   write<T>(change: (view: OrderedView) => T): T;
   /** Runs `look` on the latest committed state. `look` must not put or remove. */
   read<T>(look: (view: OrderedView) => T): T;
+  /** Of the latest committed state. Takes no space. */
   cut(): StoreCut;
   /** `done` is called, later, when everything committed before this call is on disk. After an error the store must not be used again. */
   flush(done: Done): void;

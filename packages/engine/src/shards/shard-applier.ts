@@ -25,8 +25,8 @@ import {
 } from "@trivet/wire";
 import { statePointEvery } from "../hosts/limits.ts";
 import { IoError } from "../ports/file.ts";
-import type { OrderedStore } from "../ports/ordered-store.ts";
 import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
+import type { BufferedStore } from "../stores/index.ts";
 import { type DueLease, LeaseClock } from "./lease-clock.ts";
 import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
 import type { Applied, LookedUp, ReadyHint, WorkerAnswer, WorkerEntry } from "./worker-protocol.ts";
@@ -50,7 +50,7 @@ interface Times {
 
 /** One shard's state machine over its store: what the apply worker does for one group. No I/O but the store's. */
 export class ShardApplier {
-  readonly store: OrderedStore;
+  readonly store: BufferedStore;
   private readonly limits: ShardLimits;
   private readonly hashes: boolean;
   private readonly routed = new Set<string>();
@@ -68,7 +68,7 @@ export class ShardApplier {
   private readonly cached = new CachedView();
 
   /** `hashes`: the state's hash comes with every answer, which takes everything to the store. */
-  constructor(store: OrderedStore, limits: ShardLimits = defaultShardLimits, hashes = false) {
+  constructor(store: BufferedStore, limits: ShardLimits = defaultShardLimits, hashes = false) {
     this.store = store;
     this.limits = limits;
     this.hashes = hashes;
@@ -81,14 +81,45 @@ export class ShardApplier {
     return this.current;
   }
 
+  /**
+   * Throws `no-space` while entries that were given wait for it: what is asked for behind them is of the state that they leave. Like them it is made
+   * again.
+   */
+  refuseWhileOwing(): void {
+    if (this.isOwing) throw new IoError("no-space", "use", `entries from ${this.current.index + 1} on wait for space`);
+  }
+
+  /**
+   * Of the state (rule W7); null where the store has no space for what it takes: what was committed is not given again for the sake of a hash. Also
+   * while given entries wait for space, for the host takes it for that of the last one.
+   */
+  hash(): string | null {
+    if (this.isOwing) return null;
+    return this.hashNow();
+  }
+
+  private hashNow(): string | null {
+    try {
+      return this.store.contentHash();
+    } catch (error) {
+      if (!(error instanceof IoError) || error.code !== "no-space" || mutant("shard-hash-fails-batch")) throw error;
+      return null;
+    }
+  }
+
+  private get isOwing(): boolean {
+    return this.givenTo > this.current.index && !mutant("shard-cut-while-owing");
+  }
+
   route(routed: readonly string[], unrouted: readonly string[]): void {
     for (const caller of unrouted) this.routed.delete(caller);
     for (const caller of routed) this.routed.add(caller);
   }
 
   /**
-   * Applies entries in transactions that end where a state hash is wanted (rule W7). Throws where the store has no space; then the same entries are
-   * given again. Those behind them, which may be on their way already, must wait, and what was committed of them is neither done nor told twice.
+   * Applies entries in transactions that end where a state hash is wanted (rule W7), and where the store's buffer is full. Throws where the store has
+   * no space; then the same entries are given again. Those behind them, which may be on their way already, must wait, and what was committed of them is
+   * neither done nor told twice.
    */
   apply(entries: readonly WorkerEntry[], attended: number): Applied {
     if (!mutant("shard-lease-from-last-look")) this.leases?.advance(attended);
@@ -106,9 +137,11 @@ export class ShardApplier {
       let to = from;
       while (to < left.length && (left[to] as WorkerEntry).index % statePointEvery !== 0) to++;
       to = Math.min(to + 1, left.length);
-      this.applySome(left.slice(from, to), told);
-      if (this.current.index % statePointEvery === 0) told.points.push([this.current.index, this.store.contentHash()]);
-      from = to;
+      from += this.applySome(left.slice(from, to), told);
+      if (this.current.index % statePointEvery !== 0) continue;
+      const hash = this.hashNow();
+      // Without one, replicas compare at the next.
+      if (hash !== null) told.points.push([this.current.index, hash]);
     }
     this.untold = null;
     const { answers, points, ready, unconfigured } = told;
@@ -118,7 +151,7 @@ export class ShardApplier {
       ready,
       points,
       unconfigured: [...unconfigured],
-      hash: this.hashes ? this.store.contentHash() : null,
+      hash: this.hashes ? this.hashNow() : null,
       nextLeaseAt: this.nextLeaseAt,
       ...(told.times ?? this.times()),
     };
@@ -182,9 +215,11 @@ export class ShardApplier {
     this.announceFrom = page.next ?? undefined;
   }
 
-  private applySome(entries: readonly WorkerEntry[], told: Told): void {
+  /** How many of them one transaction took: at least one, and no more than until the buffer is over its bound. */
+  private applySome(entries: readonly WorkerEntry[], told: Told): number {
     const some: Told = { answers: [], ready: [], leases: [], unconfigured: told.unconfigured, points: [], times: null };
     let mark = this.current;
+    let count = 0;
     const apart = mutant("shard-mark-apart");
     this.transaction((view, cached) => {
       const shard = new QueueShard(
@@ -198,6 +233,8 @@ export class ShardApplier {
         const isConfig = kind === "config";
         const membership = isConfig ? decodeMembershipPayload(payload) : mark.membership;
         mark = { index: logIndex(index), term: term(at), membership, membershipIndex: isConfig ? logIndex(index) : mark.membershipIndex };
+        count += 1;
+        if (this.store.isFull && !mutant("shard-batch-unbounded")) break;
       }
       if (!apart) writeMark(view, mark);
       some.times = timesOf(shard);
@@ -209,11 +246,11 @@ export class ShardApplier {
     for (const answer of some.answers) told.answers.push(answer);
     for (const hint of some.ready) told.ready.push(hint);
     const { leases } = this;
-    if (leases === null) return;
-    for (const { id, ms } of some.leases) {
-      if (ms === null) leases.ended(id);
-      else leases.leased(id, ms);
+    for (const { id, ms } of leases === null ? [] : some.leases) {
+      if (ms === null) leases?.ended(id);
+      else leases?.leased(id, ms);
     }
+    return count;
   }
 
   private transaction(change: (view: OrderedView, cached: OrderedView) => void): void {

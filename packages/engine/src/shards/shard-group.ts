@@ -194,7 +194,8 @@ export class ShardGroup implements GroupHostOwner {
     }
   }
 
-  applied(): void {
+  applied(_group: GroupHost, bytes: number): void {
+    this.unflushedBytes += bytes;
     this.hosts.host.groupTime.atLeast(this.groupTime);
     this.entry.outbox.flush();
     if (this.unflushedSince === 0) this.unflushedSince = this.hosts.host.ports.clock.now();
@@ -215,9 +216,7 @@ export class ShardGroup implements GroupHostOwner {
 
   encodeEntry(_group: GroupHost, frames: readonly Uint8Array[]): Uint8Array {
     // Rule L3: never backwards; the node's estimate follows group 0, so that all groups have about the same calendar.
-    const payload = encodeEntryPayload(Math.max(this.groupTime, this.hosts.host.groupTime.now()), frames);
-    this.unflushedBytes += payload.length;
-    return payload;
+    return encodeEntryPayload(Math.max(this.groupTime, this.hosts.host.groupTime.now()), frames);
   }
 
   fatal(error: Error): void {

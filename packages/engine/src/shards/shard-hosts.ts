@@ -74,12 +74,15 @@ export class ShardHosts {
     });
   }
 
-  /** A crash came between the log's word that the shard was given away and the end of its store: it belongs to no log any more. */
+  /**
+   * The shard was given away, as the log says, so its store belongs to no log any more; a crash may have come between the two. While it cannot be
+   * removed the shard must not be opened again.
+   */
   private removeLeft(group: GroupId): void {
     this.opening.add(group);
     this.worker.call({ type: "close", group, remove: true }, (reply) => {
-      this.opening.delete(group);
-      if (reply.type === "failed") this.host.fatal(new Error(`the store that shard ${group} has left: ${reply.detail}`));
+      if (reply.type === "failed") this.host.fatal(storeProblem(`the store that shard ${group} has left`, reply));
+      else this.opening.delete(group);
     });
   }
 
@@ -313,9 +316,8 @@ export class ShardHosts {
       membershipIndex: logIndex(0),
       keepFrom: logIndex(1),
     };
-    const remove = (): void => this.worker.call({ type: "close", group, remove: true }, () => this.opening.delete(group));
-    if (mutant("shard-given-log-kept")) remove();
-    else this.wal.installed(floor, false, remove);
+    if (mutant("shard-given-log-kept")) this.removeLeft(group);
+    else this.wal.installed(floor, false, () => this.removeLeft(group));
   }
 
   private othersHave(group: GroupId): boolean {

@@ -11,9 +11,9 @@ import {
 import type { GroupMachine, MachineLoader, MachineSnapshot } from "../hosts/machine.ts";
 import { StatePoints } from "../hosts/state-audit-points.ts";
 import { storeProblem } from "./store-problem.ts";
+import { type Failed, type Succeeded, WorkerLine } from "./worker-line.ts";
 import type { Applied, ApplyWorker, WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
-type Failed = Extract<WorkerReply, { readonly type: "failed" }>;
 export type Opened = Extract<WorkerReply, { readonly type: "opened" }>;
 
 export interface ShardMachineOwner {
@@ -31,18 +31,22 @@ export interface ShardMachineOwner {
 /** A shard's state as its host sees it: in the store of the apply worker. */
 export class ShardMachine implements GroupMachine {
   readonly points: StatePoints = new StatePoints();
-  private readonly worker: ApplyWorker;
+  private readonly line: WorkerLine;
   private readonly group: GroupId;
   private readonly owner: ShardMachineOwner;
   private hash: string | null;
   private cuts = 0;
-  /** Calls of `apply`; and whether the hash is on its way. */
+  /** Calls of `apply`, and how many of them are answered; and whether the hash is on its way. */
   private applies = 0;
+  private answered = 0;
   private asking = false;
-  private discarded = false;
 
   constructor(worker: ApplyWorker, group: GroupId, opened: Opened, owner: ShardMachineOwner) {
-    this.worker = worker;
+    this.line = new WorkerLine(
+      worker,
+      (failure) => owner.failed(failure),
+      (run) => owner.retryLater(run),
+    );
     this.group = group;
     this.owner = owner;
     this.hash = opened.hash;
@@ -54,6 +58,7 @@ export class ShardMachine implements GroupMachine {
     const request = { type: "apply" as const, group: this.group, entries, attended, ...this.owner.takeRoutes() };
     this.ask(request, (reply) => {
       if (reply.type !== "applied") return;
+      this.answered += 1;
       this.hash = reply.hash;
       for (const [index, hash] of reply.points) this.points.passed(index, () => hash);
       this.owner.told(reply);
@@ -64,32 +69,43 @@ export class ShardMachine implements GroupMachine {
   beginSnapshot(): MachineSnapshot {
     const { group } = this;
     const cut = ++this.cuts;
-    this.ask({ type: "cut", group, cut }, () => {});
     let ended = false;
+    const wanted = (): boolean => !ended;
+    this.line.ask({ type: "cut", group, cut }, () => {}, wanted);
     const end = (): void => {
       if (ended) return;
       ended = true;
       this.ask({ type: "cut-end", group, cut }, () => {});
     };
     return {
-      next: (maxBytes, done) =>
-        this.ask({ type: "cut-next", group, cut, maxBytes }, (reply) => {
+      next: (maxBytes, done) => {
+        const take = (reply: Succeeded): void => {
           if (reply.type !== "chunk") return;
           if (reply.chunk === null) end();
           done(reply.chunk);
-        }),
+        };
+        this.line.ask({ type: "cut-next", group, cut, maxBytes }, take, wanted);
+      },
       abort: end,
     };
   }
 
-  /** Null while it is not known; it is asked for then, and known a little later if nothing else is applied meanwhile. */
+  /**
+   * Null while it is not known; where nothing is being applied it is asked for then, and known a little later. In the middle of traffic the answer
+   * would be of no use when it comes, and it costs: all that is buffered goes to the store for it.
+   */
   stateHash(): string | null {
     if (this.hash === null) this.askForHash();
     return this.hash;
   }
 
+  /** What `stateHash` would say, without asking for it. */
+  get knownHash(): string | null {
+    return this.hash;
+  }
+
   private askForHash(): void {
-    if (this.asking) return;
+    if (this.asking || this.answered < this.applies) return;
     this.asking = true;
     const { applies } = this;
     this.ask({ type: "hash", group: this.group }, (reply) => {
@@ -99,18 +115,12 @@ export class ShardMachine implements GroupMachine {
   }
 
   discard(): void {
-    this.discarded = true;
+    this.line.close();
   }
 
   /** For everything that the group asks of its worker beside. Nothing is answered once another machine took this one's place. */
-  ask(request: WorkerRequest, done: (reply: Exclude<WorkerReply, Failed>) => void): void {
-    if (this.discarded) return;
-    this.worker.call(request, (reply) => {
-      if (this.discarded) return;
-      if (reply.type !== "failed") done(reply);
-      else if (reply.cause === "no-space") this.owner.retryLater(() => this.ask(request, done));
-      else this.owner.failed(reply);
-    });
+  ask(request: WorkerRequest, done: (reply: Succeeded) => void): void {
+    this.line.ask(request, done);
   }
 }
 

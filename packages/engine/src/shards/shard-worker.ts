@@ -116,7 +116,7 @@ export class ShardWorker {
       case "flush":
         return this.flush(request.group, answer);
       case "hash":
-        return answer({ type: "hashed", hash: this.group(request.group).applier.store.contentHash() });
+        return answer({ type: "hashed", hash: this.group(request.group).applier.hash() });
       case "cut":
       case "cut-next":
       case "cut-end":
@@ -222,7 +222,10 @@ export class ShardWorker {
   }
 
   private flush(group: number, answer: Answer): void {
-    const { store, mark } = this.group(group).applier;
+    const { applier } = this.group(group);
+    // The host moves the log's floor behind it, so it must know of all that was applied.
+    applier.refuseWhileOwing();
+    const { store, mark } = applier;
     const { index } = mark;
     // Asked now: a shard that is given away may have its store closed before this flush is through.
     const size = store.size();
@@ -233,10 +236,12 @@ export class ShardWorker {
     const { applier, cuts } = this.group(request.group);
     const cut = cuts.get(request.cut);
     if (request.type === "cut") {
+      // The host says at which index it is, and everything up to there was given before (rule W5).
+      applier.refuseWhileOwing();
       cuts.set(request.cut, applier.store.cut());
       return answer({ type: "done" });
     }
-    if (request.type === "cut-next") return answer({ type: "chunk", chunk: cut === undefined ? null : cutChunk(cut, request.maxBytes) });
+    if (request.type === "cut-next") return answer({ type: "chunk", chunk: nextChunk(request, applier, cut) });
     cut?.close();
     cuts.delete(request.cut);
     answer({ type: "done" });
@@ -307,11 +312,24 @@ export class ShardWorker {
   private dispose({ applier, cuts, name }: OpenGroup, remove: boolean, done: (error: IoError | null) => void): void {
     for (const cut of cuts.values()) cut.close();
     cuts.clear();
+    if (remove) applier.store.abandon();
     applier.store.close((error) => {
       if (error !== null || !remove) done(error);
       else this.stores.remove(name, done);
     });
   }
+}
+
+function nextChunk(
+  { cut: number, maxBytes }: Extract<WorkerRequest, { readonly type: "cut-next" }>,
+  applier: ShardApplier,
+  cut: StoreCut | undefined,
+): Uint8Array | null {
+  if (cut !== undefined) return cutChunk(cut, maxBytes);
+  if (mutant("shard-unknown-cut-is-over")) return null;
+  // It waits for space itself: this one was sent before that was known.
+  applier.refuseWhileOwing();
+  throw new Error(`there is no cut ${number}: what was read of it is not the whole state`);
 }
 
 function number(name: string): number {

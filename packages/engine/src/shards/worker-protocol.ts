@@ -50,7 +50,7 @@ export type WorkerRequest =
   | { readonly type: "flush"; readonly group: number }
   /** The state's hash as it is now (rule W7). */
   | { readonly type: "hash"; readonly group: number }
-  /** A cut of the state, in chunks; `cut` is a number that the host gives it. */
+  /** A cut of the state behind all entries given before, in chunks; `cut` is a number that the host gives it. */
   | { readonly type: "cut"; readonly group: number; readonly cut: number }
   | { readonly type: "cut-next"; readonly group: number; readonly cut: number; readonly maxBytes: number }
   | { readonly type: "cut-end"; readonly group: number; readonly cut: number }
@@ -108,11 +108,12 @@ export type WorkerReply =
   | { readonly type: "due"; readonly leases: readonly DueLease[]; readonly nextLeaseAt: number }
   | { readonly type: "queried"; readonly reply: StorageReply }
   | { readonly type: "definitions"; readonly known: readonly (readonly [queue: number, version: number])[] }
-  | { readonly type: "hashed"; readonly hash: string }
+  /** Null = it cannot be told now, for want of space. */
+  | { readonly type: "hashed"; readonly hash: string | null }
   | { readonly type: "flushed"; readonly index: number; readonly bytes: number; readonly freeBytes: number }
   | { readonly type: "chunk"; readonly chunk: Uint8Array | null }
   | { readonly type: "done" }
-  /** `damaged`: the store's fault (rule W6); `no-space`: nothing was changed; `io`: a disk that fails; `other`: a bug. */
+  /** `damaged`: the store's fault (rule W6); `no-space`: to be asked again, the same; `io`: a disk that fails; `other`: a bug. */
   | { readonly type: "failed"; readonly cause: "damaged" | "no-space" | "bad-chunk" | "io" | "other"; readonly detail: string };
 
 /** Where stores are applied to: a thread of its own, or a twin on virtual time. */

@@ -1,10 +1,11 @@
 import { invariant, type OrderedView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { type Done, IoError } from "../ports/file.ts";
-import type { OrderedStore, StoreCut } from "../ports/ordered-store.ts";
+import { type OrderedStore, type StoreCut, StoreDamaged } from "../ports/ordered-store.ts";
 import { ContentHash } from "./content-hash.ts";
 import { bufferedBytes, bufferedPairs, checkKey } from "./limits.ts";
-import { WriteBuffer } from "./write-buffer.ts";
+import { MergedCut } from "./merged-cut.ts";
+import { nameOf, WriteBuffer } from "./write-buffer.ts";
 
 /** Undoes one change of a transaction that comes to nothing. */
 interface Undo {
@@ -50,11 +51,16 @@ export class BufferedStore implements OrderedStore, OrderedView {
     this.hash = this.crc32 === null || this.maxBytes === 0 ? null : ContentHash.parse(below.contentHash());
   }
 
+  /** So much is buffered that the next transaction begins by putting it below. Who makes long transactions ends them here. */
+  get isFull(): boolean {
+    const { buffer, maxBytes } = this;
+    return maxBytes > 0 && (buffer.bytes > maxBytes || buffer.count > bufferedPairs);
+  }
+
   /** Throws, with nothing changed, when the buffer is full and the store below has no space for it. */
   write<T>(change: (view: OrderedView) => T): T {
     if (this.maxBytes === 0) return this.below.write(change);
-    const { buffer } = this;
-    if (buffer.bytes > this.maxBytes || buffer.count > bufferedPairs) this.drain();
+    if (this.isFull) this.drain();
     const hash = this.hash?.copy() ?? null;
     let committed = false;
     try {
@@ -83,9 +89,11 @@ export class BufferedStore implements OrderedStore, OrderedView {
     });
   }
 
+  /** Needs no space: what is buffered stays so. */
   cut(): StoreCut {
-    this.drain();
-    return this.below.cut();
+    const below = this.below.cut();
+    if (this.buffer.count === 0 || mutant("store-cut-without-buffer")) return below;
+    return new MergedCut(below, [...this.buffer.all()]);
   }
 
   flush(done: Done): void {
@@ -104,13 +112,26 @@ export class BufferedStore implements OrderedStore, OrderedView {
     return this.below.contentHash();
   }
 
+  /** The store is to be removed: what is buffered goes with it, and is not written first. Only `close` may follow. */
+  abandon(): void {
+    if (mutant("store-abandoned-is-written")) return;
+    this.buffer.clear();
+    this.hash = null;
+  }
+
+  /** The store below is closed whatever becomes of what is buffered; `done` is told of that, too. */
   close(done: Done): void {
     let problem: IoError | null = null;
     try {
       this.drain();
     } catch (error) {
-      if (!(error instanceof IoError)) throw error;
-      problem = error;
+      if (error instanceof IoError) problem = error;
+      else if (error instanceof StoreDamaged) problem = new IoError("io", "close", error.store, error);
+      else {
+        // A bug is told by what it threw.
+        this.below.close(() => {});
+        throw error;
+      }
     }
     this.below.close((error) => done(error ?? problem));
   }
@@ -241,9 +262,4 @@ class Ahead {
   visitRest(visit: Visit): void {
     while (this.next !== null) if (!this.visitOne(visit)) return;
   }
-}
-
-/** One character per byte. */
-function nameOf(key: Uint8Array): string {
-  return String.fromCharCode.apply(null, key as unknown as number[]);
 }

@@ -119,3 +119,8 @@ function placeIn(chunk: readonly string[], name: string): number {
 function sizeOf({ key, value }: BufferedPair): number {
   return pairOverhead + 2 * key.length + (value === null ? 0 : value.length);
 }
+
+/** One character per byte, so that names compare as keys do. */
+export function nameOf(key: Uint8Array): string {
+  return String.fromCharCode.apply(null, key as unknown as number[]);
+}

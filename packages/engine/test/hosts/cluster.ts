@@ -16,6 +16,7 @@ import {
 } from "@trivet/engine";
 import { Prng } from "@trivet/core";
 import type { AcquireLock, Command } from "@trivet/wire";
+import { faultyStores, StoreProblems } from "./faulty-stores.ts";
 
 export interface Member {
   readonly url: string;
@@ -24,6 +25,7 @@ export interface Member {
   readonly telemetry: MemoryTelemetry;
   /** Of its shards; null = it takes part in none. */
   readonly stores: MemoryOrderedStores | null;
+  readonly storeProblems: StoreProblems;
   host: NodeHost;
   view: ReturnType<MemoryClock["view"]>;
   failure: Error | null;
@@ -82,10 +84,25 @@ export class Cluster {
     const files = new MemoryFiles(view, { latencyMs: () => 0.1 });
     const telemetry = new MemoryTelemetry();
     const stores = this.withShards ? new MemoryOrderedStores(view, { latencyMs: () => 0.2 }) : null;
-    const member: Member = { url, config, files, telemetry, stores, view, failure: null, host: null as never };
+    const member: Member = {
+      url,
+      config,
+      files,
+      telemetry,
+      stores,
+      storeProblems: new StoreProblems(),
+      view,
+      failure: null,
+      host: null as never,
+    };
     this.members.set(node, member);
     this.boot(member);
     return member;
+  }
+
+  private applyWorker({ storeProblems, view }: Member, stores: MemoryOrderedStores): MemoryApplyWorker {
+    const options = this.bufferedBytes === undefined ? {} : { bufferedBytes: this.bufferedBytes };
+    return new MemoryApplyWorker(view, faultyStores(stores, storeProblems), { latencyMs: () => 0.05, ...options });
   }
 
   private boot(member: Member): void {
@@ -97,7 +114,7 @@ export class Cluster {
       random: new MemoryRandom(this.prng.nextUint32()),
       telemetry: member.telemetry,
       transport: this.transportOf(this.network, member.url),
-      ...(member.stores === null ? {} : { applyWorker: new MemoryApplyWorker(member.view, member.stores, () => 0.05, this.bufferedBytes) }),
+      ...(member.stores === null ? {} : { applyWorker: this.applyWorker(member, member.stores) }),
     };
     const host = new NodeHost(ports, member.config, (error) => {
       member.failure = error;

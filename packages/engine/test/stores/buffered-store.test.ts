@@ -77,7 +77,44 @@ describe("a buffered store", () => {
       expect(buffered.read((view) => all(view))).toEqual(expected.read((view) => all(view)));
       const cut = buffered.cut();
       expect(cut.next(1_000_000)?.length ?? 0).toBe(plain.content.length);
+      buffered.flush(() => undefined);
       expect(below.content).toEqual(plain.content);
+    }
+  });
+
+  guard("store-cut-without-buffer", "a cut is of one moment, in pieces of any size, whatever is written, flushed or full meanwhile", () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const prng = new Prng(seed);
+      const below = new Below();
+      const buffered = new BufferedStore(below.open(), { maxBytes: prng.pick([300, 1_000_000]), checkedWith });
+      const change = (): void =>
+        buffered.write((view) => {
+          for (let left = prng.below(10); left > 0; left--) {
+            const key = bytes(`${prng.pick(["a", "b", "b\xff", "c"])}${prng.below(20)}`);
+            if (prng.chance(0.4)) view.remove(key);
+            else view.put(key, bytes(`v${prng.below(1_000)}`), view.get(key) === undefined);
+          }
+        });
+      for (let step = prng.below(20); step > 0; step--) {
+        change();
+        if (prng.chance(0.2)) buffered.flush(() => undefined);
+      }
+      const expected = buffered.read((view) => all(view));
+      const commits = below.stores.unflushed;
+      const cut = buffered.cut();
+      expect(below.stores.unflushed).toBe(commits);
+      const found: string[] = [];
+      const maxBytes = prng.pick([1, 7, 40, 1_000_000]);
+      for (let pairs = cut.next(maxBytes); pairs !== null; pairs = cut.next(maxBytes)) {
+        expect(pairs.length).toBeGreaterThan(0);
+        expect(pairs.slice(0, -1).reduce((sum, [key, value]) => sum + key.length + value.length, 0)).toBeLessThan(maxBytes);
+        for (const [key, value] of pairs) found.push(`${String.fromCharCode(...key)}=${String.fromCharCode(...value)}`);
+        change();
+        if (prng.chance(0.3)) buffered.flush(() => undefined);
+      }
+      expect(found).toEqual(expected);
+      cut.close();
+      expect(cut.next(1)).toBeNull();
     }
   });
 

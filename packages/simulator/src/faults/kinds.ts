@@ -34,11 +34,15 @@ export const faultKinds = [
   "client-death",
   // Of the shards
   "drain",
+  "store-full",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
 /** What only worlds with shards know. */
-export const shardKinds: ReadonlySet<FaultKind> = new Set(["drain"]);
+export const shardKinds: ReadonlySet<FaultKind> = new Set(["drain", "store-full"]);
+
+/** Came after the first seeds were recorded, whose plans are made without them. */
+export const laterKinds: ReadonlySet<FaultKind> = new Set(["store-full"]);
 
 /** Whom a fault strikes: the leader at that moment, or a machine by a number that is taken modulo their count. */
 export type Target = "leader" | number;

@@ -85,6 +85,7 @@ export class Nemesis {
       "change-members": () => this.members.change(machine, action.strength),
       "take-snapshot": () => this.ask(machine, (api) => api.snapshot(() => undefined)),
       "client-stall": () => this.workload.stall(Math.floor(action.strength * 1_000), action.durationMs),
+      "store-full": () => this.fillStores(machine, action.durationMs),
       drain: () => this.drain(machine, action.durationMs),
       "client-death": () => this.workload.kill(Math.floor(action.strength * 1_000)),
     };
@@ -178,6 +179,15 @@ export class Nemesis {
     machine.disk.fill(Math.floor(action.strength * 5_000));
     this.later(action.durationMs, () => {
       machine.disk.fill(null);
+      this.startLater(machine, 200);
+    });
+  }
+
+  private fillStores(machine: Machine, durationMs: number): void {
+    machine.disk.fillStores(true);
+    this.later(durationMs, () => {
+      machine.disk.fillStores(false);
+      // A state that is being fetched finds no space either, and ends its node.
       this.startLater(machine, 200);
     });
   }

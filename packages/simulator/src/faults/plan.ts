@@ -1,7 +1,7 @@
 import { Prng } from "@trivet/core";
 
 import type { RunOptions } from "../options.ts";
-import { type FaultAction, type FaultKind, faultKinds, shardKinds, type Target } from "./kinds.ts";
+import { type FaultAction, type FaultKind, faultKinds, laterKinds, shardKinds, type Target } from "./kinds.ts";
 
 interface KindShape {
   /** Mean pause between two faults of this kind. */
@@ -48,6 +48,7 @@ const shapes: Readonly<Record<FaultKind, KindShape>> = {
   "client-stall": shape(10_000, 300, 8_000, 0),
   "client-death": shape(12_000, 0, 0, 0),
   drain: shape(15_000, 3_000, 12_000, 0.3),
+  "store-full": shape(8_000, 200, 6_000, 0.5),
 };
 
 /** Kinds that change who may be a member or whose bytes are lost: they use up the fault budget, so fewer seeds have them. */
@@ -66,7 +67,8 @@ export function swarm(seed: number): readonly FaultKind[] {
 /** What goes wrong when, made from the seed. */
 export function makePlan(options: RunOptions): readonly FaultAction[] {
   if (options.plan !== null) return options.plan;
-  const kinds = (options.kinds ?? swarm(options.seed)).filter((kind) => options.shards > 0 || !shardKinds.has(kind));
+  const chosen = options.kinds ?? swarm(options.seed).filter((kind) => options.laterKinds || !laterKinds.has(kind));
+  const kinds = chosen.filter((kind) => options.shards > 0 || !shardKinds.has(kind));
   const actions: FaultAction[] = [];
   for (const kind of kinds) {
     // One generator per kind: leaving a kind out does not change the others, which keeps shrinking stable.

@@ -175,6 +175,13 @@ const groups: Readonly<Record<string, string>> = {
   // ── Shards ──
   "store-buffer-leaves-removed": "W2: what is removed of what the store holds is still there once the buffer has gone into it",
   "store-buffer-keeps-given-up": "W2: a transaction that comes to nothing leaves something in the buffer",
+  "store-abandoned-is-written": "W6: what is buffered goes into a store before that is thrown away",
+  "store-cut-without-buffer": "W5: a cut lacks what is buffered",
+  "shard-batch-unbounded": "a batch is one transaction, however much it makes a store keep in memory",
+  "shard-cut-while-owing": "W5: a cut is made although entries of before it wait for space",
+  "shard-hash-fails-batch": "W2: entries that are committed are given again, for want of space for a hash",
+  "shard-retry-overtaken": "W5: what finds no space is made again before all that was sent behind it has come back",
+  "shard-unknown-cut-is-over": "W5: what was read of a cut that is gone passes for a whole state",
   "shard-apply-by-waiters": "W7: a replica of a shard executes only what somebody waits for at its node",
   "shard-deadlines-forgotten": "L3: a shard's leader proposes no entry when a deadline has come",
   "shard-expires-unconfirmed": "L2: a shard's leader that was paused ends leases before it has confirmed its leadership",

@@ -21,8 +21,8 @@ export async function findKill(pool: Pool, mutant: string, firstSeed: number, se
     if (violation === null || !hit) continue;
     const without = await pool.run({ options: defaultOptions(seed), twice: false });
     if (without.report.violation !== null) continue;
-    const { shards, clients } = defaultOptions(seed);
-    const options = shards === 0 ? {} : { shards, clients };
+    const { shards, clients, laterKinds, asInProduction } = defaultOptions(seed);
+    const options = shards === 0 ? {} : { shards, clients, laterKinds, asInProduction };
     return { kill: { kind: "seed", seed, options, invariant: violation.invariant }, reached, runs };
   }
   return { kill: null, reached, runs: seeds };

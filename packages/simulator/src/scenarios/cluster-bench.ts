@@ -23,7 +23,7 @@ export class ClusterBench {
   readonly world: World;
 
   constructor(nodes: number, tuning: Partial<Tuning> = {}, seed: number = 1, shards: number = 0) {
-    const options = { ...defaultOptions(seed), nodes, spares: 0, clients: 0, shards, plan: [] };
+    const options = { ...defaultOptions(seed), nodes, spares: 0, clients: 0, shards, asInProduction: false, plan: [] };
     this.world = new World(options, new Trace(0, null), startNode, { ...calm, ...tuning });
     for (const machine of this.world.machines) machine.start();
     this.until(() => this.leader() !== null, 5_000, "a leader is elected");

@@ -92,6 +92,11 @@ export class SimDisk {
     this.files.options = this.options(freeBytes === null ? null : this.files.usedBytes() + freeBytes);
   }
 
+  /** Only the shards' stores: they lie on the same disk, but the log has its room beforehand. */
+  fillStores(full: boolean): void {
+    if (this.stores !== null) this.stores.full = full;
+  }
+
   /** Flips one bit in the log or in a snapshot. Null = there is nothing to rot yet. */
   rot(): string | null {
     if (this.stores !== null && this.prng.chance(0.5)) return this.stores.rot();
@@ -138,6 +143,7 @@ export class SimDisk {
     this.failing = false;
     this.armed = null;
     this.fill(null);
+    this.fillStores(false);
   }
 
   describe(): string {

@@ -66,6 +66,7 @@ export class Machine {
     const skew = { rate: this.rate, offsetMs: this.prng.below(1_000_000), wallOffsetMs: this.wallOffsetMs };
     const process = new NodeClock(world.clock, skew, () => world.watcher.entered(this));
     const { stores } = this.disk;
+    if (world.options.asInProduction) world.totals.add("workers as in production");
     const ports = {
       files: this.disk.mount(process),
       clock: process,
@@ -76,12 +77,11 @@ export class Machine {
       ...(stores === null
         ? {}
         : {
-            applyWorker: new MemoryApplyWorker(
-              process,
-              stores.mount(process),
-              () => stores.workerLatency(),
-              stores.bufferedBytes(this.settings.tuning.bufferedBytes),
-            ),
+            applyWorker: new MemoryApplyWorker(process, stores.mount(process), {
+              latencyMs: () => stores.workerLatency(),
+              bufferedBytes: stores.bufferedBytes(this.settings.tuning.bufferedBytes),
+              checked: !world.options.asInProduction,
+            }),
           }),
     };
     const program = this.start_(ports, this.settings, {

@@ -39,7 +39,12 @@ export interface GroupInspection {
 export interface AnyGroupInspection {
   readonly raft: RaftGroup;
   readonly appliedIndex: number;
-  readonly machine: { stateHash(): string | null };
+  readonly machine: {
+    /** Asks for it where it is not known. */
+    stateHash(): string | null;
+    /** Of a shard: does not ask. */
+    readonly knownHash?: string | null;
+  };
 }
 
 /** A running node. */

@@ -28,6 +28,8 @@ export interface DiskMood {
 /** The shards' stores on a machine's disk: as slow, stalled, full and failing as that is, and as forgetful. */
 export class SimStores implements OrderedStores {
   readonly memory: MemoryOrderedStores;
+  /** No transaction finds space. */
+  full = false;
   /** Flushes report what they do not do: for scripts. */
   lies = false;
   /** Flushes are never done: for scripts. */
@@ -122,7 +124,7 @@ export class SimStores implements OrderedStores {
   }
 
   isFull(): boolean {
-    if (!this.mood.isFull() || this.prng.chance(0.3)) return false;
+    if (!this.full && (!this.mood.isFull() || this.prng.chance(0.3))) return false;
     this.totals.add("stores full");
     return true;
   }

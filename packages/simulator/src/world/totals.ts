@@ -26,6 +26,8 @@ export const requiredTotals = [
   "shard membership changes",
   "stores crashed",
   "stores damaged",
+  "stores full",
+  "workers as in production",
 ] as const;
 
 /** Counters of one run or of many. */

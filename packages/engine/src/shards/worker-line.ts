@@ -1,0 +1,101 @@
+import { mutant } from "@trivet/core/mutation";
+import type { ApplyWorker, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+
+export type Failed = Extract<WorkerReply, { readonly type: "failed" }>;
+export type Succeeded = Exclude<WorkerReply, Failed>;
+
+interface Asked {
+  /** Ascending in the order of the calls. */
+  readonly number: number;
+  readonly request: WorkerRequest;
+  readonly done: (reply: Succeeded) => void;
+  readonly wanted: () => boolean;
+}
+
+/** What may overtake others: it asks for the state as it is, or says itself how far it came. */
+const unordered: ReadonlySet<WorkerRequest["type"]> = new Set(["query", "lookup", "definitions", "flush"]);
+
+/**
+ * The requests of one machine to its worker. One that finds no space is made again after a while, and all that came behind it wait for it: a cut is
+ * made behind the entries it shall hold, and entries are applied in their order (rules W2, W5).
+ */
+export class WorkerLine {
+  private readonly worker: ApplyWorker;
+  private readonly failed: (failure: Failed) => void;
+  private readonly retryLater: (run: () => void) => void;
+  private last = 0;
+  /** Without answer yet. */
+  private underWay = 0;
+  /** The one that found no space and those behind it, in order. */
+  private readonly stalled: Asked[] = [];
+  private due = false;
+  private isClosed = false;
+
+  constructor(worker: ApplyWorker, failed: (failure: Failed) => void, retryLater: (run: () => void) => void) {
+    this.worker = worker;
+    this.failed = failed;
+    this.retryLater = retryLater;
+  }
+
+  /** `done` hears of success only. `wanted`: asked before it is sent, also again; where it says no, the request is left out. */
+  ask(request: WorkerRequest, done: (reply: Succeeded) => void, wanted: () => boolean = always): void {
+    if (this.isClosed) return;
+    if (unordered.has(request.type)) return this.askAside(request, done);
+    this.last += 1;
+    const asked = { number: this.last, request, done, wanted };
+    if (this.stalled.length > 0) this.stalled.push(asked);
+    else this.send(asked);
+  }
+
+  /** Nothing is asked or answered any more. */
+  close(): void {
+    this.isClosed = true;
+    this.stalled.length = 0;
+  }
+
+  private askAside(request: WorkerRequest, done: (reply: Succeeded) => void): void {
+    if (this.isClosed) return;
+    this.worker.call(request, (reply) => {
+      if (this.isClosed) return;
+      if (reply.type !== "failed") done(reply);
+      else if (reply.cause === "no-space") this.retryLater(() => this.askAside(request, done));
+      else this.failed(reply);
+    });
+  }
+
+  private send(asked: Asked): void {
+    if (!asked.wanted()) return;
+    this.underWay += 1;
+    this.worker.call(asked.request, (reply) => {
+      if (this.isClosed) return;
+      this.underWay -= 1;
+      if (reply.type !== "failed") asked.done(reply);
+      else if (reply.cause === "no-space") this.stall(asked);
+      else this.failed(reply);
+      this.resend();
+    });
+  }
+
+  /** Those behind it that were sent already find no space either, one after the other. */
+  private stall(asked: Asked): void {
+    const { stalled } = this;
+    stalled.push(asked);
+    stalled.sort((a, b) => a.number - b.number);
+    if (stalled.length > 1) return;
+    this.retryLater(() => {
+      this.due = true;
+      this.resend();
+    });
+  }
+
+  /** Not while one is under way that may come back: it would then be behind those that it stood before. */
+  private resend(): void {
+    if (!this.due || this.isClosed || (this.underWay > 0 && !mutant("shard-retry-overtaken"))) return;
+    this.due = false;
+    for (const asked of this.stalled.splice(0)) this.send(asked);
+  }
+}
+
+function always(): boolean {
+  return true;
+}
