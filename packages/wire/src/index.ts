@@ -1,4 +1,8 @@
 export * from "./bytes.ts";
+export * from "./cache-command-codec.ts";
+export * from "./cache-commands.ts";
+export * from "./cache-result-codec.ts";
+export * from "./cache-results.ts";
 export { CallerLanes, type CallerLanesOptions, type OpenCommand } from "./caller-lanes.ts";
 export * from "./codec-error.ts";
 export * from "./command-codec.ts";

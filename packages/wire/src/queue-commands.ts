@@ -1,3 +1,5 @@
+import { type CacheCommand, cacheCommandNumbers } from "./cache-commands.ts";
+
 /**
  * Commands of the shards (groups 1…S): queue messages. They travel in the same command frames as those of group 0 and are decided by the
  * shard's apply alone (rule G1). Numbers on the wire are append-only, see `shardCommandNumbers`.
@@ -183,7 +185,7 @@ export interface FenceFloor {
   readonly fence: number;
 }
 
-export type ShardCommand =
+export type QueueShardCommand =
   | ConfigureQueue
   | DropQueue
   | Produce
@@ -197,6 +199,8 @@ export type ShardCommand =
   | Redrive
   | RaiseFence
   | FenceFloor;
+/** Whatever a shard's log holds. */
+export type ShardCommand = QueueShardCommand | CacheCommand;
 export type ShardCommandType = ShardCommand["type"];
 
 /** Apart from those of group 0, so that a frame in the wrong group is `malformed` and changes nothing. Append only; never reuse. */
@@ -214,6 +218,7 @@ export const shardCommandNumbers: Readonly<Record<ShardCommandType, number>> = {
   redrive: 74,
   "raise-fence": 75,
   "fence-floor": 76,
+  ...cacheCommandNumbers,
 };
 
 export function isShardCommand(command: { readonly type: string }): command is ShardCommand {

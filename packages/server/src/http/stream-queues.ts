@@ -1,6 +1,7 @@
 import { httpLimits } from "@trivet/contract";
 import type { Outcome, Unavailable } from "@trivet/engine";
 import {
+  cacheCommandNumbers,
   checkFrame,
   type ClosingCode,
   CodecError,
@@ -29,6 +30,8 @@ const reservedCommands: ReadonlySet<number> = new Set([
   shardCommandNumbers["drop-queue"],
   shardCommandNumbers["expire-leases"],
   shardCommandNumbers["fence-floor"],
+  // Cached values are written through their home, which withdraws the copies first (rule M3).
+  ...Object.values(cacheCommandNumbers),
 ]);
 const forbidden = { code: "forbidden", retryAfterMs: 0, detail: "a command that only nodes may send" } as const;
 const none = { queue: 0, version: 0, partitions: 0, shards: 0, backend: "embedded" } as const;

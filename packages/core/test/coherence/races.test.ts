@@ -1,0 +1,421 @@
+import { expect, test } from "vitest";
+import { stepHolder } from "../../src/coherence/holder.ts";
+import { lineName } from "../../src/coherence/messages.ts";
+import { isEvictable, isLeased, peek } from "../../src/coherence/reading.ts";
+import { Script } from "./support/script.ts";
+import { line } from "./support/world.ts";
+
+/** The races of the study by their numbers. Those of values alone (2, 21, 23, 26 in apply) are in values.test.ts. */
+
+const [a, b, c] = [0, 1, 2] as const;
+
+test("race 1: an invalidation overtakes a fill: it answers those who came before and is not kept", () => {
+  const s = Script.warm([b]);
+  const read = s.world.read(a);
+  s.arrives("fetch", a);
+  s.world.write(b);
+  s.arrives("write", b).arrives("inv", a);
+  expect(s.state(a)).toBe("IS_D_I");
+  s.arrives("data", a);
+  expect(s.answers.get(read)).toBe(0);
+  expect(s.state(a)).toBe("I");
+  s.ends();
+});
+
+test("race 3: a reader's downgrade overtakes the answer to the write: the copy is kept as shared", () => {
+  const s = Script.warm([a]);
+  s.world.write(a);
+  s.arrives("write", a).commits();
+  s.world.read(b);
+  s.arrives("fetch", b).arrives("share", a).arrives("done", a);
+  expect(s.state(a)).toBe("S");
+  s.arrives("data", b);
+  expect([s.copy(a), s.copy(b)]).toEqual([1, 1]);
+});
+
+test("race 4: an acknowledgement of an earlier invalidation does not stand for a later one", () => {
+  const s = Script.warm([a, b]);
+  s.world.write(a);
+  s.arrives("write", a).arrives("inv", b);
+  // It is repeated while the next write goes on.
+  s.arrives("inv-ack", b).commits().arrives("done", a);
+  s.world.read(b);
+  s.arrives("fetch", b).arrives("data", b).arrives("share", a).quiet();
+  s.world.write(a);
+  s.arrives("write", a);
+  s.world.letters = [
+    ...s.world.letters,
+    { toHome: true, holder: b, term: 1, message: { type: "inv-ack", term: 1, incarnation: 1, sequence: 1 } },
+  ];
+  s.arrives("inv-ack", b);
+  expect(s.isProposed()).toBe(false);
+  s.ends();
+});
+
+test("race 5: an acknowledgement that comes twice is counted once", () => {
+  const s = Script.warm([a, b, c]);
+  s.world.write(a);
+  s.arrives("write", a).arrives("inv", b).arrivesTwice("inv-ack", b);
+  expect(s.isProposed()).toBe(false);
+  s.arrives("inv", c).arrives("inv-ack", c);
+  expect(s.isProposed()).toBe(true);
+  s.ends();
+});
+
+test("race 6: of two upgrades the second loses its copy and wins the next turn", () => {
+  const s = Script.warm([a, b]);
+  const [first, second] = [s.world.write(a), s.world.write(b)];
+  s.arrives("write", a).arrives("write", b).arrives("inv", b);
+  expect(s.state(b)).toBe("IM_D");
+  s.arrives("inv-ack", b).commits().arrives("inv", a).arrives("done", a);
+  expect(s.state(a)).toBe("I");
+  s.arrives("inv-ack", a).commits().arrives("done", b);
+  expect([s.state(a), s.state(b), s.copy(b)]).toEqual(["I", "M", 2]);
+  expect([s.answers.get(first), s.answers.get(second)]).toEqual([1, 2]);
+});
+
+test("race 7: a write of somebody without a copy withdraws all copies", () => {
+  const s = Script.warm([a, b]);
+  s.world.write(c);
+  s.quiet();
+  expect([s.copy(a), s.copy(b), s.state(c), s.copy(c)]).toEqual([null, null, "M", 1]);
+});
+
+test("race 8: an owner gives its copy up while that is being withdrawn", () => {
+  const s = Script.warm([a]);
+  s.world.write(a);
+  s.quiet();
+  s.world.write(b);
+  s.arrives("write", b);
+  s.world.evict(a);
+  s.arrives("inv", a).arrives("inv-ack", a).commits().arrives("done", b).arrives("evict", a);
+  expect([s.copy(a), s.copy(b)]).toEqual([null, 2]);
+});
+
+test("race 9: giving up an earlier copy does not touch a later one", () => {
+  const s = Script.warm([a]);
+  s.world.evict(a);
+  s.world.read(a);
+  s.arrives("fetch", a).arrives("data", a).arrives("evict", a);
+  expect(s.copy(a)).toBe(0);
+  s.world.write(b);
+  s.arrives("write", b);
+  expect(s.isWaiting("inv", a)).toBe(true);
+  s.ends();
+});
+
+test("race 10: the last sharer gives up while somebody else gets the copy", () => {
+  const s = Script.warm([a]);
+  s.world.evict(a);
+  s.world.read(b);
+  s.arrives("fetch", b).arrives("evict", a).arrives("data", b);
+  expect(s.copy(b)).toBe(0);
+  s.world.write(c);
+  s.quiet();
+  expect([s.copy(b), s.copy(c)]).toEqual([null, 1]);
+});
+
+test("race 11: a writer dies before its write is committed: it is done or not, and nobody sees it before", () => {
+  for (const surviving of [0, 1]) {
+    const s = Script.warm([a, b]);
+    s.world.write(a);
+    s.arrives("write", a).arrives("inv", b).arrives("inv-ack", b);
+    expect(s.isProposed()).toBe(true);
+    s.world.crashHolder(a);
+    s.world.crashHome(0);
+    s.world.elect(1, surviving);
+    const read = s.world.read(b);
+    s.ends();
+    expect(s.answers.get(read)).toBe(surviving);
+  }
+});
+
+test("race 12: a holder dies with an invalidation on its way: the write ends, at the latest with its lease", () => {
+  const s = Script.warm([a, b]);
+  const write = s.world.write(a);
+  s.arrives("write", a).isLost("inv", b);
+  s.world.crashHolder(b);
+  s.passes(1).homeLooks();
+  expect(s.isProposed()).toBe(false);
+  s.passes(1).homeLooks();
+  expect(s.isProposed()).toBe(true);
+  s.commits().arrives("done", a);
+  expect(s.answers.get(write)).toBe(1);
+});
+
+test("race 13: a stopped sharer delays one write by its lease, and misses when it goes on", () => {
+  const s = Script.warm([a, b]);
+  const write = s.world.write(a);
+  s.arrives("write", a).passes(2).homeLooks().commits().arrives("done", a);
+  expect(s.answers.get(write)).toBe(1);
+  const read = s.world.read(b);
+  expect(s.answers.has(read)).toBe(false);
+  s.ends();
+  expect(s.answers.get(read)).toBe(1);
+});
+
+test("race 14: renewals pass and invalidations do not: a renewal does not count before what was withdrawn before it", () => {
+  const s = Script.warm([a, b]);
+  s.world.write(a);
+  s.arrives("write", a).passes(1).looks(b).arrives("renew", b).isLost("inv", b).isLost("inv", b).arrives("renewed", b);
+  s.passes(1);
+  expect(s.copy(b)).toBeNull();
+  s.homeLooks().commits();
+  // Somebody waited for it: it gets no more time under this life, and is barred afterwards.
+  s.looks(b);
+  expect(s.world.holders[b]?.incarnation).toBe(2);
+  s.arrives("renew", b).arrives("refused", b);
+  expect(s.world.holders[b]?.askAgainAt).toBeGreaterThan(s.world.now);
+  s.ends();
+});
+
+test("race 15: a renewal that is late counts from when it was asked for", () => {
+  const s = Script.warm([b]);
+  s.passes(1).looks(b).arrives("renew", b);
+  s.passes(1);
+  expect(s.copy(b)).toBeNull();
+  s.passes(1).arrives("renewed", b);
+  expect(s.copy(b)).toBeNull();
+});
+
+test("race 15: a fill of a session that is over is thrown away, and those who wait ask again", () => {
+  const s = Script.warm([]);
+  const read = s.world.read(a);
+  s.arrives("fetch", a);
+  s.world.write(b);
+  s.arrives("write", b).passes(2).homeLooks().commits().arrives("done", b);
+  s.arrives("data", a);
+  expect(s.answers.has(read)).toBe(false);
+  s.ends();
+  expect(s.answers.get(read)).toBe(1);
+});
+
+test("race 16: a suspended machine's lease is over by its wall clock; a clock that is set back prolongs nothing", () => {
+  const s = Script.warm([a]);
+  const holder = s.world.holders[a];
+  if (holder === undefined) throw new Error("no holder");
+  const { now } = s.world;
+  expect(peek(holder, line, now + 1, now + 1)?.version).toBe(0);
+  expect(peek(holder, line, now + 1, now + 5000)).toBeUndefined();
+  expect(peek(holder, line, now + 2, now - 5000)).toBeUndefined();
+  expect(isLeased(holder, now + 1, now - 5000)).toBe(true);
+  stepHolder(holder, { type: "tick", now: { steady: now + 1, wall: now + 5000 } });
+  expect(holder.incarnation).toBe(2);
+  expect(holder.lines.size).toBe(0);
+});
+
+test("race 17: a deposed home prolongs nothing, and is outlived by nothing that it granted", () => {
+  const s = Script.warm([a]);
+  s.world.elect(1, 0);
+  const write = s.world.write(b);
+  s.passes(1).looks(a).arrives("renew", a);
+  expect(s.isWaiting("renewed", a)).toBe(false);
+  // The flush to `a` is on its way for ever; the other's write waits for the lease of before.
+  s.arrives("flush", b).arrives("write", b, 1).homeLooks();
+  expect(s.isProposed()).toBe(false);
+  s.passes(1).homeLooks();
+  expect(s.isProposed()).toBe(true);
+  s.commits();
+  expect(s.copy(a)).toBeNull();
+  s.ends();
+  expect(s.answers.get(write)).toBe(1);
+});
+
+test("race 18: a fill by a home that lags is not believed once another one is known", () => {
+  const s = Script.warm([]);
+  s.world.read(a);
+  s.arrives("fetch", a);
+  s.world.elect(1, 0);
+  s.arrives("flush", a).arrives("flush", b).arrives("flush", c).arrives("flush-ack", a).arrives("flush-ack", b).arrives("flush-ack", c);
+  s.world.write(b);
+  s.arrives("write", b).commits().arrives("data", a);
+  expect(s.state(a)).toBe("IS_D");
+  s.ends();
+});
+
+test("race 19: a write is asked of two homes and done once", () => {
+  const s = Script.warm([a]);
+  const write = s.world.write(a);
+  s.arrives("write", a);
+  s.world.elect(1, 1);
+  s.ends();
+  expect(s.answers.get(write)).toBe(1);
+  expect(s.world.committed.version).toBe(1);
+});
+
+test("race 20: what was meant for a former life settles nothing", () => {
+  const s = Script.warm([a, b]);
+  s.world.write(a);
+  s.arrives("write", a).arrives("inv", b);
+  s.world.crashHolder(b);
+  const read = s.world.read(b);
+  s.arrives("renew", b);
+  // The new life says that the former is over: nobody waits for its lease.
+  expect(s.isProposed()).toBe(true);
+  s.arrives("inv-ack", b).commits().ends();
+  expect(s.answers.get(read)).toBe(1);
+});
+
+test("race 22: a copy is not read beyond its value's own time, nor after the home has ended it", () => {
+  const s = Script.warm([]);
+  s.world.read(a);
+  s.arrives("fetch", a);
+  const letter = s.world.letters.find(({ message }) => message.type === "data");
+  if (letter?.message.type !== "data") throw new Error("no data");
+  const timed = { ...letter, message: { ...letter.message, record: { ...letter.message.record, ttlMs: 1 } } };
+  s.world.letters = [timed];
+  s.arrives("data", a);
+  expect(s.copy(a)).toBe(0);
+  s.passes(1);
+  expect(s.copy(a)).toBeNull();
+  s.world.home(0, { type: "expire", line, command: new Uint8Array([99, 0]), now: s.world.now });
+  expect(s.isProposed()).toBe(false);
+  s.arrives("inv", a).arrives("inv-ack", a);
+  expect(s.isProposed()).toBe(true);
+});
+
+test("race 24: a namespace is cleared while a fill is on its way", () => {
+  const s = Script.warm([b]);
+  s.world.read(a);
+  s.arrives("fetch", a);
+  s.world.clear();
+  s.arrives("inv", a).arrives("inv-ack", a);
+  // The holder of a copy dies meanwhile: the clearing ends with its lease.
+  s.world.crashHolder(b);
+  s.passes(2).homeLooks().commits();
+  s.arrives("data", a);
+  expect([s.copy(a), s.copy(b)]).toEqual([null, null]);
+  s.ends();
+});
+
+test("race 25: who comes after an invalidation does not join the flight of before", () => {
+  const s = Script.warm([b]);
+  const early = s.world.read(a);
+  s.arrives("fetch", a);
+  s.world.write(b);
+  s.arrives("write", b).arrives("inv", a).arrives("inv-ack", a).commits().arrives("done", b);
+  const late = s.world.read(a);
+  s.arrives("data", a);
+  expect(s.answers.get(early)).toBe(0);
+  expect(s.answers.has(late)).toBe(false);
+  s.ends();
+  expect(s.answers.get(late)).toBe(1);
+});
+
+test("race 26: a write whose answer is lost is sent again and done once", () => {
+  const s = Script.warm([a, b]);
+  const write = s.world.write(a);
+  s.arrives("write", a).arrives("inv", b).arrives("inv-ack", b).commits().isLost("done", a);
+  s.ends();
+  expect(s.answers.get(write)).toBe(1);
+  expect(s.world.committed.version).toBe(1);
+});
+
+test("races 27 and 28: a lost or overtaken invalidation is a gap: everything is given up", () => {
+  const s = Script.warm([a, b]);
+  s.world.write(a);
+  s.arrives("write", a).isLost("inv", b).passes(1);
+  s.looks(b);
+  const other = lineName("ns", "other");
+  s.world.letters = [
+    ...s.world.letters,
+    {
+      toHome: false,
+      holder: b,
+      term: 1,
+      message: { type: "inv", term: 1, incarnation: 1, sequence: 2, scope: { type: "line", line: other } },
+    },
+  ];
+  s.arrives("inv", b);
+  expect(s.world.holders[b]?.incarnation).toBe(2);
+  expect(s.copy(b)).toBeNull();
+  s.ends();
+});
+
+test("race 29: nothing is granted while the end of a write is not known", () => {
+  const s = Script.warm([a]);
+  s.world.write(a);
+  s.arrives("write", a);
+  const read = s.world.read(b);
+  s.arrives("fetch", b);
+  expect(s.isWaiting("data", b)).toBe(false);
+  s.commits().arrives("data", b);
+  expect(s.answers.get(read)).toBe(1);
+});
+
+test("race 30: a line leaves the directory only when its copies are withdrawn", () => {
+  const s = Script.warm([a, b], 3, { directoryLines: 1 });
+  const home = s.world.homes[0]?.state;
+  if (home === undefined) throw new Error("no home");
+  s.world.holder(c, { type: "read", line: lineName("ns", "other"), mode: { type: "write-through" }, waiter: 900, now: s.world.moment });
+  s.world.reads.set(900, 0);
+  s.arrives("fetch", c);
+  expect(s.world.homes[0]?.state.entries.has(line)).toBe(true);
+  s.quiet();
+  expect(s.world.homes[0]?.state.entries.has(line)).toBe(false);
+  expect([s.copy(a), s.copy(b)]).toEqual([null, null]);
+});
+
+test("race 31: a line with something on its way is not given up", () => {
+  const s = Script.warm([a]);
+  const holder = s.world.holders[a];
+  if (holder === undefined) throw new Error("no holder");
+  expect(isEvictable(holder, line)).toBe(true);
+  s.world.write(a);
+  const writing = s.world.holders[a];
+  if (writing === undefined) throw new Error("no holder");
+  expect(isEvictable(writing, line)).toBe(false);
+  expect(() => s.world.evict(a)).toThrow("coherence-line-transition");
+});
+
+test("race 32: two writers take turns for ever, and every reader is served", () => {
+  const s = Script.warm([a, b]);
+  for (let turn = 0; turn < 20; turn++) {
+    const read = s.world.read(c);
+    s.world.write(turn % 2);
+    s.world.write(1 - (turn % 2));
+    s.quiet();
+    expect(s.answers.has(read)).toBe(true);
+  }
+});
+
+test("race 33: who sees a later write of one line does not see an older copy of another", () => {
+  const s = Script.warm([a, b]);
+  const y = lineName("ns", "y");
+  // `a` writes x, and y when that is answered; `b` has x. Nobody can have seen y before x is withdrawn everywhere.
+  const write = s.world.write(a);
+  s.arrives("write", a);
+  expect(s.copy(b)).toBe(0);
+  expect(s.answers.has(write)).toBe(false);
+  s.arrives("inv", b).arrives("inv-ack", b).commits().arrives("done", a);
+  s.world.writes.add(901);
+  s.world.holder(a, { type: "write", line: y, command: new Uint8Array([250, 0]), keep: true, waiter: 901, now: s.world.moment });
+  expect(s.copy(b)).toBeNull();
+});
+
+test("race 34: a writer does not read its own old copy while its committed write is unanswered", () => {
+  const s = Script.warm([a]);
+  s.world.write(a);
+  s.arrives("write", a).commits();
+  expect(s.state(a)).toBe("SM_D");
+  expect(s.copy(a)).toBeNull();
+  const read = s.world.read(b);
+  s.arrives("fetch", b).arrives("data", b);
+  expect(s.answers.get(read)).toBe(1);
+  const own = s.world.read(a);
+  expect(s.answers.has(own)).toBe(false);
+  s.ends();
+  expect(s.answers.get(own)).toBe(1);
+});
+
+test("race 35: a strict reader sees a commit, and a reader at the owner afterwards never less", () => {
+  const s = Script.warm([a, b]);
+  s.world.write(a);
+  s.arrives("write", a).arrives("inv", b).arrives("inv-ack", b).commits();
+  const strict = s.world.read(c, { type: "strict" });
+  s.arrives("fetch", c).arrives("data", c);
+  expect(s.answers.get(strict)).toBe(1);
+  const [owner, other] = [s.world.read(a), s.world.read(b)];
+  s.ends();
+  expect([s.answers.get(owner), s.answers.get(other)]).toEqual([1, 1]);
+});
