@@ -32,6 +32,7 @@ export const folderRules: readonly { readonly folder: string; readonly mustNotIm
   { folder: "packages/core/src/kernel", mustNotImport: ["raft", "locks", "sessions", "system", "queues", "coherence", "placement"] },
   { folder: "packages/core/src/raft", mustNotImport: ["locks", "sessions", "system", "queues", "coherence"] },
   { folder: "packages/core/src/locks", mustNotImport: ["raft"] },
+  { folder: "packages/core/src/coherence", mustNotImport: ["raft", "locks", "sessions", "system", "placement"] },
   { folder: "packages/engine/src/ports", mustNotImport: ["hosts", "log", "memory", "conformance"] },
   { folder: "packages/engine/src/log", mustNotImport: ["hosts", "memory", "conformance"] },
 ];

@@ -25,7 +25,12 @@ export function filled(holder: HolderState, message: Data, now: Moment, effects:
   if (overtaken || (fetch.passOnly && !mutant("coherence-fill-beside-write-kept"))) {
     return passedOn(holder, line, fetch, record, now, effects);
   }
-  keep(line, isExclusive(line, grant, sequence) ? "fill-E" : "fill-S", { record, fill: txn, until: endOf(record.ttlMs, fetch.begunAt), timed: false }, effects);
+  keep(
+    line,
+    isExclusive(line, grant, sequence) ? "fill-E" : "fill-S",
+    { record, fill: txn, until: endOf(record.ttlMs, fetch.begunAt), timed: false },
+    effects,
+  );
 }
 
 /** Read at the home after a quorum round: true at a moment after it was sent, and perhaps no more when others joined. */
@@ -101,10 +106,10 @@ export function wrote(holder: HolderState, message: Done, present: boolean, effe
   line.writes.delete(txn);
   effects.push({ type: "answer-write", waiter: write.waiter, outcome });
   // Answers to several writes come in any order: only the newest may bring a copy.
-  const newest = Math.max(line.newest, record.version);
+  const newest = Math.max(line.newest, record.asOf);
   line.newest = line.writes.size > 0 ? newest : 0;
   if (line.writes.size > 0) return withoutCopy(line, "done", effects);
-  const isOlder = record.version < newest && !mutant("coherence-older-write-kept");
+  const isOlder = record.asOf < newest && !mutant("coherence-older-write-kept");
   const overtaken = isOlder || (sequence < line.invalidated && !mutant("coherence-overtaken-write-kept"));
   if (present && grant === "M" && holder.leasedAt !== null && !overtaken) {
     const event = isExclusive(line, grant, sequence) ? "won" : "won-S";

@@ -52,7 +52,7 @@ export interface Line {
   invalidated: number;
   /** Of the last withdrawal that says somebody else reads too, likewise. */
   shared: number;
-  /** The newest version that an answer to a write of the present batch has told of. */
+  /** How new the newest answer to a write of the present batch was (`asOf`: a deleted line has no version to go by). */
   newest: number;
 }
 
@@ -81,7 +81,10 @@ export interface HolderState {
 }
 
 /** How a namespace's lines are read. */
-export type ReadMode = { readonly type: "write-through" } | { readonly type: "strict" } | { readonly type: "ttl"; readonly staleMs: number };
+export type ReadMode =
+  | { readonly type: "write-through" }
+  | { readonly type: "strict" }
+  | { readonly type: "ttl"; readonly staleMs: number };
 
 export type HolderEvent =
   | { readonly type: "read"; readonly line: LineName; readonly mode: ReadMode; readonly waiter: Waiter; readonly now: Moment }

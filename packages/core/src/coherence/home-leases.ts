@@ -41,7 +41,8 @@ export function leaseAsked(home: HomeState, holder: HolderId, message: Renew, no
     if (home.sessions.size >= home.limits.sessions) return refuse("full", home.timing.barMs);
   }
   const lease = { holder, incarnation, request };
-  if (home.registered.get(holder)?.incarnation === incarnation || mutant("coherence-lease-before-registration")) confirm(home, lease, now, effects);
+  if (home.registered.get(holder)?.incarnation === incarnation || mutant("coherence-lease-before-registration"))
+    confirm(home, lease, now, effects);
   else register(home, lease, effects);
 }
 
@@ -100,7 +101,17 @@ export function granted(home: HomeState, round: number, now: number, effects: Ho
   if (session === undefined) {
     if (known === undefined ? !mutant("coherence-lease-before-registration") : known.leaving || known.incarnation !== incarnation) return;
     if (known?.ended === true && !mutant("coherence-ended-session-reopened")) return;
-    session = { holder, incarnation, leaseEnd: 0, sequence: 0, acked: 0, unacked: [], suspect: false, lines: new Set(), waitedFor: new Set() };
+    session = {
+      holder,
+      incarnation,
+      leaseEnd: 0,
+      sequence: 0,
+      acked: 0,
+      unacked: [],
+      suspect: false,
+      lines: new Set(),
+      waitedFor: new Set(),
+    };
     home.sessions.set(holder, session);
   }
   if (session.incarnation !== incarnation) return;

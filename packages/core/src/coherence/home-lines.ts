@@ -113,7 +113,7 @@ function cleared(home: HomeState, entry: DirectoryEntry, effects: HomeEffect[]):
   invariant(writing !== null, "coherence-write-under-way", entry.line);
   entry.state = nextEntryState(entry.state, "cleared");
   const writer = writing.asker.type === "holder" ? writing.asker.holder : null;
-  for (const holder of [...entry.sharers.keys()]) if (holder !== writer) removeSharer(home, entry, holder);
+  for (const holder of entry.sharers.keys()) if (holder !== writer) removeSharer(home, entry, holder);
   if (writing.command === null) {
     if (writing.asker.type === "local") effects.push({ type: "answer", id: writing.asker.id, outcome: null });
     entry.writing = null;
@@ -146,14 +146,27 @@ export function applied(
     // Otherwise the writer has no copy, or the one of before: the directory may know more than there is, never less.
     const { holder, incarnation, txn } = asker;
     const given = { grant: session === undefined ? "none" : "M", sequence: home.sessions.get(holder)?.sequence ?? 0 } as const;
-    effects.push({ type: "send", to: holder, message: { type: "done", term: home.term, incarnation, line, txn, outcome, record, ...given } });
+    effects.push({
+      type: "send",
+      to: holder,
+      message: { type: "done", term: home.term, incarnation, line, txn, outcome, record, ...given },
+    });
   }
   rest(home, entry);
 }
 
-export function valueRead(home: HomeState, line: LineName, record: CachedRecord, now: number, effects: HomeEffect[]): void {
+export function valueRead(
+  home: HomeState,
+  { due, line, now, record }: Extract<HomeEvent, { readonly type: "value" }>,
+  effects: HomeEffect[],
+): void {
   const entry = home.entries.get(line);
   if (entry === undefined || entry.reading.length === 0) return;
+  if (due !== null && mayWrite(home)) {
+    // Its time is over: it ends first, and whoever reads reads what is there then (reference race 22).
+    entry.queue.unshift({ type: "write", asker: { type: "home" }, command: due }, ...entry.reading.splice(0));
+    return rest(home, entry);
+  }
   const granted: { readonly op: FetchOp; readonly session: Session }[] = [];
   for (const op of entry.reading.splice(0)) {
     const session = sessionToGrant(home, op, now);

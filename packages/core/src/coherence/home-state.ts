@@ -168,8 +168,14 @@ export type HomeEvent =
       readonly command: Uint8Array;
       readonly now: number;
     }
-  /** The store was read for `read`. */
-  | { readonly type: "value"; readonly line: LineName; readonly record: CachedRecord; readonly now: number }
+  /** The store was read for `read`. `due`: the value's time is over, and this command ends it. */
+  | {
+      readonly type: "value";
+      readonly line: LineName;
+      readonly record: CachedRecord;
+      readonly due: Uint8Array | null;
+      readonly now: number;
+    }
   /** The store was read for `read-confirmed`, after a quorum round that began after it was asked for. */
   | { readonly type: "confirmed-value"; readonly read: number; readonly record: CachedRecord; readonly now: number }
   /** A quorum round that began after `confirm` was asked for has succeeded. */

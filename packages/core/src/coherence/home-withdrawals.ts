@@ -44,11 +44,7 @@ export function acknowledged(home: HomeState, holder: HolderId, incarnation: num
     session.acked = Math.min(sequence, session.sequence);
     session.unacked = session.unacked.filter((withdrawal) => withdrawal.sequence > session.acked);
   }
-  stopWaitingFor(
-    home,
-    session,
-    (wait) => wait.sequence <= session.acked || mutant("coherence-late-acknowledgement-counts"),
-  );
+  stopWaitingFor(home, session, (wait) => wait.sequence <= session.acked || mutant("coherence-late-acknowledgement-counts"));
 }
 
 /** Nothing of this session can be read any more. */

@@ -44,7 +44,7 @@ function stepLeading(home: HomeState, event: Exclude<HomeEvent, { readonly type:
     case "invalidate":
       return scopeAsked(home, event);
     case "value":
-      return valueRead(home, event.line, event.record, event.now, effects);
+      return valueRead(home, event, effects);
     case "confirmed-value":
       return confirmedValue(home, event.read, event.record, effects);
     case "confirmed":

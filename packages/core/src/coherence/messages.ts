@@ -1,106 +1,18 @@
-/**
- * What homes and holders say to each other. Any message may be lost, repeated or overtaken by any other. Each names the home's term and the
- * holder's incarnation, so that nothing of a former home or a former life is taken for something of the present one.
- */
+import type { CachedRecord } from "@trivet/wire";
 
-/** A line is one cached key; its name is unique in the cluster. */
-export type LineName = string;
-export type HolderId = string;
+export { lineName, namespaceOf } from "@trivet/wire";
+export type {
+  CachedRecord,
+  Grant,
+  HolderId,
+  HolderMessage,
+  HomeMessage,
+  LineName,
+  RefusalOfLease,
+  Scope,
+  Withdrawal,
+  WriteOutcome,
+} from "@trivet/wire";
 
-/** The namespace first, so that a line tells where it belongs. Namespaces are names without control characters. */
-export function lineName(namespace: string, key: string): LineName {
-  return `${namespace}\u0000${key}`;
-}
-
-export function namespaceOf(line: LineName): string {
-  return line.slice(0, line.indexOf("\u0000"));
-}
-
-/** What the shard's store says of a line. */
-export interface CachedRecord {
-  /** Rises with every change of the line, also across deletion; 0 = there is nothing, and nothing is known of what was. */
-  readonly version: number;
-  /** Null = there is nothing: this too may be kept as a copy (negative entry). */
-  readonly value: Uint8Array | null;
-  readonly tags: readonly string[];
-  /** Group time left when it was read; 0 = for ever. */
-  readonly ttlMs: number;
-  /** Version counter of the shard when it was read: what a loader's put is held against (rule M8). */
-  readonly asOf: number;
-}
-
-/** What an invalidation is about: one line, or all lines of a namespace that carry a tag (null = all of them), or everything. */
-export type Scope =
-  | { readonly type: "line"; readonly line: LineName }
-  | { readonly type: "namespace"; readonly namespace: string; readonly tag: string | null }
-  | { readonly type: "everything" };
-
-/** Under which right a copy may be kept: not at all, beside others, alone, alone and just written. */
-export type Grant = "none" | "S" | "E" | "M";
-
-/** Outcome of a write as the shard's apply decided it. */
-export interface WriteOutcome {
-  /** Version that the write gave the line; null = it changed nothing (compare-and-set that failed, full, refused). */
-  readonly version: number | null;
-  /** The encoded answer for whoever asked. */
-  readonly answer: Uint8Array;
-}
-
-interface ToHome {
-  readonly term: number;
-  readonly incarnation: number;
-}
-export type HolderMessage = ToHome &
-  (
-    | { readonly type: "renew"; readonly request: number; readonly processed: number }
-    /** `confirmed`: without a copy, by a read that a quorum round has confirmed. */
-    | { readonly type: "fetch"; readonly line: LineName; readonly txn: number; readonly confirmed: boolean }
-    /** `keep`: the written value is wanted as a copy. */
-    | { readonly type: "write"; readonly line: LineName; readonly txn: number; readonly command: Uint8Array; readonly keep: boolean }
-    | { readonly type: "inv-ack"; readonly sequence: number }
-    /** `fill` is the transaction that brought the copy: a newer one is another copy. */
-    | { readonly type: "evict"; readonly line: LineName; readonly fill: number }
-    | { readonly type: "flush-ack" }
-    | { readonly type: "leave" }
-  );
-
-/** Sequenced: what takes something from a holder. Counted per session, from 1. */
-export type Withdrawal =
-  | { readonly type: "inv"; readonly sequence: number; readonly scope: Scope }
-  /** E and M become S: somebody else reads. */
-  | { readonly type: "share"; readonly sequence: number; readonly line: LineName };
-
-export type RefusalOfLease = "lapsed" | "barred" | "closing" | "full";
-
-interface ToHolder {
-  readonly term: number;
-  readonly incarnation: number;
-}
-export type HomeMessage = ToHolder &
-  (
-    | { readonly type: "renewed"; readonly request: number; readonly sequence: number }
-    | { readonly type: "refused"; readonly request: number; readonly reason: RefusalOfLease; readonly retryMs: number }
-    /** `sequence`: the last withdrawal sent before it. */
-    | {
-        readonly type: "data";
-        readonly line: LineName;
-        readonly txn: number;
-        readonly grant: Grant;
-        readonly record: CachedRecord;
-        readonly sequence: number;
-      }
-    | {
-        readonly type: "done";
-        readonly line: LineName;
-        readonly txn: number;
-        readonly grant: Grant;
-        readonly outcome: WriteOutcome;
-        readonly record: CachedRecord;
-        readonly sequence: number;
-      }
-    | Withdrawal
-    /** This is the home now: whatever came from another is void. Also the answer to what was meant for another term. */
-    | { readonly type: "flush" }
-  );
-
+/** Nothing is there, and nothing is known of what was. */
 export const nothingRecorded: CachedRecord = { version: 0, value: null, tags: [], ttlMs: 0, asOf: 0 };

@@ -31,7 +31,11 @@ export function checkValues(view: OrderedView): void {
   for (const [namespace, value] of counted) {
     const [entries = 0, of = 0] = decodeIntegers(value, 2);
     const found = use.get(namespace) ?? { entries: 0, bytes: 0 };
-    invariant(found.entries === entries && found.bytes === of, "cache-use-counted", () => `namespace ${namespace}: ${entries} entries, ${of} bytes`);
+    invariant(
+      found.entries === entries && found.bytes === of,
+      "cache-use-counted",
+      () => `namespace ${namespace}: ${entries} entries, ${of} bytes`,
+    );
     use.delete(namespace);
   }
   invariant(use.size === 0, "cache-use-counted", () => `namespaces ${[...use.keys()].join()}`);

@@ -17,7 +17,12 @@ export const tagJob = 4;
 /** namespace → what its end left behind. */
 export const namespaceJob = 5;
 
-export function startJob(shard: ShardContext, kind: typeof tagJob | typeof namespaceJob, of: readonly (number | string)[], value: Uint8Array): void {
+export function startJob(
+  shard: ShardContext,
+  kind: typeof tagJob | typeof namespaceJob,
+  of: readonly (number | string)[],
+  value: Uint8Array,
+): void {
   shard.view.put(keyOf(tables.job, kind, ...of), value);
 }
 

@@ -54,7 +54,7 @@ export const tables = {
   value: 23,
   /** namespace, tag, key → nothing. */
   tagged: 24,
-  /** namespace, tag ("" = all) → version of an invalidation that is not cleared yet. */
+  /** namespace, tag ("" = all) → version of the latest invalidation, for a while. */
   invalidated: 25,
   /** namespace → version below which loaders' tokens are refused. */
   tokenFloor: 26,

@@ -1,5 +1,12 @@
 import { mutant } from "#mutation";
-import { type ExpiredValue, type FrameHeader, isCacheCommand, type QueueDefinition, type QueueShardCommand, type ShardCommand } from "@trivet/wire";
+import {
+  type ExpiredValue,
+  type FrameHeader,
+  isCacheCommand,
+  type QueueDefinition,
+  type QueueShardCommand,
+  type ShardCommand,
+} from "@trivet/wire";
 import type { CachedRecord } from "../coherence/messages.ts";
 import { decideCache, readValue } from "../coherence/values/cache.ts";
 import { leaseMarker, registeredHolders } from "../coherence/values/holders.ts";

@@ -61,11 +61,18 @@ const cases: readonly Case[] = [
   {
     name: "a home that does not know that it is deposed",
     start: () => warm(2, [0]),
-    budget: { reads: 1, writes: 1, depositions: 1, ticks: 1, overtakings: 0 },
+    budget: { writes: 1, depositions: 1, ticks: 1, overtakings: 0 },
+    states: null,
+  },
+  {
+    name: "a home that does not know that it is deposed, and a reader",
+    start: () => warm(2, [0]),
+    budget: { reads: 1, writes: 1, depositions: 1, overtakings: 0 },
     states: null,
   },
   { name: "leadership is handed over", start: () => warm(2, [0, 1]), budget: { reads: 1, writes: 1, closings: 1 }, states: null },
   { name: "the namespace is cleared", start: () => warm(3, [0, 1]), budget: { reads: 1, writes: 1, clears: 1 }, states: null },
+  { name: "a value is deleted and written", start: () => warm(2, [0, 1]), budget: { reads: 1, writes: 1, deletes: 1 }, states: null },
   { name: "writes that change nothing", start: () => warm(2, [0, 1]), budget: { reads: 1, writes: 1, refusals: 1 }, states: null },
 ];
 

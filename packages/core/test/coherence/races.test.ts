@@ -162,7 +162,7 @@ test("race 14: renewals pass and invalidations do not: a renewal does not count 
   expect(s.copy(b)).toBeNull();
   s.homeLooks().commits();
   // Somebody waited for it: it gets no more time under this life, and is barred afterwards.
-  s.looks(b);
+  s.world.read(b);
   expect(s.world.holders[b]?.incarnation).toBe(2);
   s.arrives("renew", b).arrives("refused", b);
   expect(s.world.holders[b]?.askAgainAt).toBeGreaterThan(s.world.now);

@@ -1,4 +1,5 @@
 import { mutant } from "#mutation";
+import { later, schedule } from "../../queues/calendar.ts";
 import type { ShardContext } from "../../queues/context.ts";
 import { KeyReader, keyAfter, keyOf, keysEnd, tables } from "../../queues/keys.ts";
 import { decodeClearing, encodeClearing, type ClearingRecord } from "./records.ts";
@@ -11,18 +12,24 @@ export function clearTag(shard: ShardContext, namespace: number, tag: string, jo
   const { keys, rest } = someKeys(shard, next ?? prefix, keysEnd(prefix), tag === "" ? 1 : 2);
   for (const key of keys) {
     const record = storedValue(shard, namespace, key);
-    if (record !== undefined && (record.version <= version || mutant("cache-clearing-takes-newer"))) removeValue(shard, namespace, key, record);
+    if (record !== undefined && (record.version <= version || mutant("cache-clearing-takes-newer")))
+      removeValue(shard, namespace, key, record);
   }
   if (rest !== null) {
     shard.view.put(job, encodeClearing({ version, next: rest } satisfies ClearingRecord));
     return false;
   }
-  // Loaders that looked before it must still be refused: from here on by the floor.
-  if (invalidatedAt(shard, namespace, tag) === version) {
-    if (!mutant("cache-token-floor-not-raised")) raiseTokenFloor(shard, namespace, version);
-    shard.view.remove(keyOf(tables.invalidated, namespace, tag));
-  }
+  // Loaders that looked before it must still be refused.
+  schedule(shard.view, later(shard.now, shard.limits.tagMemoryMs), "forget-tag", [namespace, tag, version]);
   return true;
+}
+
+/** From here on the floor refuses loaders of before, those of other tags as well: names are not kept for ever. */
+export function forgetTag(shard: ShardContext, namespace: number, tag: string, version: number): void {
+  // Invalidated again since, or its namespace is gone.
+  if (invalidatedAt(shard, namespace, tag) !== version) return;
+  if (!mutant("cache-token-floor-not-raised")) raiseTokenFloor(shard, namespace, version);
+  shard.view.remove(keyOf(tables.invalidated, namespace, tag));
 }
 
 /** One step of what a dropped namespace left behind; true when nothing is. */

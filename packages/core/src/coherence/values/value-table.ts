@@ -6,7 +6,7 @@ import { decodeIntegers, encodeIntegers } from "../../queues/records.ts";
 import { decodeValue, encodeValue, type ValueRecord } from "./records.ts";
 
 /** Removals are remembered by so many buckets of keys in each namespace: enough to refuse a loader, not to name what it loaded. */
-const removalBuckets = 256;
+const removalBuckets = 4096;
 const counterKey: Uint8Array = keyOf(tables.meta, 3);
 const bytesKey: Uint8Array = keyOf(tables.meta, 4);
 
@@ -51,7 +51,7 @@ export function liveValue(shard: ShardContext, namespace: number, key: string): 
   return isGone ? undefined : record;
 }
 
-/** Version of the latest invalidation of this tag ("" = of the namespace) that is not cleared yet; 0 = none. */
+/** Version of the latest invalidation of this tag ("" = of the namespace) that is still known by its name; 0 = none. */
 export function invalidatedAt(shard: ShardContext, namespace: number, tag: string): number {
   return integerAt(shard, keyOf(tables.invalidated, namespace, tag));
 }

@@ -94,7 +94,10 @@ function isTokenStale(shard: ShardContext, { key, namespace, tags, token }: Cach
   if ((known?.version ?? 0) !== token.version) return true;
   if (known === undefined && removedAt(shard, namespace, key) > token.asOf) return true;
   const invalidated = ["", ...tags].some((tag) => invalidatedAt(shard, namespace, tag) > token.asOf);
-  return (invalidated && !mutant("cache-token-outlives-tag")) || (tokenFloor(shard, namespace) > token.asOf && !mutant("cache-token-floor-ignored"));
+  return (
+    (invalidated && !mutant("cache-token-outlives-tag")) ||
+    (tokenFloor(shard, namespace) > token.asOf && !mutant("cache-token-floor-ignored"))
+  );
 }
 
 function store(

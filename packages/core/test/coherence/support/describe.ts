@@ -12,14 +12,21 @@ export function describeWorld(world: World, ordered: boolean): string {
     .sort((x, y) => (x.text < y.text ? -1 : x.text > y.text ? 1 : 0));
   const rank = new Map(order.map(({ index }, at) => [nameOf(index), at]));
   const renamed = (name: string): number => rank.get(name) ?? -1;
-  const homes = world.homes.map((home, place) => [home.alive, shared(world, home.state, renamed), home.store.version, place === world.leader]);
+  const homes = world.homes.map((home, place) => [
+    home.alive,
+    shared(world, home.state, renamed),
+    home.store.version,
+    home.store.counter,
+    place === world.leader,
+  ]);
   const errands = world.errands.map(({ home, number, type, what }) => {
     const state = world.homes[home]?.state;
-    const said = what === null ? null : what.type === "write" ? [...what.command] : "holder" in what ? [what.type, renamed(what.holder)] : what.type;
+    const said =
+      what === null ? null : what.type === "write" ? [...what.command] : "holder" in what ? [what.type, renamed(what.holder)] : what.type;
     return [type, home, number - (state?.nextNumber ?? 0), said];
   });
   const { committed } = world;
-  const log = [committed.version, [...committed.done].sort(byKey), committed.marker];
+  const log = [committed.version, committed.counter, [...committed.done].sort(byKey), committed.marker];
   return JSON.stringify([order.map(({ text }) => text), homes, errands, log, world.leader, world.term, world.told, world.nextWaiter]);
 }
 
@@ -53,10 +60,17 @@ function ofLine(world: World, holder: HolderState, line: Line, ago: (at: number,
   const waiter = (number: number): unknown => world.reads.get(number);
   return [
     state,
-    copy === null ? null : [copy.record.version, copy.fill - holder.nextTxn],
+    copy === null ? null : [copy.record.version, copy.record.asOf, copy.fill - holder.nextTxn],
     fetch === null
       ? null
-      : [fetch.txn - holder.nextTxn, fetch.confirmed, ago(fetch.sentAt.steady, 1), fetch.first.map(waiter), fetch.joined.map(waiter), fetch.passOnly],
+      : [
+          fetch.txn - holder.nextTxn,
+          fetch.confirmed,
+          ago(fetch.sentAt.steady, 1),
+          fetch.first.map(waiter),
+          fetch.joined.map(waiter),
+          fetch.passOnly,
+        ],
     [...writes].map(([txn, write]) => [txn - holder.nextTxn, write.waiter, ago(write.sentAt.steady, 1), write.command[1]]),
     after.map(waiter),
     invalidated,
@@ -110,7 +124,9 @@ function shared(world: World, home: HomeState, renamed: (name: string) => number
     home.phase === "recovering" ? Math.max(home.flushUntil - world.now, 0) : 0,
     [...home.entries.values()].map(({ queue, reading, state, writing }) => [
       state,
-      queue.map((op) => (op.type === "fetch" ? fetch(op) : [op.command?.[0], op.asker.type === "holder" ? fetch(op.asker) : op.asker.type])),
+      queue.map((op) =>
+        op.type === "fetch" ? fetch(op) : [op.command?.[0], op.asker.type === "holder" ? fetch(op.asker) : op.asker.type],
+      ),
       reading.map(fetch),
       writing && [writing.command?.[0], writing.asker.type === "holder" ? fetch(writing.asker) : writing.asker.type],
     ]),

@@ -9,6 +9,7 @@ export interface Budget {
   readonly writes?: number;
   /** Writes that apply refuses, as a compare-and-set that fails. */
   readonly refusals?: number;
+  readonly deletes?: number;
   readonly clears?: number;
   readonly evictions?: number;
   /** How often a message overtakes one that was sent before it on the same way; left out = always possible. */
@@ -134,7 +135,8 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
     add(name, kind, (changed) => changed.deliver(at));
     // A copy of it comes when it likes.
     if (may("duplicates")) add(`again ${name}`, "duplicates", (changed) => changed.deliver(at, true));
-    if (may("drops") && !overtakes) add(`lost ${name}`, "drops", (changed) => void (changed.letters = changed.letters.filter((_, place) => place !== at)));
+    if (may("drops") && !overtakes)
+      add(`lost ${name}`, "drops", (changed) => void (changed.letters = changed.letters.filter((_, place) => place !== at)));
   }
   const firsts = new Set<string>();
   for (const [at, errand] of world.errands.entries()) {
@@ -149,6 +151,7 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
     if (may("reads")) add(`${name} reads`, "reads", (changed) => void changed.read(index));
     if (may("writes")) add(`${name} writes`, "writes", (changed) => void changed.write(index));
     if (may("refusals")) add(`${name} writes in vain`, "refusals", (changed) => void changed.write(index, "refused"));
+    if (may("deletes")) add(`${name} deletes`, "deletes", (changed) => void changed.write(index, "delete"));
     if (may("holderCrashes")) add(`${name} crashes`, "holderCrashes", (changed) => changed.crashHolder(index));
     const state = world.holders[index]?.lines.get(line)?.state;
     if (may("evictions") && state !== undefined && isReadable(state)) add(`${name} evicts`, "evictions", (changed) => changed.evict(index));
@@ -157,7 +160,8 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
     }
   }
   if (isAlive && may("clears")) add("the namespace is cleared", "clears", (changed) => void changed.clear());
-  if (isAlive && may("closings")) add("hand-over", "closings", (changed) => changed.home(changed.leader, { type: "close", now: changed.now }));
+  if (isAlive && may("closings"))
+    add("hand-over", "closings", (changed) => changed.home(changed.leader, { type: "close", now: changed.now }));
   if (left["ticks"] !== undefined) {
     for (const [place, home] of world.homes.entries()) {
       if (home.alive) add(`home ${place} looks at the clock`, null, (changed) => changed.home(place, { type: "tick", now: changed.now }));
@@ -173,7 +177,9 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
       add(`home ${other} is elected beside, ${surviving} survive`, "depositions", (changed) => changed.elect(other, surviving));
     }
     if (isAlive && may("reelections")) {
-      add(`home ${world.leader} is elected again, ${surviving} survive`, "reelections", (changed) => changed.elect(changed.leader, surviving));
+      add(`home ${world.leader} is elected again, ${surviving} survive`, "reelections", (changed) =>
+        changed.elect(changed.leader, surviving),
+      );
     }
   }
   return actions;
@@ -182,7 +188,7 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
 /** What must hold at every moment (reference §6). */
 export function check(world: World): void {
   const { steady, wall } = world.moment;
-  const { version } = world.committed;
+  const { counter } = world.committed;
   const home = world.homes[world.leader];
   let readable = 0;
   let alone: string | null = null;
@@ -194,7 +200,7 @@ export function check(world: World): void {
     readable++;
     const name = nameOf(index);
     // Data-value: whoever can read reads what was written last.
-    if (copy.record.version !== version) throw new Error(`${name} can read version ${copy.record.version}, the last is ${version}`);
+    if (copy.record.asOf !== counter) throw new Error(`${name} can read change ${copy.record.asOf}, the last is ${counter}`);
     const session = home?.state.sessions.get(name);
     if (known.state !== "S") {
       if (alone !== null) throw new Error(`${alone} and ${name} both think to be the only one`);
@@ -256,7 +262,8 @@ export function warm(holders: number, copies: readonly number[], limits: Paramet
   const world = cold(holders, limits);
   for (let index = 0; index < holders; index++) world.read(index);
   quiet(world);
-  // The first read of each came without a lease.
+  for (let index = 0; index < holders; index++) if (world.holders[index]?.lines.has(line) === true) world.evict(index);
+  quiet(world);
   for (const index of copies) {
     world.read(index);
     quiet(world);

@@ -35,6 +35,7 @@ export interface Errand {
   readonly home: number;
   readonly number: number;
   readonly what: Proposed | null;
+  readonly line: string;
 }
 
 export interface Store {
@@ -54,7 +55,7 @@ export interface PlacedHome {
 }
 
 /** A command of the model: which write it is, and what becomes of it. */
-export const kinds = { put: 0, refused: 1, clear: 2 } as const;
+export const kinds = { put: 0, refused: 1, clear: 2, delete: 3 } as const;
 type Kind = keyof typeof kinds;
 
 /**
@@ -70,10 +71,10 @@ export class World {
   term = 0;
   letters: Letter[] = [];
   errands: Errand[] = [];
-  /** By waiter: version below which an answer would be stale. */
+  /** By waiter: change before which an answer would be stale. */
   reads: Map<number, number> = new Map();
   writes: Set<number> = new Set();
-  /** The newest version that anybody was told of. */
+  /** The newest change that anybody was told of. */
   told = 0;
   nextWaiter = 1;
   /** What homes have told their hosts. */
@@ -250,13 +251,13 @@ export class World {
   run(at: number): void {
     const errand = this.errands[at] as Errand;
     this.errands = this.errands.filter((_, place) => place !== at);
-    const { home: place, number, type, what } = errand;
+    const { home: place, line: asked, number, type, what } = errand;
     const { store } = this.ownHome(place);
     switch (type) {
       case "confirm":
         return this.home(place, { type: "confirmed", round: number, now: this.now });
       case "read":
-        return this.home(place, { type: "value", line, record: recordOf(store), now: this.now });
+        return this.home(place, { type: "value", line: asked, record: recordOf(store), due: null, now: this.now });
       case "read-confirmed":
         return this.home(place, { type: "confirmed-value", read: number, record: recordOf(store), now: this.now });
       case "propose": {
@@ -279,9 +280,10 @@ export class World {
         const floor = this.reads.get(effect.waiter);
         if (floor === undefined) throw new Error(`read ${effect.waiter} is answered twice`);
         this.reads.delete(effect.waiter);
-        const { version } = effect.record;
-        if (version < floor) throw new Error(`stale: version ${version} was read after ${floor} had been told`);
-        this.told = Math.max(this.told, version);
+        // There is one line, so that its changes are what the counter counts: also deletions, which leave no version.
+        const { asOf, version } = effect.record;
+        if (asOf < floor) throw new Error(`stale: change ${asOf} was read after ${floor} had been told`);
+        this.told = Math.max(this.told, asOf);
         this.answers?.set(effect.waiter, version);
         return;
       }
@@ -302,15 +304,15 @@ export class World {
       case "send":
         return this.send({ toHome: false, holder: indexOf(effect.to), term: effect.message.term, message: Object.freeze(effect.message) });
       case "read":
-        return this.errand({ type: "read", home: place, number: 0, what: null }, this.slow);
+        return this.errand({ type: "read", home: place, number: 0, what: null, line: effect.line }, this.slow);
       case "read-confirmed":
-        if (leads) this.errand({ type: "read-confirmed", home: place, number: effect.read, what: null }, this.slow);
+        if (leads) this.errand({ type: "read-confirmed", home: place, number: effect.read, what: null, line: effect.line }, this.slow);
         return;
       case "confirm":
-        if (leads) this.errand({ type: "confirm", home: place, number: effect.round, what: null }, this.slow);
+        if (leads) this.errand({ type: "confirm", home: place, number: effect.round, what: null, line }, this.slow);
         return;
       case "propose":
-        if (leads) this.errand({ type: "propose", home: place, number: effect.proposal, what: Object.freeze(effect.what) }, true);
+        if (leads) this.errand({ type: "propose", home: place, number: effect.proposal, what: Object.freeze(effect.what), line }, true);
         return;
       case "answer":
         if (!this.writes.delete(effect.id)) throw new Error(`write ${effect.id} is answered twice`);
@@ -371,7 +373,7 @@ function applyTo(store: Store, what: Proposed, term: number): WriteOutcome | nul
       let version = store.done.get(write);
       if (version === undefined) {
         version = kind === kinds.refused ? null : ++store.counter;
-        if (version !== null) store.version = version;
+        if (version !== null) store.version = kind === kinds.delete ? 0 : version;
         store.done.set(write, version);
       }
       return Object.freeze({ version, answer: what.command });
