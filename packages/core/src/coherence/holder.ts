@@ -3,7 +3,7 @@ import { assertNever } from "../kernel/assert.ts";
 import { filled, wrote } from "./fills.ts";
 import type { HolderEffect, HolderEvent, HolderState } from "./holder-state.ts";
 import { forgetIdle } from "./holder-state.ts";
-import { ask, lapseIfOver, refused, renewed, retry, takeTerm } from "./lease.ts";
+import { ask, lapseIfOver, newIncarnation, refused, renewed, retry, takeTerm } from "./lease.ts";
 import { nextLineState } from "./line-table.ts";
 import { read, startWrite } from "./lines.ts";
 import type { HomeMessage } from "./messages.ts";
@@ -37,7 +37,7 @@ export function stepHolder(holder: HolderState, event: HolderEvent): readonly Ho
       evict(holder, event.line, effects);
       break;
     case "leave":
-      leave(holder, effects);
+      leave(holder, now, effects);
       break;
     default:
       assertNever(event);
@@ -78,8 +78,10 @@ function isPresent(holder: HolderState, message: HomeMessage): boolean {
 
 function evict(holder: HolderState, name: string, effects: HolderEffect[]): void {
   const line = holder.lines.get(name);
-  const state = nextLineState(line?.state ?? "I", "evict");
-  if (line === undefined || line.copy === null) return;
+  // It went with a lapse that was noticed only now.
+  if (line === undefined) return;
+  const state = nextLineState(line.state, "evict");
+  if (line.copy === null) return;
   const { fill, timed } = line.copy;
   line.state = state;
   line.copy = null;
@@ -88,21 +90,10 @@ function evict(holder: HolderState, name: string, effects: HolderEffect[]): void
   forgetIdle(holder, line);
 }
 
-function leave(holder: HolderState, effects: HolderEffect[]): void {
+function leave(holder: HolderState, now: Moment, effects: HolderEffect[]): void {
   if (holder.term > 0) effects.push({ type: "send", message: { ...envelope(holder), type: "leave" } });
-  for (const line of holder.lines.values()) {
-    if (line.copy === null || line.copy.timed) continue;
-    line.state = nextLineState(line.state, "reset");
-    line.copy = null;
-    effects.push({ type: "dropped", line: line.name });
-    forgetIdle(holder, line);
-  }
   // Whatever is still on its way to this life must not make it a holder again.
-  holder.incarnation++;
-  holder.leasedAt = null;
-  holder.asked = [];
-  holder.held = null;
-  holder.processed = 0;
+  newIncarnation(holder, now, effects);
 }
 
 function envelope(holder: HolderState): { readonly term: number; readonly incarnation: number } {

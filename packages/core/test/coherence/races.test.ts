@@ -368,6 +368,13 @@ test("race 31: a line with something on its way is not given up", () => {
   expect(() => s.world.evict(a)).toThrow("coherence-line-transition");
 });
 
+test("race 31: a line that went with a lapse is no longer there to be given up", () => {
+  const s = Script.warm([a]).passes(2);
+  s.world.evict(a);
+  expect(s.isWaiting("evict", a)).toBe(false);
+  expect(s.copy(a)).toBeNull();
+});
+
 test("race 32: two writers take turns for ever, and every reader is served", () => {
   const s = Script.warm([a, b]);
   for (let turn = 0; turn < 20; turn++) {

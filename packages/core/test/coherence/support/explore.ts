@@ -27,8 +27,20 @@ export interface Budget {
   /** The same node leads again. */
   readonly reelections?: number;
   readonly closings?: number;
+  /** Faults of whatever kind: messages lost, repeated or overtaken, copies given up, holders and homes that crash, elections. */
+  readonly faults?: number;
 }
 type Kind = keyof Required<Budget>;
+const faultKinds: ReadonlySet<Kind> = new Set([
+  "overtakings",
+  "drops",
+  "duplicates",
+  "evictions",
+  "holderCrashes",
+  "homeCrashes",
+  "depositions",
+  "reelections",
+]);
 
 export interface Explored {
   readonly states: number;
@@ -119,8 +131,10 @@ interface Action {
 
 function actionsOf(world: World, left: Readonly<Record<string, number>>): Action[] {
   const actions: Action[] = [];
-  const may = (kind: Kind): boolean => (left[kind] ?? 0) > 0;
-  const add = (name: string, kind: Kind | null, act: (changed: World) => void): number => actions.push({ name, kind, act });
+  const has = (kind: Kind): boolean => (left[kind] ?? 0) > 0;
+  const may = (kind: Kind): boolean => has(kind) || (faultKinds.has(kind) && has("faults"));
+  const add = (name: string, kind: Kind | null, act: (changed: World) => void): number =>
+    actions.push({ name, kind: kind === null || has(kind) ? kind : "faults", act });
   const met = new Set<string>();
   const ways = new Set<string>();
   for (const [at, letter] of world.letters.entries()) {
