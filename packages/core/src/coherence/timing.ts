@@ -1,3 +1,5 @@
+import { mutant } from "#mutation";
+
 /**
  * Two clocks of one machine, in milliseconds. `steady` never jumps but stands still while a virtual machine is suspended; `wall` goes on
  * then but may be set. A holder believes whichever has gone further.
@@ -34,5 +36,5 @@ export const defaultCoherenceTiming: CoherenceTiming = {
 
 /** What a home waits before a lease that it granted is over for certain: the holder's clock may run slower than ours. */
 export function grantedMs({ clockRateError, leaseMs: ms }: CoherenceTiming): number {
-  return ms * (1 + clockRateError);
+  return mutant("coherence-no-clock-margin") ? ms : ms * (1 + clockRateError);
 }

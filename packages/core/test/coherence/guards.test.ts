@@ -1,8 +1,11 @@
 import { expect, vi } from "vitest";
 import { barrierHolds } from "../../src/coherence/home-phase.ts";
-import { lineName } from "../../src/coherence/messages.ts";
+import { newHome } from "../../src/coherence/home-state.ts";
+import { stepHome } from "../../src/coherence/home.ts";
+import { lineName, nothingRecorded } from "../../src/coherence/messages.ts";
 import { isLeased, peek } from "../../src/coherence/reading.ts";
 import { stepHolder } from "../../src/coherence/holder.ts";
+import { defaultCoherenceTiming } from "../../src/coherence/timing.ts";
 import { guard } from "../raft/guard.ts";
 import { type Budget, explore, warm } from "./support/explore.ts";
 import { Script } from "./support/script.ts";
@@ -297,6 +300,22 @@ guard("coherence-ended-session-reopened", "a session that is over is not opened 
   }
   s.world.write(b);
   s.ends();
+});
+
+guard("coherence-no-clock-margin", "M3: a holder's clock may run slower than the home's by ρ", () => {
+  const home = newHome();
+  const message = { type: "renew", term: 1, incarnation: 1, request: 1, processed: 0 } as const;
+  stepHome(home, { type: "elected", term: 1, electedAt: 0, registered: [["h", 1]], barred: true, now: 0 });
+  const [asked] = stepHome(home, { type: "message", from: "h", message, now: 0 });
+  if (asked?.type !== "confirm") throw new Error("no round is asked for");
+  stepHome(home, { type: "confirmed", round: asked.round, now: 0 });
+  const fetch = { type: "fetch", term: 1, incarnation: 1, line, txn: 1, confirmed: false } as const;
+  stepHome(home, { type: "message", from: "h", message: fetch, now: 0 });
+  stepHome(home, { type: "value", line, record: nothingRecorded, due: null, now: 0 });
+  stepHome(home, { type: "write", line, id: 1, command: new Uint8Array([1]), now: 0 });
+  const { clockRateError, leaseMs } = defaultCoherenceTiming;
+  expect(stepHome(home, { type: "tick", now: leaseMs })).toEqual([]);
+  expect(stepHome(home, { type: "tick", now: leaseMs * (1 + clockRateError) })).toMatchObject([{ type: "propose" }]);
 });
 
 // ── Handing over ──

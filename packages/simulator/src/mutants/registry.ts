@@ -294,6 +294,7 @@ const groups: Readonly<Record<string, string>> = {
   "coherence-lease-without-round": "L1: a deposed home prolongs leases",
   "coherence-new-home-writes-at-once": "M4: a new home does not wait for leases of the former",
   "coherence-new-life-waited-for": "a holder that has begun anew is waited for",
+  "coherence-no-clock-margin": "L1: a holder whose clock is slow reads on while its home no longer waits",
   "coherence-older-flight-joined": "a reader joins a flight from before an invalidation",
   "coherence-older-write-kept": "of several own writes an older one leaves its copy",
   "coherence-overtaken-exclusive-kept": "a grant that a downgrade has overtaken is kept as the only copy",
