@@ -78,6 +78,8 @@ export interface HolderState {
   askAgainAt: number;
   lastAskedAt: number;
   readonly lines: Map<LineName, Line>;
+  /** Lines with something on its way; some of them may be over. */
+  readonly pending: Set<LineName>;
 }
 
 /** How a namespace's lines are read. */
@@ -138,6 +140,7 @@ export function newHolder(
     askAgainAt: Number.NEGATIVE_INFINITY,
     lastAskedAt: Number.NEGATIVE_INFINITY,
     lines: new Map(),
+    pending: new Set(),
   };
 }
 

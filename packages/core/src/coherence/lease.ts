@@ -1,6 +1,6 @@
 import { mutant } from "#mutation";
 import { assertNever } from "../kernel/assert.ts";
-import type { HolderEffect, HolderState } from "./holder-state.ts";
+import type { HolderEffect, HolderState, Line } from "./holder-state.ts";
 import { forgetIdle } from "./holder-state.ts";
 import { nextLineState } from "./line-table.ts";
 import { read, sendFetch, sendWrite } from "./lines.ts";
@@ -88,6 +88,8 @@ export function newIncarnation(holder: HolderState, now: Moment, effects: Holder
 /** Rule M4: another home. What the former granted is void, and what it still says is not believed. */
 export function takeTerm(holder: HolderState, term: number, now: Moment, effects: HolderEffect[]): void {
   holder.term = term;
+  // Whom one home has barred, the next does not know.
+  holder.askAgainAt = Number.NEGATIVE_INFINITY;
   if (mutant("coherence-flush-keeps-copies")) return;
   startOver(holder, now, effects);
   for (const line of holder.lines.values()) {
@@ -136,18 +138,25 @@ export function retry(holder: HolderState, now: Moment, effects: HolderEffect[])
   const { renewEveryMs } = holder.timing;
   const due = holder.leasedAt === null || now.steady - holder.leasedAt.steady >= renewEveryMs;
   if (due && holdsAnything(holder)) ask(holder, now, effects);
-  for (const line of holder.lines.values()) {
-    const { fetch } = line;
-    if (fetch !== null && now.steady - fetch.sentAt.steady >= renewEveryMs) {
-      fetch.sentAt = now;
-      sendFetch(holder, line, fetch, effects);
-    }
-    if (mutant("coherence-write-sent-once")) continue;
-    for (const [txn, write] of line.writes) {
-      if (now.steady - write.sentAt.steady < renewEveryMs) continue;
-      write.sentAt = now;
-      sendWrite(holder, line, txn, write, effects);
-    }
+  for (const name of holder.pending) {
+    const line = holder.lines.get(name);
+    if (line === undefined || (line.fetch === null && line.writes.size === 0)) holder.pending.delete(name);
+    else sendAgain(holder, line, now, effects);
+  }
+}
+
+function sendAgain(holder: HolderState, line: Line, now: Moment, effects: HolderEffect[]): void {
+  const { fetch } = line;
+  const { renewEveryMs } = holder.timing;
+  if (fetch !== null && now.steady - fetch.sentAt.steady >= renewEveryMs) {
+    fetch.sentAt = now;
+    sendFetch(holder, line, fetch, effects);
+  }
+  if (mutant("coherence-write-sent-once")) return;
+  for (const [txn, write] of line.writes) {
+    if (now.steady - write.sentAt.steady < renewEveryMs) continue;
+    write.sentAt = now;
+    sendWrite(holder, line, txn, write, effects);
   }
 }
 

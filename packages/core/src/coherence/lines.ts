@@ -60,6 +60,7 @@ function beginFetch(
     passOnly: line.writes.size > 0,
   };
   line.fetch = fetch;
+  holder.pending.add(line.name);
   sendFetch(holder, line, fetch, effects);
 }
 
@@ -80,6 +81,7 @@ export function startWrite(
   const write: PendingWrite = { waiter, command, keep, begunAt: now, sentAt: now };
   const txn = holder.nextTxn++;
   line.writes.set(txn, write);
+  holder.pending.add(name);
   sendWrite(holder, line, txn, write, effects);
 }
 
