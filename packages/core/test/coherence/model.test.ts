@@ -65,6 +65,13 @@ const cases: readonly Case[] = [
   },
   { name: "copies are given up", start: () => warm(2, [0, 1]), budget: { reads: 2, writes: 1, evictions: 1 }, states: 10_355 },
   { name: "holders without leases register", start: () => cold(2), budget: { reads: 2, writes: 1, overtakings: 0 }, states: 5_343 },
+  {
+    name: "stores and quorum rounds take time",
+    start: () => slowly(warm(2, [0])),
+    budget: { reads: 2, writes: 1, overtakings: 1 },
+    states: 3_147,
+  },
+  { name: "registration takes time", start: () => slowly(cold(2)), budget: { reads: 1, writes: 1 }, states: 1_630 },
   { name: "leadership is handed over", start: () => warm(2, [0, 1]), budget: { reads: 1, writes: 1, closings: 1 }, states: 6_799 },
   { name: "a value is deleted and written", start: () => warm(2, [0, 1]), budget: { reads: 1, writes: 1, deletes: 1 }, states: 11_324 },
   { name: "writes that change nothing", start: () => warm(2, [0, 1]), budget: { reads: 1, writes: 1, refusals: 1 }, states: 9_076 },
@@ -97,6 +104,12 @@ const larger: readonly Case[] = [
     states: null,
   },
   {
+    name: "a deposed home, and rounds that take time",
+    start: () => slowly(warm(2, [0])),
+    budget: { reads: 1, writes: 1, depositions: 1, overtakings: 0 },
+    states: 78_698,
+  },
+  {
     name: "a deposed home, and leases that end, and a reader",
     start: () => warm(2, [0, 1]),
     budget: { reads: 1, writes: 1, depositions: 1, ticks: 2, overtakings: 0 },
@@ -112,6 +125,12 @@ test.each(isLarge ? [...cases, ...larger] : cases)("$name", { timeout: 3_600_000
   expect(found.drained).toBeGreaterThan(0);
   if (states !== null) expect(found.states).toBe(states);
 });
+
+/** Reads of the store, and rounds of the quorum, are answered when the search says so. */
+function slowly(world: World): World {
+  world.slow = true;
+  return world;
+}
 
 function told(name: string, { deepest, drained, states, transitions }: Explored): string {
   return `model: ${name}: ${states} states, ${transitions} transitions, ${deepest} deep, ${drained} led to their end`;
