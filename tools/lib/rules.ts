@@ -39,6 +39,7 @@ export const folderRules: readonly { readonly folder: string; readonly mustNotIm
     folder: "packages/core/src/eviction",
     mustNotImport: ["raft", "locks", "sessions", "system", "queues", "coherence", "placement", "invariants"],
   },
+  { folder: "packages/core/src/coherence", mustNotImport: ["raft", "locks", "sessions", "system", "placement"] },
   { folder: "packages/engine/src/ports", mustNotImport: ["hosts", "log", "memory", "conformance"] },
   { folder: "packages/engine/src/log", mustNotImport: ["hosts", "memory", "conformance"] },
 ];

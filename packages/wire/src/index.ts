@@ -1,7 +1,13 @@
 export * from "./bytes.ts";
 export { PartsWriter } from "./parts-writer.ts";
+export * from "./cache-command-codec.ts";
+export * from "./cache-commands.ts";
+export * from "./cache-result-codec.ts";
+export * from "./cache-results.ts";
 export { CallerLanes, type CallerLanesOptions, type OpenCommand } from "./caller-lanes.ts";
 export * from "./codec-error.ts";
+export * from "./coherence-codec.ts";
+export * from "./coherence-messages.ts";
 export * from "./command-codec.ts";
 export * from "./command-frame.ts";
 export * from "./commands.ts";

@@ -40,6 +40,11 @@ export interface WireLimits {
   /** Key, dedupe id, group and consumer of a message, UTF-8 bytes. */
   readonly maxKeyBytes: number;
   readonly maxPartitions: number;
+  /** Key of a cached value, UTF-8 bytes. The value is bounded as a message's body is. */
+  readonly maxCacheKeyBytes: number;
+  readonly maxTags: number;
+  /** UTF-8 bytes of one tag. */
+  readonly maxTagBytes: number;
   /** Raft groups for queue messages. */
   readonly maxShards: number;
 }
@@ -65,5 +70,8 @@ export const limits: WireLimits = {
   maxHeaderBytes: 2048,
   maxKeyBytes: 256,
   maxPartitions: 1024,
+  maxCacheKeyBytes: 512,
+  maxTags: 16,
+  maxTagBytes: 256,
   maxShards: 256,
 };

@@ -1,4 +1,6 @@
 import type { ByteReader, ByteWriter } from "./bytes.ts";
+import { decodeCacheCommand, encodeCacheCommand } from "./cache-command-codec.ts";
+import { isCacheCommand } from "./cache-commands.ts";
 import { CodecError } from "./codec-error.ts";
 import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
 import { limits } from "./limits.ts";
@@ -39,6 +41,7 @@ const delayShift = 1;
 
 /** Appends `command`: its number, then its fields. Throws CodecError for values that the format cannot carry. */
 export function encodeShardCommand(writer: ByteWriter, command: ShardCommand): void {
+  if (isCacheCommand(command)) return encodeCacheCommand(writer, command);
   writer.u8(numberOf(command));
   switch (command.type) {
     case "configure-queue":
@@ -132,8 +135,11 @@ export function decodeShardCommand(reader: ByteReader): ShardCommand {
       return { type: "raise-fence", lock: reader.string(limits.maxNameBytes, 1), fence: reader.varint() };
     case shardCommandNumbers["fence-floor"]:
       return { type: "fence-floor", fence: reader.varint() };
-    default:
-      throw new CodecError(`unknown shard command ${number}`);
+    default: {
+      const command = decodeCacheCommand(number, reader);
+      if (command === null) throw new CodecError(`unknown shard command ${number}`);
+      return command;
+    }
   }
 }
 

@@ -1,3 +1,5 @@
+import { type CacheCommand, cacheCommandNumbers } from "./cache-commands.ts";
+
 /**
  * Commands of the shards (groups 1…S): queue messages. They travel in the same command frames as those of group 0 and are decided by the
  * shard's apply alone (rule G1). Numbers on the wire are append-only, see `shardCommandNumbers`.
@@ -185,7 +187,7 @@ export interface FenceFloor {
   readonly fence: number;
 }
 
-export type ShardCommand =
+export type QueueShardCommand =
   | ConfigureQueue
   | DropQueue
   | Produce
@@ -199,6 +201,8 @@ export type ShardCommand =
   | Redrive
   | RaiseFence
   | FenceFloor;
+/** Whatever a shard's log holds. */
+export type ShardCommand = QueueShardCommand | CacheCommand;
 export type ShardCommandType = ShardCommand["type"];
 
 /** Apart from those of group 0, so that a frame in the wrong group is `malformed` and changes nothing. Append only; never reuse. */
@@ -216,6 +220,7 @@ export const shardCommandNumbers: Readonly<Record<ShardCommandType, number>> = {
   redrive: 74,
   "raise-fence": 75,
   "fence-floor": 76,
+  ...cacheCommandNumbers,
 };
 
 /** Of commands whose receipts do not say the incarnation of their group: logs of before have them. */

@@ -1,4 +1,6 @@
 import { ByteReader, type ByteWriter } from "./bytes.ts";
+import { decodeCacheResult, encodeCacheResult } from "./cache-result-codec.ts";
+import { isCacheResult } from "./cache-results.ts";
 import { CodecError } from "./codec-error.ts";
 import { decodeFlag, decodeIndexed } from "./fields.ts";
 import { limits } from "./limits.ts";
@@ -22,6 +24,7 @@ const fullThings = ["messages", "bytes"] as const;
 
 /** Appends `result`: its number, then its fields. */
 export function encodeShardResult(writer: ByteWriter, result: ShardResult): void {
+  if (isCacheResult(result)) return encodeCacheResult(writer, result);
   writer.u8(shardResultNumbers[result.type]);
   switch (result.type) {
     case "produced":
@@ -102,8 +105,11 @@ export function decodeShardResult(reader: ByteReader): ShardResult {
       return { type: "counted", count: reader.varint() };
     case shardResultNumbers["no-group"]:
       return { type: "no-group", group: reader.string(limits.maxKeyBytes) };
-    default:
-      throw new CodecError(`unknown shard result ${number}`);
+    default: {
+      const result = decodeCacheResult(number, reader);
+      if (result === null) throw new CodecError(`unknown shard result ${number}`);
+      return result;
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 /** Answers of the shards to queue commands. Expected outcomes are values. */
+import { type CacheResult, cacheResultNumbers } from "./cache-results.ts";
 
 /** One message as handed out. */
 export interface HandedOut {
@@ -21,7 +22,7 @@ export const settleOutcomes = ["settled", "stale", "unknown"] as const;
 /** `stale`: handed out again, or its lease ended, since. `unknown`: no such message: settled before, expired or purged, or its group is gone. */
 export type SettleOutcome = (typeof settleOutcomes)[number];
 
-export type ShardResult =
+export type QueueShardResult =
   /** Per message of the produce, in its order: its sequence, and whether it was there already (dedupe). */
   | { readonly type: "produced"; readonly partition: number; readonly messages: readonly ProducedMessage[] }
   /** Nothing of the batch was stored. */
@@ -38,6 +39,8 @@ export interface ProducedMessage {
   readonly sequence: number;
   readonly duplicate: boolean;
 }
+/** Whatever a shard's apply answers. */
+export type ShardResult = QueueShardResult | CacheResult;
 export type ShardResultType = ShardResult["type"];
 
 /** Apart from those of group 0. Append only; never reuse. */
@@ -51,4 +54,5 @@ export const shardResultNumbers: Readonly<Record<ShardResultType, number>> = {
   "fence-behind": 69,
   counted: 70,
   "no-group": 71,
+  ...cacheResultNumbers,
 };

@@ -24,6 +24,7 @@ import {
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { anyText, anyUint, hex } from "./arbitraries.ts";
+import { cacheCommands, cacheResults } from "./cache-arbitraries.ts";
 
 const uint = anyUint;
 const duration = fc.integer({ min: 0, max: limits.maxDurationMs });
@@ -106,6 +107,7 @@ const commands: { readonly [T in ShardCommandType]: fc.Arbitrary<Extract<ShardCo
   redrive: fc.record({ type: fc.constant("redrive"), queue: uint, partition, sequences: fc.array(uint, { maxLength: 5 }), limit: uint }),
   "raise-fence": fc.record({ type: fc.constant("raise-fence"), lock: name, fence: uint }),
   "fence-floor": fc.record({ type: fc.constant("fence-floor"), fence: uint }),
+  ...cacheCommands,
 };
 const handedOut = fc.record({
   partition: uint,
@@ -137,6 +139,7 @@ const results: { readonly [T in ShardResultType]: fc.Arbitrary<Extract<ShardResu
   "fence-behind": fc.record({ type: fc.constant("fence-behind"), lock: name, highest: uint }),
   counted: fc.record({ type: fc.constant("counted"), count: uint }),
   "no-group": fc.record({ type: fc.constant("no-group"), group: key }),
+  ...cacheResults,
 };
 
 function encoded<T>(value: T, encode: (writer: ByteWriter, value: T) => void): Uint8Array {

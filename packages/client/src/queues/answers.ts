@@ -20,6 +20,13 @@ export function shardError(queue: string, answer: ShardAnswer): TrivetError {
     case "handed-out":
     case "settled":
     case "counted":
+    case "cache-written":
+    case "cache-conflict":
+    case "cache-full":
+    case "cache-not-a-number":
+    case "cache-deleted":
+    case "cache-invalidated":
+    case "no-namespace":
       return new TrivetError("internal", `Unexpected answer ${answer.type}`);
   }
 }

@@ -13,6 +13,8 @@ const kinds = {
   "forget-id": 4,
   /** caller: its record is dropped (rule X1). */
   "forget-caller": 5,
+  /** namespace, tag, version: an invalidation is remembered by the floor alone. */
+  "forget-tag": 6,
 } as const;
 export type DeadlineKind = keyof typeof kinds;
 

@@ -2,7 +2,8 @@ import { mutant } from "#mutation";
 import type { ShardContext } from "./context.ts";
 import { leaseId, unindex } from "./delivery.ts";
 import { fenceFloor } from "./fences.ts";
-import { fencesJob, groupJob, queueJob } from "./jobs.ts";
+import { clearNamespace, clearTag } from "../coherence/values/clear.ts";
+import { fencesJob, groupJob, namespaceJob, queueJob, tagJob } from "./jobs.ts";
 import { KeyReader, keyAfter, keyOf, keysEnd, present, queueTables, tables } from "./keys.ts";
 import { laneCount } from "./limits.ts";
 import { placed } from "./messages.ts";
@@ -32,7 +33,12 @@ export function clearSome(shard: ShardContext): void {
       return;
     }
     case fencesJob:
-      clearFences(shard, value, job);
+      return clearFences(shard, value, job);
+    case tagJob:
+      if (clearTag(shard, reader.integer(), reader.text(), job, value)) shard.view.remove(job);
+      return;
+    case namespaceJob:
+      if (clearNamespace(shard, reader.integer())) shard.view.remove(job);
   }
 }
 

@@ -97,7 +97,8 @@ export class ShardDedupe {
     // Nothing was done: the same command comes again once the queue is configured (rule G1). Under an idempotency key it is the same request; of a
     // lane it is another one, and a late copy of this one must not be executed beside it.
     const comesAgain = header.fingerprint !== "" || mutant("queue-dedupe-unconfigured-copy-executed");
-    if (answer.type === "not-configured" && comesAgain && !mutant("queue-dedupe-unconfigured-kept")) return answer;
+    const isUnconfigured = answer.type === "not-configured" || answer.type === "no-namespace";
+    if (isUnconfigured && comesAgain && !mutant("queue-dedupe-unconfigured-kept")) return answer;
     shard.view.put(key, remembered(answer, command), stored === undefined);
     return answer;
   }

@@ -12,6 +12,19 @@ export type Clearing =
 export const queueJob = 1;
 export const groupJob = 2;
 export const fencesJob = 3;
+/** namespace, tag → what its invalidation left behind. */
+export const tagJob = 4;
+/** namespace → what its end left behind. */
+export const namespaceJob = 5;
+
+export function startJob(
+  shard: ShardContext,
+  kind: typeof tagJob | typeof namespaceJob,
+  of: readonly (number | string)[],
+  value: Uint8Array,
+): void {
+  shard.view.put(keyOf(tables.job, kind, ...of), value);
+}
 
 export function startClearing(shard: ShardContext, clearing: Clearing): void {
   switch (clearing.type) {

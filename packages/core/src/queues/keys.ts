@@ -6,7 +6,7 @@ import { invariant } from "../kernel/assert.ts";
  * the integers do; texts as two bytes of length and UTF-8, so that no text is the beginning of another.
  */
 export const tables = {
-  /** → group time, fence floor, number of callers. */
+  /** → group time, fence floor, number of callers, latest version, bytes of values, lease marker. */
   meta: 1,
   /** queue → definition, or that it was dropped. */
   queue: 2,
@@ -44,6 +44,24 @@ export const tables = {
   caller: 18,
   /** caller, sequence → answer. */
   answer: 19,
+  /** holder → incarnation (rule M1). */
+  holder: 20,
+  /** namespace → definition, or that it was dropped. */
+  namespace: 21,
+  /** namespace → entries, bytes. */
+  namespaceUse: 22,
+  /** namespace, key → cached value. */
+  value: 23,
+  /** namespace, tag, key → nothing. */
+  tagged: 24,
+  /** namespace, tag ("" = all) → version of the latest invalidation, for a while. */
+  invalidated: 25,
+  /** namespace → version below which loaders' tokens are refused. */
+  tokenFloor: 26,
+  /** namespace, bucket of keys → version of the latest removal. */
+  removed: 27,
+  /** end, namespace, key → version: values that are over at a time (rule L3). */
+  valueEnd: 28,
 } as const;
 type Table = (typeof tables)[keyof typeof tables];
 

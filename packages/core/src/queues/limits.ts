@@ -20,6 +20,10 @@ export interface ShardLimits {
   readonly redrivenBytes: number;
   /** How long after its time a message that is still leased is looked at again. */
   readonly leasedExpiryMs: number;
+  /** Bytes of all cached values of the shard, their keys included; beyond it writes are refused (rule M9). */
+  readonly cacheBytes: number;
+  /** How long an invalidated tag is remembered by its name once it is cleared; loaders that take longer are refused whatever they load. */
+  readonly tagMemoryMs: number;
   /** Callers that the dedupe table remembers (rule X1). */
   readonly callers: number;
   /** How long a caller is remembered after its latest not-after (rule X1). */
@@ -38,6 +42,8 @@ export const defaultShardLimits: ShardLimits = {
   messagesPerCommand: wireLimits.maxMessagesPerCommand,
   redrivenBytes: 4_194_304,
   leasedExpiryMs: 1000,
+  cacheBytes: 4_294_967_296,
+  tagMemoryMs: 60_000,
   callers: 500_000,
   dedupeRetentionMs: 600_000,
   deadlineHorizonMs: 86_400_000,

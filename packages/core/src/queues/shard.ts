@@ -1,5 +1,18 @@
 import { mutant } from "#mutation";
-import type { FrameHeader, QueueDefinition, ShardCommand } from "@trivet/wire";
+import {
+  type ExpiredValue,
+  type FrameHeader,
+  isCacheCommand,
+  type QueueDefinition,
+  type QueueShardCommand,
+  type ShardCommand,
+} from "@trivet/wire";
+import type { CachedRecord } from "../coherence/messages.ts";
+import { decideCache, readValue } from "../coherence/values/cache.ts";
+import { leaseMarker, registeredHolders } from "../coherence/values/holders.ts";
+import { dueValues, nextValueEnd } from "../coherence/values/invalidate.ts";
+import { knownNamespaces } from "../coherence/values/namespaces.ts";
+import { type NamespaceUse, useOf } from "../coherence/values/value-table.ts";
 import { assertNever } from "../kernel/assert.ts";
 import type { RememberedAnswer, ShardAnswer } from "./answer.ts";
 import { type BrowsePage, type BrowseState, browseFrom } from "./browse.ts";
@@ -105,8 +118,45 @@ export class QueueShard {
     return browsed;
   }
 
+  // ── Cached values (rules M1–M10) ──
+
+  /** Every namespace this shard was told of, and the version it knows; 0 = dropped. */
+  namespaces(): readonly (readonly [namespace: number, version: number])[] {
+    return knownNamespaces(this.shard);
+  }
+
+  /** What a reader is told at group time `now`. `isDue`: its time is over, and the home ends it first. Changes nothing. */
+  value(namespace: number, key: string, now: number): { readonly record: CachedRecord; readonly isDue: boolean } {
+    return readValue(this.shard, namespace, key, now);
+  }
+
+  /** Values whose time is over at group time `now`, for the leader to propose their end. */
+  dueValues(now: number, most: number): readonly ExpiredValue[] {
+    return dueValues(this.shard, now, most);
+  }
+
+  /** Group time at which the earliest value is over; 0 = none is ever. */
+  nextValueEnd(): number {
+    return nextValueEnd(this.shard);
+  }
+
+  /** Entries and bytes of a namespace here, what is not cleared yet included. */
+  namespaceUse(namespace: number): NamespaceUse {
+    return useOf(this.shard, namespace);
+  }
+
+  /** For a new home: who may have a lease of another, and the last lease marker (rule M4). */
+  holders(): readonly (readonly [holder: string, incarnation: number])[] {
+    return registeredHolders(this.shard);
+  }
+
+  leaseMarker(): { readonly barrier: boolean; readonly term: number } | null {
+    return leaseMarker(this.shard);
+  }
+
   private decide(command: ShardCommand, origin: CommandOrigin): ShardAnswer {
     const { shard } = this;
+    if (isCacheCommand(command)) return decideCache(shard, command, origin);
     switch (command.type) {
       case "configure-queue":
       case "drop-queue":
@@ -165,7 +215,7 @@ export class QueueShard {
 }
 
 type QueueCommand = Exclude<
-  ShardCommand,
+  QueueShardCommand,
   { readonly type: "configure-queue" | "drop-queue" | "expire-leases" | "fence-floor" | "raise-fence" }
 >;
 type PartitionCommand = Exclude<QueueCommand, { readonly type: "settle" | "consumer-gone" }>;

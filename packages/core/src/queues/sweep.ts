@@ -1,4 +1,5 @@
 import { mutant } from "#mutation";
+import { forgetTag } from "../coherence/values/clear.ts";
 import { deadlineKind, later, schedule } from "./calendar.ts";
 import type { ShardContext } from "./context.ts";
 import { findDelivery, putBack } from "./delivery.ts";
@@ -34,6 +35,8 @@ function meet(shard: ShardContext, reader: KeyReader): void {
       return forgetId(shard, reader.integer(), reader.integer(), reader.text(), at);
     case "forget-caller":
       return forgetCaller(shard, reader.text(), at);
+    case "forget-tag":
+      return forgetTag(shard, reader.integer(), reader.text(), reader.integer());
     case null:
   }
 }

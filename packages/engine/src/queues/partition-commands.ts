@@ -1,4 +1,5 @@
-import type { QueueView, ShardAnswer } from "@trivet/core";
+import { invariant, type QueueView, type ShardAnswer } from "@trivet/core";
+import { isCacheResult } from "@trivet/wire";
 import type { Submission, SubmitOptions } from "../hosts/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Durability, QueueStorage, StorageCommand, StorageOutcome } from "../ports/queue-storage.ts";
@@ -88,6 +89,7 @@ export class PartitionCommands {
 function classified(outcome: StorageOutcome): PartitionOutcome {
   if (outcome.type !== "answered") return outcome;
   const { durability, requestId, result } = outcome;
+  invariant(!isCacheResult(result), "queue-command-answered-as-one", result.type);
   switch (result.type) {
     case "produced":
     case "handed-out":

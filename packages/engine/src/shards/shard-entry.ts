@@ -39,7 +39,8 @@ export class ShardEntry {
         // Only apply's worker knows. Sending once more is harmless: the dedupe table answers.
         lookup: () => "unknown",
         // A shard that does not know the queue yet keeps no answer: another copy, under the same key, may still be executed.
-        isRefusal: ([first]) => first === resultNumbers.refused || first === shardResultNumbers["not-configured"],
+        isRefusal: ([first]) =>
+          first === resultNumbers.refused || first === shardResultNumbers["not-configured"] || first === shardResultNumbers["no-namespace"],
         failed: (reason) => host.ports.telemetry.count("trivet_raft_proposals_failed_total", 1, { reason }),
       },
       host.config.noLeaderWaitMs,

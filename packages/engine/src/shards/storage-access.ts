@@ -6,6 +6,7 @@ import {
   encodeShardResult,
   FrameCursor,
   type FrameHeader,
+  isCacheCommand,
   type Result,
   type ShardCommand,
   type ShardResult,
@@ -175,6 +176,8 @@ function decoded(cursor: FrameCursor): ShardCommand | string {
 }
 
 function isForCallers(command: ShardCommand): command is StorageCommand {
+  // Cached values are written through their home alone, which withdraws the copies first (rule M3).
+  if (isCacheCommand(command)) return false;
   return !["configure-queue", "drop-queue", "expire-leases", "fence-floor"].includes(command.type);
 }
 

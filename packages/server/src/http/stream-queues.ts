@@ -2,6 +2,7 @@ import { httpLimits } from "@trivet/contract";
 import type { Outcome, Unavailable } from "@trivet/engine";
 import {
   type AwaitQueue,
+  cacheCommandNumbers,
   checkFrame,
   type ClosingCode,
   CodecError,
@@ -34,6 +35,8 @@ const reservedCommands: ReadonlySet<number> = new Set([
   shardCommandNumbers["expire-leases"],
   formerShardCommandNumbers["expire-leases"],
   shardCommandNumbers["fence-floor"],
+  // Cached values are written through their home, which withdraws the copies first (rule M3).
+  ...Object.values(cacheCommandNumbers),
 ]);
 const forbidden = { code: "forbidden", retryAfterMs: 0, detail: "a command that only nodes may send" } as const;
 const none = { queue: 0, version: 0, partitions: 0, shards: 0, backend: "embedded" } as const;

@@ -1,0 +1,120 @@
+import { mutant } from "#mutation";
+import type { HomeEffect, HomeEvent, HomeState } from "./home-state.ts";
+import { withdraw } from "./home-withdrawals.ts";
+import type { HolderId } from "./messages.ts";
+import { grantedMs } from "./timing.ts";
+
+/** Rule M4: the directory begins empty; whoever had a lease of a former home is told, and waited for. */
+export function elected(
+  home: HomeState,
+  { barred, electedAt, now, registered, term }: Extract<HomeEvent, { readonly type: "elected" }>,
+  effects: HomeEffect[],
+): void {
+  deposed(home, effects);
+  home.term = term;
+  home.phase = "recovering";
+  home.flushUntil = electedAt + grantedMs(home.timing);
+  for (const [holder, incarnation] of registered) {
+    home.registered.set(holder, { incarnation, ended: false, idleSince: now, leaving: false });
+    if (!barred) home.unflushed.add(holder);
+    effects.push({ type: "send", to: holder, message: { type: "flush", term, incarnation } });
+  }
+  opensIfFlushed(home, now, effects);
+}
+
+/** Nothing of it is needed by anybody: values are in the log, copies live by leases. */
+export function deposed(home: HomeState, effects: HomeEffect[]): void {
+  for (const entry of home.entries.values()) {
+    const askers = [entry.writing, ...entry.queue].flatMap((op) => (op?.type === "write" ? [op.asker] : []));
+    for (const asker of askers) if (asker.type === "local") effects.push({ type: "abandoned", id: asker.id });
+  }
+  for (const { asker } of home.scopes) if (asker.type === "local") effects.push({ type: "abandoned", id: asker.id });
+  home.phase = "idle";
+  home.resuming = false;
+  home.scopes.length = 0;
+  for (const set of [home.unflushed, home.busy, home.blocked, home.touched]) set.clear();
+  for (const map of [home.closingWaits, home.registered, home.sessions, home.bars, home.entries]) map.clear();
+  for (const map of [home.rounds, home.proposals, home.confirmedReads]) map.clear();
+}
+
+/** This holder has nothing of a former home. */
+export function flushed(home: HomeState, holder: HolderId, now: number, effects: HomeEffect[]): void {
+  if (home.unflushed.delete(holder)) opensIfFlushed(home, now, effects);
+}
+
+/** All have answered, or nobody can have a lease of before. */
+export function opensIfFlushed(home: HomeState, now: number, effects: HomeEffect[]): void {
+  if (home.phase !== "recovering" || (home.unflushed.size > 0 && now < home.flushUntil)) return;
+  home.unflushed.clear();
+  home.phase = "open";
+  for (const line of home.blocked) home.touched.add(line);
+  effects.push({ type: "opened" });
+}
+
+export function mayWrite(home: HomeState): boolean {
+  return home.phase !== "recovering" || mutant("coherence-new-home-writes-at-once");
+}
+
+export function mayGrant(home: HomeState): boolean {
+  return home.phase === "recovering" || home.phase === "open" || mutant("coherence-grants-while-closing");
+}
+
+/** Leadership is to be handed over: nobody gets more time or a copy, everybody gives up what it has; then the barrier is logged. */
+export function close(home: HomeState, effects: HomeEffect[]): void {
+  // Leases of a former home, which this one cannot withdraw, may still live: no barrier, and the successor waits.
+  if (home.phase === "recovering") effects.push({ type: "closed" });
+  if (home.phase !== "open") return;
+  home.phase = "closing";
+  for (const session of home.sessions.values()) {
+    const wait = withdraw(home, session, { type: "everything" }, effects);
+    if (!mutant("coherence-barrier-unflushed")) home.closingWaits.set(session.holder, wait);
+  }
+}
+
+/** Every lease is over or empty: whoever leads next need not wait. */
+export function barrierWhenClosed(home: HomeState, effects: HomeEffect[]): void {
+  if (home.phase === "closing" && home.closingWaits.size === 0 && !isBarrierProposed(home)) propose(home, "barrier", effects);
+}
+
+/** The hand-over came to nothing. What was logged must be taken back in the log before anybody gets a lease again. */
+export function resume(home: HomeState, effects: HomeEffect[]): void {
+  if (home.phase === "handed") propose(home, "resume", effects);
+  else if (isBarrierProposed(home)) home.resuming = true;
+  else if (home.phase === "closing") {
+    home.closingWaits.clear();
+    home.phase = "open";
+  }
+}
+
+export function barrierApplied(home: HomeState, marker: "barrier" | "resume", effects: HomeEffect[]): void {
+  if (marker === "resume") {
+    home.phase = "open";
+    return;
+  }
+  home.phase = "handed";
+  if (!home.resuming) effects.push({ type: "closed" });
+  else {
+    home.resuming = false;
+    propose(home, "resume", effects);
+  }
+}
+
+function isBarrierProposed(home: HomeState): boolean {
+  for (const open of home.proposals.values()) if (open.type === "barrier") return true;
+  return false;
+}
+
+function propose(home: HomeState, marker: "barrier" | "resume", effects: HomeEffect[]): void {
+  const proposal = home.nextNumber++;
+  home.proposals.set(proposal, { type: marker });
+  effects.push({ type: "propose", proposal, what: { type: marker === "barrier" ? "lease-barrier" : "lease-resume" } });
+}
+
+/**
+ * May a new home begin to write at once? Iff the last lease marker in the log is a barrier, and the entry before the new leader's first was
+ * of the term that logged it: nobody has led in between (rule M4).
+ */
+export function barrierHolds(marker: { readonly barrier: boolean; readonly term: number } | null, previousTerm: number): boolean {
+  if (marker === null || !marker.barrier) return false;
+  return marker.term === previousTerm || mutant("coherence-barrier-of-another-term");
+}

@@ -1,0 +1,153 @@
+/**
+ * Commands of the shards about cached values and about who holds copies of them (rules M1–M10). They travel in the same frames as those of
+ * queues and are decided by the shard's apply alone. A namespace is known to a shard by the number that group 0 gave it.
+ */
+
+export const cacheModes = ["write-through", "strict", "ttl"] as const;
+/** `write-through`: copies under leases, never stale. `strict`: no copies. `ttl`: copies that are stale for at most `staleMs`. */
+export type CacheMode = (typeof cacheModes)[number];
+
+/** What a shard knows of a namespace (rule G1). */
+export interface NamespaceDefinition {
+  readonly name: string;
+  /** Rises with each change; an older one than known is ignored. */
+  readonly version: number;
+  /** Fixed at creation: copies kept under another promise would outlive a change. */
+  readonly mode: CacheMode;
+  /** Mode `ttl`: how stale a copy may be. */
+  readonly staleMs: number;
+  /** Time to live of values without one of their own, and of negative entries; 0 = for ever. */
+  readonly ttlMs: number;
+  readonly negativeTtlMs: number;
+  /** Values and their bytes in each shard; 0 = no limit of its own. Beyond it writes are refused, nothing is dropped (rule M9). */
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+}
+
+/** What a write wants of the value that is there. */
+export type WriteCondition =
+  | { readonly type: "always" }
+  | { readonly type: "absent" }
+  | { readonly type: "present" }
+  /** Compare-and-set. */
+  | { readonly type: "version"; readonly version: number };
+
+/** What a loader saw before it went to its source: its put applies iff nothing has changed since (rule M8). */
+export interface LoadToken {
+  /** 0 = there was nothing. */
+  readonly version: number;
+  /** Version counter of the shard at that time. */
+  readonly asOf: number;
+}
+
+interface OfKey {
+  readonly namespace: number;
+  readonly key: string;
+}
+interface KeyWrite extends OfKey {
+  /** Version of the definition the sender knows (rule G1). */
+  readonly version: number;
+  readonly ifFence: { readonly lock: string; readonly fence: number } | null;
+}
+
+/** Proposed by the shard's leader when group 0's definition is newer. */
+export interface ConfigureNamespace {
+  readonly type: "configure-namespace";
+  readonly namespace: number;
+  readonly definition: NamespaceDefinition;
+}
+export interface DropNamespace {
+  readonly type: "drop-namespace";
+  readonly namespace: number;
+  readonly version: number;
+}
+export interface CachePut extends KeyWrite {
+  readonly type: "cache-put";
+  /** Null = a negative entry: known not to exist in the source. */
+  readonly value: Uint8Array | null;
+  readonly tags: readonly string[];
+  /** 0 = the namespace's. */
+  readonly ttlMs: number;
+  readonly condition: WriteCondition;
+  /** Null = not of a loader. */
+  readonly token: LoadToken | null;
+}
+export interface CacheDelete extends KeyWrite {
+  readonly type: "cache-delete";
+  readonly condition: WriteCondition;
+}
+/** The value is a whole number written in decimal; one that is absent counts as 0. */
+export interface CacheIncrement extends KeyWrite {
+  readonly type: "cache-increment";
+  readonly by: number;
+  /** Of a value that comes into being; one that is there keeps its own. 0 = the namespace's. */
+  readonly ttlMs: number;
+}
+/** All values with the tag, or of the namespace (""), are gone as of now; what they took is cleared in bounded steps (rule M8). */
+export interface CacheInvalidate {
+  readonly type: "cache-invalidate";
+  readonly namespace: number;
+  readonly tag: string;
+}
+/** Values whose time is over, as the shard's leader found them; it has withdrawn their copies before. */
+export interface CacheExpire {
+  readonly type: "cache-expire";
+  readonly values: readonly ExpiredValue[];
+}
+export interface ExpiredValue extends OfKey {
+  readonly version: number;
+}
+/** Rule M1: before a holder's first lease. */
+export interface RegisterHolder {
+  readonly type: "register-holder";
+  readonly holder: string;
+  readonly incarnation: number;
+}
+/** Proposed by the home for a holder without a lease. */
+export interface ForgetHolder {
+  readonly type: "forget-holder";
+  readonly holder: string;
+  readonly incarnation: number;
+}
+/** Rule M4: nobody has a lease of this or any earlier term; or that is over. */
+export interface LeaseBarrier {
+  readonly type: "lease-barrier";
+  readonly term: number;
+}
+export interface LeaseResume {
+  readonly type: "lease-resume";
+  readonly term: number;
+}
+
+export type CacheCommand =
+  | ConfigureNamespace
+  | DropNamespace
+  | CachePut
+  | CacheDelete
+  | CacheIncrement
+  | CacheInvalidate
+  | CacheExpire
+  | RegisterHolder
+  | ForgetHolder
+  | LeaseBarrier
+  | LeaseResume;
+export type CacheCommandType = CacheCommand["type"];
+
+/** In one sequence with the other commands of shards. Append only; never reuse. */
+export const cacheCommandNumbers: Readonly<Record<CacheCommandType, number>> = {
+  "configure-namespace": 96,
+  "drop-namespace": 97,
+  "cache-put": 98,
+  "cache-delete": 99,
+  "cache-increment": 100,
+  "cache-invalidate": 101,
+  "cache-expire": 102,
+  "register-holder": 103,
+  "forget-holder": 104,
+  "lease-barrier": 105,
+  "lease-resume": 106,
+};
+
+export function isCacheCommand(command: { readonly type: string }): command is CacheCommand {
+  return Object.hasOwn(cacheCommandNumbers, command.type);
+}
