@@ -28,7 +28,12 @@ const totalsCountFrom = 40;
 const twiceEvery = 25;
 const shrinkBudget = 400;
 
-const flags = new Flags(process.argv.slice(2), ["seeds", "start", "seed", "minutes", "jobs", "kinds"], ["shrink", "verbose", "production"], usage);
+const flags = new Flags(
+  process.argv.slice(2),
+  ["seeds", "start", "seed", "minutes", "jobs", "kinds"],
+  ["shrink", "verbose", "production"],
+  usage,
+);
 const failures: { readonly name: string; readonly report: RunReport }[] = [];
 const totals = new Totals();
 const startedAt = performance.now();

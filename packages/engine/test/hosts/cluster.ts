@@ -84,7 +84,17 @@ export class Cluster {
     const files = new MemoryFiles(view, { latencyMs: () => 0.1 });
     const telemetry = new MemoryTelemetry();
     const stores = this.withShards ? new MemoryOrderedStores(view, { latencyMs: () => 0.2 }) : null;
-    const member: Member = { url, config, files, telemetry, stores, storeProblems: new StoreProblems(), view, failure: null, host: null as never };
+    const member: Member = {
+      url,
+      config,
+      files,
+      telemetry,
+      stores,
+      storeProblems: new StoreProblems(),
+      view,
+      failure: null,
+      host: null as never,
+    };
     this.members.set(node, member);
     this.boot(member);
     return member;

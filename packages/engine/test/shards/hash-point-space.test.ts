@@ -4,14 +4,18 @@ import { applyRequest, entries, MachineRig, WorkerRig } from "./store-rig.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
-guard("shard-hash-fails-batch", "a batch that is committed counts as applied, although there is no space for the state hash at its end", () => {
-  const rig = WorkerRig.opened();
-  rig.problems.full = true;
-  expect(rig.ask(applyRequest(entries(1, 256)))).toMatchObject({ type: "applied", points: [] });
-  expect(rig.ask(applyRequest(entries(257, 258)))).toMatchObject({ type: "applied" });
-  rig.problems.full = false;
-  expect(rig.ask(applyRequest(entries(259, 512)))).toMatchObject({ type: "applied", points: [[512, expect.any(String)]] });
-});
+guard(
+  "shard-hash-fails-batch",
+  "a batch that is committed counts as applied, although there is no space for the state hash at its end",
+  () => {
+    const rig = WorkerRig.opened();
+    rig.problems.full = true;
+    expect(rig.ask(applyRequest(entries(1, 256)))).toMatchObject({ type: "applied", points: [] });
+    expect(rig.ask(applyRequest(entries(257, 258)))).toMatchObject({ type: "applied" });
+    rig.problems.full = false;
+    expect(rig.ask(applyRequest(entries(259, 512)))).toMatchObject({ type: "applied", points: [[512, expect.any(String)]] });
+  },
+);
 
 test("batches count as applied in their order, with space or without", () => {
   const bench = new MachineRig();

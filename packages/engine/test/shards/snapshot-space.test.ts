@@ -129,8 +129,12 @@ guard("shard-cut-while-owing", "a worker makes no cut of a state that lacks entr
   expect(rig.ask({ type: "cut", group: 1, cut: 1 })).toEqual({ type: "done" });
 });
 
-guard("shard-unknown-cut-is-over", "a cut that is not there has no end: nobody takes what was read of it for a whole state (rule W5)", () => {
-  const rig = WorkerRig.opened();
-  rig.ask(applyRequest(entries(1, 3)));
-  expect(rig.ask({ type: "cut-next", group: 1, cut: 7, maxBytes: 1_000 })).toMatchObject({ type: "failed", cause: "other" });
-});
+guard(
+  "shard-unknown-cut-is-over",
+  "a cut that is not there has no end: nobody takes what was read of it for a whole state (rule W5)",
+  () => {
+    const rig = WorkerRig.opened();
+    rig.ask(applyRequest(entries(1, 3)));
+    expect(rig.ask({ type: "cut-next", group: 1, cut: 7, maxBytes: 1_000 })).toMatchObject({ type: "failed", cause: "other" });
+  },
+);
