@@ -3,7 +3,7 @@
  * Also fails on links that lead nowhere, on npm scripts and on `trivet` verbs that a document names and that do not exist.
  */
 import { buildProgram } from "@trivet/cli";
-import { defaultSystemLimits, raftLimits } from "@trivet/core";
+import { defaultSystemLimits, evictionLimits, raftLimits } from "@trivet/core";
 import { errorCatalogue, errorCodes, exitCodes, httpLimits, settingNames, settingOf } from "@trivet/contract";
 import { limits as wireLimits } from "@trivet/wire";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -99,6 +99,7 @@ function limitsTables(): string {
     ["HTTP API (`packages/contract/src/limits.ts`)", httpLimits],
     ["Locks and sessions (`packages/core/src/system/limits.ts`)", defaultSystemLimits],
     ["Raft (`packages/core/src/kernel/limits.ts`)", raftLimits],
+    ["Eviction (`packages/core/src/eviction/limits.ts`)", evictionLimits],
     ["Wire format (`packages/wire/src/limits.ts`)", wireLimits],
     ["Queues on Redis (`packages/server/src/adapters/redis/limits.ts`)", redisLimits],
   ];

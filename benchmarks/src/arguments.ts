@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { traceNames, type TraceName } from "./eviction/traces.ts";
 import { subjectNames, type SubjectName } from "./subjects/subject.ts";
 
 export interface RunArguments {
@@ -20,13 +21,17 @@ export type Arguments =
   | { readonly command: "help" }
   | RunArguments
   | { readonly command: "state"; readonly locks: number }
+  | { readonly command: "hit-ratio"; readonly traces: readonly TraceName[]; readonly directory: string | null }
+  | { readonly command: "eviction" }
   | { readonly command: "report"; readonly files: readonly string[]; readonly quick: boolean }
   | { readonly command: "wrong"; readonly reason: string };
 
-export const usage = `npm run bench -- list
+export const usage: string = `npm run bench -- list
 npm run bench -- run WORKLOAD… [--peers etcd,redis,floor,…] [--json FILE] [--quick] [--rounds N] [--failovers N]
                      [--messages N] [--seconds N] [--cgroup] [--directory DIR]
 npm run bench -- state [--locks N]
+npm run bench -- hit-ratio [TRACE…] [--traces DIR]
+npm run bench -- eviction
 npm run bench -- report [FILE…] [--quick]
 
   run     starts everything it needs, measures ours and each peer in the same run, alternating, and prints a table
@@ -43,6 +48,10 @@ npm run bench -- report [FILE…] [--quick]
           --directory DIR   where data directories are made (default: the system's temporary folder)
   state   measures the state of locks alone, without a cluster: memory per lock, snapshot, restore, listing, the end of large sessions,
           and the longest time any of them keeps the loop from turning (default: a million locks)
+  hit-ratio  replays traces of caches with every eviction policy and prints the hit ratios beside those of a study; fails when the
+          adaptive W-TinyLFU is more than a point below. Traces: ${traceNames.join(", ")}
+          --traces DIR      where the trace files are (default: shared/traces beside this project)
+  eviction  measures what a hit and a miss cost with each eviction policy, and with lru-cache
   report  writes docs/benchmarks.md, its charts and the raw results from the newest results of this machine,
           or from the files named; --quick also takes results of quick runs, and says so`;
 
@@ -108,6 +117,16 @@ function parseRun(args: readonly string[], workloadNames: readonly string[]): Ru
   };
 }
 
+function parseHitRatio(args: readonly string[]): Arguments {
+  const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: { traces: { type: "string" } } });
+  const traces = positionals.map((name) => {
+    const known = traceNames.find((candidate) => candidate === name);
+    if (known === undefined) throw new Error(`no trace "${name}"; there are ${traceNames.join(", ")}`);
+    return known;
+  });
+  return { command: "hit-ratio", traces, directory: values.traces ?? null };
+}
+
 /** The command line in words of this harness; what is wrong with it becomes a value, for the caller to print. */
 export function parseArguments(args: readonly string[], workloadNames: readonly string[]): Arguments {
   const [command, ...rest] = args;
@@ -128,6 +147,11 @@ export function parseArguments(args: readonly string[], workloadNames: readonly 
           throw new Error(`--locks takes a number from 1000 to 10000000, not "${values.locks}"`);
         return { command, locks };
       }
+      case "hit-ratio":
+        return parseHitRatio(rest);
+      case "eviction":
+        parseArgs({ args: rest, options: {} });
+        return { command };
       case "report": {
         const { values, positionals } = parseArgs({
           args: rest,

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArguments, usage, type RunArguments } from "./arguments.ts";
+import { measureEvictionCost } from "./eviction/cost.ts";
+import { compareHitRatios } from "./eviction/hit-ratio.ts";
 import { provide, versionOf } from "./installation.ts";
 import { describeMachine, filesystemOf } from "./measure/machine.ts";
 import { ProcessKeeper } from "./processes.ts";
@@ -15,9 +17,10 @@ import { describeResults } from "./table.ts";
 import { workloads } from "./workloads/all.ts";
 import type { Effort, RunContext, Workload } from "./workloads/workload.ts";
 
-/** Entry of `npm run bench`. Exit codes: 0 done, 1 a subject could not be measured, 2 wrong arguments. */
+/** Entry of `npm run bench`. Exit codes: 0 done, 1 a subject could not be measured or a hit ratio was missed, 2 wrong arguments. */
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
+const tracesFolder = join(root, "..", "shared", "traces");
 const resultsFolder = join(root, ".cache", "benchmarks");
 
 const quickEffort = { rounds: 1, warmUpMs: 500, measureMs: 1000, failovers: 5, soakMs: 15_000, sessions: 100, locksPerSession: 200 };
@@ -162,6 +165,11 @@ async function main(): Promise<number> {
       return run(args);
     case "state":
       measureState(args.locks, say);
+      return 0;
+    case "hit-ratio":
+      return compareHitRatios(args.traces, args.directory ?? tracesFolder, say) ? 0 : 1;
+    case "eviction":
+      measureEvictionCost(say);
       return 0;
     case "report": {
       const { written, selection } = writeReport({ root, resultsFolder, files: args.files, quick: args.quick });

@@ -31,6 +31,16 @@ describe("the command line of the benchmarks", () => {
     expect(parse("state --locks 7")).toMatchObject({ command: "wrong", reason: expect.stringContaining("--locks") as unknown });
   });
 
+  it("replays all traces of caches unless told which, from a folder that may be named", () => {
+    expect(parse("hit-ratio")).toEqual({ command: "hit-ratio", traces: [], directory: null });
+    expect(parse("hit-ratio gli loop --traces elsewhere")).toEqual({
+      command: "hit-ratio",
+      traces: ["gli", "loop"],
+      directory: "elsewhere",
+    });
+    expect(parse("eviction")).toEqual({ command: "eviction" });
+  });
+
   it("measures exactly the subjects named", () => {
     expect(parse("run lock-soak --subjects floor --rounds 3")).toMatchObject({ subjects: ["floor"], rounds: 3 });
   });
@@ -54,6 +64,8 @@ describe("the command line of the benchmarks", () => {
     ["run lock-soak --rounds 0", "--rounds"],
     ["run lock-soak --rounds many", "--rounds"],
     ["run lock-soak --bogus", "--bogus"],
+    ["hit-ratio glimpse", 'no trace "glimpse"'],
+    ["eviction fast", "fast"],
     ["walk", 'no command "walk"'],
   ])("says what is wrong with: %s", (line, reason) => {
     expect(parse(line)).toMatchObject({ command: "wrong", reason: expect.stringContaining(reason) as string });

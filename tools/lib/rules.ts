@@ -29,9 +29,16 @@ export const dynamicOnly: readonly { readonly file: RegExp; readonly target: str
 
 /** Folders inside a package that may not import other folders of it: each protocol core stands alone. */
 export const folderRules: readonly { readonly folder: string; readonly mustNotImport: readonly string[] }[] = [
-  { folder: "packages/core/src/kernel", mustNotImport: ["raft", "locks", "sessions", "system", "queues", "coherence", "placement"] },
+  {
+    folder: "packages/core/src/kernel",
+    mustNotImport: ["raft", "locks", "sessions", "system", "queues", "coherence", "placement", "eviction"],
+  },
   { folder: "packages/core/src/raft", mustNotImport: ["locks", "sessions", "system", "queues", "coherence"] },
   { folder: "packages/core/src/locks", mustNotImport: ["raft"] },
+  {
+    folder: "packages/core/src/eviction",
+    mustNotImport: ["raft", "locks", "sessions", "system", "queues", "coherence", "placement", "invariants"],
+  },
   { folder: "packages/engine/src/ports", mustNotImport: ["hosts", "log", "memory", "conformance"] },
   { folder: "packages/engine/src/log", mustNotImport: ["hosts", "memory", "conformance"] },
 ];

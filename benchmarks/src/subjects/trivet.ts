@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { counterIn } from "../measure/prometheus.ts";
@@ -11,6 +11,10 @@ const startMs = 60_000;
 const requestMs = 2000;
 /** The built command of this repository: what is measured is what people start. */
 const program = fileURLToPath(new URL("../../../packages/cli/dist/main.js", import.meta.url));
+/** As its first line starts it. */
+const [, flags = ""] =
+  /node(.*) --$/.exec(readFileSync(new URL("../../../packages/cli/bin/trivet.mjs", import.meta.url), "utf8").split("\n")[0] ?? "") ?? [];
+const engineFlags = flags.split(" ").filter((flag) => flag !== "");
 
 /** The part of `GET /v1/raft/status` that is used here. */
 interface RaftStatus {
@@ -41,7 +45,7 @@ class TrivetNode {
   #launch(): Started {
     const { keeper, directory, collectable } = this.#context;
     const collector = collectable === true ? ["--import", siblingModule(import.meta.url, "../collect-on-signal").href] : [];
-    return keeper.start(process.execPath, [...collector, "--", program, "serve"], {
+    return keeper.start(process.execPath, [...engineFlags, ...collector, "--", program, "serve"], {
       name: `trivet ${this.name}`,
       logPath: join(directory, `${this.name}.out`),
       // A `.env` in the caller's folder describes another cluster.

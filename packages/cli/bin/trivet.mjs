@@ -1,6 +1,6 @@
-#!/usr/bin/env -S node --
-// The `--` above keeps Node from taking `--env-file` and the like for itself. This file exists so that npm can link the command
-// before anything is built; the program itself is dist/main.js.
+#!/usr/bin/env -S node --initial-old-space-size=128 --
+// The flag: src/engine-flags.ts. The `--` keeps Node from taking `--env-file` and the like for itself. This file exists so that npm can link
+// the command before anything is built; the program itself is dist/main.js.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 

@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
 import {
   type Command,
+  type QueueSettings,
   type Result,
   ResultsCursor,
   type ServerFrame,
   type ShardCommand,
   ShardResultsCursor,
+  type Welcome,
   decodeServerFrame,
   decodeShardAnswer,
   encodeCommandsFrame,
@@ -67,7 +69,7 @@ export class CommandStream {
       settings,
       () => ({ type: "hello", protocol: streamProtocol, caller: instance, label: settings.label, session: session() }),
       {
-        connected: (welcome) => this.connected(welcome.groupTime),
+        connected: (welcome) => this.connected(welcome),
         message: (bytes) => this.message(bytes),
         disconnected: (reason) => handlers.disconnected(reason),
         leaving: () => handlers.leaving(),
@@ -88,6 +90,8 @@ export class CommandStream {
   get knowsQueues(): boolean {
     return !this.router.isConnected || this.router.protocol >= queueStreamProtocol;
   }
+  /** What the node of the moment, or else of before, gives a new queue where its maker says nothing. */
+  queueDefaults: Partial<QueueSettings> = {};
   /** URL of the node in use. */
   get node(): string | null {
     return this.router.node;
@@ -189,7 +193,8 @@ export class CommandStream {
     };
   }
 
-  private connected(groupTime: number): void {
+  private connected({ groupTime, queueDefaults }: Welcome): void {
+    this.queueDefaults = queueDefaults;
     this.learnGroupTime(groupTime);
     this.system.resend();
     if (this.knowsQueues) for (const shard of this.shards.values()) shard.resend();

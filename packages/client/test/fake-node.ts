@@ -3,6 +3,7 @@ import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
   type Hello,
+  type QueueSettings,
   type Result,
   ResultsBuilder,
   type ServerFrame,
@@ -12,6 +13,7 @@ import {
   decodeClientFrame,
   encodeServerFrame,
   limits,
+  streamProtocol,
 } from "@trivet/wire";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { FakeCluster, FramePolicy } from "./fake-cluster.ts";
@@ -40,7 +42,10 @@ export class FakeNode {
   /** Connections are accepted, but nothing is ever said again: like a stopped process. */
   frozen = false;
   /** What the welcome says. */
-  protocol = 2;
+  protocol = streamProtocol;
+  queueDefaults: Partial<QueueSettings> = {};
+  /** Names of queues that it was asked to wait for. */
+  awaited = 0;
   /** Status for new streams instead of a switch of protocols. */
   rejectWith = 0;
   /** Sent instead of a welcome. */
@@ -160,6 +165,9 @@ export class FakeNode {
         return this.shardCommands(stream, { ...frame, frame: Uint8Array.from(frame.frame) });
       case "resolve-queue":
         return this.say(stream, this.cluster.shards.resolve(frame));
+      case "await-queue":
+        this.awaited++;
+        return this.cluster.shards.await(frame, (answer) => this.say(stream, answer));
       case "watch-queue": {
         this.watches.push(frame);
         const others = (this.watching.get(stream) ?? []).filter((one) => one.queue !== frame.queue || one.consumer !== frame.consumer);
@@ -197,6 +205,7 @@ export class FakeNode {
       groupTime: this.cluster.groupTime(),
       callerWindow: limits.callerWindow,
       maxFrameBytes: limits.maxFrameBytes,
+      queueDefaults: this.queueDefaults,
       maxCommandsPerFrame: limits.maxCommandsPerFrame,
     };
   }

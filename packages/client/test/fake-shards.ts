@@ -1,4 +1,5 @@
 import {
+  type AwaitQueue,
   ByteWriter,
   encodeResult,
   encodeShardResult,
@@ -46,16 +47,25 @@ export class FakeShards {
   groupTime: () => number = () => Date.now();
   hint: (queue: number, partition: number) => void = () => undefined;
   private readonly answers = new Map<string, Uint8Array>();
+  private readonly awaiting = new Map<string, (() => void)[]>();
 
   resolve({ request, name, create }: ResolveQueue): QueueResolved {
     let queue = this.queues.get(name);
     if (queue === undefined && create) {
       queue = { queue: this.queues.size + 1, partitions: this.partitions, kept: [], produced: 0 };
       this.queues.set(name, queue);
+      for (const wake of this.awaiting.get(name)?.splice(0) ?? []) wake();
     }
     const found = { queue: queue?.queue ?? 0, version: queue === undefined ? 0 : 1, partitions: queue?.partitions ?? 0 };
     const refusal = queue === undefined ? "unknown" : "none";
     return { type: "queue-resolved", request, ...found, shards: this.shards, backend: "embedded", refusal, detail: "" };
+  }
+
+  /** Answers when there is such a queue, however long that takes. */
+  await({ request, name }: AwaitQueue, say: (answer: QueueResolved) => void): void {
+    const answer = (): void => say(this.resolve({ type: "resolve-queue", request, name, create: false }));
+    if (this.queues.has(name)) return answer();
+    this.awaiting.set(name, [...(this.awaiting.get(name) ?? []), answer]);
   }
 
   get(name: string): FakeQueue {
@@ -112,7 +122,8 @@ export class FakeShards {
       case "create-group":
         return { type: "counted", count: toggled(this.groups, groupKey(command), true) };
       case "delete-group":
-        return { type: "counted", count: toggled(this.groups, groupKey(command), false) };
+        if (toggled(this.groups, groupKey(command), false) > 0) return { type: "counted", count: 1 };
+        return { type: "no-group", group: command.group };
       default:
         return { type: "counted", count: 0 };
     }
@@ -151,7 +162,7 @@ function handOut(kept: Kept): HandedOut {
   kept.acquired++;
   const { partition, sequence, acquired, deliveries, message } = kept;
   const { key, priority, headers, body } = message;
-  return { partition, sequence, acquired, deliveries, key, priority, producedAt: 1, headers, body };
+  return { partition, sequence, acquired, incarnation: 1, deliveries, key, priority, producedAt: 1, headers, body };
 }
 
 function encoded(result: ShardResult): Uint8Array {

@@ -103,9 +103,9 @@ describe("produce", () => {
     expect(fake.shards.get("q").produced).toBe(1);
   });
 
-  test("a node that speaks protocol 1 is told apart", async () => {
+  test.each([1, 2])("a node that speaks protocol %i is told apart", async (protocol) => {
     const fake = await cluster();
-    fake.node(0).protocol = 1;
+    fake.node(0).protocol = protocol;
     const trivet = await connected(fake);
     expect(await failure(trivet.queue("q").produce("x"))).toMatchObject({ code: "upgrade_required" });
     await trivet.execute({ type: "nothing" });
@@ -123,11 +123,17 @@ describe("groups", () => {
     expect(fake.shards.groups).toEqual(new Set([0, 1, 2, 3].map((partition) => `1/${partition}/g`)));
     expect(fake.shards.executed).toContainEqual({ type: "create-group", queue: 1, partition: 3, group: "g", start: { type: "latest" } });
     await expect(queue.createGroup("g")).resolves.toBe(false);
+    // As when only a consume made it, in its partition.
+    fake.shards.groups.delete("1/2/g");
     await expect(queue.deleteGroup("g")).resolves.toBe(true);
     expect(fake.shards.groups.size).toBe(0);
     await expect(queue.deleteGroup("g")).resolves.toBe(false);
     expect(await failure(queue.createGroup(""))).toMatchObject({ code: "bad_request" });
     expect(await failure(trivet.queue("none").deleteGroup("g"))).toMatchObject({ code: "queue_unknown" });
+    fake.shards.queues.delete("q");
+    expect(await failure(queue.deleteGroup("g"))).toMatchObject({ code: "queue_unknown" });
+    fake.shards.partitions = 2;
+    await expect(queue.createGroup("g")).resolves.toBe(true);
   });
 });
 
@@ -156,14 +162,17 @@ describe("consume", () => {
     const trivet = await connected(fake);
     const consumer = trivet.queue<string>("later").consume();
     const next = consumer.next();
+    await until(() => fake.node(0).awaited > 0, "the node is asked to wait");
     const queue = trivet.queue<string>("later");
     await queue.produce("a");
+
     expect(await next).toMatchObject({ value: { body: "a" } });
     const asked = fake.shards.count("consume");
     const other = consumer.next();
     await queue.produce("b");
     expect(await other).toMatchObject({ value: { body: "b" } });
     expect(fake.shards.count("consume") - asked).toBeLessThanOrEqual(3);
+    expect(fake.node(0).awaited).toBe(1);
   });
 
   test("a lost connection: what was not taken yet is given back, and asked for under another name", async () => {

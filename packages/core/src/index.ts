@@ -33,3 +33,7 @@ export type { GroupStats, PartitionCounts } from "./queues/stats.ts";
 export type { LeasePage } from "./queues/lease-pages.ts";
 export type { Admission } from "./queues/dedupe.ts";
 export * from "./invariants/queues.ts";
+export { createPolicy } from "./eviction/create.ts";
+export { evictionLimits } from "./eviction/limits.ts";
+export * from "./eviction/policy.ts";
+export type { Resident } from "./eviction/resident.ts";

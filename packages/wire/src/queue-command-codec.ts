@@ -13,6 +13,7 @@ import {
   type Settle,
   type Settlement,
   type ShardCommand,
+  formerShardCommandNumbers,
   settlements,
   shardCommandNumbers,
 } from "./queue-commands.ts";
@@ -38,7 +39,7 @@ const delayShift = 1;
 
 /** Appends `command`: its number, then its fields. Throws CodecError for values that the format cannot carry. */
 export function encodeShardCommand(writer: ByteWriter, command: ShardCommand): void {
-  writer.u8(shardCommandNumbers[command.type]);
+  writer.u8(numberOf(command));
   switch (command.type) {
     case "configure-queue":
       writer.varint(command.queue);
@@ -108,9 +109,13 @@ export function decodeShardCommand(reader: ByteReader): ShardCommand {
     case shardCommandNumbers.consume:
       return decodeConsume(reader);
     case shardCommandNumbers.settle:
-      return decodeSettle(reader);
+      return decodeSettle(reader, decodeReceipt);
+    case formerShardCommandNumbers.settle:
+      return decodeSettle(reader, decodeFormerReceipt);
     case shardCommandNumbers["expire-leases"]:
-      return decodeExpired(reader);
+      return decodeExpired(reader, decodeReceipt);
+    case formerShardCommandNumbers["expire-leases"]:
+      return decodeExpired(reader, decodeFormerReceipt);
     case shardCommandNumbers["consumer-gone"]:
       return { type: "consumer-gone", queue: reader.varint(), consumer: reader.string(limits.maxKeyBytes, 1) };
     case shardCommandNumbers["purge-queue"]:
@@ -130,6 +135,14 @@ export function decodeShardCommand(reader: ByteReader): ShardCommand {
     default:
       throw new CodecError(`unknown shard command ${number}`);
   }
+}
+
+/** One command has one encoding: that of before where no receipt says an incarnation. */
+function numberOf(command: ShardCommand): number {
+  if (command.type === "settle" && command.receipts.every(isFormer)) return formerShardCommandNumbers.settle;
+  if (command.type === "expire-leases" && command.leases.every(({ receipt }) => isFormer(receipt)))
+    return formerShardCommandNumbers["expire-leases"];
+  return shardCommandNumbers[command.type];
 }
 
 export function encodeDefinition(writer: ByteWriter, definition: QueueDefinition): void {
@@ -233,7 +246,7 @@ function decodeMessage(reader: ByteReader): NewMessage {
 
 /** One value has one encoding: what is usual must not be written out. */
 function unusual(value: number): number {
-  if (value === 0) throw new CodecError("a field of a message that says nothing");
+  if (value === 0) throw new CodecError("a field that says nothing");
   return value;
 }
 
@@ -297,47 +310,58 @@ function encodeSettle(writer: ByteWriter, command: Settle): void {
   writer.varint(command.delayMs + delayShift);
   writer.string(clipText(command.reason, limits.maxDetailBytes));
   writer.varint(checkedCount(command.receipts.length, 1));
-  for (const receipt of command.receipts) encodeReceipt(writer, receipt);
+  const former = command.receipts.every(isFormer);
+  for (const receipt of command.receipts) encodeReceipt(writer, receipt, former);
 }
 
-function decodeSettle(reader: ByteReader): Settle {
+function decodeSettle(reader: ByteReader, decode: (reader: ByteReader) => Receipt): Settle {
   const queue = reader.varint();
   const group = decodeGroup(reader);
   const settlement = decodeIndexed(reader, settlements, "settlement");
   const delayMs = reader.varint(limits.maxDurationMs + delayShift) - delayShift;
   const reason = reader.string(limits.maxDetailBytes);
   const receipts: Receipt[] = [];
-  for (let left = decodeCount(reader, 1); left > 0; left--) receipts.push(decodeReceipt(reader));
+  for (let left = decodeCount(reader, 1); left > 0; left--) receipts.push(decode(reader));
   return { type: "settle", queue, group, settlement, delayMs, reason, receipts };
 }
 
 function encodeExpired(writer: ByteWriter, { leases }: ExpireLeases): void {
   writer.varint(checkedCount(leases.length, 1));
+  const former = leases.every(({ receipt }) => isFormer(receipt));
   for (const { queue, group, receipt, extended } of leases) {
     writer.varint(queue);
     writer.string(group);
-    encodeReceipt(writer, receipt);
+    encodeReceipt(writer, receipt, former);
     writer.varint(extended);
   }
 }
 
-function decodeExpired(reader: ByteReader): ExpireLeases {
+function decodeExpired(reader: ByteReader, decode: (reader: ByteReader) => Receipt): ExpireLeases {
   const leases: ExpireLeases["leases"][number][] = [];
   for (let left = decodeCount(reader, 1); left > 0; left--) {
-    const [queue, group, receipt] = [reader.varint(), decodeGroup(reader), decodeReceipt(reader)];
+    const [queue, group, receipt] = [reader.varint(), decodeGroup(reader), decode(reader)];
     leases.push({ queue, group, receipt, extended: reader.varint() });
   }
   return { type: "expire-leases", leases };
 }
 
-function encodeReceipt(writer: ByteWriter, { partition, sequence, acquired }: Receipt): void {
+function isFormer({ incarnation }: Receipt): boolean {
+  return incarnation === 0;
+}
+
+function encodeReceipt(writer: ByteWriter, { partition, sequence, acquired, incarnation }: Receipt, former: boolean): void {
   writer.varint(partition);
   writer.varint(sequence);
   writer.varint(acquired);
+  if (!former) writer.varint(incarnation);
+}
+
+function decodeFormerReceipt(reader: ByteReader): Receipt {
+  return { partition: decodePartition(reader), sequence: reader.varint(), acquired: reader.varint(), incarnation: 0 };
 }
 
 function decodeReceipt(reader: ByteReader): Receipt {
-  return { partition: decodePartition(reader), sequence: reader.varint(), acquired: reader.varint() };
+  return { ...decodeFormerReceipt(reader), incarnation: unusual(reader.varint()) };
 }
 
 function decodePartition(reader: ByteReader): number {

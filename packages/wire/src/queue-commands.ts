@@ -63,6 +63,8 @@ export interface Receipt {
   readonly sequence: number;
   /** Rises with every hand-out of the message to the group. */
   readonly acquired: number;
+  /** Of the group, see `HandedOut`: a group made again under its name knows nothing of this hand-out. 0 = not said, in commands of before it was. */
+  readonly incarnation: number;
 }
 
 /** Proposed by the shard's leader when group 0's definition is newer. */
@@ -207,14 +209,17 @@ export const shardCommandNumbers: Readonly<Record<ShardCommandType, number>> = {
   "create-group": 67,
   "delete-group": 68,
   consume: 69,
-  settle: 70,
-  "expire-leases": 71,
+  settle: 77,
+  "expire-leases": 78,
   "consumer-gone": 72,
   "purge-queue": 73,
   redrive: 74,
   "raise-fence": 75,
   "fence-floor": 76,
 };
+
+/** Of commands whose receipts do not say the incarnation of their group: logs of before have them. */
+export const formerShardCommandNumbers = { settle: 70, "expire-leases": 71 } as const;
 
 export function isShardCommand(command: { readonly type: string }): command is ShardCommand {
   return Object.hasOwn(shardCommandNumbers, command.type);

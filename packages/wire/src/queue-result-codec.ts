@@ -111,6 +111,7 @@ function encodeHandedOut(writer: ByteWriter, message: HandedOut): void {
   writer.varint(message.partition);
   writer.varint(message.sequence);
   writer.varint(message.acquired);
+  writer.varint(message.incarnation);
   writer.varint(message.deliveries);
   writer.string(message.key);
   writer.u8(message.priority);
@@ -124,6 +125,7 @@ function decodeHandedOut(reader: ByteReader): HandedOut {
     partition: reader.varint(),
     sequence: reader.varint(),
     acquired: reader.varint(),
+    incarnation: reader.varint(),
     deliveries: reader.varint(),
     key: reader.string(limits.maxKeyBytes),
     priority: reader.u8(),

@@ -5,6 +5,8 @@ export interface HandedOut {
   readonly partition: number;
   readonly sequence: number;
   readonly acquired: number;
+  /** Number of the group in its partition, from 1, never given again: a group made again under its name has another. */
+  readonly incarnation: number;
   /** Genuine failures so far. */
   readonly deliveries: number;
   readonly key: string;
@@ -16,7 +18,7 @@ export interface HandedOut {
 }
 
 export const settleOutcomes = ["settled", "stale", "unknown"] as const;
-/** `stale`: handed out again, or its lease ended, since. `unknown`: no such message: settled before, expired or purged. */
+/** `stale`: handed out again, or its lease ended, since. `unknown`: no such message: settled before, expired or purged, or its group is gone. */
 export type SettleOutcome = (typeof settleOutcomes)[number];
 
 export type ShardResult =
@@ -42,7 +44,8 @@ export type ShardResultType = ShardResult["type"];
 export const shardResultNumbers: Readonly<Record<ShardResultType, number>> = {
   produced: 64,
   "queue-full": 65,
-  "handed-out": 66,
+  // 66 were hand-outs that did not tell the incarnation of their group; none is in any log or store.
+  "handed-out": 72,
   settled: 67,
   "not-configured": 68,
   "fence-behind": 69,

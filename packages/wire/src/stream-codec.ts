@@ -9,6 +9,7 @@ import {
   type Welcome,
   clientFrameNumbers,
   closingCodes,
+  queueStreamProtocol,
   serverFrameNumbers,
   sessionEvents,
 } from "./stream-frames.ts";
@@ -23,6 +24,7 @@ import {
 } from "./stream-queue-codec.ts";
 import { decodeRefusedFields, encodeRefusedFields } from "./stream-refused.ts";
 import { ResultsBuilder, ResultsCursor } from "./stream-results.ts";
+import { decodeQueueSettings, encodeQueueSettings } from "./system-queue-codec.ts";
 import { clipText } from "./text.ts";
 
 /** Encodes one frame of the client. */
@@ -46,6 +48,7 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
       writer.varint(frame.nonce);
       break;
     case "resolve-queue":
+    case "await-queue":
     case "watch-queue":
       encodeQueueClientFields(writer, frame);
       break;
@@ -188,12 +191,14 @@ function encodeWelcome(writer: ByteWriter, frame: Welcome): void {
   writer.varint(frame.callerWindow);
   writer.varint(frame.maxFrameBytes);
   writer.varint(frame.maxCommandsPerFrame);
+  if (frame.protocol >= queueStreamProtocol) encodeQueueSettings(writer, frame.queueDefaults);
 }
 
 function decodeWelcome(reader: ByteReader): Welcome {
+  const protocol = reader.varint();
   return {
     type: "welcome",
-    protocol: reader.varint(),
+    protocol,
     cluster: decodeIdentity(reader),
     node: decodeIdentity(reader),
     leader: decodeIdentity(reader),
@@ -203,6 +208,7 @@ function decodeWelcome(reader: ByteReader): Welcome {
     callerWindow: reader.varint(),
     maxFrameBytes: reader.varint(),
     maxCommandsPerFrame: reader.varint(),
+    queueDefaults: protocol >= queueStreamProtocol ? decodeQueueSettings(reader) : {},
   };
 }
 

@@ -1,3 +1,4 @@
+import type { QueueSettings } from "./queue-commands.ts";
 import type { Result } from "./results.ts";
 
 /**
@@ -9,9 +10,12 @@ import type { Result } from "./results.ts";
  * longer speaks one so old. Any change of a frame's fields, and any new frame type, takes a new protocol number; a frame of unknown
  * type is answered with `closing`, code `protocol`. Nothing but `hello` may be sent before `welcome` has arrived.
  */
-export const streamProtocol = 2;
-/** The first protocol with queues: frames of the shards, `resolve-queue` and `watch-queue`. */
-export const queueStreamProtocol = 2;
+export const streamProtocol = 3;
+/**
+ * The oldest protocol whose queues are spoken: frames of the shards, `resolve-queue` and `watch-queue`. Hand-outs of protocol 2 did not name the
+ * incarnation of their group, so its queues are not.
+ */
+export const queueStreamProtocol = 3;
 /** The oldest protocol that this version still speaks. */
 export const oldestStreamProtocol = 1;
 
@@ -24,6 +28,7 @@ export const clientFrameNumbers = {
   "shard-commands": 5,
   "resolve-queue": 6,
   "watch-queue": 7,
+  "await-queue": 8,
 } as const;
 /** Numbers of the node's frames. Append only; never reuse. */
 export const serverFrameNumbers = {
@@ -67,21 +72,28 @@ export interface Ping {
   readonly type: "ping";
   readonly nonce: number;
 }
-/** Protocol 2: the same for a shard. Its commands are those of queue-commands.ts. */
+/** Protocol 3: the same for a shard. Its commands are those of queue-commands.ts. */
 export interface ShardCommands {
   readonly type: "shard-commands";
   readonly group: number;
   readonly frame: Uint8Array;
 }
-/** Protocol 2: what queue has this name? `create` makes it, with the defaults, when there is none. `request` comes back in the answer. */
+/** Protocol 3: what queue has this name? `create` makes it, with the defaults, when there is none. `request` comes back in the answer. */
 export interface ResolveQueue {
   readonly type: "resolve-queue";
   readonly request: number;
   readonly name: string;
   readonly create: boolean;
 }
+/** Protocol 3: as `resolve-queue` without `create`, but "there is none" is answered only when there was none for `waitMs`. */
+export interface AwaitQueue {
+  readonly type: "await-queue";
+  readonly request: number;
+  readonly name: string;
+  readonly waitMs: number;
+}
 /**
- * Protocol 2: from now on tell when `group` may have something. When the stream ends while it is `on`, what `consumer` holds is handed out again at
+ * Protocol 3: from now on tell when `group` may have something. When the stream ends while it is `on`, what `consumer` holds is handed out again at
  * once (rule Q3).
  */
 export interface WatchQueue {
@@ -91,7 +103,7 @@ export interface WatchQueue {
   readonly consumer: string;
   readonly on: boolean;
 }
-export type ClientFrame = Hello | Commands | KeepAlive | Ping | ShardCommands | ResolveQueue | WatchQueue;
+export type ClientFrame = Hello | Commands | KeepAlive | Ping | ShardCommands | ResolveQueue | AwaitQueue | WatchQueue;
 
 export interface Welcome {
   readonly type: "welcome";
@@ -108,6 +120,8 @@ export interface Welcome {
   readonly callerWindow: number;
   readonly maxFrameBytes: number;
   readonly maxCommandsPerFrame: number;
+  /** Protocol 3: what a new queue gets at this node where its maker says nothing; the rest is group 0's to say. None before. */
+  readonly queueDefaults: Partial<QueueSettings>;
 }
 /** Answers for one caller. Each is final; a client ignores what it already knows. */
 export interface Results {
@@ -173,14 +187,14 @@ export interface Pong {
   readonly nonce: number;
   readonly groupTime: number;
 }
-/** Protocol 2: answers of a shard for one caller, each as the shard's apply encoded it (see `decodeShardAnswer`). */
+/** Protocol 3: answers of a shard for one caller, each as the shard's apply encoded it (see `decodeShardAnswer`). */
 export interface ShardResults {
   readonly type: "shard-results";
   readonly group: number;
   readonly caller: string;
   readonly results: readonly { readonly sequence: number; readonly bytes: Uint8Array }[];
 }
-/** Protocol 2: `refused`, of a frame for a shard. */
+/** Protocol 3: `refused`, of a frame for a shard. */
 export interface ShardRefused extends Omit<Refused, "type"> {
   readonly type: "shard-refused";
   readonly group: number;
@@ -189,7 +203,7 @@ export const queueBackends = ["embedded", "redis", "memory"] as const;
 /** Why a name is no queue. `unavailable`: ask again. Numbers are places; append only. */
 export const resolveRefusals = ["none", "unknown", "invalid", "too-many", "unavailable"] as const;
 export type ResolveRefusal = (typeof resolveRefusals)[number];
-/** Protocol 2. Without a refusal: what a client must know to give commands to the queue's shards (`shardNumberOf`). */
+/** Protocol 3. Without a refusal: what a client must know to give commands to the queue's shards (`shardNumberOf`). */
 export interface QueueResolved {
   readonly type: "queue-resolved";
   readonly request: number;
@@ -201,7 +215,7 @@ export interface QueueResolved {
   readonly refusal: ResolveRefusal;
   readonly detail: string;
 }
-/** Protocol 2: a hint. `partition` -1 = any of them: nobody knows. */
+/** Protocol 3: a hint. `partition` -1 = any of them: nobody knows. */
 export interface QueueReady {
   readonly type: "queue-ready";
   readonly queue: number;

@@ -1,8 +1,9 @@
 import { type ByteReader, ByteWriter } from "./bytes.ts";
 import { CodecError } from "./codec-error.ts";
-import { decodeFlag, decodeIndexed } from "./fields.ts";
+import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
 import { limits } from "./limits.ts";
 import {
+  type AwaitQueue,
   type ClientFrame,
   type QueueReady,
   type QueueResolved,
@@ -20,7 +21,7 @@ import { decodeRefusedFields, encodeRefusedFields } from "./stream-refused.ts";
 import { ShardResultsBuilder, ShardResultsCursor } from "./stream-results.ts";
 import { clipText } from "./text.ts";
 
-/** Frames of protocol 2 (queues). Called by stream-codec.ts alone, but for the hot paths. */
+/** Frames of protocol 3 (queues). Called by stream-codec.ts alone, but for the hot paths. */
 
 /** A command frame of a shard as a message: the hot path of a client. */
 export function encodeShardCommandsFrame(group: number, frame: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -31,12 +32,17 @@ export function encodeShardCommandsFrame(group: number, frame: Uint8Array): Uint
   return writer.finish();
 }
 
-export function encodeQueueClientFields(writer: ByteWriter, frame: ResolveQueue | WatchQueue): void {
+export function encodeQueueClientFields(writer: ByteWriter, frame: ResolveQueue | AwaitQueue | WatchQueue): void {
   if (frame.type === "resolve-queue") {
     writer.varint(frame.request);
     writer.string(frame.name);
     writer.u8(frame.create ? 1 : 0);
     return;
+  }
+  if (frame.type === "await-queue") {
+    writer.varint(frame.request);
+    writer.string(frame.name);
+    return writer.varint(frame.waitMs);
   }
   writer.varint(frame.queue);
   writer.string(frame.group);
@@ -48,6 +54,8 @@ export function decodeQueueClientFields(reader: ByteReader, number: number): Cli
   switch (number) {
     case clientFrameNumbers["resolve-queue"]:
       return { type: "resolve-queue", request: reader.varint(), name: reader.string(limits.maxNameBytes), create: decodeFlag(reader) };
+    case clientFrameNumbers["await-queue"]:
+      return { type: "await-queue", request: reader.varint(), name: reader.string(limits.maxNameBytes), waitMs: decodeDuration(reader) };
     case clientFrameNumbers["watch-queue"]:
       return {
         type: "watch-queue",

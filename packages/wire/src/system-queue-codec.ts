@@ -28,6 +28,12 @@ const modeNumbers = Object.fromEntries(defineModes.map((mode, number) => [mode, 
 export function encodeDefineQueue(writer: ByteWriter, { name, mode, settings, principal }: DefineQueue): void {
   writer.string(name);
   writer.u8(modeNumbers[mode]);
+  encodeQueueSettings(writer, settings);
+  writer.string(principal);
+}
+
+/** Only those that are there. */
+export function encodeQueueSettings(writer: ByteWriter, settings: Partial<QueueSettings>): void {
   const { paused } = settings;
   let mask = paused === undefined ? 0 : pausedBit;
   for (const [setting, bit] of numberSettings) if (settings[setting] !== undefined) mask |= bit;
@@ -37,18 +43,21 @@ export function encodeDefineQueue(writer: ByteWriter, { name, mode, settings, pr
     if (value !== undefined) writer.varint(value);
   }
   if (paused !== undefined) writer.u8(paused ? 1 : 0);
-  writer.string(principal);
 }
 
 /** Whether the values make a queue is for apply to say: it answers with what is wrong. */
 export function decodeDefineQueue(reader: ByteReader): DefineQueue {
   const name = decodeName(reader);
   const mode = decodeIndexed(reader, defineModes, "mode of a definition");
+  return { type: "define-queue", name, mode, settings: decodeQueueSettings(reader), principal: decodeIdentity(reader) };
+}
+
+export function decodeQueueSettings(reader: ByteReader): Partial<QueueSettings> {
   const mask = reader.varint(allBits);
   const settings: { -readonly [Setting in keyof QueueSettings]?: QueueSettings[Setting] } = {};
   for (const [setting, bit] of numberSettings) if ((mask & bit) !== 0) settings[setting] = reader.varint();
   if ((mask & pausedBit) !== 0) settings.paused = decodeFlag(reader);
-  return { type: "define-queue", name, mode, settings, principal: decodeIdentity(reader) };
+  return settings;
 }
 
 export function encodeDeleteQueue(writer: ByteWriter, { name, principal }: DeleteQueue): void {

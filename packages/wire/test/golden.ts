@@ -72,10 +72,13 @@ export const golden: Readonly<Record<string, string>> = {
   "client frame shard-commands 0": "05c801010203",
   "client frame resolve-queue 0": "06ac02066f726465727301",
   "client frame resolve-queue 1": "060102c3a900",
+  "client frame await-queue 0": "08ac02066f7264657273e0d403",
   "client frame watch-queue 0": "07ac020762696c6c696e6706686f73742f3101",
   "client frame watch-queue 1": "07010167016300",
   "server frame welcome 0":
     "410106633066666565056e6f646531056e6f64653215687474703a2f2f3132372e302e302e313a383030320380d8c1a28c3480088080408008",
+  "server frame welcome 1":
+    "410306633066666565056e6f646531056e6f64653215687474703a2f2f3132372e302e302e313a383030320380d8c1a28c34800880804080082708b0ea0105c0843d",
   "server frame results 0": "42026331d00f000206150a05",
   "server frame keep-alive-answer 0": "430480d8c1a28c3401ac02020506",
   "server frame refused 0": "44026331e8074000c80108656c656374696f6e",

@@ -13,6 +13,7 @@ import {
   decodeShardResult,
   encodeShardCommand,
   encodeShardResult,
+  formerShardCommandNumbers,
   limits,
   resultNumbers,
   settlements,
@@ -31,7 +32,7 @@ const name = anyText(limits.maxNameBytes, 1);
 const partition = fc.integer({ min: 0, max: limits.maxPartitions - 1 });
 const headers = fc.array(fc.tuple(anyText(64, 1), anyText(64)), { maxLength: 4 });
 const body = fc.uint8Array({ maxLength: 300 });
-const receipt = fc.record({ partition, sequence: uint, acquired: uint });
+const receipt = fc.record({ partition, sequence: uint, acquired: uint, incarnation: anyUint.map((number) => Math.max(1, number)) });
 const start = fc.constantFrom({ type: "earliest" } as const, { type: "latest" } as const);
 const message: fc.Arbitrary<NewMessage> = fc.record({
   key,
@@ -110,6 +111,7 @@ const handedOut = fc.record({
   partition: uint,
   sequence: uint,
   acquired: uint,
+  incarnation: uint,
   deliveries: uint,
   key,
   priority: fc.integer({ min: 0, max: 3 }),
@@ -184,7 +186,7 @@ describe("commands of the shards", () => {
   });
 
   test("their numbers are their own: in group 0 none of them means anything, nor the other way round", () => {
-    for (const number of Object.values(shardCommandNumbers)) {
+    for (const number of [...Object.values(shardCommandNumbers), ...Object.values(formerShardCommandNumbers)]) {
       expect(Object.values(commandNumbers)).not.toContain(number);
       expect(() => decodeCommand(new ByteReader(Uint8Array.of(number, 0, 0)))).toThrow(CodecError);
     }
@@ -194,8 +196,30 @@ describe("commands of the shards", () => {
     for (const number of Object.values(shardResultNumbers)) expect(Object.values(resultNumbers)).not.toContain(number);
   });
 
+  test("those of before receipts told the incarnation of their group are still read", () => {
+    const receipts = [{ partition: 2, sequence: 3, acquired: 4, incarnation: 0 }];
+    const [receipt] = receipts;
+    if (receipt === undefined) throw new Error("there is one");
+    const former: readonly (readonly [ShardCommand, readonly number[]])[] = [
+      [
+        { type: "settle", queue: 1, group: "g", settlement: "ack", delayMs: -1, reason: "", receipts },
+        [70, 1, 1, 103, 0, 0, 0, 1, 2, 3, 4],
+      ],
+      [{ type: "expire-leases", leases: [{ queue: 1, group: "g", receipt, extended: 5 }] }, [71, 1, 1, 1, 103, 2, 3, 4, 5]],
+    ];
+    for (const [command, bytes] of former) {
+      expect(decodeShardCommand(new ByteReader(Uint8Array.from(bytes)))).toEqual(command);
+      expect([...encoded(command, encodeShardCommand)]).toEqual(bytes);
+    }
+  });
+
   test("what is too much is refused on the way out and on the way in", () => {
-    const receipts = Array.from({ length: limits.maxMessagesPerCommand + 1 }, () => ({ partition: 0, sequence: 1, acquired: 1 }));
+    const receipts = Array.from({ length: limits.maxMessagesPerCommand + 1 }, () => ({
+      partition: 0,
+      sequence: 1,
+      acquired: 1,
+      incarnation: 1,
+    }));
     const settle: ShardCommand = { type: "settle", queue: 1, group: "", settlement: "ack", delayMs: 0, reason: "", receipts };
     expect(() => encoded(settle, encodeShardCommand)).toThrow("1 to 1024");
     const none: ShardCommand = { ...settle, receipts: [] };

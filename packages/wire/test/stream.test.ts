@@ -44,6 +44,12 @@ const clientFrames: { readonly [T in ClientFrame["type"]]: fc.Arbitrary<Extract<
     name: anyText(limits.maxNameBytes),
     create: fc.boolean(),
   }),
+  "await-queue": fc.record({
+    type: fc.constant("await-queue"),
+    request: anyUint,
+    name: anyText(limits.maxNameBytes),
+    waitMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
+  }),
   "watch-queue": fc.record({ type: fc.constant("watch-queue"), queue: anyUint, group: key, consumer: key, on: fc.boolean() }),
 };
 const refused = {
@@ -55,19 +61,23 @@ const refused = {
   detail,
 };
 const serverFrames: { readonly [T in ServerFrame["type"]]: fc.Arbitrary<Extract<ServerFrame, { type: T }>> } = {
-  welcome: fc.record({
-    type: fc.constant("welcome"),
-    protocol: anyUint,
-    cluster: identity,
-    node: identity,
-    leader: identity,
-    leaderUrl: url,
-    term: anyUint,
-    groupTime: anyUint,
-    callerWindow: anyUint,
-    maxFrameBytes: anyUint,
-    maxCommandsPerFrame: anyUint,
-  }),
+  welcome: fc
+    .record({
+      type: fc.constant("welcome"),
+      protocol: fc.oneof(anyUint, fc.integer({ min: 1, max: 3 })),
+      cluster: identity,
+      node: identity,
+      leader: identity,
+      leaderUrl: url,
+      term: anyUint,
+      groupTime: anyUint,
+      callerWindow: anyUint,
+      maxFrameBytes: anyUint,
+      maxCommandsPerFrame: anyUint,
+      queueDefaults: fc.record({ partitions: anyUint, visibilityMs: anyUint, paused: fc.boolean() }, { requiredKeys: [] }),
+    })
+    // Before protocol 3 none were told.
+    .map((welcome) => (welcome.protocol >= 3 ? welcome : { ...welcome, queueDefaults: {} })),
   results: fc.record({
     type: fc.constant("results"),
     caller,

@@ -1,6 +1,7 @@
 import { exitCodes } from "@trivet/contract";
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { engineFlags } from "../engine-flags.ts";
 import type { PlannedNode } from "./plan.ts";
 
 /** Back-off between restarts of one node. A node that ran for a while starts again from the first step. */
@@ -60,7 +61,13 @@ export function createSupervisor(
   const launch = (slot: Slot): void => {
     slot.timer = null;
     const begun = performance.now();
-    const child = fork(program, [], { env: environmentOf(slot.node), stdio: ["ignore", "pipe", "pipe", "ipc"], detached: false });
+    const child = fork(program, [], {
+      env: environmentOf(slot.node),
+      // After those of this process: where it was started with them already, saying so twice does no harm.
+      execArgv: [...process.execArgv, ...engineFlags],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      detached: false,
+    });
     slot.child = child;
     for (const stream of [child.stdout, child.stderr]) if (stream) forEachLine(stream, (text) => events.line(slot.node, text));
     child.once("spawn", () => events.started(slot.node, child.pid ?? 0));

@@ -17,7 +17,9 @@ interface Waiter<T> {
   readonly reject: (error: unknown) => void;
 }
 
-/** How often a queue that is not there yet is looked for. */
+/** How long a node is asked to wait for a queue that is not there yet; then it is asked again. */
+const awaitMs = 60_000;
+/** Pause where no node could wait. */
 const lookAgainMs = 500;
 /** Nothing was heard for so long: asked all the same, should a hint have been lost. */
 const askAnywayMs = 60_000;
@@ -152,8 +154,10 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     try {
       let queue: KnownQueue | null = null;
       while (queue === null && !this.isStopped) {
-        queue = await this.lookUp();
-        if (queue === null) await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
+        const askedAt = performance.now();
+        queue = await this.lookUp(awaitMs);
+        const pauseMs = askedAt + lookAgainMs - performance.now();
+        if (queue === null && pauseMs > 0 && !this.isStopped) await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
       if (queue !== null && !this.isStopped) this.consumeFrom(queue);
     } catch (error) {
@@ -161,9 +165,11 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     }
   }
 
-  private async lookUp(): Promise<KnownQueue | null> {
+  private async lookUp(waitMs: number): Promise<KnownQueue | null> {
+    const { names, timeoutMs } = this.client;
+    const deadline = performance.now() + waitMs + timeoutMs;
     try {
-      return await this.client.names.resolve(this.name, false, performance.now() + this.client.timeoutMs);
+      return await (waitMs > 0 ? names.await(this.name, waitMs, deadline) : names.resolve(this.name, false, deadline));
     } catch (error) {
       if (error instanceof UnavailableError) return null;
       throw error;
@@ -290,7 +296,7 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
 
   private async renew(queue: KnownQueue): Promise<void> {
     try {
-      const found = await this.lookUp();
+      const found = await this.lookUp(0);
       if (this.isStopped || this.queue !== queue) return;
       if (found?.queue === queue.queue) return this.fetchSoon();
       if (found === null) this.client.names.forget(this.name, queue);
@@ -309,13 +315,12 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     const { client, settings, name, codec } = this;
     return {
       codec,
-      settle: ({ partition, sequence, acquired }, settlement, delayMs, reason) =>
+      settle: (receipt, settlement, delayMs, reason) =>
         new Promise<SettleOutcome>((resolve, reject) => {
           const done: AnsweredBy<SettleOutcome> = (error, outcome) => {
             if (outcome === null) reject(error ?? new TrivetError("internal", "neither an error nor an outcome"));
             else resolve(outcome);
           };
-          const receipt = { partition, sequence, acquired };
           client.settler.settle({ name, queue, group: settings.group, receipt, settlement, delayMs, reason }, client.timeoutMs, done);
         }),
       gone: (message) => {

@@ -1,4 +1,4 @@
-import type { HandedOut, SettleOutcome, Settlement } from "@trivet/wire";
+import type { HandedOut, Receipt, SettleOutcome, Settlement } from "@trivet/wire";
 import { OutcomeUnknownError, StaleReceiptError, type TrivetError, UnavailableError } from "../errors.ts";
 import { shownAs } from "../shown.ts";
 import { whyNotSettled } from "./answers.ts";
@@ -7,7 +7,7 @@ import type { QueueCodec } from "./codec.ts";
 /** What a message needs of its consumer. */
 export interface MessageHolder<T> {
   readonly codec: QueueCodec<T>;
-  settle(message: Message<T>, settlement: Settlement, delayMs: number, reason: string): Promise<SettleOutcome>;
+  settle(receipt: Receipt, settlement: Settlement, delayMs: number, reason: string): Promise<SettleOutcome>;
   /** The message is in hand no more. */
   gone(message: Message<T>): void;
 }
@@ -147,7 +147,7 @@ export class Message<T> {
   /** The lease lasts `ms` from now. */
   async extend(ms: number): Promise<void> {
     const sentAt = performance.now();
-    const outcome = await this.holder.settle(this, "extend", ms, "");
+    const outcome = await this.holder.settle(this.handed, "extend", ms, "");
     if (outcome !== "settled") throw this.lost(outcome);
     this.lease.extendTo(sentAt + ms);
   }
@@ -190,7 +190,7 @@ export class Message<T> {
   private async settleOnce(settlement: Settlement, delayMs: number, reason: string): Promise<void> {
     let outcome: SettleOutcome;
     try {
-      outcome = await this.holder.settle(this, settlement, delayMs, reason);
+      outcome = await this.holder.settle(this.handed, settlement, delayMs, reason);
     } catch (error) {
       if (mayTryAgain(error as TrivetError)) this.settling = null;
       else this.leave();

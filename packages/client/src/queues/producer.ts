@@ -36,9 +36,6 @@ interface Batch {
 const maxBatchBytes = 512 * 1024;
 /** What a message adds to its texts and its body, generously. */
 const perMessageBytes = 64;
-/** Pauses before a shard that has not heard of the queue is asked again; they double. */
-const firstPauseMs = 5;
-const longestPauseMs = 250;
 
 /** Produces into one queue: what is produced in one turn shares frames, and commands where it goes to the same partition. */
 export class Producer {
@@ -77,15 +74,17 @@ export class Producer {
     // Not sent yet: whoever gave up may be certain that nothing happened.
     const wanted = turn.filter(({ signal }) => signal?.aborted !== true);
     const queue = this.client.names.cached(this.name);
-    if (queue === undefined) void this.resolveAndSend(wanted, 0);
+    if (queue === undefined) void this.resolveAndSend(wanted, null, 0);
     else this.send(queue, wanted, 0);
   }
 
-  private async resolveAndSend(waiting: readonly Waiting[], tries: number): Promise<void> {
+  /** `old`: a shard that has not heard of it yet, or not any more, stored nothing. */
+  private async resolveAndSend(waiting: readonly Waiting[], old: KnownQueue | null, tries: number): Promise<void> {
+    const { names } = this.client;
     const deadline = Math.max(...waiting.map((one) => one.deadline));
     let queue: KnownQueue | null;
     try {
-      queue = await this.client.names.resolve(this.name, true, deadline);
+      queue = await (old === null ? names.resolve(this.name, true, deadline) : names.renew(this.name, old, true, deadline, tries - 1));
       if (queue === null) throw new TrivetError("queue_unknown", `There is no queue ${this.name}`);
     } catch (error) {
       for (const { done } of waiting) done(error, null);
@@ -142,15 +141,8 @@ export class Producer {
         const id = messageId(queue.queue, partition, sequence);
         waiting[at]?.done(null, { id, partition, sequence, duplicate });
       });
-    } else if (answer.type === "not-configured") this.again(queue, waiting, tries);
+    } else if (answer.type === "not-configured") void this.resolveAndSend(waiting, queue, tries + 1);
     else for (const { done } of waiting) done(shardError(this.name, answer), null);
-  }
-
-  /** The shard has not heard of the queue yet, or not any more: nothing was stored. */
-  private again(queue: KnownQueue, waiting: readonly Waiting[], tries: number): void {
-    this.client.names.forget(this.name, queue);
-    const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** tries);
-    setTimeout(() => void this.resolveAndSend(waiting, tries + 1), pauseMs);
   }
 
   private notReached(): TrivetError {

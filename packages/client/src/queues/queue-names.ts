@@ -1,10 +1,11 @@
-import { type QueueResolved, encodeClientFrame } from "@trivet/wire";
+import { type AwaitQueue, type QueueResolved, type ResolveQueue, encodeClientFrame } from "@trivet/wire";
 import type { CommandStream } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
 
 /** What must be known of a queue to give commands to its shards. */
 export type KnownQueue = Pick<QueueResolved, "queue" | "version" | "partitions" | "shards" | "backend">;
 
+type Question = Pick<ResolveQueue, "type" | "create"> | Pick<AwaitQueue, "type" | "waitMs">;
 interface Asked {
   readonly bytes: Uint8Array;
   readonly told: ((answer: QueueResolved | null) => void)[];
@@ -12,6 +13,9 @@ interface Asked {
 
 /** Pause after a node that cannot tell at present. */
 const pauseMs = 100;
+/** Pauses before a shard that has not heard of a queue is asked again; they double. */
+const firstPauseMs = 5;
+const longestPauseMs = 250;
 
 /** Names of queues to their numbers: asked of the node once, then remembered until a shard says that it is old. */
 export class QueueNames {
@@ -41,13 +45,32 @@ export class QueueNames {
   }
 
   /** `create`: made when it is not there. Null = there is no such queue. Rejects with TrivetError. */
-  async resolve(name: string, create: boolean, deadline: number): Promise<KnownQueue | null> {
+  resolve(name: string, create: boolean, deadline: number): Promise<KnownQueue | null> {
+    return this.lookUp(name, { type: "resolve-queue", create }, deadline);
+  }
+
+  /** Null = there was no such queue for `waitMs`, or the node could not wait so long. Rejects with TrivetError. */
+  await(name: string, waitMs: number, deadline: number): Promise<KnownQueue | null> {
+    return this.lookUp(name, { type: "await-queue", waitMs }, deadline);
+  }
+
+  /**
+   * A shard does not know `old`: it has not heard of it yet, or not any more. After a pause, longer with each of `tries`, who has the name now.
+   * Null and rejections as of `resolve`.
+   */
+  async renew(name: string, old: KnownQueue, create: boolean, deadline: number, tries: number): Promise<KnownQueue | null> {
+    this.forget(name, old);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(longestPauseMs, firstPauseMs * 2 ** tries)));
+    return this.resolve(name, create, deadline);
+  }
+
+  private async lookUp(name: string, question: Question, deadline: number): Promise<KnownQueue | null> {
     for (;;) {
       const known = this.known.get(name);
       if (known !== undefined) return known;
       if (this.isClosed) throw new TrivetError("closed", "The connection is closed");
       if (!this.stream.knowsQueues) throw new TrivetError("upgrade_required", "The node is older than queues over streams");
-      const answer = await this.ask(name, create, deadline);
+      const answer = await this.ask(name, question, deadline);
       if (answer === null) throw this.unreachable();
       switch (answer.refusal) {
         case "none":
@@ -97,18 +120,18 @@ export class QueueNames {
   }
 
   /** Null = no answer by the deadline, or closed. */
-  private ask(name: string, create: boolean, deadline: number): Promise<QueueResolved | null> {
+  private ask(name: string, question: Question, deadline: number): Promise<QueueResolved | null> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(null), Math.max(0, deadline - performance.now()));
       const told = (answer: QueueResolved | null): void => {
         clearTimeout(timer);
         resolve(answer);
       };
-      const key = JSON.stringify([name, create]);
+      const key = JSON.stringify([name, question]);
       const under = this.underWay.get(key);
       if (under !== undefined) return void under.told.push(told);
       const request = ++this.requests;
-      const asked = { bytes: encodeClientFrame({ type: "resolve-queue", request, name, create }), told: [told] };
+      const asked = { bytes: encodeClientFrame({ ...question, request, name }), told: [told] };
       this.asked.set(request, asked);
       this.underWay.set(key, asked);
       this.stream.send(asked.bytes);

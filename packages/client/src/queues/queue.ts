@@ -104,7 +104,7 @@ export class Queue<T> {
     return (await inEveryPartition(this.queues, this.name, { type: "delete-group", group }, false)) > 0;
   }
 
-  /** Makes the queue. Rejects with `queue_exists` when it is there. Settings left out get their defaults. */
+  /** Makes the queue. Rejects with `queue_exists` when it is there. Settings left out are those of the node (`QUEUE_*`), or their defaults. */
   create(settings: Partial<QueueSettings> = {}): Promise<QueueInfo> {
     return this.define("create", settings);
   }
@@ -132,6 +132,18 @@ export class Queue<T> {
   }
 
   private async define(mode: DefineQueue["mode"], settings: Partial<QueueSettings>): Promise<QueueInfo> {
+    if (mode === "update") return this.defineAs(mode, settings);
+    // As over HTTP: what is left out of a new queue is the node's to say, and never changes one that is there.
+    const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+    try {
+      return await this.defineAs("create", { ...this.queues.stream.queueDefaults, ...given });
+    } catch (error) {
+      if (mode === "create" || !(error instanceof TrivetError) || error.code !== "queue_exists") throw error;
+      return this.defineAs("ensure", settings);
+    }
+  }
+
+  private async defineAs(mode: DefineQueue["mode"], settings: Partial<QueueSettings>): Promise<QueueInfo> {
     const result = await this.connection.execute({ type: "define-queue", name: this.name, mode, settings, principal: "" });
     if (result.type !== "queue-defined") throw errorOf(result);
     return infoOf(result);

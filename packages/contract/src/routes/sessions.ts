@@ -71,7 +71,7 @@ export const requestRoutes = {
     summary: "Outcome of an earlier call",
     description:
       "`pending` until the deadline of the call, then the result or `not_executed`, later 410 (rule X3). Of locks, sessions and definitions, and of queue commands in the shards; " +
-      "a Redis that keeps the messages does not remember under these ids. A consume tells which messages it handed out.",
+      "of a Redis that keeps the messages only those with an Idempotency-Key, and never `not_executed`. A consume tells which messages it handed out.",
     params: Type.Object({ request_id: Type.String({ minLength: 1, maxLength: 512 }) }),
     responses: { 200: s.RequestOutcome },
     errors: ["request_not_found", "request_expired", ...readErrors],

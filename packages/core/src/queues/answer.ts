@@ -10,5 +10,7 @@ export type RememberedAnswer =
       readonly type: "handed-out";
       readonly leaseMs: number;
       readonly more: boolean;
+      /** Of the group; 0 = not known, of an answer kept by a version before. */
+      readonly incarnation: number;
       readonly messages: readonly { readonly sequence: number; readonly acquired: number }[];
     };

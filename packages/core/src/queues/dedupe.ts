@@ -5,6 +5,7 @@ import {
   type Consume,
   type FrameHeader,
   type HandedOut,
+  type Receipt,
   type RefusalReason,
   type ShardCommand,
   decodeResult,
@@ -27,7 +28,7 @@ const recordVersion = 1;
 const callersKey: Uint8Array = keyOf(tables.meta, 2);
 
 /** How an answer is kept: as its bytes, or, of a hand-out, what it named. */
-const kept = { answer: 1, handOut: 2 } as const;
+const kept = { answer: 1, formerHandOut: 2, handOut: 3 } as const;
 
 interface CallerRecord {
   fingerprint: string;
@@ -130,6 +131,7 @@ function remembered(answer: ShardAnswer, command: ShardCommand): Uint8Array {
     writer.u8(answer.more ? 1 : 0);
     // What was settled with its hand-out is not said twice: at most once.
     const messages = command.autoAck ? [] : answer.messages;
+    writer.varint(messages[0]?.incarnation ?? 0);
     writer.varint(messages.length);
     for (const { sequence, acquired } of messages) {
       writer.varint(sequence);
@@ -146,11 +148,13 @@ function remembered(answer: ShardAnswer, command: ShardCommand): Uint8Array {
 function remember(stored: Uint8Array): RememberedAnswer {
   const reader = new ByteReader(stored);
   invariant(reader.u8() === recordVersion, "queue-answer-version");
-  if (reader.u8() === kept.handOut) {
+  const how = reader.u8();
+  if (how !== kept.answer) {
     const leaseMs = reader.varint();
     const more = reader.u8() === 1;
+    const incarnation = how === kept.formerHandOut ? 0 : reader.varint();
     const messages = Array.from({ length: reader.varint() }, () => ({ sequence: reader.varint(), acquired: reader.varint() }));
-    return { type: "handed-out", leaseMs, more, messages };
+    return { type: "handed-out", leaseMs, more, incarnation, messages };
   }
   const first = stored[reader.position] as number;
   const result = first >= firstShardResult ? decodeShardResult(reader) : decodeResult(reader);
@@ -162,23 +166,29 @@ function remember(stored: Uint8Array): RememberedAnswer {
 /** The bodies are read again, of what is still leased by that hand-out. */
 function recallHandOut(
   shard: ShardContext,
-  { leaseMs, messages, more }: Extract<RememberedAnswer, { readonly type: "handed-out" }>,
+  { leaseMs, incarnation, messages, more }: Extract<RememberedAnswer, { readonly type: "handed-out" }>,
   command: ShardCommand,
 ): ShardAnswer {
   const held = messages.flatMap(({ sequence, acquired }) =>
-    command.type === "consume" ? (heldMessage(shard, command, sequence, acquired) ?? []) : [],
+    command.type === "consume" ? (heldMessage(shard, command, { sequence, acquired, incarnation }) ?? []) : [],
   );
   return { type: "handed-out", leaseMs, messages: held, more };
 }
 
-function heldMessage(shard: ShardContext, command: Consume, sequence: number, acquired: number): HandedOut | null {
+function heldMessage(
+  shard: ShardContext,
+  command: Consume,
+  { sequence, acquired, incarnation }: Omit<Receipt, "partition">,
+): HandedOut | null {
   const partition = shard.partition(command.queue, command.partition);
   const group = partition.group(command.group);
-  const delivery = group === undefined ? undefined : findDelivery(partition, group, sequence);
+  if (group === undefined || (incarnation !== 0 && incarnation !== group.id && !mutant("queue-dedupe-former-group"))) return null;
+  const delivery = findDelivery(partition, group, sequence);
   if (delivery?.state !== "leased") return null;
   if (delivery.acquired !== acquired && !mutant("queue-dedupe-other-hand-out")) return null;
   const { key, priority, producedAt, headers, body } = readMessage(partition, delivery.lane, delivery.place);
-  return { partition: partition.index, sequence, acquired, deliveries: delivery.deliveries, key, priority, producedAt, headers, body };
+  const name = { partition: partition.index, sequence, acquired, incarnation: group.id };
+  return { ...name, deliveries: delivery.deliveries, key, priority, producedAt, headers, body };
 }
 
 /** The calendar's deadline of a caller has come: its record goes, unless a later frame has prolonged it. */

@@ -20,7 +20,7 @@ export function findDelivery(partition: Partition, group: GroupRecord, sequence:
 
 export function leaseId(partition: Partition, group: GroupRecord, delivery: DeliveryRecord): LeaseId {
   const { sequence, acquired, extended } = delivery;
-  return { queue: partition.queue, partition: partition.index, group: group.name, sequence, acquired, extended };
+  return { queue: partition.queue, partition: partition.index, group: group.name, incarnation: group.id, sequence, acquired, extended };
 }
 
 /** Hands it out: it is the head of its key from now on. */

@@ -134,7 +134,8 @@ class Round {
 
   private answer(message: MessageRecord, acquired: number, deliveries: number, weight: number): void {
     const { sequence, key, priority, producedAt, headers, body } = message;
-    this.messages.push({ partition: this.partition.index, sequence, acquired, deliveries, key, priority, producedAt, headers, body });
+    const name = { partition: this.partition.index, sequence, acquired, incarnation: this.group.id };
+    this.messages.push({ ...name, deliveries, key, priority, producedAt, headers, body });
     this.bytes += weight;
     this.group.grants++;
     pay(this.partition, this.definition.ratePerSecond);

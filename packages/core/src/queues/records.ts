@@ -68,6 +68,7 @@ export const waitings = ["nothing", "messages", "leases", "queue"] as const;
 export type Waiting = (typeof waitings)[number];
 
 export interface GroupRecord {
+  /** From 1, never given again in the partition: what tells groups of one name apart. */
   readonly id: number;
   readonly name: string;
   /** By lane: the first place not looked at. */

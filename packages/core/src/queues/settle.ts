@@ -18,6 +18,8 @@ export function settle(shard: ShardContext, definition: QueueDefinition, command
     const group = partition.group(command.group);
     if (group === undefined) return "unknown";
     known = true;
+    // What a former group of the name handed out is not this one's.
+    if (!isOf(group, receipt)) return "unknown";
     return settleOne(partition, definition, group, command, receipt);
   });
   return known ? { type: "settled", outcomes } : { type: "no-group", group: command.group };
@@ -67,7 +69,7 @@ export function expireLeases(shard: ShardContext, { leases }: ExpireLeases): Sha
     const partition = shard.partition(queue, receipt.partition);
     const group = partition.group(name);
     const delivery = group === undefined ? undefined : findDelivery(partition, group, receipt.sequence);
-    if (group === undefined || delivery === undefined || !isLeased(delivery)) continue;
+    if (group === undefined || delivery === undefined || !isLeased(delivery) || !isOf(group, receipt)) continue;
     // The timer of an earlier hand-out must not end a later one.
     if (delivery.acquired !== receipt.acquired && !mutant("queue-expiry-of-another-hand-out")) continue;
     // Rule L1: an extension that came to the log first was promised to its holder.
@@ -101,6 +103,10 @@ export function consumerGone(shard: ShardContext, definition: QueueDefinition, c
     fail(partition, group, delivery, definition, "its consumer was lost", 0);
   }
   return { type: "counted", count: held.length };
+}
+
+function isOf(group: GroupRecord, { incarnation }: Receipt): boolean {
+  return incarnation === group.id || incarnation === 0 || mutant("queue-former-group-settles");
 }
 
 /** Fenced: only the hand-out that still holds the message may settle it. */

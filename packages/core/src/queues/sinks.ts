@@ -3,6 +3,8 @@ export interface LeaseId {
   readonly queue: number;
   readonly partition: number;
   readonly group: string;
+  /** Of the group: timers of one that was deleted must not meet leases of the next of its name. */
+  readonly incarnation: number;
   readonly sequence: number;
   readonly acquired: number;
   /** How often this hand-out was extended. */

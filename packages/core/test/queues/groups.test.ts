@@ -1,3 +1,4 @@
+import { settlements } from "@trivet/wire";
 import { expect, test, vi } from "vitest";
 import { guard } from "../raft/guard.ts";
 import { Bench, queue } from "./support/bench.ts";
@@ -82,6 +83,34 @@ guard("queue-never-cleared", "a deleted group leaves nothing behind, in bounded 
   expect(b.do({ type: "purge-queue", queue, partition: 0, dead: false })).toEqual({ type: "counted", count: 1 });
   expect(b.take(9, { start: { type: "earliest" } })).toEqual([3, 4, 5, 6, 7]);
   b.check();
+});
+
+guard("queue-former-group-settles", "a group made again under its name knows nothing of what the one before had in hand", () => {
+  const b = new Bench();
+  b.produce({}, {});
+  const [former] = b.consume();
+  b.do({ type: "delete-group", queue, partition: 0, group: "g" });
+  const [latter] = b.consume();
+  expect([former?.sequence, former?.acquired, former?.incarnation]).toEqual([1, 1, 1]);
+  expect([latter?.sequence, latter?.acquired, latter?.incarnation]).toEqual([1, 1, 2]);
+  const receipts = [{ partition: 0, sequence: 1, acquired: 1, incarnation: 1 }];
+  for (const settlement of settlements) expect(b.settle(settlement, 1, 1, { receipts })).toBe("unknown");
+  const [receipt] = receipts;
+  if (receipt === undefined) throw new Error("there is one");
+  const leases = [{ queue, group: "g", receipt, extended: 0 }];
+  expect(b.do({ type: "expire-leases", leases }, "leader")).toEqual({ type: "counted", count: 0 });
+  b.pass(1, 3);
+  expect([...b.leases.keys()]).toEqual(["0/g/1#1"]);
+  expect(b.settle("ack", 1)).toBe("settled");
+  b.check();
+});
+
+test("what does not say its incarnation, as in logs of before, is of the group that has the name", () => {
+  const b = new Bench();
+  b.produce({});
+  b.take();
+  const receipts = [{ partition: 0, sequence: 1, acquired: 1, incarnation: 0 }];
+  expect(b.settle("ack", 1, 1, { receipts })).toBe("settled");
 });
 
 test("a dropped queue leaves nothing but the mark that it was", () => {

@@ -162,7 +162,7 @@ guard("queue-leader-command-by-caller", "what is the leader's to say no caller m
   const b = new Bench();
   b.produce({});
   b.take();
-  const receipt = { partition: 0, sequence: 1, acquired: 1 };
+  const receipt = { partition: 0, sequence: 1, acquired: 1, incarnation: 1 };
   expect(b.do({ type: "expire-leases", leases: [{ queue, group: "g", receipt, extended: 0 }] })).toMatchObject({ type: "malformed" });
   expect(b.do({ type: "drop-queue", queue, version: 9 })).toMatchObject({ type: "malformed" });
   expect(b.settle("ack", 1)).toBe("settled");

@@ -113,6 +113,17 @@ guard("queue-dedupe-other-hand-out", "a repeated consume is answered with what t
   expect(ask(b, 1, command)).toMatchObject({ messages: [{ sequence: 1, headers: [["n", "v"]] }] });
 });
 
+guard("queue-dedupe-former-group", "a repeated consume is not answered with what the next group of the name holds", () => {
+  const b = new Bench();
+  b.produce({});
+  const command = consumption();
+  expect(ask(b, 1, command)).toMatchObject({ messages: [{ sequence: 1, incarnation: 1 }] });
+  b.do({ type: "delete-group", queue, partition: 0, group: "g" });
+  expect(b.consume()).toMatchObject([{ sequence: 1, acquired: 1, incarnation: 2 }]);
+  expect(ask(b, 1, command)).toMatchObject({ type: "handed-out", messages: [] });
+  expect(b.shard.lookup("a", 1)).toMatchObject({ incarnation: 1, messages: [{ sequence: 1, acquired: 1 }] });
+});
+
 test("what was settled with its hand-out is not said twice", () => {
   const b = new Bench();
   b.produce({});

@@ -192,7 +192,7 @@ test("what is settled with its hand-out has no lease", () => {
 test("an unknown group is told", () => {
   const b = new Bench();
   b.produce({});
-  const receipts = [{ partition: 0, sequence: 1, acquired: 1 }];
+  const receipts = [{ partition: 0, sequence: 1, acquired: 1, incarnation: 1 }];
   const answer = b.do({ type: "settle", queue, group: "nobody", settlement: "ack", delayMs: -1, reason: "", receipts });
   expect(answer).toEqual({ type: "no-group", group: "nobody" });
 });

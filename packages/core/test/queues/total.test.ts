@@ -22,7 +22,12 @@ function anyCommand(random: Prng, version: number): ShardCommand {
   const partition = random.pick([0, 0, 0, 1, 2, 1023]);
   const group = random.pick(["g", "h", "", "\u0000"]);
   const known = random.chance(0.95) ? queue : number;
-  const receipt = { partition, sequence: random.pick([1, 2, 3, 4, 5, number]), acquired: random.pick([1, 1, 2, number]) };
+  const receipt = {
+    partition,
+    sequence: random.pick([1, 2, 3, 4, 5, number]),
+    acquired: random.pick([1, 1, 2, number]),
+    incarnation: random.pick([0, 1, 1, 2]),
+  };
   switch (random.below(13)) {
     case 0: {
       const name = (field: keyof QueueDefinition): readonly [string, number] => [

@@ -96,7 +96,7 @@ export class NodeQueries implements NodeApi {
 
   request(requestId: string, done: (outcome: RequestOutcome) => void): void {
     const key = parseRequestId(requestId);
-    if (key === null) this.later(() => done({ type: "invalid" }));
+    if (key === null) this.host.queuing.requestOutside(requestId, done);
     else if (key.group > 0) this.host.queuing.request(key, done);
     else askSystemRequest(this, this.host.groupTime, key, done);
   }

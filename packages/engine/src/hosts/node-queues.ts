@@ -10,6 +10,7 @@ import { StorageAccess } from "../shards/storage-access.ts";
 import { ShardHosts } from "../shards/shard-hosts.ts";
 import type { RecoveredLog } from "../shards/shard-past.ts";
 import { askShardRequest } from "../shards/shard-requests.ts";
+import { requestTimeoutMs } from "./limits.ts";
 import type { NodeApi, RequestOutcome } from "./node-api.ts";
 import type { NodeHost } from "./node-host.ts";
 
@@ -65,6 +66,13 @@ export class NodeQueues {
       clock.defer(() => done({ type: "unavailable", code: "no_leader", retryAfterMs: 200, detail }));
     } else if (key.group > shards.count) clock.defer(() => done({ type: "invalid" }));
     else askShardRequest(shards, key, done);
+  }
+
+  /** The same, of a storage that has ids of its own. */
+  requestOutside(requestId: string, done: (outcome: RequestOutcome) => void): void {
+    const { clock, queueStorage } = this.host.ports;
+    if (queueStorage?.request === undefined) clock.defer(() => done({ type: "invalid" }));
+    else queueStorage.request(requestId, requestTimeoutMs, done);
   }
 
   /** Another state took the place of group 0's. */

@@ -103,10 +103,10 @@ export class MemoryQueueStorage implements QueueStorage {
 
   private lease(id: LeaseId, leaseMs: number): void {
     this.endLease(id);
-    const { queue, group, partition, sequence, acquired, extended } = id;
+    const { queue, group, incarnation, partition, sequence, acquired, extended } = id;
     const run = (): void => {
       this.timers.delete(nameOf(id));
-      const leases = [{ queue, group, receipt: { partition, sequence, acquired }, extended }];
+      const leases = [{ queue, group, receipt: { partition, sequence, acquired, incarnation }, extended }];
       this.entry(() => this.shard.execute({ type: "expire-leases", leases }, "leader"));
     };
     this.timers.set(nameOf(id), this.clock.schedule(leaseMs, run));
@@ -119,6 +119,6 @@ export class MemoryQueueStorage implements QueueStorage {
   }
 }
 
-function nameOf({ queue, partition, group, sequence, acquired }: LeaseId): string {
-  return `${queue}/${partition}/${sequence}#${acquired}/${group}`;
+function nameOf({ queue, partition, incarnation, sequence, acquired }: LeaseId): string {
+  return `${queue}/${partition}/${incarnation}/${sequence}#${acquired}`;
 }

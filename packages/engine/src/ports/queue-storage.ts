@@ -1,4 +1,4 @@
-import type { BrowsedMessage, BrowseState, PartitionCounts, ShardAnswer } from "@trivet/core";
+import type { BrowsedMessage, BrowseState, PartitionCounts, RememberedAnswer, ShardAnswer } from "@trivet/core";
 import type {
   ConsumerGone,
   Consume,
@@ -47,6 +47,12 @@ export type StorageReply =
   | { readonly type: "browsed"; readonly messages: readonly BrowsedMessage[]; readonly next: string | null }
   | Unavailable;
 
+/** What became of an earlier call (rule X3). `invalid`: its id names none whose answer is kept. */
+export type KeptOutcome =
+  | { readonly type: "shard-answered"; readonly answer: RememberedAnswer }
+  | { readonly type: "pending" | "gone" | "invalid" }
+  | Unavailable;
+
 /**
  * Where messages are kept: embedded shards, Redis, or memory (tests). One behaviour suite (`conformance/queue-storage.ts`) runs on all.
  * Definitions come from group 0 in every case. All callbacks come later, never inside the call.
@@ -61,6 +67,8 @@ export interface QueueStorage {
     done: (outcome: StorageOutcome) => void,
   ): Submission;
   query(query: StorageQuery, timeoutMs: number, done: (reply: StorageReply) => void): void;
+  /** By the id that its outcome had. Not there where ids are those of a log. */
+  request?(requestId: string, timeoutMs: number, done: (outcome: KeptOutcome) => void): void;
   /** Group 0 has a newer definition, or null: the queue is gone for good. Idempotent; also called for all queues at the start. */
   configure(queue: number, definition: QueueDefinition | null): void;
   /**

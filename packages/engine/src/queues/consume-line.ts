@@ -215,7 +215,7 @@ export class ConsumeLine {
 
   private delivered({ request }: Waiter, message: HandOut["messages"][number]): Delivered {
     const name = { queue: this.queue.queue, partition: message.partition, sequence: message.sequence };
-    const receipt = formatReceipt({ ...name, acquired: message.acquired, group: request.group });
+    const receipt = formatReceipt({ ...name, acquired: message.acquired, group: request.group, incarnation: message.incarnation });
     return { ...message, id: formatMessageId(name), receipt };
   }
 
@@ -223,7 +223,7 @@ export class ConsumeLine {
   private release({ request }: Waiter, { messages }: HandOut): void {
     const [first] = messages;
     if (first === undefined || request.autoAck) return;
-    const receipts = messages.map(({ partition, sequence, acquired }) => ({ partition, sequence, acquired }));
+    const receipts = messages.map(({ partition, sequence, acquired, incarnation }) => ({ partition, sequence, acquired, incarnation }));
     const why = { settlement: "release", delayMs: -1, reason: "" } as const;
     const deadline = this.clock.now() + releaseTimeoutMs;
     // Should it fail, the leases run out.

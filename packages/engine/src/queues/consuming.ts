@@ -73,6 +73,11 @@ export class Consuming {
     return { requestId: "", abandon };
   }
 
+  awaitQueue(name: string, waitMs: number, told: (isThere: boolean) => void): () => void {
+    const until = this.clock.now() + (this.ending || this.names.knows(name) ? 0 : waitMs);
+    return this.awaited.await(name, until, (isThere) => told(isThere || this.names.knows(name)));
+  }
+
   /** This node stops: what waits is answered now, and new consumes are better asked elsewhere. */
   endWaits(): void {
     this.ending = true;

@@ -121,6 +121,10 @@ export class QueueService implements QueuesApi {
     return this.later(() => this.producing.produce(request, call, done));
   }
 
+  awaitQueue(name: string, waitMs: number, told: (isThere: boolean) => void): () => void {
+    return this.consuming.awaitQueue(name, waitMs, told);
+  }
+
   consume(request: ConsumeRequest, options: QueueCallOptions, done: Done<Consumed>): Submission {
     const problem = consumeProblem(request);
     if (problem === null) return this.consuming.consume(request, this.call(options), done);

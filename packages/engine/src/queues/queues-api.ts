@@ -118,6 +118,8 @@ export interface QueuesApi {
   details(name: string, timeoutMs: number, done: (outcome: QueueDetails | QueueFailure) => void): void;
   produce(request: ProduceRequest, options: QueueCallOptions, done: (outcome: Produced | QueueFailure) => void): void;
   /** `abandon`: the client went away; what it would be handed is released. An unknown queue gives an empty list (contract), at once. */
+  /** Told once whether a queue of that name is known here, by `waitMs` from now at the latest. Returns how to stop waiting, which tells false. */
+  awaitQueue(name: string, waitMs: number, told: (isThere: boolean) => void): () => void;
   consume(request: ConsumeRequest, options: QueueCallOptions, done: (outcome: Consumed | QueueFailure) => void): Submission;
   settle(request: SettleRequest, options: QueueCallOptions, done: (outcome: Settled | QueueFailure) => void): void;
   /** Every lease of the consumer is released (rule Q3). */

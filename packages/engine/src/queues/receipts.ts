@@ -8,6 +8,8 @@ export interface ReceiptParts {
   readonly sequence: number;
   readonly acquired: number;
   readonly group: string;
+  /** Of the group, from 1. */
+  readonly incarnation: number;
 }
 /** One message, for ever. */
 export interface MessageName {
@@ -16,14 +18,14 @@ export interface MessageName {
   readonly sequence: number;
 }
 
-/** First byte of every receipt. A change of the layout takes a new number. */
-const receiptVersion = 1;
+/** First byte of every receipt. A change of the layout takes a new number. 1 did not tell groups of one name apart, and is not taken any more. */
+const receiptVersion = 2;
 
 /** A receipt as callers see it: one opaque word that fits into URLs. It is no secret, and grants nothing that its parts do not. */
-export function formatReceipt({ queue, partition, sequence, acquired, group }: ReceiptParts): string {
+export function formatReceipt({ queue, partition, sequence, acquired, group, incarnation }: ReceiptParts): string {
   const writer = new ByteWriter(32);
   writer.u8(receiptVersion);
-  for (const number of [queue, partition, sequence, acquired]) writer.varint(number);
+  for (const number of [queue, partition, sequence, acquired, incarnation]) writer.varint(number);
   writer.string(group);
   return encodeBase64(writer.view()).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
@@ -39,13 +41,14 @@ export function parseReceipt(text: string): ReceiptParts | null {
 }
 
 /** Numbers of 8 bytes at most each. */
-const maxReceiptLength = Math.ceil(((limits.maxKeyBytes + 40) * 4) / 3);
+const maxReceiptLength = Math.ceil(((limits.maxKeyBytes + 48) * 4) / 3);
 
 function read(reader: ByteReader): ReceiptParts | null {
   try {
     if (reader.u8() !== receiptVersion) return null;
-    const [queue, partition, sequence, acquired] = [reader.varint(), reader.varint(), reader.varint(), reader.varint()];
-    return { queue, partition, sequence, acquired, group: reader.string(limits.maxKeyBytes) };
+    const [queue, partition, sequence] = [reader.varint(), reader.varint(), reader.varint()];
+    const [acquired, incarnation] = [reader.varint(), reader.varint()];
+    return incarnation === 0 ? null : { queue, partition, sequence, acquired, incarnation, group: reader.string(limits.maxKeyBytes) };
   } catch (error) {
     if (error instanceof CodecError) return null;
     throw error;

@@ -58,7 +58,7 @@ export class Settling {
       if (first === undefined) return;
       const { settlement, delayMs } = request;
       const reason = clipText(request.reason, limits.maxDetailBytes);
-      const named = receipts.map(({ partition, sequence, acquired }) => ({ partition, sequence, acquired }));
+      const named = receipts.map(({ partition, sequence, acquired, incarnation }) => ({ partition, sequence, acquired, incarnation }));
       const command = { type: "settle", queue: queue.queue, group: first.group, settlement, delayMs, reason, receipts: named } as const;
       this.commands.submit(queue, first.partition, command, call, String(number), (outcome) => {
         outcomes.push(outcome);

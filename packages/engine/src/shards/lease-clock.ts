@@ -63,8 +63,8 @@ export class LeaseClock implements LeaseSink {
       const lease = this.heap.takeDue(this.attended);
       if (lease === null) break;
       lease.expiring = true;
-      const { queue, partition, group, sequence, acquired, extended } = lease.id;
-      due.push({ queue, group, receipt: { partition, sequence, acquired }, extended });
+      const { queue, partition, group, incarnation, sequence, acquired, extended } = lease.id;
+      due.push({ queue, group, receipt: { partition, sequence, acquired, incarnation }, extended });
     }
     return due;
   }
@@ -80,6 +80,7 @@ export class LeaseClock implements LeaseSink {
   }
 }
 
-function nameOf({ queue, partition, group, sequence }: Omit<LeaseId, "acquired" | "extended">): string {
-  return `${queue}/${partition}/${sequence}/${group}`;
+function nameOf({ queue, partition, group, incarnation, sequence }: Omit<LeaseId, "acquired" | "extended">): string {
+  if (mutant("shard-lease-by-group-name")) return `${queue}/${partition}/${sequence}/${group}`;
+  return `${queue}/${partition}/${incarnation}/${sequence}`;
 }

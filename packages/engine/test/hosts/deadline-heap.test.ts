@@ -51,7 +51,7 @@ test("timers whose leases were ended long before they were due take no memory", 
   const clock = new LeaseClock();
   const timers = new LeaseTimers(() => 0);
   for (let sequence = 1; sequence <= 1_000; sequence += 1) {
-    const id = { queue: 1, partition: 0, group: "g", sequence, acquired: 1, extended: 0 };
+    const id = { queue: 1, partition: 0, group: "g", incarnation: 1, sequence, acquired: 1, extended: 0 };
     clock.leased(id, 3_600_000);
     clock.ended(id);
     timers.armed("grant", sequence, 3_600_000);

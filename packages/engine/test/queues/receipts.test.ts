@@ -1,7 +1,7 @@
 import { formatMessageId, formatReceipt, parseMessageId, parseReceipt } from "@trivet/engine";
 import { expect, test } from "vitest";
 
-const parts = { queue: 7, partition: 3, sequence: 123_456_789_012, acquired: 2, group: "Rechnungen – ü" };
+const parts = { queue: 7, partition: 3, sequence: 123_456_789_012, acquired: 2, group: "Rechnungen – ü", incarnation: 3 };
 
 test("a receipt is one word, and names what it was made of", () => {
   for (const group of ["", "g", "a/b+c", "x".repeat(256), parts.group]) {
@@ -9,13 +9,17 @@ test("a receipt is one word, and names what it was made of", () => {
     expect(receipt).toMatch(/^[\w-]+$/);
     expect(parseReceipt(receipt)).toEqual({ ...parts, group });
   }
-  const largest = { queue: Number.MAX_SAFE_INTEGER, partition: 1023, sequence: Number.MAX_SAFE_INTEGER, acquired: Number.MAX_SAFE_INTEGER };
+  const most = Number.MAX_SAFE_INTEGER;
+  const largest = { queue: most, partition: 1023, sequence: most, acquired: most, incarnation: most };
   expect(parseReceipt(formatReceipt({ ...largest, group: "x".repeat(256) }))).toEqual({ ...largest, group: "x".repeat(256) });
 });
 
 test("anything else is no receipt", () => {
   const receipt = formatReceipt(parts);
   for (let length = 0; length < receipt.length; length++) expect(parseReceipt(receipt.slice(0, length))).toBeNull();
+  expect(parseReceipt(formatReceipt({ ...parts, incarnation: 0 }))).toBeNull();
+  // As they were before they told groups of one name apart.
+  expect(parseReceipt("AQcAAQFn")).toBeNull();
   for (const other of [`${receipt}A`, ` ${receipt}`, `${receipt}=`, receipt.replace(/^./, "x"), "ü", "A".repeat(10_000), "AAAA"]) {
     expect(parseReceipt(other)).toBeNull();
   }

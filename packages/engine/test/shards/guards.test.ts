@@ -14,28 +14,11 @@ import { LeaseClock } from "../../src/shards/lease-clock.ts";
 import { ShardWorker } from "../../src/shards/shard-worker.ts";
 import type { WorkerEntry, WorkerReply, WorkerRequest } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
-import { message } from "./support.ts";
+import { consumption, definition, message } from "./support.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const group = 1;
-const definition = {
-  name: "q",
-  version: 1,
-  partitions: 1,
-  visibilityMs: 1_000,
-  maxDeliveries: 0,
-  maxAcquired: 0,
-  backoffMs: 0,
-  maxMessages: 0,
-  maxBytes: 0,
-  ttlMs: 0,
-  dedupeWindowMs: 0,
-  maxLeased: 0,
-  ratePerSecond: 0,
-  paused: false,
-};
-
 /** What is applied is in the store at once, and each answer tells the hash. */
 const unbuffered = { buffer: { maxBytes: 0 }, hashes: true };
 
@@ -106,19 +89,7 @@ function entry(index: number, command: ShardCommand): WorkerEntry {
 const configure = entry(1, { type: "configure-queue", queue: 1, definition });
 const produce = (index: number): WorkerEntry =>
   entry(index, { type: "produce", queue: 1, partition: 0, version: 1, messages: [message(`m${index}`)], ifFence: null });
-const consume = (index: number): WorkerEntry =>
-  entry(index, {
-    type: "consume",
-    queue: 1,
-    partition: 0,
-    group: "g",
-    consumer: "c",
-    maxMessages: 1,
-    maxBytes: 0,
-    visibilityMs: 0,
-    autoAck: false,
-    start: { type: "earliest" },
-  });
+const consume = (index: number): WorkerEntry => entry(index, consumption(1));
 
 const hashOf = (reply: WorkerReply): string => {
   if (reply.type !== "applied" || reply.hash === null) throw new Error(JSON.stringify(reply));
@@ -258,9 +229,19 @@ describe("leases of messages", () => {
     expect(bench.ask({ type: "due", group, attended: 6_100, most: 10 })).toMatchObject({ leases: [{ queue: 1, group: "g" }] });
   });
 
+  guard("shard-lease-by-group-name", "of a group made again are not ended with those of the one before", () => {
+    const leases = new LeaseClock();
+    const lease = { queue: 1, partition: 0, group: "g", sequence: 1, acquired: 1, extended: 0 };
+    leases.leased({ ...lease, incarnation: 1 }, 10_000);
+    leases.leased({ ...lease, incarnation: 2 }, 10_000);
+    leases.ended({ ...lease, incarnation: 1 });
+    leases.advance(11_000);
+    expect(leases.takeDue(10)).toMatchObject([{ receipt: { incarnation: 2 } }]);
+  });
+
   guard("shard-lease-no-clock-margin", "last longer than a holder whose clock is slow believes", () => {
     const leases = new LeaseClock();
-    leases.leased({ queue: 1, partition: 0, group: "g", sequence: 1, acquired: 1, extended: 0 }, 10_000);
+    leases.leased({ queue: 1, partition: 0, group: "g", incarnation: 1, sequence: 1, acquired: 1, extended: 0 }, 10_000);
     leases.advance(10_050);
     expect(leases.takeDue(10)).toEqual([]);
     leases.advance(11_000);

@@ -2,7 +2,7 @@ import { groupId, nodeId } from "@trivet/core";
 import { describe, expect, test, vi } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { Told } from "../hosts/cluster.ts";
-import { Shards } from "./support.ts";
+import { Shards, withMessage } from "./support.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
@@ -99,11 +99,7 @@ describe("a node that holds shards (G4)", () => {
 
 describe("a shard's group (G4)", () => {
   guard("shard-removal-leaves-minority", "keeps a replica that the others are no majority without", () => {
-    const shards = new Shards();
-    const { cluster } = shards;
-    shards.untilLed();
-    shards.define("orders");
-    shards.produce("n1", "a");
+    const { cluster, shards } = withMessage();
     cluster.kill("n2");
     cluster.run(70_000);
     const told = new Told<unknown>();

@@ -33,7 +33,7 @@ function commands(queue: number): { readonly produce: StorageCommand; readonly c
   const produce = { type: "produce", queue, partition: 0, version: 1, messages: [message("a")], ifFence: null } as const;
   const who = { group: "g", consumer: "c", start: { type: "earliest" } } as const;
   const consume = { type: "consume", queue, partition: 0, ...who, maxMessages: 10, maxBytes: 0, visibilityMs: 0, autoAck: false } as const;
-  const receipts = [{ partition: 0, sequence: 1, acquired: 1 }];
+  const receipts = [{ partition: 0, sequence: 1, acquired: 1, incarnation: 1 }];
   const settle = { type: "settle", queue, group: "g", settlement: "ack", delayMs: 0, reason: "", receipts } as const;
   return { produce, consume, settle };
 }
@@ -64,7 +64,13 @@ describe("the outcome of a shard's command, asked for later (rule X3)", () => {
         { type: "shard-answered", answer: { type: "produced", partition: 0, messages: [{ sequence: 1, duplicate: false }] } },
         {
           type: "shard-answered",
-          answer: { type: "handed-out", leaseMs: expect.any(Number), more: false, messages: [{ sequence: 1, acquired: 1 }] },
+          answer: {
+            type: "handed-out",
+            leaseMs: expect.any(Number),
+            incarnation: 1,
+            more: false,
+            messages: [{ sequence: 1, acquired: 1 }],
+          },
         },
         { type: "shard-answered", answer: { type: "settled", outcomes: ["settled"] } },
       ]);

@@ -1,15 +1,9 @@
-import { groupId } from "@trivet/core";
 import { expect, test } from "vitest";
 import { Told } from "../hosts/cluster.ts";
-import { message, Shards } from "./support.ts";
+import { message, withMessage } from "./support.ts";
 
 test("one idempotent call that comes to two nodes without a replica at a time is answered at both (rule X2)", () => {
-  const shards = new Shards(5);
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
-  const group = groupId(1 + (shards.queue % 4));
-  const { cluster } = shards;
+  const { cluster, group, shards } = withMessage(5);
   const without = [...cluster.members.values()].filter(({ host }) => (host.shards?.replica(group) ?? null) === null);
   expect(without.length).toBe(2);
   const told = Array.from({ length: 40 }, (_, attempt) =>
@@ -37,13 +31,7 @@ test("one idempotent call that comes to two nodes without a replica at a time is
 });
 
 test("an idempotent call is answered on a node without a replica also after the leader's own node had the same one", () => {
-  const shards = new Shards(5);
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
-  const group = groupId(1 + (shards.queue % 4));
-  const { cluster } = shards;
-  const leader = shards.leaders()[group - 1] ?? "n1";
+  const { cluster, group, leader, shards } = withMessage(5);
   const remote = [...cluster.members.values()].find(({ host }) => (host.shards?.replica(group) ?? null) === null)?.config.node ?? "";
   const types = [remote, leader, remote].map((node) => {
     const heard = new Told<unknown>();
@@ -65,12 +53,7 @@ test("an idempotent call is answered on a node without a replica also after the 
 });
 
 test("a node without a replica keeps nothing of callers that are over", () => {
-  const shards = new Shards(5);
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
-  const group = groupId(1 + (shards.queue % 4));
-  const { cluster } = shards;
+  const { cluster, group, shards } = withMessage(5);
   const remote = [...cluster.members.values()].find(({ host }) => (host.shards?.replica(group) ?? null) === null);
   if (remote === undefined) throw new Error("all have one");
   for (let call = 0; call < 50; call++) {

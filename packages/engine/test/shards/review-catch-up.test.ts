@@ -1,6 +1,6 @@
 import { groupId } from "@trivet/core";
 import { expect, test } from "vitest";
-import { message, Shards } from "./support.ts";
+import { message, type Shards, withMessage } from "./support.ts";
 
 const small = { retainBytes: 4 * 1024, walSegmentBytes: 256 * 1024, walRoomBytes: 0 };
 const body = "x".repeat(4 * 1024);
@@ -26,11 +26,7 @@ function traffic(shards: Shards, node: string): { stopped: boolean; produced: nu
   return state;
 }
 function setUp() {
-  const shards = new Shards(3, small);
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
-  const leader = shards.leaders()[shards.queue % 4] ?? "n1";
+  const { leader, shards } = withMessage(3, small);
   const [absent = "", other = ""] = ["n1", "n2", "n3"].filter((node) => node !== leader);
   return { shards, leader, absent, other };
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Shards, message } from "./support.ts";
+import { message, Shards, withMessage } from "./support.ts";
 
 test("the only copy of a shard is not thrown away because it is damaged (rule W6)", () => {
   const shards = new Shards(1);
@@ -37,31 +37,22 @@ function keysOf(pairs: never): Uint8Array[] {
 }
 
 test("a replica whose store cannot be read when it starts fetches it again, and its node goes on (rule W6)", () => {
-  const shards = new Shards();
-  const { cluster } = shards;
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
+  const { cluster, group } = withMessage();
   cluster.run(5_000);
   const { stores } = cluster.member("n3");
   cluster.kill("n3");
-  stores?.flipBit(`g${1 + (shards.queue % 4)}-0`, new Uint8Array([0]), 3);
+  stores?.flipBit(`g${group}-0`, new Uint8Array([0]), 3);
   cluster.restart("n3");
   cluster.run(10_000);
   const { host } = cluster.member("n3");
   expect(host.phase).toBe("running");
-  expect(host.shards?.replica((1 + (shards.queue % 4)) as never)?.group.raft.mayVote).toBe(true);
+  expect(host.shards?.replica(group)?.group.raft.mayVote).toBe(true);
 });
 
 test("a replica whose store turns out to be damaged is fetched again, and nothing says that its shard has moved away", () => {
-  const shards = new Shards();
-  const { cluster } = shards;
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
+  const { cluster, group, shards } = withMessage();
   cluster.run(5_000);
-  const group = (1 + (shards.queue % 4)) as never;
-  const name = `g${1 + (shards.queue % 4)}-0`;
+  const name = `g${group}-0`;
   const damaged = cluster.member("n3");
   const contents = (damaged.stores as unknown as { contents: Map<string, { pairs: never }> }).contents;
   for (const key of keysOf(contents.get(name)?.pairs as never)) if (key.length > 1) damaged.stores?.flipBit(name, key, 3);

@@ -1,18 +1,11 @@
-import { groupId } from "@trivet/core";
 import { expect, test, vi } from "vitest";
 import { guard } from "../hosts/guard.ts";
-import { Shards } from "./support.ts";
+import { withMessage } from "./support.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 guard("shard-founded-again", "what a replica acknowledged after it was given away and came back survives its restart", () => {
-  const shards = new Shards();
-  const { cluster } = shards;
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "before");
-  const group = groupId(1 + (shards.queue % 4));
-  const leader = shards.leaders()[group - 1] ?? "n1";
+  const { cluster, group, leader, shards } = withMessage();
   const [absent = "", back = ""] = ["n1", "n2", "n3"].filter((node) => node !== leader);
   const member = cluster.member(back);
   // Its store is flushed late: the log holds what it has.
@@ -41,13 +34,7 @@ guard("shard-founded-again", "what a replica acknowledged after it was given awa
 });
 
 test("a shard that was given away and comes back goes on from the term it had promised", () => {
-  const shards = new Shards();
-  const { cluster } = shards;
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "before");
-  const group = groupId(1 + (shards.queue % 4));
-  const leader = shards.leaders()[group - 1] ?? "n1";
+  const { cluster, group, leader, shards } = withMessage();
   const [third = ""] = ["n1", "n2", "n3"].filter((node) => node !== leader);
   const member = cluster.member(third);
   const old = member.host.shards?.replica(group)?.group.term() ?? 0;
@@ -71,14 +58,8 @@ test("a shard that was given away and comes back goes on from the term it had pr
 });
 
 test("a crash while a shard's store was being removed does not make the log look damaged later (rules W1, W6)", () => {
-  const shards = new Shards();
-  const { cluster } = shards;
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "before");
+  const { cluster, group, leader, shards } = withMessage();
   cluster.run(5_000);
-  const group = groupId(1 + (shards.queue % 4));
-  const leader = shards.leaders()[group - 1] ?? "n1";
   const back = ["n1", "n2", "n3"].find((node) => node !== leader) ?? "";
   const member = cluster.member(back);
   const replica = member.host.shards?.replica(group);
@@ -105,15 +86,9 @@ guard(
   "shard-given-log-kept",
   "a crash just after a shard was given away leaves no log behind that its store is missing for (rule W1)",
   () => {
-    const shards = new Shards(3, { retainBytes: 0 });
-    const { cluster } = shards;
-    shards.untilLed();
-    shards.define("orders");
-    shards.produce("n1", "before");
+    const { cluster, group, leader } = withMessage(3, { retainBytes: 0 });
     // The log knows what the store has flushed, and has given up what came before.
     cluster.run(5_000);
-    const group = groupId(1 + (shards.queue % 4));
-    const leader = shards.leaders()[group - 1] ?? "n1";
     const node = ["n1", "n2", "n3"].find((other) => other !== leader) ?? "";
     const member = cluster.member(node);
     const replica = member.host.shards?.replica(group);

@@ -1,16 +1,10 @@
-import { groupId } from "@trivet/core";
 import type { StorageReply } from "@trivet/engine";
 import { expect, test } from "vitest";
 import { Told } from "../hosts/cluster.ts";
-import { Shards } from "./support.ts";
+import { withMessage } from "./support.ts";
 
 test("a query under way at a replica that is given away is answered", () => {
-  const shards = new Shards();
-  const { cluster } = shards;
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
-  const group = groupId(1 + (shards.queue % 4));
+  const { cluster, group, shards } = withMessage();
   const { host } = cluster.member("n2");
   const told = Array.from({ length: 40 }, () => new Told<StorageReply>());
   const replica = host.shards?.replica(group);

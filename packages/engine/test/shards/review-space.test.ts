@@ -1,7 +1,7 @@
 import { IoError, MemoryClock, MemoryOrderedStores } from "@trivet/engine";
 import type { OrderedStore, OrderedStores } from "@trivet/engine";
 import { CommandFrameBuilder, encodeEntryPayload, type ShardCommand } from "@trivet/wire";
-import { message, plainDefinition } from "./support.ts";
+import { definition, message } from "./support.ts";
 import { expect, test } from "vitest";
 import { ShardWorker } from "../../src/shards/shard-worker.ts";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
@@ -81,7 +81,7 @@ test("what a batch that found no space had committed already is not applied agai
     entries: [
       own(1, "caller", { type: "produce", queue: 1, partition: 0, version: 1, messages: [message("a")], ifFence: null }),
       ...Array.from({ length: 254 }, (_, at) => own(at + 2, "", { type: "fence-floor", fence: 1 })),
-      own(256, "", { type: "configure-queue", queue: 1, definition: plainDefinition }),
+      own(256, "", { type: "configure-queue", queue: 1, definition }),
       own(257, "", { type: "fence-floor", fence: 1 }),
     ],
   };
@@ -116,7 +116,7 @@ test("a copy of a produce that came before its definition is not executed beside
   };
   // Refused as not configured; its entry node makes the call again, as the next sequence of the lane.
   run([payload(1, frame(1, 0))]);
-  run([own(2, "", { type: "configure-queue", queue: 1, definition: plainDefinition })]);
+  run([own(2, "", { type: "configure-queue", queue: 1, definition })]);
   // The same frame was sent to a second leader.
   run([payload(3, frame(1, 0))]);
   run([payload(4, frame(2, 1))]);

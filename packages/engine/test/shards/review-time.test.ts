@@ -1,38 +1,18 @@
-import { groupId } from "@trivet/core";
 import { expect, test } from "vitest";
 import { Told } from "../hosts/cluster.ts";
-import { message, Shards } from "./support.ts";
-
-const request = {
-  queue: "orders",
-  group: "g",
-  consumer: "c",
-  partition: null,
-  maxMessages: 1,
-  maxBytes: 0,
-  visibilityMs: 0,
-  waitMs: 60_000,
-  autoAck: false,
-  start: { type: "earliest" },
-} as const;
+import { longPoll, message, withMessage } from "./support.ts";
 
 test.each([true, false])(
   "a deadline that is met in the tick in which leadership begins to move is not forgotten (the move succeeds: %s)",
   (succeeds) => {
-    const shards = new Shards();
-    const { cluster } = shards;
-    shards.untilLed();
-    shards.define("orders");
-    shards.produce("n1", "a");
-    const group = groupId(1 + (shards.queue % 4));
-    const leader = shards.leaders()[group - 1] ?? "";
+    const { cluster, group, leader, shards } = withMessage();
     const to = [...cluster.members.keys()].find((node) => node !== leader) ?? "";
     const later = message("later", { delayMs: 2_000 });
     shards.ask("n1", { type: "produce", queue: shards.queue, partition: 0, version: 1, messages: [later], ifFence: null });
     expect(shards.consume("n1")).toHaveLength(1);
     // It waits in memory: nothing but the passing of time puts an entry into the log.
     const told = new Told<unknown>();
-    cluster.member(leader).host.queues.consume(request, { timeoutMs: 70_000 }, told.hear);
+    cluster.member(leader).host.queues.consume(longPoll, { timeoutMs: 70_000 }, told.hear);
     cluster.run(1_000);
     if (!succeeds) cluster.kill(to);
     const host = cluster.member(leader).host.shards?.replica(group)?.group;

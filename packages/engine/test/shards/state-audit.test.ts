@@ -3,7 +3,7 @@ import { CommandFrameBuilder, encodeEntryPayload } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
 import { type Member, Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
-import { message, Shards } from "./support.ts";
+import { message, type Shards, withMessage } from "./support.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
@@ -17,12 +17,7 @@ interface Bench {
 }
 
 function bench(): Bench {
-  const shards = new Shards();
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
-  const group = groupId(1 + (shards.queue % 4));
-  const leader = shards.leaders()[group - 1] ?? "";
+  const { group, leader, shards } = withMessage();
   const bad = ["n1", "n2", "n3"].find((node) => node !== leader) ?? "";
   return { shards, group, leader: shards.cluster.member(leader), bad: shards.cluster.member(bad) };
 }

@@ -3,7 +3,7 @@ import type { Consumed, QueueFailure, StorageOutcome } from "@trivet/engine";
 import type { Produce } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { type Member, Told } from "../hosts/cluster.ts";
-import { message, Shards } from "./support.ts";
+import { consumption, longPoll, message, Shards } from "./support.ts";
 
 function started(): Shards {
   const shards = new Shards();
@@ -81,31 +81,11 @@ describe("a graceful stop of a node that leads shards", () => {
   test("answers who waits there for messages, and what was under way", () => {
     const shards = started();
     for (let partition = 0; partition < 4; partition += 1) {
-      const ends = {
-        consumer: "c",
-        maxMessages: 100,
-        maxBytes: 0,
-        visibilityMs: 60_000,
-        autoAck: true,
-        start: { type: "earliest" },
-      } as const;
-      shards.ask("n1", { type: "consume", queue: shards.queue, partition, group: "g", ...ends });
+      shards.ask("n1", consumption(shards.queue, { partition, maxMessages: 100, visibilityMs: 60_000, autoAck: true }));
     }
     const leaving = busiest(shards);
     const waiting = new Told<Consumed | QueueFailure>();
-    const request = {
-      queue: "orders",
-      group: "g",
-      consumer: "c",
-      maxMessages: 1,
-      maxBytes: 0,
-      visibilityMs: 0,
-      autoAck: false,
-      partition: null,
-      waitMs: 60_000,
-      start: { type: "earliest" },
-    } as const;
-    leaving.host.queues.consume(request, { timeoutMs: 70_000 }, waiting.hear);
+    leaving.host.queues.consume(longPoll, { timeoutMs: 70_000 }, waiting.hear);
     shards.cluster.run(200);
     expect(waiting.value).toBeNull();
     const underWay = shards.begin(leaving.config.node, produce(shards, 1));
@@ -113,7 +93,7 @@ describe("a graceful stop of a node that leads shards", () => {
     let stopped = false;
     leaving.host.api.stop(() => (stopped = true));
     const late = new Told<Consumed | QueueFailure>();
-    leaving.host.queues.consume(request, { timeoutMs: 70_000 }, late.hear);
+    leaving.host.queues.consume(longPoll, { timeoutMs: 70_000 }, late.hear);
     shards.cluster.until("it has stopped", () => stopped, 5_000);
     expect(underWay.value).toMatchObject({ type: "answered" });
     expect(waiting.value).toEqual({ type: "consumed", messages: [], leaseMs: 0 });

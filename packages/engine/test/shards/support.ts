@@ -1,5 +1,14 @@
-import type { QueueSettings, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "@trivet/engine";
-import { encodeUtf8, decodeUtf8, type HandedOut, type NewMessage, type QueueDefinition, type ShardResult } from "@trivet/wire";
+import { type GroupId, groupId } from "@trivet/core";
+import type { ConsumeRequest, QueueSettings, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "@trivet/engine";
+import {
+  encodeUtf8,
+  decodeUtf8,
+  type Consume,
+  type HandedOut,
+  type NewMessage,
+  type QueueDefinition,
+  type ShardResult,
+} from "@trivet/wire";
 import { Cluster, Told } from "../hosts/cluster.ts";
 import type { NodeHostConfig } from "@trivet/engine";
 
@@ -16,12 +25,26 @@ export const message = (body: string, overrides: Partial<NewMessage> = {}): NewM
 });
 export const text = ({ body }: HandedOut): string => decodeUtf8(body);
 
-/** Of a queue as a shard keeps it, without any limit of its own. */
-export const plainDefinition: QueueDefinition = {
+/** A consume that waits at its node. */
+export const longPoll: ConsumeRequest = {
+  queue: "orders",
+  group: "g",
+  consumer: "c",
+  partition: null,
+  maxMessages: 1,
+  maxBytes: 0,
+  visibilityMs: 0,
+  waitMs: 60_000,
+  autoAck: false,
+  start: { type: "earliest" },
+};
+
+/** Of the one queue of a shard that is tried without its node. */
+export const definition: QueueDefinition = {
   name: "q",
   version: 1,
   partitions: 1,
-  visibilityMs: 30_000,
+  visibilityMs: 1_000,
   maxDeliveries: 0,
   maxAcquired: 0,
   backoffMs: 0,
@@ -33,6 +56,12 @@ export const plainDefinition: QueueDefinition = {
   ratePerSecond: 0,
   paused: false,
 };
+
+export function consumption(queue: number, overrides: Partial<Consume> = {}): Consume {
+  const numbers = { partition: 0, maxMessages: 1, maxBytes: 0, visibilityMs: 0 };
+  const who = { group: "g", consumer: "c", autoAck: false, start: { type: "earliest" } } as const;
+  return { type: "consume", queue, ...numbers, ...who, ...overrides };
+}
 
 /** A sharded cluster with one queue, asked at the level of its storage. */
 export class Shards {
@@ -99,24 +128,13 @@ export class Shards {
   }
 
   consume(node: string, maxMessages = 100, overrides: { readonly visibilityMs?: number } = {}): readonly HandedOut[] {
-    const result = this.ask(node, {
-      type: "consume",
-      queue: this.queue,
-      partition: 0,
-      group: "g",
-      consumer: "c",
-      maxMessages,
-      maxBytes: 0,
-      visibilityMs: overrides.visibilityMs ?? 0,
-      autoAck: false,
-      start: { type: "earliest" },
-    });
+    const result = this.ask(node, consumption(this.queue, { maxMessages, ...overrides }));
     if (result.type !== "handed-out") throw new Error(JSON.stringify(result));
     return result.messages;
   }
 
   ack(node: string, messages: readonly HandedOut[]): readonly string[] {
-    const receipts = messages.map(({ partition, sequence, acquired }) => ({ partition, sequence, acquired }));
+    const receipts = messages.map(({ partition, sequence, acquired, incarnation }) => ({ partition, sequence, acquired, incarnation }));
     const result = this.ask(node, { type: "settle", queue: this.queue, group: "g", settlement: "ack", delayMs: 0, reason: "", receipts });
     if (result.type !== "settled") throw new Error(JSON.stringify(result));
     return result.outcomes;
@@ -129,4 +147,21 @@ export class Shards {
     if (told.value === null) throw new Error("no answer");
     return told.value;
   }
+}
+
+/** A cluster whose queue has one message; the shard that keeps it, and who leads that. */
+export interface Begun {
+  readonly shards: Shards;
+  readonly cluster: Cluster;
+  readonly group: GroupId;
+  readonly leader: string;
+}
+
+export function withMessage(size = 3, overrides: Partial<NodeHostConfig> = {}): Begun {
+  const shards = new Shards(size, overrides);
+  shards.untilLed();
+  shards.define("orders");
+  shards.produce("n1", "a");
+  const group = groupId(1 + (shards.queue % 4));
+  return { shards, cluster: shards.cluster, group, leader: shards.leaders()[group - 1] ?? "n1" };
 }

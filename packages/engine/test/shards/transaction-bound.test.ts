@@ -3,7 +3,7 @@ import { bufferedBytes } from "../../src/stores/limits.ts";
 import type { WorkerEntry } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
 import { applyRequest, commandEntry, WorkerRig } from "./store-rig.ts";
-import { message, plainDefinition } from "./support.ts";
+import { definition, message } from "./support.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
@@ -16,7 +16,7 @@ guard("shard-batch-unbounded", "what is in memory of a store stays near its boun
   const rig = WorkerRig.opened();
   let index = 0;
   const entry = (groupTime: number, command: Parameters<typeof commandEntry>[1]): WorkerEntry => commandEntry(++index, command, groupTime);
-  rig.ask(applyRequest([entry(1_000, { type: "configure-queue", queue: 1, definition: plainDefinition })]));
+  rig.ask(applyRequest([entry(1_000, { type: "configure-queue", queue: 1, definition })]));
   const messages = Array.from({ length: 100 }, () => message("x".repeat(bodyBytes), { dueAt: 1_000_000 }));
   for (let batch = 0; batch < 60; batch++)
     rig.ask(applyRequest([entry(1_000, { type: "produce", queue: 1, partition: 0, version: 1, messages, ifFence: null })]));

@@ -32,9 +32,9 @@ function shardAnswerJson(answer: RememberedAnswer): unknown {
   }
 }
 
-/** Scripts keep answers under the caller's key, not under the id of a call. */
+/** Scripts keep the answers of calls with a key, under that. */
 const ofRedis = {
-  detail: "The messages are in Redis, which does not remember calls by their ids.",
+  detail: "The messages are in Redis, which remembers only calls with an Idempotency-Key.",
   members: { next: "Repeat the call with the same Idempotency-Key, a produce with the same dedup_id: it takes effect once." },
 } as const;
 

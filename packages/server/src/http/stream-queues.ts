@@ -1,10 +1,12 @@
 import { httpLimits } from "@trivet/contract";
 import type { Outcome, Unavailable } from "@trivet/engine";
 import {
+  type AwaitQueue,
   checkFrame,
   type ClosingCode,
   CodecError,
   FrameCursor,
+  formerShardCommandNumbers,
   type FrameHeader,
   type QueueReady,
   type QueueResolved,
@@ -21,6 +23,8 @@ import type { ReadyListener, StreamWatches } from "./stream-watches.ts";
 /** Lanes of one client that this node routes answers of shards for, over all groups; the longest unused goes first. */
 const maxRoutes = 4_096;
 const maxResolving = 128;
+/** Names that a stream waits for; beyond it "there is none" is answered at once. */
+const maxAwaited = 1_024;
 const maxWatches = 4_096;
 
 /** Only leaders of shards propose these; what a consumer holds is given up by the node it was connected to. */
@@ -28,6 +32,7 @@ const reservedCommands: ReadonlySet<number> = new Set([
   shardCommandNumbers["configure-queue"],
   shardCommandNumbers["drop-queue"],
   shardCommandNumbers["expire-leases"],
+  formerShardCommandNumbers["expire-leases"],
   shardCommandNumbers["fence-floor"],
 ]);
 const forbidden = { code: "forbidden", retryAfterMs: 0, detail: "a command that only nodes may send" } as const;
@@ -39,7 +44,7 @@ export interface QueueStream extends ShardSink {
   close(code: ClosingCode, detail: string): void;
 }
 
-/** Queues on one stream (protocol 2): command frames of shards, names, and hints that something is ready. */
+/** Queues on one stream (protocol 3): command frames of shards, names, and hints that something is ready. */
 export class StreamQueues implements ReadyListener {
   readonly #stream: QueueStream;
   readonly #context: HttpContext;
@@ -47,6 +52,8 @@ export class StreamQueues implements ReadyListener {
   readonly #routes = new Map<string, StreamShardRoute>();
   readonly #watching = new Map<string, WatchQueue>();
   readonly #cursor = new FrameCursor();
+  /** How to stop waiting for names of queues that are not there. */
+  readonly #awaiting = new Set<() => void>();
   #resolving = 0;
   #closed = false;
 
@@ -82,6 +89,31 @@ export class StreamQueues implements ReadyListener {
       this.#stream.close("overloaded", "too many names of queues are being looked up");
       return;
     }
+    this.#lookUp(frame, (unknown) => this.#resolved(frame, unknown));
+  }
+
+  /** As a long poll for a queue that is not there. */
+  await(frame: AwaitQueue): void {
+    const { name, request } = frame;
+    // After a reconnect a client asks for all that it waits for at once.
+    if (this.#resolving >= maxResolving) {
+      const detail = "too many names of queues are being looked up";
+      return this.#stream.send({ type: "queue-resolved", request, ...none, refusal: "unavailable", detail });
+    }
+    const asked: ResolveQueue = { type: "resolve-queue", request, name, create: false };
+    const { queues } = this.#context;
+    this.#lookUp(asked, (unknown) => {
+      if (queues === null || this.#closed || this.#awaiting.size >= maxAwaited) return this.#resolved(asked, unknown);
+      this.#resolving -= 1;
+      const stop = queues.awaitQueue(name, Math.min(frame.waitMs, httpLimits.maxWaitMs), () => {
+        this.#awaiting.delete(stop);
+        if (!this.#closed) this.#lookUp(asked, (still) => this.#resolved(asked, still));
+      });
+      this.#awaiting.add(stop);
+    });
+  }
+
+  #lookUp(frame: ResolveQueue, unknown: (answer: Omit<QueueResolved, "type" | "request">) => void): void {
     this.#resolving += 1;
     const { node, config } = this.#context;
     const timeoutMs = config.http.requestTimeoutMs;
@@ -89,7 +121,7 @@ export class StreamQueues implements ReadyListener {
       if (outcome.type !== "ready") return this.#resolved(frame, { ...none, refusal: "unavailable", detail: outcome.detail });
       const known = outcome.state.queue(frame.name);
       if (known !== null) return this.#found(frame, known.queue, known.definition);
-      if (!frame.create || !config.queues.autoCreate) return this.#resolved(frame, { ...none, refusal: "unknown", detail: "" });
+      if (!frame.create || !config.queues.autoCreate) return unknown({ ...none, refusal: "unknown", detail: "" });
       // Never changes one that another caller made in between.
       const settings = queueDefaults(config);
       node.submit(
@@ -124,6 +156,7 @@ export class StreamQueues implements ReadyListener {
   /** The stream is gone, and with it the consumers that watched on it (rule Q3). */
   closed(): void {
     this.#closed = true;
+    for (const stop of this.#awaiting) stop();
     const { node } = this.#context;
     for (const { group, caller } of this.#routes.values()) this.#end(group, caller);
     const gone = [...this.#watching.values()].filter(({ queue, group, consumer }) => this.#watches.remove(queue, group, consumer, this));

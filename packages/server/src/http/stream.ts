@@ -10,6 +10,7 @@ import {
   oldestStreamProtocol,
   queueStreamProtocol,
   streamProtocol,
+  type AwaitQueue,
   type ClosingCode,
   type Hello,
   type KeepAlive,
@@ -22,6 +23,7 @@ import {
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type RawData, type WebSocket } from "ws";
+import { queueDefaults } from "../config/index.ts";
 import { badField, failure } from "./answer.ts";
 import { refuseSocket } from "./connections.ts";
 import type { HttpContext } from "./context.ts";
@@ -188,10 +190,11 @@ class StreamConnection {
     }
   }
 
-  #queueFrame(frame: ShardCommands | ResolveQueue | WatchQueue): void {
+  #queueFrame(frame: ShardCommands | ResolveQueue | AwaitQueue | WatchQueue): void {
     if (this.#protocol < queueStreamProtocol) this.close("protocol", `${frame.type} is not of protocol ${this.#protocol}`);
     else if (frame.type === "shard-commands") this.#queues.commands(frame);
     else if (frame.type === "resolve-queue") this.#queues.resolve(frame);
+    else if (frame.type === "await-queue") this.#queues.await(frame);
     else this.#queues.watch(frame);
   }
 
@@ -217,6 +220,7 @@ class StreamConnection {
       callerWindow: wireLimits.callerWindow,
       maxFrameBytes: wireLimits.maxFrameBytes,
       maxCommandsPerFrame: wireLimits.maxCommandsPerFrame,
+      queueDefaults: queueDefaults(this.#context.config),
     });
   }
 

@@ -1,9 +1,11 @@
 import { errorCatalogue, httpLimits, type ErrorCode } from "@trivet/contract";
 import { logIndex, type NodeId } from "@trivet/core";
-import type { NodeApi, NodeHost, Outcome, Unavailable } from "@trivet/engine";
+import { MemoryQueueStorage, type NodeApi, type NodeHost, type Outcome, type QueueStorage, type Unavailable } from "@trivet/engine";
 import type { RefusalReason, Result } from "@trivet/wire";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NodeClock } from "../../src/adapters/index.ts";
 import { scripted, serve, startTestNode, until, type Server } from "./harness.ts";
+import { startQueueNode } from "./queue-node.ts";
 
 let host: NodeHost;
 const open: Server[] = [];
@@ -127,7 +129,7 @@ describe("requests asked for later (rule X3)", () => {
       { type: "produced", partition: 3, messages: [{ sequence: "7", duplicate: false }] },
     ],
     [
-      { type: "handed-out", leaseMs: 50, more: true, messages: [{ sequence: 7, acquired: 2 }] },
+      { type: "handed-out", leaseMs: 50, more: true, incarnation: 1, messages: [{ sequence: 7, acquired: 2 }] },
       { type: "handed-out", lease_ms: 50, more: true, messages: [{ sequence: "7", acquired: 2 }] },
     ],
     [
@@ -148,6 +150,16 @@ describe("requests asked for later (rule X3)", () => {
       status: 404,
       json: { code: "request_not_found", next: expect.stringContaining("Idempotency-Key") },
     });
+  });
+  test("of a storage that has ids of its own: it is asked", async () => {
+    const storage: QueueStorage = new MemoryQueueStorage(new NodeClock());
+    storage.request = (id, _timeoutMs, done) => setImmediate(() => done({ type: id === "redis.known" ? "pending" : "invalid" }));
+    const outside = await startQueueNode(storage);
+    const server = await serve(outside.api);
+    open.push(server);
+    expect(await server.call("GET", "/v1/requests/redis.known")).toMatchObject({ status: 200, json: { status: "pending" } });
+    expect(await server.call("GET", "/v1/requests/redis.other")).toMatchObject({ status: 404 });
+    await new Promise<void>((resolve) => outside.api.stop(resolve));
   });
   test("unavailable", async () => {
     const server = await withNode({ request: (_id, done) => setImmediate(() => done(unavailable("no_leader"))) });

@@ -48,6 +48,7 @@ export function handedOut(queue: Queue, { partition, sequence, message }: Stored
     partition,
     sequence,
     acquired,
+    incarnation: 1,
     deliveries,
     key,
     priority,

@@ -222,6 +222,15 @@ export class MemoryQueues implements QueuesApi {
     return known;
   }
 
+  /** Nobody is told before the time is over. */
+  awaitQueue(name: string, waitMs: number, told: (isThere: boolean) => void): () => void {
+    const timer = setTimeout(() => told(this.#queues.has(name)), waitMs);
+    return () => {
+      clearTimeout(timer);
+      setImmediate(() => told(false));
+    };
+  }
+
   settle(request: SettleRequest, options: QueueCallOptions, done: (outcome: Settled | QueueFailure) => void): void {
     this.#answer<Settled>("settle", options, done, () => ({
       type: "settled",

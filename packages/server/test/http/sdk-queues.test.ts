@@ -8,13 +8,14 @@ let host: NodeHost;
 let server: Server;
 let outside: Server;
 const urls: string[] = [];
+const env = { QUEUE_MAX_DELIVERIES: "7", QUEUE_VISIBILITY_MS: "12345" };
 beforeAll(async () => {
   host = await startQueueNode();
-  server = await serve(host.api);
+  server = await serve(host.api, { queues: host.queues, env });
   urls.push(`http://127.0.0.1:${await server.http.listen()}`);
   // The same messages behind the terms of a storage that has no shards of its own.
   const access = new StorageAccess(host.queueStorage, host.ports.clock, () => host.api.groupTime());
-  outside = await serve(scripted(host.api, { shards: access }));
+  outside = await serve(scripted(host.api, { shards: access }), { queues: host.queues, env });
   urls.push(`http://127.0.0.1:${await outside.http.listen()}`);
 });
 afterAll(async () => {
@@ -133,6 +134,34 @@ describe.each([
     await queue.delete();
     await expect(queue.update({ paused: true })).rejects.toMatchObject({ code: "queue_unknown" });
     expect(await queue.produce(4)).toMatchObject({ sequence: 1, duplicate: false });
+  });
+
+  test("a queue that is made gets the node's settings where nothing is said, one that is there keeps its own", async () => {
+    const trivet = await connected(at);
+    const queue = trivet.queue(fresh());
+    const { settings } = await queue.create({ visibilityMs: 700 });
+    expect(settings).toMatchObject({ partitions: 1, visibilityMs: 700, maxDeliveries: 7, maxMessages: 1_000_000 });
+    expect((await queue.ensure({ maxDeliveries: 9 })).settings).toEqual({ ...settings, maxDeliveries: 9 });
+    expect((await queue.update({ ttlMs: 5 })).settings).toEqual({ ...settings, maxDeliveries: 9, ttlMs: 5 });
+    expect((await trivet.queue(fresh()).ensure()).settings).toMatchObject({ maxDeliveries: 7, visibilityMs: 12_345 });
+  });
+
+  test("a group that is deleted is gone, and deleting it again says that there was none", async () => {
+    const trivet = await connected(at);
+    const queue = trivet.queue<string>(fresh());
+    await queue.create({ partitions: 3 });
+    await expect(queue.createGroup("g")).resolves.toBe(true);
+    await expect(queue.deleteGroup("g")).resolves.toBe(true);
+    await expect(queue.deleteGroup("g")).resolves.toBe(false);
+  });
+
+  test("who waits for a queue that is not there hears of it when it is made", async () => {
+    const trivet = await connected(at);
+    const name = fresh();
+    const next = trivet.queue<string>(name).consume({ group: "g" }).next();
+    const maker = await connected(at);
+    await maker.queue<string>(name).produce("first");
+    expect(await next).toMatchObject({ done: false, value: { body: "first" } });
   });
 
   test("what a lost connection had in hand goes to others at once", async () => {

@@ -28,6 +28,15 @@ afterAll(async () => {
   await new Promise<void>((resolve) => host.api.stop(resolve));
 });
 
+/** The same node, told of its queues. */
+async function waitingPort(): Promise<number> {
+  const told = await serve(host.api, { queues: host.queues });
+  waiting.push(told);
+  return told.http.listen();
+}
+const waiting: Server[] = [];
+afterAll(() => Promise.all(waiting.map(({ http }) => http.close(0))));
+
 type Of<Type extends ServerFrame["type"]> = Extract<ServerFrame, { type: Type }>;
 class Client {
   readonly frames: ServerFrame[] = [];
@@ -204,9 +213,33 @@ describe("queues on GET /v1/stream", () => {
     expect(await client.frame("closing")).toMatchObject({ code });
   });
 
-  test("protocol 1 has no queues, and goes on without", async () => {
-    const client = await Client.open(port, 1);
-    expect((await client.frame("welcome")).protocol).toBe(1);
+  test("a name is waited for: at its time it is unknown, and found as soon as there is one", async () => {
+    const client = await Client.open(await waitingPort());
+    client.send({ type: "await-queue", request: 1, name: "never", waitMs: 1 });
+    expect(await client.frame("queue-resolved")).toMatchObject({ request: 1, refusal: "unknown" });
+    client.send({ type: "await-queue", request: 2, name: "awaited", waitMs: 600_000 });
+    client.send({ type: "resolve-queue", request: 3, name: "awaited", create: false });
+    expect(await client.frame("queue-resolved", 2)).toMatchObject({ request: 3, refusal: "unknown" });
+    client.send({ type: "resolve-queue", request: 4, name: "awaited", create: true });
+    await client.frame("queue-resolved", 4);
+    const [made, told] = [4, 2].map((request) => client.of("queue-resolved").find((frame) => frame.request === request));
+    expect(made).toMatchObject({ refusal: "none", partitions: 1 });
+    expect(told).toEqual({ ...made, request: 2 });
+    client.send({ type: "await-queue", request: 5, name: "awaited", waitMs: 600_000 });
+    expect(await client.frame("queue-resolved", 5)).toMatchObject({ request: 5, refusal: "none" });
+  });
+
+  test("many names that are waited for at once are all answered, some of them to ask again", async () => {
+    const client = await Client.open(await waitingPort());
+    for (let request = 1; request <= 300; request++) client.send({ type: "await-queue", request, name: `many-${request}`, waitMs: 1 });
+    await client.frame("queue-resolved", 300);
+    expect(client.of("closing")).toEqual([]);
+    expect(new Set(client.of("queue-resolved").map(({ refusal }) => refusal))).toEqual(new Set(["unknown", "unavailable"]));
+  });
+
+  test.each([1, 2])("protocol %i has no queues, and goes on without", async (protocol) => {
+    const client = await Client.open(port, protocol);
+    expect((await client.frame("welcome")).protocol).toBe(protocol);
     client.send({ type: "ping", nonce: 1 });
     await client.frame("pong");
     client.send({ type: "resolve-queue", request: 1, name: "q", create: true });
@@ -214,7 +247,14 @@ describe("queues on GET /v1/stream", () => {
   });
 
   test.each<ShardCommand>([
-    { type: "expire-leases", leases: [{ queue: 1, group: "g", receipt: { partition: 0, sequence: 1, acquired: 1 }, extended: 0 }] },
+    {
+      type: "expire-leases",
+      leases: [{ queue: 1, group: "g", receipt: { partition: 0, sequence: 1, acquired: 1, incarnation: 1 }, extended: 0 }],
+    },
+    {
+      type: "expire-leases",
+      leases: [{ queue: 1, group: "g", receipt: { partition: 0, sequence: 1, acquired: 1, incarnation: 0 }, extended: 0 }],
+    },
     { type: "drop-queue", queue: 1, version: 1 },
     { type: "fence-floor", fence: 1 },
   ])("$type is for nodes only: the whole frame is refused", async (command) => {

@@ -1,26 +1,10 @@
+import type { PartitionCounts } from "@trivet/core";
+
 import type { Violation } from "./history.ts";
 
 /** One partition as its stats say, and as the log of its shard adds up. */
-export interface PartitionTally {
+export interface PartitionTally extends Omit<PartitionCounts, "partition" | "bytes" | "dead" | "oldestAt"> {
   readonly name: string;
-  readonly produced: number;
-  readonly delayed: number;
-  readonly messages: number;
-  readonly returned: number;
-  readonly acked: number;
-  readonly died: number;
-  readonly expired: number;
-  readonly purged: number;
-  readonly dropped: number;
-  readonly groups: readonly {
-    readonly group: string;
-    readonly ready: number;
-    readonly leased: number;
-    readonly settled: number;
-    readonly dead: number;
-    readonly expired: number;
-    readonly purged: number;
-  }[];
   readonly logged: {
     readonly produced: number;
     /** By group: acknowledged, or settled at hand-out. */

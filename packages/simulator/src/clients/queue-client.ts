@@ -141,7 +141,7 @@ export class QueueClient {
     }
     const settlement: Settlement =
       roll < 0.74 ? "ack" : roll < 0.82 ? "nack" : roll < 0.9 ? "release" : roll < 0.97 || !queue.strict ? "extend" : "dead";
-    const receipts = messages.map(({ sequence, acquired }) => ({ partition, sequence, acquired }));
+    const receipts = messages.map(({ sequence, acquired, incarnation }) => ({ partition, sequence, acquired, incarnation }));
     const delayMs = settlement === "extend" ? 400 + prng.below(1_000) : settlement === "nack" ? prng.pick([-1, 0, 300]) : 0;
     const command = { type: "settle", queue: queue.queue, group, settlement, delayMs, reason: "", receipts } as const;
     const askedAt = client.localNow();
@@ -180,7 +180,7 @@ export class QueueClient {
   /** Once more with a receipt that is over: must be refused visibly. */
   private settleLate(queue: SimQueue, partition: number, group: string, messages: readonly HandedOut[]): void {
     const { prng } = this.client;
-    const receipts = messages.map(({ sequence, acquired }) => ({ partition, sequence, acquired }));
+    const receipts = messages.map(({ sequence, acquired, incarnation }) => ({ partition, sequence, acquired, incarnation }));
     const settlement = prng.pick(["ack", "nack", "extend"] as const);
     const command = { type: "settle", queue: queue.queue, group, settlement, delayMs: 0, reason: "late", receipts } as const;
     this.client.after(prng.below(2_500), () => this.caller.send({ queue: queue.queue, partition }, command, true, null, () => this.soon()));

@@ -125,7 +125,7 @@ export class QueueDrain {
     const at = client.world.clock.now();
     for (const message of messages) this.history.received.push(received(queue, group, message, at));
     client.world.totals.add("messages drained", messages.length);
-    const receipts = messages.map(({ acquired, sequence }) => ({ partition, sequence, acquired }));
+    const receipts = messages.map(({ acquired, incarnation, sequence }) => ({ partition, sequence, acquired, incarnation }));
     const command = { type: "settle", queue, group, settlement: "ack", delayMs: 0, reason: "", receipts } as const;
     this.caller.send({ queue, partition }, command, true, this.machine, () => this.later());
   }

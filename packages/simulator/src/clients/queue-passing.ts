@@ -119,6 +119,6 @@ function consume({ queue }: Defined, partition: number, group: string): StorageC
 }
 
 function ack({ queue }: Defined, partition: number, messages: readonly HandedOut[]): StorageCommand {
-  const receipts = messages.map(({ acquired, sequence }) => ({ partition, sequence, acquired }));
+  const receipts = messages.map(({ acquired, incarnation, sequence }) => ({ partition, sequence, acquired, incarnation }));
   return { type: "settle", queue, group: "stays", settlement: "ack", delayMs: 0, reason: "", receipts };
 }

@@ -190,6 +190,7 @@ const groups: Readonly<Record<string, string>> = {
   "shard-given-log-kept": "a shard that was given away leaves its log behind",
   "shard-incomplete-load-used": "W5: a store whose filling was not finished is used",
   "shard-lease-from-last-look": "L1: a lease of a message counts from when the leader last looked for leases to end",
+  "shard-lease-by-group-name": "the end of a deleted group's lease takes the timer of the next group's of its name",
   "shard-lease-no-clock-margin": "L1: leases of messages end without a margin for the holder's clock",
   "shard-leases-not-restarted": "L3: a new leader of a shard does not time the leases of before",
   "shard-load-not-flushed": "W5: an installed state replaces the one of before, before it is on disk",
@@ -223,6 +224,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-dedupe-horizon-ignored": "X1: a not-after far ahead pins a shard's memory",
   "queue-dedupe-ignored": "a message with a known dedupe id is produced again",
   "queue-dedupe-late-executed": "X1: a shard executes a command past its not-after",
+  "queue-dedupe-former-group": "a repeated consume is answered with what the next group of the name holds",
   "queue-dedupe-other-hand-out": "a repeated consume is answered with what another hand-out holds",
   "queue-dedupe-prolonged-forgotten": "X1: a caller that goes on is forgotten",
   "queue-dedupe-unconfigured-copy-executed":
@@ -270,6 +272,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-release-counted": "a graceful shutdown counts as a failure",
   "queue-retry-forgotten": "a retry never comes",
   "queue-retry-frees-key": "Q1: a retry delay lets the successors of its key overtake",
+  "queue-former-group-settles": "a receipt of a group that was deleted settles a message of the next of its name",
   "queue-stale-receipt-settles": "a stale hand-out settles a message",
   "queue-target-ignored": "a message for one group is handed to others",
   "queue-time-backwards": "L3: group time of a shard goes back",

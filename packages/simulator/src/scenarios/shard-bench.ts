@@ -81,8 +81,8 @@ export class ShardBench extends ClusterBench {
     return result.type === "handed-out" ? result.messages : [];
   }
 
-  extend({ acquired, sequence }: HandedOut): StorageCommand {
-    const receipts = [{ partition: 0, sequence, acquired }];
+  extend({ acquired, incarnation, sequence }: HandedOut): StorageCommand {
+    const receipts = [{ partition: 0, sequence, acquired, incarnation }];
     return { type: "settle", queue: this.queue, group: "g", settlement: "extend", delayMs: 1_000, reason: "", receipts };
   }
 }

@@ -1,7 +1,9 @@
 import type { Consume, HandedOut, NewMessage, Produce, QueueDefinition, Settle, SettleOutcome, ShardCommand } from "@trivet/wire";
 import { checkPartition } from "../../../src/invariants/queues.ts";
 import type { ShardAnswer } from "../../../src/queues/answer.ts";
+import { keyOf, tables } from "../../../src/queues/keys.ts";
 import { defaultShardLimits, type ShardLimits } from "../../../src/queues/limits.ts";
+import { decodeGroupRecord } from "../../../src/queues/records.ts";
 import { type CommandOrigin, QueueShard } from "../../../src/queues/shard.ts";
 import type { LeaseId } from "../../../src/queues/sinks.ts";
 import { MemoryView } from "./memory-view.ts";
@@ -92,7 +94,7 @@ export class Bench {
   }
 
   settle(settlement: Settle["settlement"], sequence: number, acquired = 1, fields: Partial<Settle> = {}): SettleOutcome {
-    const receipts = [{ partition: 0, sequence, acquired }];
+    const receipts = [{ partition: 0, sequence, acquired, incarnation: this.incarnation(fields.group ?? "g") }];
     const answer = this.do({ type: "settle", queue, group: "g", settlement, delayMs: -1, reason: "why", receipts, ...fields });
     if (answer.type !== "settled") throw new Error(JSON.stringify(answer));
     return answer.outcomes[0] as SettleOutcome;
@@ -100,9 +102,18 @@ export class Bench {
 
   expire(sequence: number, acquired = 1, group = "g", extended = 0): ShardAnswer {
     return this.do(
-      { type: "expire-leases", leases: [{ queue, group, receipt: { partition: 0, sequence, acquired }, extended }] },
+      {
+        type: "expire-leases",
+        leases: [{ queue, group, receipt: { partition: 0, sequence, acquired, incarnation: this.incarnation(group) }, extended }],
+      },
       "leader",
     );
+  }
+
+  /** Of the group that has the name now, in the first partition; 0 = there is none. */
+  private incarnation(group: string): number {
+    const stored = this.view.get(keyOf(tables.group, queue, 0, group));
+    return stored === undefined ? 0 : decodeGroupRecord(stored).id;
   }
 
   /** Throws where the store contradicts itself. */

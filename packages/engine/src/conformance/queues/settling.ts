@@ -65,6 +65,27 @@ export function settlingConformance({ equal, ok }: TestApi, test: QueueTest): vo
     equal(await kit.trySettle("ack", [next.receipt], -1, null), { type: "settled", outcomes: ["settled"] });
   });
 
+  test("a receipt of a group that was deleted settles nothing of the group made again under its name", {}, async (kit) => {
+    await kit.produce(["a"]);
+    const former = await kit.one();
+    equal(await kit.deleteGroup("g"), { type: "removed" });
+    equal(await kit.settle("ack", [former]), ["unknown"]);
+    const latter = await kit.one();
+    equal([latter.id, latter.acquired, latter.receipt === former.receipt], [former.id, former.acquired, false]);
+    for (const settlement of ["ack", "nack", "extend", "release", "dead"] as const)
+      equal(await kit.settle(settlement, [former]), ["unknown"]);
+    equal((await kit.details()).partitions[0]?.groups[0]?.leased, 1);
+    equal(await kit.settle("ack", [latter, former]), ["settled", "unknown"]);
+  });
+
+  test("a lease of a group made again ends in its time, whatever the one before had in hand", { visibilityMs: 1000 }, async (kit) => {
+    await kit.produce(["a"]);
+    await kit.one({ visibilityMs: 60_000 });
+    equal(await kit.deleteGroup("g"), { type: "removed" });
+    await kit.one();
+    equal((await kit.one()).acquired, 2);
+  });
+
   test(
     "a message that failed too often is dead, with its history, and comes back redriven",
     { maxDeliveries: 2, backoffMs: 0 },

@@ -35,6 +35,19 @@ export function waitingConformance({ equal, ok }: TestApi, test: QueueTest): voi
     equal(await kit.consume(), []);
   });
 
+  test("a queue is waited for by its name until it is there, or the time is over, or nobody waits any longer", {}, async (kit) => {
+    const awaited = (name: string, waitMs: number): Promise<boolean> =>
+      new Promise((resolve) => void kit.queues.awaitQueue(name, waitMs, resolve));
+    equal(await awaited(kit.name, 20_000), true);
+    const other = `${kit.name}-other`;
+    equal(await awaited(other, 50), false);
+    const waiting = [awaited(other, 20_000), awaited(other, 20_000)];
+    const left = new Promise((resolve) => kit.queues.awaitQueue(other, 20_000, resolve)());
+    equal(await left, false);
+    await kit.define({}, "create", other);
+    equal(await Promise.all(waiting), [true, true]);
+  });
+
   test("a long poll whose queue is deleted waits for another of its name", {}, async (kit) => {
     const waiting = kit.one();
     equal(await kit.remove(), { type: "removed" });

@@ -1,4 +1,4 @@
-import type { BrowsedMessage, ShardAnswer } from "@trivet/core";
+import type { BrowsedMessage, RememberedAnswer, ShardAnswer } from "@trivet/core";
 import type { PartitionStats } from "@trivet/engine";
 import { type HandedOut, type ProducedMessage, settleOutcomes } from "@trivet/wire";
 
@@ -68,12 +68,26 @@ export function answerOf(
       return { type, outcomes: Array.from({ length: codes.length }, (_, at) => settleOutcomes[codes.number(at)] ?? "unknown") };
     }
     case "handed-out": {
-      const messages = answer.list(3).map((message) => handedOut(asked.partition, message));
+      const messages = answer.list(3).map((message) => handedOut(asked.partition, answer.number(4), message));
       return { type, leaseMs: answer.number(1), messages, more: answer.number(2) === 1 };
     }
     default:
       throw new TypeError(`an answer of ours was expected from Redis, not ${type}`);
   }
+}
+
+/** What `keep` of a script has made of its answer; by versions before it told neither groups that are not there nor the incarnation of those that are. */
+export function rememberedOf(answer: Fields, asked: { readonly queue: number; readonly partition: number }): RememberedAnswer {
+  const type = answer.text(0);
+  if (type !== "handed-out") {
+    const group = type === "no-group" && answer.length > 1 ? answer.text(1) : "";
+    const result = answerOf({ dueInMs: -1, type, answer }, { ...asked, group });
+    if (result.type === "handed-out") throw new TypeError("the bodies of a hand-out are not kept");
+    return result;
+  }
+  const messages = answer.list(3).map((name) => ({ sequence: name.number(0), acquired: name.number(1) }));
+  const incarnation = answer.length > 4 ? answer.number(4) : 0;
+  return { type, leaseMs: answer.number(1), more: answer.number(2) === 1, incarnation, messages };
 }
 
 function producedOf(pairs: Fields): ProducedMessage[] {
@@ -83,11 +97,12 @@ function producedOf(pairs: Fields): ProducedMessage[] {
   }));
 }
 
-function handedOut(partition: number, message: Fields): HandedOut {
+function handedOut(partition: number, incarnation: number, message: Fields): HandedOut {
   return {
     partition,
     sequence: message.number(0),
     acquired: message.number(1),
+    incarnation,
     deliveries: message.number(2),
     key: message.text(3),
     priority: message.number(4),

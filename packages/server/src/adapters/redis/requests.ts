@@ -2,12 +2,12 @@ import type { Consume, CreateGroup, DeleteGroup, Produce, PurgeQueue, QueueDefin
 import type { SubmitOptions } from "@trivet/engine";
 import { consumerGone, createGroup, deleteGroup, drop, pump, purge, redrive } from "./lua/care.ts";
 import { consume, produce, settle } from "./lua/flow.ts";
-import { browse, stats } from "./lua/look.ts";
+import { browse, recall, stats } from "./lua/look.ts";
 import { redisLimits } from "./limits.ts";
 import type { RedisArguments } from "./link.ts";
 import { Script } from "./script.ts";
 
-export type ScriptName = PartitionCommand["type"] | "consumer-gone" | "pump" | "drop" | "stats" | "browse";
+export type ScriptName = PartitionCommand["type"] | "consumer-gone" | "pump" | "drop" | "stats" | "browse" | "recall";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   produce: new Script(produce),
@@ -22,6 +22,7 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   drop: new Script(drop),
   stats: new Script(stats),
   browse: new Script(browse),
+  recall: new Script(recall),
 };
 
 /** What the scripts know of a queue: they keep no definitions, each call brings the one that this node has (rule G1). */
@@ -85,8 +86,8 @@ export function requestOf(command: PartitionCommand): Request {
   }
 }
 
-function named({ sequence, acquired }: Receipt): readonly [number, number] {
-  return [sequence, acquired];
+function named({ sequence, acquired, incarnation }: Receipt): readonly [number, number, number] {
+  return [sequence, acquired, incarnation];
 }
 
 /** Under which the answer is kept, so that a retry takes effect once (rule X2). */

@@ -2,6 +2,7 @@ import type { ShardAnswer } from "@trivet/core";
 import type {
   Clock,
   Durability,
+  KeptOutcome,
   QueueStorage,
   Random,
   StorageCommand,
@@ -11,9 +12,11 @@ import type {
   Submission,
   SubmitOptions,
   Telemetry,
+  Unavailable,
 } from "@trivet/engine";
 import type { ConsumerGone, QueueDefinition, Settle, SettleOutcome } from "@trivet/wire";
 import { adviceOn } from "./advice.ts";
+import { type CallName, formatCallId, parseCallId } from "./call-ids.ts";
 import { ClusterLink } from "./cluster-link.ts";
 import { ConfirmedWrites } from "./confirmation.ts";
 import { LinkHealth } from "./health.ts";
@@ -24,7 +27,7 @@ import { failureOf, tooMany, unavailable } from "./outcomes.ts";
 import { KnownQueue, Partitions } from "./partitions.ts";
 import { readyChannel } from "./partition-keys.ts";
 import { type Place, Pump } from "./pump.ts";
-import { answerOf, browsedOf, placeOf, type Reply, statsOf } from "./replies.ts";
+import { answerOf, browsedOf, placeOf, rememberedOf, type Reply, statsOf } from "./replies.ts";
 import { callerFields, noFences, type PartitionCommand, problemOf, requestOf } from "./requests.ts";
 import { ServerLink } from "./server-link.ts";
 
@@ -73,7 +76,11 @@ export class RedisQueueStorage implements QueueStorage {
   }
 
   submit(place: Place, command: StorageCommand, options: SubmitOptions, done: (outcome: StorageOutcome) => void): Submission {
-    const requestId = `redis.${this.random.hex(12)}`;
+    const { idempotency, timeoutMs } = options;
+    const notAfter = Math.ceil(this.clock.wallNow()) + timeoutMs;
+    // Only what has a key is remembered.
+    const requestId =
+      idempotency === undefined ? `redis.${this.random.hex(12)}` : formatCallId({ ...place, notAfter, key: idempotency.key });
     let isOpen = true;
     const answer = (outcome: StorageOutcome): void => {
       if (!isOpen) return;
@@ -81,7 +88,7 @@ export class RedisQueueStorage implements QueueStorage {
       timer.cancel();
       done(outcome);
     };
-    const timer = this.clock.schedule(options.timeoutMs, () => answer({ type: "unknown", requestId }));
+    const timer = this.clock.schedule(timeoutMs, () => answer({ type: "unknown", requestId }));
     const refused = this.open >= redisLimits.openCommands ? tooMany() : null;
     if (refused !== null) {
       this.clock.defer(() => answer(refused));
@@ -96,15 +103,17 @@ export class RedisQueueStorage implements QueueStorage {
   }
 
   query(query: StorageQuery, timeoutMs: number, done: (reply: StorageReply) => void): void {
-    let isOpen = true;
-    const answer = (reply: StorageReply): void => {
-      if (!isOpen) return;
-      isOpen = false;
-      timer.cancel();
-      done(reply);
-    };
-    const timer = this.clock.schedule(timeoutMs, () => answer(unavailable("no answer in time")));
-    void this.reply(query).then(answer);
+    void this.reply(query).then(this.inTime<StorageReply>(timeoutMs, done));
+  }
+
+  /**
+   * An answer that is not there is "pending", past the deadline too: no log says that a command will not come any more. Nobody remembers calls without
+   * an idempotency key.
+   */
+  request(requestId: string, timeoutMs: number, done: (outcome: KeptOutcome) => void): void {
+    const name = parseCallId(requestId);
+    if (name === null) this.clock.defer(() => done({ type: "invalid" }));
+    else void this.recall(name).then(this.inTime<KeptOutcome>(timeoutMs, done));
   }
 
   configure(queue: number, definition: QueueDefinition | null): void {
@@ -200,6 +209,41 @@ export class RedisQueueStorage implements QueueStorage {
     return reply;
   }
 
+  /** Tells `done` what it is told, once, or when the time is over. */
+  private inTime<T>(timeoutMs: number, done: (reply: T | Unavailable) => void): (reply: T) => void {
+    let isOpen = true;
+    const answer = (reply: T | Unavailable): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      timer.cancel();
+      done(reply);
+    };
+    const timer = this.clock.schedule(timeoutMs, () => answer(unavailable("no answer in time")));
+    return answer;
+  }
+
+  /** Never rejects. */
+  private async recall({ queue, partition, notAfter, key }: CallName): Promise<KeptOutcome> {
+    const known = this.queues.get(queue);
+    try {
+      if (known !== undefined && partition < known.definition.partitions) {
+        const { type, answer } = await this.partitions.run("recall", known, partition, { fields: { caller: key }, bytes: [] });
+        if (type === "kept") return { type: "shard-answered", answer: rememberedOf(answer.list(1), { queue, partition }) };
+      }
+      return { type: this.clock.wallNow() > notAfter + redisLimits.keepAnswersMs ? "gone" : "pending" };
+    } catch (error) {
+      return this.failed(error);
+    }
+  }
+
+  /** Of a question that changes nothing. */
+  private failed(error: unknown): Unavailable {
+    const failure = failureOf(error);
+    if (failure !== "unknown") return failure;
+    this.report(error);
+    return unavailable(reasonOf(error));
+  }
+
   /** Never rejects. */
   private async reply(query: StorageQuery): Promise<StorageReply> {
     const { partition, queue } = query;
@@ -216,10 +260,7 @@ export class RedisQueueStorage implements QueueStorage {
       const reply = await this.partitions.run("browse", known, partition, { fields: { state, after, limit }, bytes: [] });
       return { type: "browsed", ...browsedOf(reply, partition, state) };
     } catch (error) {
-      const failure = failureOf(error);
-      if (failure !== "unknown") return failure;
-      this.report(error);
-      return unavailable(reasonOf(error));
+      return this.failed(error);
     }
   }
 

@@ -85,9 +85,9 @@ class Load {
     while (!this.isOver) {
       const result = await this.insist(this.bench.consumption({ consumer, maxMessages: 4, visibilityMs }));
       if (result?.type !== "handed-out") return;
-      for (const { acquired, body, sequence } of result.messages) {
+      for (const { acquired, body, incarnation, sequence } of result.messages) {
         const settle = { type: "settle", queue: this.bench.queue, group: "g", settlement: "ack", delayMs: -1, reason: "" } as const;
-        const told = await this.insist({ ...settle, receipts: [{ partition: 0, sequence, acquired }] });
+        const told = await this.insist({ ...settle, receipts: [{ partition: 0, sequence, acquired, incarnation }] });
         const outcome = told?.type === "settled" ? told.outcomes[0] : null;
         const text = new TextDecoder().decode(body);
         // `unknown`: a repeat of one whose answer was lost. `stale`: it is somebody else's by now.

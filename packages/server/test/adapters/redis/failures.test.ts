@@ -68,7 +68,9 @@ describe.skipIf(!hasRedis)("Redis that fails", () => {
     await b.produce({});
     server.signal("SIGSTOP");
     const idempotency = { key: "k", fingerprint: "f" };
-    expect(await b.submit(b.production([{}]), { timeoutMs: 100, idempotency })).toMatchObject({ type: "unknown" });
+    const unknown = await b.submit(b.production([{}]), { timeoutMs: 100, idempotency });
+    expect(unknown).toMatchObject({ type: "unknown" });
+    const { requestId } = unknown as { readonly requestId: string };
     const lost = b.submit(b.production([{ dedupId: "d" }]));
     // The server is executing nothing; that the command is under way only the connection knows.
     await new Promise((resolve) => setImmediate(resolve));
@@ -81,6 +83,7 @@ describe.skipIf(!hasRedis)("Redis that fails", () => {
         result: { messages: [{ sequence: 2 }] },
       });
       expect(await b.produce({ dedupId: "d" })).toEqual([3]);
+      expect(await b.request(requestId)).toMatchObject({ type: "shard-answered", answer: { messages: [{ sequence: 2 }] } });
     }
     expect(await b.take()).toEqual([1, 2, 3]);
   });

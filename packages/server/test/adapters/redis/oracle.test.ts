@@ -1,6 +1,6 @@
 import { Prng } from "@trivet/core";
 import { MemoryQueueStorage, type StorageCommand, type StorageReply } from "@trivet/engine";
-import { settlements } from "@trivet/wire";
+import { type Receipt, settlements } from "@trivet/wire";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NodeClock } from "../../../src/adapters/clock.ts";
 import type { RedisQueueStorage } from "../../../src/adapters/redis/index.ts";
@@ -13,11 +13,13 @@ const steps = 150;
 /** Never comes while the test runs: what is due when is another test's matter. */
 const hour = 3_600_000;
 
+type HeldReceipt = Omit<Receipt, "partition"> & { readonly group: string };
+
 /** The same random commands to Redis and to the state machine of the embedded storage. */
 class Play {
   private readonly random: Prng;
   private readonly benches: readonly [Bench, Bench];
-  private readonly receipts: { readonly group: string; readonly sequence: number; readonly acquired: number }[] = [];
+  private readonly receipts: HeldReceipt[] = [];
 
   constructor(seed: number, redis: Bench, memory: Bench) {
     this.random = new Prng(seed);
@@ -27,7 +29,9 @@ class Play {
   async step(): Promise<void> {
     const answers = await this.both(this.command());
     if (answers.type === "handed-out") {
-      for (const { acquired, sequence } of answers.messages) this.receipts.push({ group: this.group, sequence, acquired });
+      for (const { acquired, incarnation, sequence } of answers.messages) {
+        this.receipts.push({ group: this.group, sequence, acquired, incarnation });
+      }
     }
   }
 
@@ -57,13 +61,14 @@ class Play {
       const receipt = this.receipt();
       const settlement = random.chance(0.5) ? "ack" : random.pick(settlements);
       const delayMs = random.pick([-1, 0, hour]);
-      const receipts = [{ partition: 0, sequence: receipt.sequence, acquired: receipt.acquired }];
-      return { type: "settle", queue: 0, group: receipt.group, settlement, delayMs, reason: "why", receipts };
+      const { group, ...name } = receipt;
+      const receipts = [{ partition: 0, ...name }];
+      return { type: "settle", queue: 0, group, settlement, delayMs, reason: "why", receipts };
     }
     if (dice < 93) return { type: "consumer-gone", queue: 0, consumer: "c1" };
     if (dice < 96) return { type: "redrive", ...place, sequences: [], limit: random.between(1, 3) };
     if (dice < 97) return { type: "purge-queue", ...place, dead: random.chance(0.3) };
-    if (dice < 98) return { type: "delete-group", ...place, group: random.pick(["h", "late"]) };
+    if (dice < 98) return { type: "delete-group", ...place, group: random.pick(["g", "h", "late"]) };
     return { type: "create-group", ...place, group: "late", start: { type: "latest" } };
   }
 
@@ -79,13 +84,13 @@ class Play {
     }));
   }
 
-  private receipt(): { readonly group: string; readonly sequence: number; readonly acquired: number } {
+  private receipt(): HeldReceipt {
     const { random, receipts } = this;
-    if (receipts.length === 0) return { group: "g", sequence: 1, acquired: 1 };
+    if (receipts.length === 0) return { group: "g", sequence: 1, acquired: 1, incarnation: 1 };
     const at = random.below(receipts.length);
     // Mostly used up, sometimes used twice.
     const receipt = random.chance(0.8) ? receipts.splice(at, 1)[0] : receipts[at];
-    return receipt ?? { group: "g", sequence: 1, acquired: 1 };
+    return receipt ?? { group: "g", sequence: 1, acquired: 1, incarnation: 1 };
   }
 
   private async both(command: StorageCommand): Promise<Awaited<ReturnType<Bench["answer"]>>> {

@@ -1,3 +1,4 @@
+import type { StorageCommand } from "@trivet/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RedisQueueStorage } from "../../../src/adapters/redis/index.ts";
 import { partitionKeys } from "../../../src/adapters/redis/partition-keys.ts";
@@ -135,6 +136,55 @@ describe.skipIf(!hasRedis)("RedisQueueStorage", () => {
     expect(await b.take()).toEqual([]);
   });
 
+  test("what a call with an idempotency key did is told by its id, to any node", async () => {
+    const b = bench();
+    const keyed = async (key: string, command: StorageCommand): Promise<string> => {
+      const outcome = await b.submit(command, { timeoutMs: 5000, idempotency: { key, fingerprint: "f" } });
+      return outcome.type === "unavailable" ? outcome.type : outcome.requestId;
+    };
+    const settle = { type: "settle", queue: b.queue, group: "nobody", settlement: "ack", delayMs: -1, reason: "" } as const;
+    const ids = [
+      await keyed("a.0", b.production([{}, { dedupId: "d" }])),
+      await keyed("b.0", b.consumption({ maxMessages: 1 })),
+      await keyed("c.0", b.consumption({ autoAck: true })),
+      await keyed("d.0", { ...settle, receipts: [{ partition: 0, sequence: 1, acquired: 1, incarnation: 1 }] }),
+    ];
+    const told = await Promise.all(ids.map((id) => twin(b).request(id)));
+    const handOut = { type: "handed-out", leaseMs: 30_000, incarnation: 1 };
+    expect(told).toEqual(
+      [
+        {
+          type: "produced",
+          partition: 0,
+          messages: [
+            { sequence: 1, duplicate: false },
+            { sequence: 2, duplicate: false },
+          ],
+        },
+        { ...handOut, more: true, messages: [{ sequence: 1, acquired: 1 }] },
+        { ...handOut, more: false, messages: [] },
+        { type: "no-group", group: "nobody" },
+      ].map((answer) => ({ type: "shard-answered", answer })),
+    );
+    // Nothing is known of what has no answer; when none would be kept any more, that is said.
+    const [produced = ""] = ids;
+    expect(await b.request(produced.replace("a.0", "z.0"))).toEqual({ type: "pending" });
+    expect(await b.request(produced.replace(/\.[0-9a-z]+\.a\.0$/, ".1.z.0"))).toEqual({ type: "gone" });
+    expect(await b.request("redis.0123456789ab")).toEqual({ type: "invalid" });
+    const unkeyed = await b.submit(b.production([{}]));
+    expect(unkeyed.type === "answered" && (await b.request(unkeyed.requestId))).toEqual({ type: "invalid" });
+  });
+
+  test("a repeated consume is not answered with what the next group of the name holds", async () => {
+    const b = bench();
+    await b.produce({});
+    const keyed = { timeoutMs: 5000, idempotency: { key: "k", fingerprint: "f" } };
+    expect(await b.submit(b.consumption(), keyed)).toMatchObject({ result: { messages: [{ sequence: 1, acquired: 1, incarnation: 1 }] } });
+    await b.answer({ type: "delete-group", queue: b.queue, partition: 0, group: "g" });
+    expect(await b.consume()).toMatchObject([{ sequence: 1, acquired: 1, incarnation: 2 }]);
+    expect(await b.submit(b.consumption(), keyed)).toMatchObject({ result: { type: "handed-out", messages: [] } });
+  });
+
   test("a dropped queue leaves a mark, which no late node overcomes, and a newer one of its name begins anew", async () => {
     const name = "again{and}again";
     const b = bench({ name, partitions: 1 });
@@ -168,7 +218,7 @@ describe.skipIf(!hasRedis)("RedisQueueStorage", () => {
     await b.answer(b.production([{}], { partition: 1 }));
     await b.take();
     await b.take(1, { partition: 1 });
-    const receipts = [0, 1, 9].map((partition) => ({ partition, sequence: 1, acquired: 1 }));
+    const receipts = [0, 1, 9].map((partition) => ({ partition, sequence: 1, acquired: 1, incarnation: 1 }));
     const settle = { type: "settle", queue: b.queue, group: "g", settlement: "ack", delayMs: -1, reason: "", receipts } as const;
     expect(await b.answer(settle)).toEqual({ type: "settled", outcomes: ["settled", "settled", "unknown"] });
   });

@@ -1,5 +1,6 @@
 import {
   MemoryTelemetry,
+  type KeptOutcome,
   type QueueStorage,
   type StorageCommand,
   type StorageOutcome,
@@ -84,6 +85,13 @@ export class Bench {
     return new Promise((resolve) => this.storage.query(query, 10_000, resolve));
   }
 
+  request(requestId: string): Promise<KeptOutcome> {
+    return new Promise((resolve) => {
+      if (this.storage.request === undefined) throw new Error("this storage keeps no answers");
+      this.storage.request(requestId, 10_000, resolve);
+    });
+  }
+
   production(messages: readonly Partial<NewMessage>[], fields: Partial<Produce> = {}): Produce {
     const { queue } = this;
     return { type: "produce", queue, partition: 0, version: 1, messages: messages.map(message), ifFence: null, ...fields };
@@ -112,7 +120,8 @@ export class Bench {
   }
 
   async settle(settlement: Settle["settlement"], sequence: number, acquired = 1, fields: Partial<Settle> = {}): Promise<SettleOutcome> {
-    const receipts = [{ partition: 0, sequence, acquired }];
+    // The first group of a partition, unless told otherwise.
+    const receipts = [{ partition: 0, sequence, acquired, incarnation: 1 }];
     const command: Settle = { type: "settle", queue: this.queue, group: "g", settlement, delayMs: -1, reason: "why", receipts, ...fields };
     const result = await this.answer(command);
     if (result.type !== "settled" || result.outcomes[0] === undefined) throw new Error(JSON.stringify(result));

@@ -4,7 +4,7 @@ export const createGroup: string = changing(`
 local function run()
   if group(C.group) then return {'counted', 0} end
   if createGroup(C.group, C.latest) then return {'counted', 1} end
-  return {'no-group'}
+  return {'no-group', C.group}
 end
 `);
 
@@ -12,7 +12,7 @@ end
 export const deleteGroup: string = changing(`
 local function run()
   local g = group(C.group)
-  if not g then return {'no-group'} end
+  if not g then return {'no-group', C.group} end
   setWaiting(g, '')
   flushStreams()
   for lane = 0, 3 do call('XGROUP', 'DESTROY', laneKey(lane), g.name) end

@@ -72,28 +72,30 @@ keep = function(answer)
   local names = {}
   -- What was settled with its hand-out is not said twice: at most once.
   for _, m in ipairs(C.autoAck and {} or answer[4]) do names[#names + 1] = {m[1], m[2]} end
-  return {answer[1], answer[2], answer[3], names}
+  return {answer[1], answer[2], answer[3], names, answer[5]}
 end
 -- The bodies are read again, of what is still leased by that hand-out.
 revive = function(answer)
   if answer[1] ~= 'handed-out' then return answer end
   local held = {}
   local g = group(C.group)
+  -- Of an answer that was kept by a version before, nothing tells which group of the name it was.
+  if g and g.id ~= answer[5] then g = nil end
   for _, name in ipairs(answer[4]) do
     local d = g and find(g, name[1])
     local m = d and d.state == 'l' and d.acq == name[2] and read(d.lane, d.place)
     if m then held[#held + 1] = shown(m, d.acq, d.del) end
   end
-  return {answer[1], answer[2], answer[3], held}
+  return {answer[1], answer[2], answer[3], held, g and g.id or 0}
 end
 
 local function run()
   local g = group(C.group) or createGroup(C.group, C.latest)
-  if not g then return {'no-group'} end
+  if not g then return {'no-group', C.group} end
   local leaseMs = C.visibilityMs > 0 and C.visibilityMs or D.visibilityMs
   if D.paused then
     setWaiting(g, 'queue')
-    return {'handed-out', leaseMs, 0, {}}
+    return {'handed-out', leaseMs, 0, {}, g.id}
   end
   reader = {g.name, C.consumer == '' and '(none)' or C.consumer}
   local maxBytes = C.maxBytes > 0 and math.min(C.maxBytes, HAND_OUT_BYTES) or HAND_OUT_BYTES
@@ -260,13 +262,15 @@ local function run()
   end
   touch(g)
   setWaiting(g, waiting)
-  return {'handed-out', leaseMs, waiting == '' and 1 or 0, out}
+  return {'handed-out', leaseMs, waiting == '' and 1 or 0, out, g.id}
 end
 `);
 
 /** Each receipt is decided by itself; only the hand-out that still holds the message may settle it (XACK alone takes anyone's id). */
 export const settle: string = changing(`
 local function settleOne(g, receipt)
+  -- What a former group of the name handed out is not this one's.
+  if receipt[3] ~= g.id then return 2 end
   local d = find(g, receipt[1])
   if not d then return 2 end
   if d.acq ~= receipt[2] or d.state ~= 'l' then return 1 end
@@ -288,7 +292,7 @@ local function settleOne(g, receipt)
 end
 local function run()
   local g = group(C.group)
-  if not g then return {'no-group'} end
+  if not g then return {'no-group', C.group} end
   local outcomes = {}
   for i, receipt in ipairs(C.receipts) do outcomes[i] = settleOne(g, receipt) end
   return {'settled', outcomes}

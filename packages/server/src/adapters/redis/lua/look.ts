@@ -20,6 +20,15 @@ local function run()
 end
 `);
 
+/** What is kept of a call with an idempotency key (rule X3). */
+export const recall: string = looking(`
+local function run()
+  local kept = call('HGET', ONCE, 'c|' .. C.caller)
+  if not kept then return {'nothing'} end
+  return {'kept', cmsgpack.unpack(kept).answer}
+end
+`);
+
 /**
  * Messages after a place: ready ones in the order of their lanes, delayed ones by their time, dead letters by their number. Looks at no more
  * than so many, and stops when the bodies are as large as a hand-out may be.
