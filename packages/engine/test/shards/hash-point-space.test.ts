@@ -30,14 +30,6 @@ test("batches count as applied in their order, with space or without", () => {
 });
 
 test("the hash that a machine tells is of the entries that count as applied (rule W7)", () => {
-  const hashAt = (count: number): string | null => {
-    const bench = new MachineRig();
-    bench.apply(1, count);
-    bench.settle();
-    bench.machine.stateHash();
-    bench.settle();
-    return bench.machine.stateHash();
-  };
   const bench = new MachineRig();
   let appliedTo = 0;
   const apply = (from: number, to: number): void => bench.apply(from, to, () => (appliedTo = to));
@@ -66,3 +58,12 @@ test("a machine asks for its hash only when nothing is being applied", () => {
   expect(bench.machine.stateHash()).toBeNull();
   expect(bench.sent).toHaveLength(1);
 });
+
+function hashAt(count: number): string | null {
+  const bench = new MachineRig();
+  bench.apply(1, count);
+  bench.settle();
+  bench.machine.stateHash();
+  bench.settle();
+  return bench.machine.stateHash();
+}

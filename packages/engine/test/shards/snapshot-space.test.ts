@@ -16,11 +16,11 @@ test("a leader whose disk is full for a moment does not stop the replica that it
   const absent = ["n1", "n2", "n3"].find((node) => node !== leader) ?? "";
   const { host, storeProblems, view } = cluster.member(leader);
   let stopped = false;
+  const again = (): void => void view.schedule(50, next);
   const next = (): void => {
     if (stopped) return;
     const messages = [message("x".repeat(4 * 1024))];
     const command = { type: "produce", queue: shards.queue, partition: 0, version: 1, messages, ifFence: null } as const;
-    const again = (): void => void view.schedule(50, next);
     host.queueStorage.submit({ queue: shards.queue, partition: 0 }, command, { timeoutMs: 5_000 }, again);
   };
   next();
