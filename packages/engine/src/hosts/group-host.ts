@@ -22,6 +22,7 @@ import { ByteReader } from "@trivet/wire";
 import type { SnapshotStoreApi, WalApi } from "../log/types.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
+import { DurableOutbox } from "./durable-outbox.ts";
 import { GroupReads } from "./group-reads.ts";
 import { GroupSnapshots } from "./group-snapshots.ts";
 import type { GroupMachine, MachineFactory } from "./machine.ts";
@@ -67,12 +68,6 @@ export interface GroupHostConfig {
   readonly applyWindowBytes: number;
 }
 
-/** Messages that must wait for a write. */
-interface Parked {
-  readonly write: number;
-  readonly messages: readonly RaftMessage[];
-}
-
 /**
  * Runs one Raft group on its ports: effects of the core become WAL writes, messages and applies. Everything happens in `pump` and `settle`,
  * once at the end of a turn of the event loop, so that all input of the turn shares one entry, one write and one frame per peer (group commit).
@@ -95,8 +90,7 @@ export class GroupHost {
   private readonly sink: ApplySink;
   private readonly queue: ProposalQueue = new ProposalQueue();
   private lastWrite = 0;
-  private durableWrite = 0;
-  private readonly parked: Parked[] = [];
+  private readonly parked: DurableOutbox = new DurableOutbox((message) => this.send(message));
   private readonly config: GroupHostConfig;
   private appliedTo: LogIndex;
   /** Up to here the machine has the entries; those above `appliedTo` are in its hands. */
@@ -251,7 +245,7 @@ export class GroupHost {
   private carryOut(effects: RaftEffects): void {
     for (const message of effects.sendNow) this.send(message);
     if (effects.write !== 0) this.write(effects);
-    else if (effects.sendDurable.length > 0) this.park({ write: this.lastWrite, messages: effects.sendDurable });
+    else if (effects.sendDurable.length > 0) this.parked.park(this.lastWrite, effects.sendDurable);
     for (const read of effects.reads) this.reads.answered(read.context, read.index);
     for (const effect of effects.snapshots) this.snapshots.carryOut(effect);
     for (const notice of effects.notices) {
@@ -265,7 +259,7 @@ export class GroupHost {
     this.lastWrite = effects.write;
     if (effects.sendDurable.length > 0) {
       if (mutant("host-02-reply-before-durable")) for (const message of effects.sendDurable) this.send(message);
-      else this.park({ write: effects.write, messages: effects.sendDurable });
+      else this.parked.park(effects.write, effects.sendDurable);
     }
     const { write } = effects;
     this.ports.wal.write(
@@ -285,21 +279,10 @@ export class GroupHost {
     this.owner.send(message);
   }
 
-  private park(parked: Parked): void {
-    if (parked.write <= this.durableWrite) for (const message of parked.messages) this.send(message);
-    else this.parked.push(parked);
-  }
-
   private onDurable(write: number): void {
     if (this.stopped) return;
-    this.durableWrite = write;
     this.raft.step({ type: "durable", write });
-    while (this.parked.length > 0) {
-      const first = this.parked[0];
-      if (first === undefined || first.write > write) break;
-      this.parked.shift();
-      for (const message of first.messages) this.send(message);
-    }
+    this.parked.durable(write);
     this.owner.markDirty();
   }
 

@@ -30,6 +30,7 @@ import { reportNotice } from "./notices.ts";
 import { systemOutbox } from "./system-outbox.ts";
 import type { QueueStorage } from "../ports/queue-storage.ts";
 import type { QueueService } from "../queues/queue-service.ts";
+import { trustWhenCaughtUp } from "./trust.ts";
 import type { ShardHosts } from "../shards/shard-hosts.ts";
 import { attachAudit, openAuditedLog } from "./state-audit-open.ts";
 import { systemFactory, systemGroup, SystemMachine } from "./system-machine.ts";
@@ -70,7 +71,7 @@ export class NodeHost {
   private ticks = 0;
   private stopped = false;
   private readonly stopping: (() => void)[] = [];
-  private untrusted = false;
+  untrusted = false;
   private workerStopped = false;
   private departure: Departure | null = null;
 
@@ -267,7 +268,7 @@ export class NodeHost {
     }
     this.logKeeper.tick(now);
     this.tidy();
-    this.trustWhenCaughtUp();
+    trustWhenCaughtUp(this);
     this.departure?.tick(now);
   }
 
@@ -281,15 +282,6 @@ export class NodeHost {
   catchUpClock(): void {
     const now = this.ports.clock.now();
     if (now - this.lastTick > this.config.heartbeatMs) this.tick();
-  }
-
-  private trustWhenCaughtUp(): void {
-    if (!this.untrusted || this.system === null || !this.system.raft.mayVote) return;
-    this.untrusted = false;
-    this.wal?.trust(systemGroup, () => {
-      if (this.phase === "recovering") this.setPhase("running", "");
-      this.ports.telemetry.log("info", "storage.recovered", "caught up with the leader: this node votes again");
-    });
   }
 
   send(message: RaftMessage): void {
