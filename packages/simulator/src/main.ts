@@ -37,6 +37,8 @@ const flags = new Flags(
 const failures: { readonly name: string; readonly report: RunReport }[] = [];
 const totals = new Totals();
 const startedAt = performance.now();
+const progressEveryMs = 60_000;
+let progressAt = startedAt;
 let passed = 0;
 let virtualMs = 0;
 
@@ -113,14 +115,18 @@ function take(name: string, { report: result }: JobResult): void {
   );
 }
 
-/** One line that is written over, on a terminal only. */
+/** One line: written over on a terminal, elsewhere a new one every minute. */
 function progress(): void {
-  if (!process.stdout.isTTY) return;
-  const seconds = (performance.now() - startedAt) / 1000;
-  process.stdout.write(
-    `\r${passed} passed, ${failures.length} failed, ${(virtualMs / 60_000).toFixed(0)} virtual minutes, ${((passed + failures.length) / seconds).toFixed(1)} seeds/s `,
-  );
+  const now = performance.now();
+  const seconds = (now - startedAt) / 1000;
+  const line = `${passed} passed, ${failures.length} failed, ${(virtualMs / 60_000).toFixed(0)} virtual minutes, ${((passed + failures.length) / seconds).toFixed(1)} seeds/s`;
+  if (process.stdout.isTTY) process.stdout.write(`\r${line} `);
+  else if (now - progressAt >= progressEveryMs) {
+    progressAt = now;
+    process.stdout.write(`${line}\n`);
+  }
 }
+
 function progressEnd(): void {
   if (process.stdout.isTTY) process.stdout.write("\r\u001B[K");
 }
