@@ -224,7 +224,9 @@ export class LockFlow {
     if (result?.type === "session-lost") this.owner.lostSession();
   }
 
+  /** Also after a release of one of several depths that was refused: what is not kept account of is not relied upon. */
   private remove(hold: FlowHold): void {
+    this.owner.history.end(hold.belief, this.owner.client.world.clock.now());
     const at = this.holds.indexOf(hold);
     if (at >= 0) this.holds.splice(at, 1);
   }

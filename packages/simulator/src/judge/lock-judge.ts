@@ -96,10 +96,12 @@ export class LockJudge {
           detail: `${operation.id} was asked at ${operation.call}, but took effect at ${logged.at}`,
         };
       }
-      if (operation.ret !== null && operation.ret < logged.at) {
+      // Cancelled before it came, it is answered by the cancel: its own copies may be committed later, or never.
+      const answeredAt = Math.min(logged.at, this.cancelledAt(operation) ?? Infinity);
+      if (operation.ret !== null && operation.ret < answeredAt) {
         return {
           invariant: "witness-real-time",
-          detail: `${operation.id} was answered at ${operation.ret}, before it was committed at ${logged.at}`,
+          detail: `${operation.id} was answered at ${operation.ret}, before it was committed at ${answeredAt}`,
         };
       }
     }
@@ -262,9 +264,13 @@ export class LockJudge {
   }
 
   /** Its cancel was executed first; the request itself may never have come, or too late. */
-  private cancelledAhead({ caller, sequence, result }: LockOperation, logged: LoggedAnswer | null): boolean {
-    if (caller === null || result?.type !== "cancelled" || (logged !== null && logged.result.type !== "refused")) return false;
-    return this.golden.cancelledAhead.has(requestKey(caller, sequence));
+  private cancelledAhead(operation: LockOperation, logged: LoggedAnswer | null): boolean {
+    return (logged === null || logged.result.type === "refused") && this.cancelledAt(operation) !== null;
+  }
+
+  private cancelledAt({ caller, sequence, result }: LockOperation): number | null {
+    if (caller === null || result?.type !== "cancelled") return null;
+    return this.golden.cancelledAhead.get(requestKey(caller, sequence)) ?? null;
   }
 
   /** Refused long after the fact, when group time had leapt: the client knows nothing. */

@@ -47,8 +47,8 @@ export class GoldenLog implements ApplySink {
     readonly order: number;
     readonly at: number;
   }[] = [];
-  /** Requests that a cancel answered before they came: whoever asks for their fate is told `cancelled` (rules K4, X3). */
-  readonly cancelledAhead: Set<string> = new Set();
+  /** Requests that a cancel answered before they came, and when: whoever asks for their fate is told `cancelled` from then on (rules K4, X3). */
+  readonly cancelledAhead: Map<string, number> = new Map();
   /** Requests whose record was over when a copy came: to their clients the outcome is unknown. */
   readonly forgotten: Set<string> = new Set();
   /** Entries of the log that carried a request again. */
@@ -75,7 +75,8 @@ export class GoldenLog implements ApplySink {
       this.state.applyEntry(entry.payload, entry.index, this);
       for (const { caller, sequence } of this.cancels.splice(0)) {
         const known = this.state.lookup(caller, sequence);
-        if (typeof known === "object" && known.type === "cancelled") this.cancelledAhead.add(requestKey(caller, sequence));
+        const key = requestKey(caller, sequence);
+        if (typeof known === "object" && known.type === "cancelled" && !this.cancelledAhead.has(key)) this.cancelledAhead.set(key, at);
       }
       if (entry.index % stateCheckEvery === 0) checkSystem(this.state);
       const wrong = this.wrong === null ? this.reference.apply(entry.payload, this.said) : null;
