@@ -98,7 +98,7 @@ export class GroupSnapshots {
     this.bytesSince = 0;
     this.wanted = false;
     const startedAt = this.ports.clock.now();
-    const snapshot = this.group.machine.beginSnapshot();
+    const snapshot = this.group.machine.beginSnapshot(index);
     this.taking = snapshot;
     this.takingIndex = index;
     const writer = this.ports.snapshots.create(meta);

@@ -82,6 +82,17 @@ export class ShardApplier {
   }
 
   /**
+   * For a cut at that index (rule W5). Throws `no-space` while entries of before wait for it. Those behind, which were given as well, do not matter:
+   * were it refused for them, it would be made again when they are applied.
+   */
+  refuseUnlessAt(index: number): void {
+    if (mutant("shard-cut-after-later")) this.refuseWhileOwing();
+    else if (this.isOwing && this.current.index < index) throw new IoError("no-space", "use", `entries up to ${index} wait for space`);
+    else if (!mutant("shard-cut-while-owing"))
+      invariant(this.current.index === index, "shard-cut-index", () => `a cut at ${index} of the state at ${this.current.index}`);
+  }
+
+  /**
    * Throws `no-space` while entries that were given wait for it: what is asked for behind them is of the state that they leave. Like them it is made
    * again.
    */

@@ -3,6 +3,7 @@ import {
   decodeMembershipPayload,
   type Entry,
   type GroupId,
+  type LogIndex,
   logIndex,
   type Membership,
   type SnapshotMeta,
@@ -12,7 +13,7 @@ import type { GroupMachine, MachineLoader, MachineSnapshot } from "../hosts/mach
 import { StatePoints } from "../hosts/state-audit-points.ts";
 import { storeProblem } from "./store-problem.ts";
 import { type Failed, type Succeeded, WorkerLine } from "./worker-line.ts";
-import type { Applied, ApplyWorker, WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+import type { Applied, ApplyWorker, StateNumber, WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 export type Opened = Extract<WorkerReply, { readonly type: "opened" }>;
 
@@ -44,6 +45,7 @@ export class ShardMachine implements GroupMachine {
   constructor(worker: ApplyWorker, group: GroupId, opened: Opened, owner: ShardMachineOwner) {
     this.line = new WorkerLine(
       worker,
+      opened.state,
       (failure) => owner.failed(failure),
       (run) => owner.retryLater(run),
     );
@@ -66,12 +68,12 @@ export class ShardMachine implements GroupMachine {
     });
   }
 
-  beginSnapshot(): MachineSnapshot {
+  beginSnapshot(index: LogIndex): MachineSnapshot {
     const { group } = this;
     const cut = ++this.cuts;
     let ended = false;
     const wanted = (): boolean => !ended;
-    this.line.ask({ type: "cut", group, cut }, () => {}, wanted);
+    this.line.ask({ type: "cut", group, cut, index }, () => {}, wanted);
     const end = (): void => {
       if (ended) return;
       ended = true;
@@ -135,27 +137,32 @@ export function shardLoader(
   index: number,
   machine: (opened: Opened) => ShardMachine | null,
 ): MachineLoader {
-  let begun = false;
-  const begin = (then: (problem: Error | null) => void): void => {
-    if (begun) return then(null);
-    begun = true;
-    worker.call({ type: "load", group, index }, (reply) => then(problemOf(reply)));
+  let load: StateNumber | null = null;
+  const begin = (then: (problem: Error | null, load: StateNumber) => void): void => {
+    if (load !== null) return then(null, load);
+    worker.call({ type: "load", group, index }, (reply) => {
+      if (reply.type !== "loading") return then(problemOf(reply) ?? new Error(`unexpected answer ${reply.type}`), 0);
+      load = reply.load;
+      then(null, load);
+    });
   };
   return {
     push: (chunk, done) =>
-      begin((problem) => {
+      begin((problem, number) => {
         if (problem !== null) done(problem);
-        else worker.call({ type: "load-chunk", group, chunk }, (reply) => done(problemOf(reply)));
+        else worker.call({ type: "load-chunk", group, load: number, chunk }, (reply) => done(problemOf(reply)));
       }),
     finish: (done) =>
-      begin((problem) => {
+      begin((problem, number) => {
         if (problem !== null) return done(problem, null);
-        worker.call({ type: "load-end", group }, (reply) => {
+        worker.call({ type: "load-end", group, load: number }, (reply) => {
           if (reply.type === "opened") done(null, machine(reply));
           else done(problemOf(reply) ?? new Error(`unexpected answer ${reply.type}`), null);
         });
       }),
-    abort: () => worker.call({ type: "load-abort", group }, () => {}),
+    abort: () => {
+      if (load !== null) worker.call({ type: "load-abort", group, load }, () => {});
+    },
   };
 }
 

@@ -5,6 +5,11 @@ import { type Opened, ShardMachine } from "../../src/shards/shard-machine.ts";
 import type { ApplyWorker, WorkerEntry, WorkerReply, WorkerRequest } from "../../src/shards/worker-protocol.ts";
 import { faultyStores, StoreProblems } from "../hosts/faulty-stores.ts";
 
+export function loadNumber(reply: WorkerReply): number {
+  if (reply.type !== "loading") throw new Error(`unexpected answer ${reply.type}`);
+  return reply.load;
+}
+
 /** An apply worker as a node's thread has it, over stores that can be full or damaged. */
 export class WorkerRig {
   readonly clock = new MemoryClock();
@@ -23,6 +28,11 @@ export class WorkerRig {
     this.clock.runUntilIdle();
     if (told[0] === undefined) throw new Error(`no answer to ${request.type}`);
     return told[0];
+  }
+
+  /** Begins to load a snapshot of group 1; its number. */
+  load(index: number): number {
+    return loadNumber(this.ask({ type: "load", group: 1, index }));
   }
 
   /** Opened, for group 1. */
@@ -69,12 +79,15 @@ export class MachineRig {
     this.rig.clock.runUntilIdle();
   }
 
-  /** The time has come for what shall be made again, until nothing is left. */
+  /** The time has come for what shall be made again. */
+  retryOnce(): void {
+    for (const run of this.later.splice(0)) run();
+    this.settle();
+  }
+
+  /** Until nothing is left. */
   retry(): void {
-    for (let runs = this.later.splice(0); runs.length > 0; runs = this.later.splice(0)) {
-      for (const run of runs) run();
-      this.settle();
-    }
+    while (this.later.length > 0) this.retryOnce();
   }
 }
 
