@@ -1,4 +1,5 @@
 import { type NodeId } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import { checkFrame, type FrameHeader } from "@trivet/wire";
 import { maxOutboxBytes } from "./limits.ts";
 import type { CallerRoute, Unavailable } from "./node-api.ts";
@@ -211,6 +212,11 @@ export class FrameOutbox<R> {
   /** After a snapshot replaced the state: answers what the skipped entries decided. */
   answerFromState(): void {
     for (const record of this.records) {
+      // What the table knows under an idempotency key may be of another request (rule X2): apply compares, when the frame comes again.
+      if (record.fingerprint !== "" && !mutant("host-keyed-answered-from-state")) {
+        record.sentTo = null;
+        continue;
+      }
       for (let offset = 0; offset < record.count; offset += 1) {
         if (record.answered[offset] === 1) continue;
         const found = this.owner.lookup(record.route.caller, record.firstSequence + offset);

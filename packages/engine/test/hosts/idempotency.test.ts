@@ -39,6 +39,31 @@ describe("one idempotency key, two bodies (X2)", () => {
     expect(cluster.leader()?.host.machine?.lock("a").waiters.length).toBe(1);
     expect(waiting.value).toBeNull();
   });
+
+  guard(
+    "host-keyed-answered-from-state",
+    "the second body at a node that gets the first one's answer with a snapshot is refused, not told that answer",
+    () => {
+      const cluster = ready({ snapshotEveryEntries: 20, retainBytes: 100, noLeaderWaitMs: 60_000 });
+      cluster.run(300);
+      const [behind, other] = cluster.roles().followers;
+      const two = new Told<Outcome>();
+      cluster.network.options = { fate: ({ from, to }) => ({ delaysMs: [from, to].includes(behind.url) ? [] : [0.2] }) };
+      cluster.network.breakLinks((a, b) => [a, b].includes(behind.url), "reset");
+      cluster.until("it has no leader", () => behind.host.system?.leader() === null);
+      behind.host.api.submit(acquire("b", "bob"), keyed("two", 50_000), two.hear);
+      const one = cluster.begin(other.config.node, acquire("a", "alice"), keyed("one", 5_000));
+      cluster.until("the first is granted", () => resultType(one.value) === "granted");
+      for (let index = 0; index < 100; index += 1) cluster.submit(other.config.node, acquire(`lock-${index}`, "alice"));
+      cluster.until("the log is trimmed", () => (cluster.leader()?.host.system?.raft.firstIndex ?? 0) > 50);
+      cluster.network.options = { fate: () => ({ delaysMs: [0.2] }) };
+      cluster.network.breakLinks((a, b) => [a, b].includes(behind.url), "reset");
+      cluster.until("it is answered", () => two.value !== null, 30_000);
+      expect(behind.host.system?.snapshots.installedCount).toBe(1);
+      expect(two.value).toMatchObject({ type: "answered", result: { type: "refused", reason: "other-body" } });
+      expect(cluster.lockStatus("b")).toBe("available");
+    },
+  );
 });
 
 describe("one idempotency key, one body, several copies", () => {

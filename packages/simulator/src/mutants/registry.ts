@@ -63,6 +63,7 @@ const groups: Readonly<Record<string, string>> = {
   "host-02-reply-before-durable": "messages that speak of a write leave before it is durable",
   "host-apply-beyond-durable": "W2: entries are applied before they are on this node's own disk",
   "host-expire-after-pause-unconfirmed": "L2: a leader that was paused expires leases before it has confirmed its leadership",
+  "host-keyed-answered-from-state": "X2: with a snapshot a call is answered with what its idempotency key's first body was",
   "host-keyed-wait-kept": "K4: a call with an idempotency key whose client is gone stays in the line",
   "host-gap-forgotten": "W6: a hole behind the snapshot fallen back to is forgotten by the next restart",
   "host-lease-ignores-pause": "L2: the time of a pause counts against leases whose renewals lie unread",
