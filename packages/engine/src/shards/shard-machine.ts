@@ -9,6 +9,7 @@ import {
   type SnapshotMeta,
   term,
 } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { GroupMachine, MachineLoader, MachineSnapshot } from "../hosts/machine.ts";
 import { StatePoints } from "../hosts/state-audit-points.ts";
 import { storeProblem } from "./store-problem.ts";
@@ -48,6 +49,9 @@ export class ShardMachine implements GroupMachine {
       opened.state,
       (failure) => owner.failed(failure),
       (run) => owner.retryLater(run),
+      // What is handed out now is held from now on, not from when space first ran out.
+      (request) =>
+        request.type === "apply" && !mutant("shard-lease-from-first-try") ? { ...request, attended: owner.attendedNow() } : request,
     );
     this.group = group;
     this.owner = owner;

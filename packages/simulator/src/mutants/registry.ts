@@ -194,6 +194,7 @@ const groups: Readonly<Record<string, string>> = {
   "shard-founded-again": "G5: a founder that gave its shard away founds it again",
   "shard-given-log-kept": "a shard that was given away leaves its log behind",
   "shard-incomplete-load-used": "W5: a store whose filling was not finished is used",
+  "shard-lease-from-first-try": "L3: a lease counts from when space ran out for its hand-out, not from when that is told",
   "shard-lease-from-last-look": "L1: a lease of a message counts from when the leader last looked for leases to end",
   "shard-lease-by-group-name": "the end of a deleted group's lease takes the timer of the next group's of its name",
   "shard-lease-no-clock-margin": "L1: leases of messages end without a margin for the holder's clock",
