@@ -69,6 +69,7 @@ const groups: Readonly<Record<string, string>> = {
   "host-lease-ignores-pause": "L2: the time of a pause counts against leases whose renewals lie unread",
   "host-lease-no-clock-margin": "L1: leases end without the margin for clock rates",
   "host-only-copy-by-founders": "W6: a node of a cluster that has grown is refused as its only copy",
+  "host-peer-frame-unbounded": "all of a turn goes to a peer in one frame, however long that becomes",
   "host-read-asked-by-chance": "L4: a read that is to be asked again waits for a turn that something else brings about",
   "host-refusal-unproven": "a refusal that the key does not vouch for changes what this node does",
   "host-drained-by-the-map": "G4: a node counts as empty when the map does not name it, before the shards have let it go",
