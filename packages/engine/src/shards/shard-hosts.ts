@@ -316,6 +316,9 @@ export class ShardHosts {
       membershipIndex: logIndex(0),
       keepFrom: logIndex(1),
     };
+    // The replica that comes back takes it for known; it may have been heard of in this very turn.
+    if (!mutant("shard-given-term-in-memory"))
+      this.wal.write({ group, hardState: promised, truncateFrom: logIndex(0), append: [], commit: logIndex(0) }, () => {});
     if (mutant("shard-given-log-kept")) this.removeLeft(group);
     else this.wal.installed(floor, false, () => this.removeLeft(group));
   }
