@@ -1,5 +1,8 @@
 import { groupId, logIndex, nodeId, term } from "@trivet/core";
-import { expect, vi } from "vitest";
+import { expect, test, vi } from "vitest";
+import { defaultHostConfig } from "@trivet/engine";
+import { groupConfig } from "../../src/hosts/config.ts";
+import { maxPeerBufferBytes } from "../../src/hosts/limits.ts";
 import { ready } from "./cluster.ts";
 import { guard } from "./guard.ts";
 
@@ -54,3 +57,9 @@ guard(
     expect(longest.bytes).toBeLessThan(transportFrameBytes);
   },
 );
+
+test.each([1, 8, 256])("the windows of all groups together are no reason to take the link of a peer for stuck (%s shards)", (shards) => {
+  const { raft } = groupConfig({ ...defaultHostConfig, shards, node: "n1", url: "", peers: [] }, groupId(1), 1);
+  expect((shards + 1) * (raft.maxInflightBytes + raft.maxBytesPerAppend)).toBeLessThan(maxPeerBufferBytes);
+  expect(raft.maxBytesPerAppend).toBeGreaterThan(200 * 1024);
+});
