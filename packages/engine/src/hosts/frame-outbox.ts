@@ -239,7 +239,7 @@ export class FrameOutbox<R> {
           retryAfterMs: 200,
           detail: `no leader was reached within ${this.noLeaderWaitMs} ms`,
         });
-      } else if (groupTime > record.notAfter + 1_000 && !this.isApplied(record)) {
+      } else if (groupTime > record.notAfter + 1_000 && !this.mayWait(record)) {
         // Past not-after apply refuses it: sending again is pointless. The caller's own deadline says `unknown`.
         this.drop(record);
       }
@@ -265,6 +265,13 @@ export class FrameOutbox<R> {
     // What the table knows under an idempotency key may be of another request; sending once more is harmless.
     if (record.fingerprint !== "") return false;
     return this.owner.lookup(record.route.caller, record.firstSequence + offset) !== "unknown";
+  }
+
+  /** The table knows something of it: with an idempotency key maybe another request, for whose end this one then waits in vain until its deadline. */
+  private mayWait(record: FrameRecord<R>): boolean {
+    const offset = record.answered.indexOf(0);
+    if (mutant("host-keyed-wait-past-not-after")) return this.isApplied(record);
+    return offset >= 0 && this.owner.lookup(record.route.caller, record.firstSequence + offset) !== "unknown";
   }
 
   private refuse(record: FrameRecord<R>, reason: Unavailable): void {

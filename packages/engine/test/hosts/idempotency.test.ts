@@ -150,6 +150,28 @@ describe("a wait with an idempotency key ends with its clients (K4)", () => {
     expect(cluster.member("n2").host.outbox.openFrames).toBe(0);
   });
 
+  guard(
+    "host-keyed-wait-past-not-after",
+    "a wait is told its grant though the next leader's calendar is ahead of its not-after (L3)",
+    () => {
+      const cluster = settled();
+      cluster.submit("n1", acquire("a", "holder"));
+      const { leader, followers } = cluster.roles();
+      const [entry, heir] = followers;
+      heir.view.jumpWallClock(300_000);
+      const { told } = client(cluster, entry.config.node, "alice", 70_000);
+      cluster.until("alice waits", () => waiters(cluster) === 1);
+      leader.host.api.transferLeadership(heir.config.node, 5_000, () => undefined);
+      cluster.until("the other leads", () => heir.host.system?.isLeader === true);
+      cluster.run(5_000);
+      expect(entry.host.groupTime.now()).toBeGreaterThan(entry.view.wallNow() + 200_000);
+      release(cluster);
+      cluster.run(500);
+      expect(cluster.lockStatus("a")).toBe("held");
+      expect(resultType(told.value)).toBe("granted");
+    },
+  );
+
   guard("host-keyed-wait-kept", "a wait whose deadline has passed is not granted to nobody", () => {
     const cluster = settled();
     cluster.submit("n1", acquire("a", "holder"));

@@ -65,6 +65,7 @@ const groups: Readonly<Record<string, string>> = {
   "host-expire-after-pause-unconfirmed": "L2: a leader that was paused expires leases before it has confirmed its leadership",
   "host-keyed-answered-from-state": "X2: with a snapshot a call is answered with what its idempotency key's first body was",
   "host-keyed-wait-kept": "K4: a call with an idempotency key whose client is gone stays in the line",
+  "host-keyed-wait-past-not-after": "L3: a wait with an idempotency key is not told its grant once the calendar is past its not-after",
   "host-gap-forgotten": "W6: a hole behind the snapshot fallen back to is forgotten by the next restart",
   "host-lease-ignores-pause": "L2: the time of a pause counts against leases whose renewals lie unread",
   "host-lease-no-clock-margin": "L1: leases end without the margin for clock rates",
