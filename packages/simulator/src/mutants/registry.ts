@@ -194,6 +194,7 @@ const groups: Readonly<Record<string, string>> = {
   "shard-expires-unconfirmed": "L2: a shard's leader that was paused ends leases before it has confirmed its leadership",
   "shard-floor-ahead-of-flush": "W1: the log gives up what the store of a shard has not flushed",
   "shard-founded-again": "G5: a founder that gave its shard away founds it again",
+  "shard-given-snapshots-kept": "the snapshots of a shard that was given away stay for ever",
   "shard-given-term-in-memory": "W2: a shard that was given away comes back with a term that is not on disk",
   "shard-given-log-kept": "a shard that was given away leaves its log behind",
   "shard-incomplete-load-used": "W5: a store whose filling was not finished is used",
