@@ -204,6 +204,7 @@ const groups: Readonly<Record<string, string>> = {
   "shard-lease-no-clock-margin": "L1: leases of messages end without a margin for the holder's clock",
   "shard-leases-not-restarted": "L3: a new leader of a shard does not time the leases of before",
   "shard-load-not-flushed": "W5: an installed state replaces the one of before, before it is on disk",
+  "shard-load-stops-without-space": "a snapshot that finds no space for a moment ends the node that is given it",
   "shard-mark-apart": "W2: how far a store has applied is written apart from what was applied",
   "shard-member-unconfirmed": "G4: a deposed leader of a shard says who is in it",
   "shard-newcomer-catches-up": "G5: a new disk under a shard's voter takes part once it has caught up",
