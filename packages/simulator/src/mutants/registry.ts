@@ -226,6 +226,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-acquired-uncapped": "hand-outs that lead to nothing go on for ever",
   "queue-body-gone-with-first-group": "Q2: a body goes when the first of several groups has settled it",
   "queue-dead-letter-lost": "Q2: a message that had its chances is nowhere",
+  "queue-deleted-group-keeps-timers": "the leases of a deleted group whose queue is dropped are timed for ever",
   "queue-deadline-early": "L3: calendar deadlines are met before their time",
   "queue-dedupe-acknowledged-executed": "X1: what a caller has acknowledged is executed again by a shard",
   "queue-dedupe-callers-unbounded": "X1: a shard remembers any number of callers",
