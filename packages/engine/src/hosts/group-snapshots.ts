@@ -166,6 +166,12 @@ export class GroupSnapshots {
     return earliestSent(receivers(this.group.raft, clock.now()), snapshots.kept(), this.taking === null ? null : this.takingIndex);
   }
 
+  /** The replica is given up, and is stopped already: its files go as well. */
+  forgetAll(done: () => void): void {
+    if (mutant("shard-given-snapshots-kept")) done();
+    else this.ports.snapshots.keepOnly([], done);
+  }
+
   private finished(): void {
     this.wanted = false;
     const waiting = this.waiting;

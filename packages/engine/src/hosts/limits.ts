@@ -9,6 +9,13 @@ export const maxEntryBytes: number = 8 * 1024;
 export const maxOutboxBytes: number = 64 * 1024 * 1024;
 /** Bytes queued towards one peer before its link is closed as too slow. */
 export const maxPeerBufferBytes: number = 128 * 1024 * 1024;
+/** Entries that all groups of a node together have on their way to one peer; a peer that comes back is sent so much at once. */
+export const peerWindowBytes: number = 60 * 1024 * 1024;
+/**
+ * A frame for a peer that has become so long is followed by another. What the groups of a node have to send in one turn is more than a transport takes
+ * in one frame (64 MiB) when a peer that was away comes back.
+ */
+export const peerFrameBytes: number = 4 * 1024 * 1024;
 /** Entry bytes applied in one turn of the event loop before others get a turn. */
 export const maxApplyBytesPerTurn: number = 8 * 1024;
 /** Expiries proposed per turn, so that a mass expiry does not starve live callers (etcd revokes at most 1000 a second). */

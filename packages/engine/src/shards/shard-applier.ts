@@ -37,6 +37,7 @@ const announcedPerStep = 4096;
 interface Told {
   readonly answers: WorkerAnswer[];
   readonly ready: ReadyHint[];
+  /** In their order; null = it is over. */
   readonly leases: { readonly id: LeaseId; readonly ms: number | null }[];
   readonly unconfigured: Set<number>;
   readonly points: (readonly [number, string])[];
@@ -155,6 +156,7 @@ export class ShardApplier {
       if (hash !== null) told.points.push([this.current.index, hash]);
     }
     this.untold = null;
+    this.time(told);
     const { answers, points, ready, unconfigured } = told;
     return {
       type: "applied",
@@ -256,12 +258,17 @@ export class ShardApplier {
     told.times = some.times;
     for (const answer of some.answers) told.answers.push(answer);
     for (const hint of some.ready) told.ready.push(hint);
-    const { leases } = this;
-    for (const { id, ms } of leases === null ? [] : some.leases) {
-      if (ms === null) leases?.ended(id);
-      else leases?.leased(id, ms);
-    }
+    for (const lease of some.leases) told.leases.push(lease);
+    if (mutant("shard-lease-from-first-try")) this.time(told);
     return count;
+  }
+
+  /** A lease begins when its holder is told of it: after a batch that waited for space, not with the part of it that found some. */
+  private time({ leases }: Told): void {
+    for (const { id, ms } of leases.splice(0)) {
+      if (ms === null) this.leases?.ended(id);
+      else this.leases?.leased(id, ms);
+    }
   }
 
   private transaction(change: (view: OrderedView, cached: OrderedView) => void): void {

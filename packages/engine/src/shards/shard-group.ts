@@ -56,7 +56,8 @@ export class ShardGroup implements GroupHostOwner {
     this.lastNow = clock.now();
     const { group } = config.raft;
     const machine = (loaded: Opened): ShardMachine => new ShardMachine(hosts.worker, group, loaded, this);
-    const factory = { loader: (index: LogIndex) => shardLoader(hosts.worker, group, index, machine) };
+    const retryLater = (run: () => void): void => this.retryLater(run);
+    const factory = { loader: (index: LogIndex) => shardLoader(hosts.worker, group, index, machine, retryLater) };
     this.group = new GroupHost(config, restored, factory, machine(opened), { clock, telemetry, wal: hosts.wal, snapshots }, this, nobody);
     attachAudit(hosts.host, this.group, { snapshots, stateDoubt }, () => {
       this.sentAt = clock.now();

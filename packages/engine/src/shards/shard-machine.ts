@@ -9,6 +9,7 @@ import {
   type SnapshotMeta,
   term,
 } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { GroupMachine, MachineLoader, MachineSnapshot } from "../hosts/machine.ts";
 import { StatePoints } from "../hosts/state-audit-points.ts";
 import { storeProblem } from "./store-problem.ts";
@@ -48,6 +49,9 @@ export class ShardMachine implements GroupMachine {
       opened.state,
       (failure) => owner.failed(failure),
       (run) => owner.retryLater(run),
+      // What is handed out now is held from now on, not from when space first ran out.
+      (request) =>
+        request.type === "apply" && !mutant("shard-lease-from-first-try") ? { ...request, attended: owner.attendedNow() } : request,
     );
     this.group = group;
     this.owner = owner;
@@ -130,17 +134,30 @@ function problemOf(reply: WorkerReply): Error | null {
   return reply.type === "failed" ? storeProblem("the store of a shard", reply) : null;
 }
 
-/** Fills a new store from a snapshot; at its end it takes the place of the one there is (rule W5). */
+/**
+ * Fills a new store from a snapshot; at its end it takes the place of the one there is (rule W5). `retryLater`: what finds no space is asked again then;
+ * null = it is given up.
+ */
 export function shardLoader(
   worker: ApplyWorker,
   group: GroupId,
   index: number,
   machine: (opened: Opened) => ShardMachine | null,
+  retryLater: ((run: () => void) => void) | null,
 ): MachineLoader {
   let load: StateNumber | null = null;
+  let isAborted = false;
+  const ask = (request: WorkerRequest, done: (reply: WorkerReply) => void): void => {
+    if (isAborted) return;
+    worker.call(request, (reply) => {
+      const waits = reply.type === "failed" && reply.cause === "no-space" && !mutant("shard-load-stops-without-space");
+      if (waits && retryLater !== null) retryLater(() => ask(request, done));
+      else done(reply);
+    });
+  };
   const begin = (then: (problem: Error | null, load: StateNumber) => void): void => {
     if (load !== null) return then(null, load);
-    worker.call({ type: "load", group, index }, (reply) => {
+    ask({ type: "load", group, index }, (reply) => {
       if (reply.type !== "loading") return then(problemOf(reply) ?? new Error(`unexpected answer ${reply.type}`), 0);
       load = reply.load;
       then(null, load);
@@ -150,17 +167,18 @@ export function shardLoader(
     push: (chunk, done) =>
       begin((problem, number) => {
         if (problem !== null) done(problem);
-        else worker.call({ type: "load-chunk", group, load: number, chunk }, (reply) => done(problemOf(reply)));
+        else ask({ type: "load-chunk", group, load: number, chunk }, (reply) => done(problemOf(reply)));
       }),
     finish: (done) =>
       begin((problem, number) => {
         if (problem !== null) return done(problem, null);
-        worker.call({ type: "load-end", group, load: number }, (reply) => {
+        ask({ type: "load-end", group, load: number }, (reply) => {
           if (reply.type === "opened") done(null, machine(reply));
           else done(problemOf(reply) ?? new Error(`unexpected answer ${reply.type}`), null);
         });
       }),
     abort: () => {
+      isAborted = true;
       if (load !== null) worker.call({ type: "load-abort", group, load }, () => {});
     },
   };

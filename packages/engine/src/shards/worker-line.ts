@@ -25,6 +25,7 @@ export class WorkerLine {
   private readonly state: StateNumber;
   private readonly failed: (failure: Failed) => void;
   private readonly retryLater: (run: () => void) => void;
+  private readonly anew: (request: WorkerRequest) => WorkerRequest;
   private last = 0;
   /** Without answer yet. */
   private underWay = 0;
@@ -33,11 +34,19 @@ export class WorkerLine {
   private due = false;
   private isClosed = false;
 
-  constructor(worker: ApplyWorker, state: StateNumber, failed: (failure: Failed) => void, retryLater: (run: () => void) => void) {
+  /** `anew`: a request as it is made again. */
+  constructor(
+    worker: ApplyWorker,
+    state: StateNumber,
+    failed: (failure: Failed) => void,
+    retryLater: (run: () => void) => void,
+    anew: (request: WorkerRequest) => WorkerRequest,
+  ) {
     this.worker = worker;
     this.state = state;
     this.failed = failed;
     this.retryLater = retryLater;
+    this.anew = anew;
   }
 
   /** `done` hears of success only. `wanted`: asked before it is sent, also again; where it says no, the request is left out. */
@@ -102,7 +111,7 @@ export class WorkerLine {
   private resend(): void {
     if (!this.due || this.isClosed || (this.underWay > 0 && !mutant("shard-retry-overtaken"))) return;
     this.due = false;
-    for (const asked of this.stalled.splice(0)) this.send(asked);
+    for (const asked of this.stalled.splice(0)) this.send({ ...asked, request: this.anew(asked.request) });
   }
 }
 

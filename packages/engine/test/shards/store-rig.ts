@@ -50,6 +50,8 @@ export class MachineRig {
   readonly later: (() => void)[] = [];
   readonly machine: ShardMachine;
   holding = false;
+  /** Attended time of the leadership. */
+  attended = 0;
 
   constructor(maxBytes?: number) {
     this.rig = new WorkerRig(maxBytes);
@@ -62,7 +64,7 @@ export class MachineRig {
     const opened = this.rig.ask({ type: "open", group: 1 });
     this.machine = new ShardMachine({ call, stop: () => undefined }, groupId(1), opened as Opened, {
       told: () => undefined,
-      attendedNow: () => 0,
+      attendedNow: () => this.attended,
       takeRoutes: () => ({ routed: [], unrouted: [] }),
       failed: ({ detail }) => {
         throw new Error(detail);
