@@ -164,7 +164,7 @@ guard(
     b.produce({}, {}, {}, {}, {});
     expect(b.take()).toHaveLength(5);
     b.do({ type: "delete-group", queue, partition: 0, group: "g" });
-    b.do({ type: "drop-queue", queue }, "leader");
+    b.do({ type: "drop-queue", queue, version: 2 }, "leader");
     b.pass(0, 20);
     expect(b.leases.size).toBe(0);
   },
