@@ -1,4 +1,4 @@
-import type { CycleStep, ExpiryKind, LockMode, QueueDefinition, Result } from "@trivet/wire";
+import type { CycleStep, ExpiryKind, LockMode, NamespaceSettings, QueueDefinition, Result } from "@trivet/wire";
 
 export interface HoldView {
   readonly owner: string;
@@ -62,6 +62,17 @@ export interface QueueView {
   readonly queue: number;
   readonly definition: QueueDefinition;
   /** Group time. */
+  readonly createdAt: number;
+}
+/** A namespace of cached values as group 0 knows it (rule G1). */
+export interface NamespaceView {
+  /** Its number: the order of creation, never used again; 1 = `default`, which nobody has to create. */
+  readonly namespace: number;
+  readonly name: string;
+  /** Rises with each change. */
+  readonly version: number;
+  readonly settings: NamespaceSettings;
+  /** Group time; 0 = it was always there. */
   readonly createdAt: number;
 }
 /** Where the shards should be (D4); where they are is for their Raft groups to say. */
