@@ -123,6 +123,17 @@ export interface SystemView {
   /** Names in byte order after `cursor`; at most `limit`. */
   queues(prefix: string, cursor: string, limit: number): { readonly queues: readonly QueueView[]; readonly next: string | null };
   queueCount(): number;
+  /** Namespaces of cached values; `default` is always there. */
+  namespace(name: string): NamespaceView | null;
+  namespaceByNumber(namespace: number): NamespaceView | null;
+  /** Number of the newest one: a number up to it without a namespace was dropped. */
+  lastNamespace(): number;
+  /** Names in byte order after `cursor`; at most `limit`. */
+  namespaces(
+    prefix: string,
+    cursor: string,
+    limit: number,
+  ): { readonly namespaces: readonly NamespaceView[]; readonly next: string | null };
   /** Null before the shards were placed first. */
   placement(): PlacementView | null;
   /** Does any shard name `node`? It is not to be removed while one does (rule G4). */

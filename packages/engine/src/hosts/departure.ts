@@ -34,8 +34,9 @@ export class Departure {
     const open = this.groups().filter((group) => !this.isRelieved(group));
     if (open.length > 0 && now < this.handOverUntil) return;
     this.answersUntil ??= now + answerOpenMs;
-    if ((this.host.shards?.openCommands ?? 0) > 0 && now < this.answersUntil) return;
+    if ((this.host.shards?.openCommands ?? 0) + this.host.caching.openWrites > 0 && now < this.answersUntil) return;
     this.over = true;
+    this.host.caching.leave();
     this.report();
     this.host.ports.clock.defer(this.done);
   }

@@ -6,6 +6,7 @@ import { GroupHost } from "../hosts/group-host.ts";
 import { reportNotice } from "../hosts/notices.ts";
 import { enqueuePrivileged } from "../hosts/privileged.ts";
 import { attachAudit } from "../hosts/state-audit-open.ts";
+import { HomeHost } from "../cache/home-host.ts";
 import { FlushedFloor } from "./flushed-floor.ts";
 import { flushEveryBytes, flushEveryMs, maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
 import { RemoteCallers } from "./remote-callers.ts";
@@ -20,6 +21,8 @@ const nobody = { answer: (): void => {}, changed: (): void => {} };
 /** This node's replica of one shard: its Raft group, its state in the apply worker, and what a leader does by itself. */
 export class ShardGroup implements GroupHostOwner {
   readonly group: GroupHost;
+  /** Of the cached values of this shard, while this node leads it. */
+  readonly home: HomeHost;
   private readonly hosts: ShardHosts;
   private readonly floor: FlushedFloor;
   private readonly entry: ShardEntry;
@@ -62,6 +65,16 @@ export class ShardGroup implements GroupHostOwner {
       this.sentAt = clock.now();
     });
     this.floor = new FlushedFloor(this.group, hosts.wal, config.retainBytes);
+    this.home = new HomeHost(group, {
+      clock,
+      newName: () => hosts.host.ports.random.hex(16),
+      groupTime: () => hosts.host.groupTime.now(),
+      group: () => this.group,
+      ask: (request, done) => this.machine.ask(request, done),
+      enqueue: (frame) => !hosts.host.disk.critical && this.group.enqueue(frame),
+      send: (to, message) => hosts.host.caching.sendToHolder(group, to, message),
+      markDirty: () => this.markDirty(),
+    });
     entry.forgetTold();
   }
 
@@ -75,6 +88,7 @@ export class ShardGroup implements GroupHostOwner {
 
   /** At the end of a turn. */
   pump(): void {
+    this.home.pump();
     this.entry.submissions.collect();
     this.group.awaitCommit(this.entry.outbox.openFrames > 0);
     if (!this.dirty && !this.group.raft.hasEffects()) return;
@@ -98,6 +112,7 @@ export class ShardGroup implements GroupHostOwner {
     this.updateLeadership();
     this.advance(now);
     this.lead();
+    this.home.tick(now);
     this.maybeFlush(now);
     this.trustWhenCaughtUp();
     if (now >= this.tidyAt) this.tidy(now);
@@ -124,13 +139,14 @@ export class ShardGroup implements GroupHostOwner {
   }
 
   stop(): void {
+    this.home.depose();
     this.group.stop();
     this.machine.discard();
   }
 
   // ── What the machine says ──
 
-  told({ answers, groupTime, nextLeaseAt, ready, unconfigured, wantsEntryAt }: Applied): void {
+  told({ answers, changes, groupTime, nextLeaseAt, ready, unconfigured, unknownNamespaces, wantsEntryAt }: Applied): void {
     // Rule W7: what a state in doubt answers is told to nobody. Whoever waits is answered by the one that takes its place.
     if (this.group.stateDoubted && !mutant("shard-w7-doubtful-tells")) return;
     this.groupTime = groupTime;
@@ -145,17 +161,23 @@ export class ShardGroup implements GroupHostOwner {
         else others.push(answer);
       }
     }
+    this.home.answered(answers);
+    this.hosts.host.caching.watches.applied(this.group.id, changes);
     const { hub } = this.hosts.host;
     for (const [node, others] of elsewhere) hub.send(node, { type: "shard-answers", group: this.group.id, answers: others }, true);
     for (const hint of ready) this.hosts.ready(hint, this.group.isLeader);
-    if (unconfigured.length > 0 && this.group.isLeader) this.hosts.definitions.unknown(this, unconfigured);
+    if (unconfigured.length + unknownNamespaces.length > 0 && this.group.isLeader) {
+      this.hosts.definitions.unknown(this, unconfigured, unknownNamespaces);
+    }
   }
 
   takeRoutes(): { readonly routed: readonly string[]; readonly unrouted: readonly string[] } {
-    const [here, there] = [this.entry.takeRoutes(), this.remote.takeRoutes()];
+    const told = [this.entry.takeRoutes(), this.remote.takeRoutes(), this.home.proposals.routes.take()];
     // Copies of one idempotent call may be waited for here and elsewhere: the caller is over when it is so for all.
-    const over = [...here.unrouted, ...there.unrouted].filter((caller) => !this.entry.waitsFor(caller) && !this.remote.has(caller));
-    return { routed: [...here.routed, ...there.routed], unrouted: over };
+    const isWaitedFor = (caller: string): boolean =>
+      this.entry.waitsFor(caller) || this.remote.has(caller) || this.home.proposals.routes.has(caller);
+    const over = told.flatMap(({ unrouted }) => unrouted).filter((caller) => !isWaitedFor(caller));
+    return { routed: told.flatMap(({ routed }) => routed), unrouted: over };
   }
 
   /** Not that of the last tick: a lease that begins now must not have begun before. */
@@ -189,6 +211,7 @@ export class ShardGroup implements GroupHostOwner {
     reportNotice(host.ports.telemetry, host.config.node, group, notice);
     if (notice.type === "membership-refused") this.refusal = notice.reason;
     if (notice.type === "role" || notice.type === "leader") {
+      if (!group.isLeader || group.term() !== this.leadingTerm) this.home.depose();
       this.entry.leaderChanged();
       this.hosts.leaderChanged(this);
     }
@@ -212,6 +235,7 @@ export class ShardGroup implements GroupHostOwner {
     }
     this.entry.outbox.resend(true);
     this.hosts.readyAll();
+    this.hosts.host.caching.watches.skipped(this.group.id);
   }
 
   encodeEntry(_group: GroupHost, frames: readonly Uint8Array[]): Uint8Array {
@@ -259,6 +283,7 @@ export class ShardGroup implements GroupHostOwner {
     const leads = this.leadsNow;
     if (this.leadingTerm !== 0 && (!leads || this.leadingTerm !== raft.term)) {
       this.leadingTerm = 0;
+      this.home.depose();
       this.machine.ask({ type: "lead", group: this.group.id, leads: false }, () => {});
     }
     if (this.leadingTerm !== 0 || !leads) return;
@@ -269,7 +294,16 @@ export class ShardGroup implements GroupHostOwner {
     this.nextLeaseAt = 1;
     this.askingDue = false;
     this.machine.ask({ type: "lead", group: this.group.id, leads: true }, () => {});
+    this.home.lead(raft.term, this.termBeforeOwn());
     this.hosts.definitions.began(this);
+  }
+
+  /** Of the entry before this leader's first: whether somebody led between a lease barrier and now (rule M4). */
+  private termBeforeOwn(): number {
+    const { raft, appliedIndex } = this.group;
+    let before: number = appliedIndex;
+    while (before > 0 && raft.termAt(logIndex(before)) === raft.term) before--;
+    return before === 0 ? 0 : (raft.termAt(logIndex(before)) ?? 0);
   }
 
   private advance(now: number): void {
