@@ -12,7 +12,7 @@ import { avalanche, hashText, mix } from "./digest.ts";
 import type { Ledger } from "./ledger.ts";
 import { defaultNamespaceSettings } from "./limits.ts";
 import { compareNames } from "./names.ts";
-import type { NamespaceView } from "./view.ts";
+import type { NamespacePage, NamespaceView } from "./view.ts";
 
 /** Nobody has to make it: every cluster has it from the beginning, under this number. */
 const standing: NamespaceView = { namespace: 1, name: "default", version: 1, settings: defaultNamespaceSettings, createdAt: 0 };
@@ -43,7 +43,7 @@ export class NamespaceRegistry {
   }
 
   /** A page in the order of the names, after `cursor`. */
-  page(prefix: string, cursor: string, limit: number): { readonly namespaces: readonly NamespaceView[]; readonly next: string | null } {
+  page(prefix: string, cursor: string, limit: number): NamespacePage {
     const namespaces: NamespaceView[] = [];
     const start = compareNames(cursor, prefix) < 0 ? prefix : cursor;
     for (let place = this.placeOf(start); place < this.names.length; place++) {

@@ -21,6 +21,7 @@ import type { SnapshotHeader } from "./snapshot-format.ts";
 import type {
   DeadlockResolution,
   LockView,
+  NamespacePage,
   NamespaceView,
   NodeView,
   PlacementView,
@@ -290,11 +291,7 @@ export class SystemState implements SystemView {
     return this.namespaceRegistry.lastNamespace;
   }
 
-  namespaces(
-    prefix: string,
-    cursor: string,
-    limit: number,
-  ): { readonly namespaces: readonly NamespaceView[]; readonly next: string | null } {
+  namespaces(prefix: string, cursor: string, limit: number): NamespacePage {
     return this.namespaceRegistry.page(prefix, cursor, limit);
   }
 

@@ -75,6 +75,10 @@ export interface NamespaceView {
   /** Group time; 0 = it was always there. */
   readonly createdAt: number;
 }
+export interface NamespacePage {
+  readonly namespaces: readonly NamespaceView[];
+  readonly next: string | null;
+}
 /** Where the shards should be (D4); where they are is for their Raft groups to say. */
 export interface PlacementView {
   /** Rises with every change. */
@@ -129,11 +133,7 @@ export interface SystemView {
   /** Number of the newest one: a number up to it without a namespace was dropped. */
   lastNamespace(): number;
   /** Names in byte order after `cursor`; at most `limit`. */
-  namespaces(
-    prefix: string,
-    cursor: string,
-    limit: number,
-  ): { readonly namespaces: readonly NamespaceView[]; readonly next: string | null };
+  namespaces(prefix: string, cursor: string, limit: number): NamespacePage;
   /** Null before the shards were placed first. */
   placement(): PlacementView | null;
   /** Does any shard name `node`? It is not to be removed while one does (rule G4). */

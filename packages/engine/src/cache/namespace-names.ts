@@ -1,4 +1,4 @@
-import type { NamespaceView, SystemState } from "@trivet/core";
+import type { NamespacePage, NamespaceView, SystemState } from "@trivet/core";
 import type { NodeApi } from "../hosts/node-api.ts";
 import type { Unavailable } from "../ports/calls.ts";
 import type { CacheRefusal } from "./cache-api.ts";
@@ -22,7 +22,7 @@ export class NamespaceNames {
     return this.state()?.namespaceByNumber(namespace) ?? null;
   }
 
-  page(prefix: string, cursor: string, limit: number): { readonly namespaces: readonly NamespaceView[]; readonly next: string | null } {
+  page(prefix: string, cursor: string, limit: number): NamespacePage {
     return this.state()?.namespaces(prefix, cursor, limit) ?? { namespaces: [], next: null };
   }
 
