@@ -7,10 +7,10 @@ import { reportNotice } from "../hosts/notices.ts";
 import { enqueuePrivileged } from "../hosts/privileged.ts";
 import { attachAudit } from "../hosts/state-audit-open.ts";
 import { HomeHost } from "../cache/home-host.ts";
-import { FlushedFloor } from "./flushed-floor.ts";
-import { flushEveryBytes, flushEveryMs, maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
+import { maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
 import { RemoteCallers } from "./remote-callers.ts";
 import type { ShardEntry } from "./shard-entry.ts";
+import { ShardFlushes } from "./shard-flushes.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
 import type { OpenedShard } from "./shard-open.ts";
 import { type Opened, ShardMachine, shardLoader } from "./shard-machine.ts";
@@ -23,8 +23,10 @@ export class ShardGroup implements GroupHostOwner {
   readonly group: GroupHost;
   /** Of the cached values of this shard, while this node leads it. */
   readonly home: HomeHost;
+  /** Copies are being withdrawn for a transfer that has not begun. */
+  isHandingOver = false;
   private readonly hosts: ShardHosts;
-  private readonly floor: FlushedFloor;
+  private readonly flushes: ShardFlushes;
   private readonly entry: ShardEntry;
   private readonly remote = new RemoteCallers();
   private readonly later: { readonly at: number; readonly run: () => void }[] = [];
@@ -42,9 +44,6 @@ export class ShardGroup implements GroupHostOwner {
   private unconfirmed = false;
   private nextLeaseAt = 0;
   private askingDue = false;
-  private unflushedBytes = 0;
-  private unflushedSince = 0;
-  private flushing = false;
   private refusal = "";
   private tidyAt = 0;
   private sentAt = 0;
@@ -64,7 +63,7 @@ export class ShardGroup implements GroupHostOwner {
     attachAudit(hosts.host, this.group, { snapshots, stateDoubt }, () => {
       this.sentAt = clock.now();
     });
-    this.floor = new FlushedFloor(this.group, hosts.wal, config.retainBytes);
+    this.flushes = new ShardFlushes(this.group, hosts.wal, config.retainBytes, (request, done) => this.machine.ask(request, done));
     this.home = new HomeHost(group, {
       clock,
       newName: () => hosts.host.ports.random.hex(16),
@@ -113,7 +112,7 @@ export class ShardGroup implements GroupHostOwner {
     this.advance(now);
     this.lead();
     this.home.tick(now);
-    this.maybeFlush(now);
+    this.flushes.tick(now);
     this.trustWhenCaughtUp();
     if (now >= this.tidyAt) this.tidy(now);
   }
@@ -210,24 +209,25 @@ export class ShardGroup implements GroupHostOwner {
     const { host } = this.hosts;
     reportNotice(host.ports.telemetry, host.config.node, group, notice);
     if (notice.type === "membership-refused") this.refusal = notice.reason;
+    // Still the leader: it came to nothing.
+    if (notice.type === "transfer-ended" && group.isLeader) this.home.resume();
     if (notice.type === "role" || notice.type === "leader") {
-      if (!group.isLeader || group.term() !== this.leadingTerm) this.home.depose();
+      if (!group.isLeader || group.term() !== this.leadingTerm) this.deposed();
       this.entry.leaderChanged();
       this.hosts.leaderChanged(this);
     }
   }
 
   applied(_group: GroupHost, bytes: number): void {
-    this.unflushedBytes += bytes;
     this.hosts.host.groupTime.atLeast(this.groupTime);
     this.entry.outbox.flush();
-    if (this.unflushedSince === 0) this.unflushedSince = this.hosts.host.ports.clock.now();
+    this.flushes.applied(bytes, this.hosts.host.ports.clock.now());
   }
 
   installed(): void {
     this.leadingTerm = 0;
-    // The machine of before answers nothing any more, nor says that it was flushed.
-    this.flushing = false;
+    // The machine of before answers nothing any more.
+    this.flushes.installed();
     // What the skipped entries answered is asked for again: the same frames, answered by the dedupe table.
     if (!mutant("shard-routes-lost-by-install")) {
       this.entry.forgetTold();
@@ -250,6 +250,16 @@ export class ShardGroup implements GroupHostOwner {
   /** Privileged commands of this leader: no caller, no dedupe, no answer. */
   propose(commands: readonly ShardCommand[]): boolean {
     return !this.hosts.host.disk.critical && enqueuePrivileged(this.group, commands);
+  }
+
+  /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader need not wait for anybody's lease. */
+  handOver(to: NodeId): void {
+    this.isHandingOver = true;
+    this.home.close(() => {
+      this.isHandingOver = false;
+      this.group.raft.step({ type: "transfer", to });
+      this.markDirty();
+    });
   }
 
   /** Null = proposed (rule G4: one change at a time, compare-and-set on the configuration). */
@@ -283,7 +293,7 @@ export class ShardGroup implements GroupHostOwner {
     const leads = this.leadsNow;
     if (this.leadingTerm !== 0 && (!leads || this.leadingTerm !== raft.term)) {
       this.leadingTerm = 0;
-      this.home.depose();
+      this.deposed();
       this.machine.ask({ type: "lead", group: this.group.id, leads: false }, () => {});
     }
     if (this.leadingTerm !== 0 || !leads) return;
@@ -304,6 +314,11 @@ export class ShardGroup implements GroupHostOwner {
     let before: number = appliedIndex;
     while (before > 0 && raft.termAt(logIndex(before)) === raft.term) before--;
     return before === 0 ? 0 : (raft.termAt(logIndex(before)) ?? 0);
+  }
+
+  private deposed(): void {
+    this.isHandingOver = false;
+    this.home.depose();
   }
 
   private advance(now: number): void {
@@ -356,27 +371,9 @@ export class ShardGroup implements GroupHostOwner {
     });
   }
 
-  /** Rule W1: the log follows what the store has flushed. */
-  private maybeFlush(now: number): void {
-    if (this.flushing || this.unflushedSince === 0) return;
-    if (this.unflushedBytes < flushEveryBytes && now - this.unflushedSince < flushEveryMs) return;
-    this.flush((index) => this.floor.flushed(index));
-  }
-
   /** The log has become long, and this shard's old entries are what keeps it (rule W1). */
   letGo(): void {
-    if (!this.flushing) this.flush((index) => this.floor.letGo(index));
-  }
-
-  private flush(done: (index: LogIndex) => void): void {
-    this.flushing = true;
-    this.unflushedBytes = 0;
-    this.unflushedSince = 0;
-    if (mutant("shard-floor-ahead-of-flush")) this.floor.flushed(this.group.appliedIndex);
-    this.machine.ask({ type: "flush", group: groupId(this.id) }, (reply) => {
-      this.flushing = false;
-      if (reply.type === "flushed") done(logIndex(reply.index));
-    });
+    this.flushes.letGo();
   }
 
   private trustWhenCaughtUp(): void {

@@ -10,6 +10,7 @@ import type {
   NodeHostConfig,
   Verified,
 } from "@trivet/engine";
+import { groupId, nodeId } from "@trivet/core";
 import { cacheShardOf, decodeUtf8, encodeUtf8 } from "@trivet/wire";
 import { Told } from "../hosts/cluster.ts";
 import { Shards } from "./support.ts";
@@ -130,6 +131,16 @@ export class Caches extends Shards {
     const home = this.leaders()[cacheShardOf(1, key, 4) - 1];
     if (home === null || home === undefined) throw new Error(`no home of ${key}`);
     return home;
+  }
+
+  beginMove(key: string, to: string): void {
+    const home = this.cluster.member(this.homeOf(key));
+    home.host.shards?.replica(groupId(cacheShardOf(1, key, 4)))?.handOver(nodeId(to));
+  }
+
+  moveHome(key: string, to: string): void {
+    this.beginMove(key, to);
+    this.cluster.until(`${to} is the home of ${key}`, () => this.leaders()[cacheShardOf(1, key, 4) - 1] === to);
   }
 
   /** What this node's replica has stored, however late it is; undefined = it does not say. */

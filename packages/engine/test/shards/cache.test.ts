@@ -169,4 +169,45 @@ describe("cached values while nodes fail", () => {
     caches.untilLed();
     for (let at = 0; at < 20; at++) expect(caches.get("n2", `k${at}`)).toBe(`v${at}`);
   });
+
+  test("a planned move of the home withdraws what it granted, so that the next one waits for nobody", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    caches.warm("a");
+    const home = caches.homeOf("a");
+    const [next, dead] = nodes.filter((node) => node !== home) as [string, string];
+    caches.cluster.kill(dead);
+    caches.put(next, "a", "2");
+    caches.moveHome("a", next);
+    const begun = caches.cluster.clock.now();
+    caches.put(next, "a", "3");
+    expect(caches.cluster.clock.now() - begun).toBeLessThan(200);
+    expect(caches.get(home, "a")).toBe("3");
+  });
+
+  test("a move that comes to nothing leaves the home as it was", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    caches.warm("a");
+    const home = caches.homeOf("a");
+    caches.beginMove("a", "n9");
+    caches.cluster.run(500);
+    caches.warm("a");
+    expect(caches.homeOf("a")).toBe(home);
+    expect(caches.explain("n1", "a").phase).toBe("open");
+  });
+
+  test("a node that stops in good order is waited for by nobody", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    caches.warm("a");
+    const home = caches.homeOf("a");
+    const [leaving, other] = nodes.filter((node) => node !== home) as [string, string];
+    let stopped = false;
+    caches.cluster.member(leaving).host.stop(() => (stopped = true));
+    caches.cluster.until("it has stopped", () => stopped);
+    const begun = caches.cluster.clock.now();
+    caches.put(other, "a", "2");
+    expect(caches.cluster.clock.now() - begun).toBeLessThan(100);
+  });
 });
