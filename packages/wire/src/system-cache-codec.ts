@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { cacheModes, type NamespaceSettings, policyNames } from "./cache-commands.ts";
+import { CodecError } from "./codec-error.ts";
 import { type DefineMode, type DefineNamespace, type DeleteNamespace, defineModes } from "./commands.ts";
 import { decodeIdentity, decodeIndexed, decodeName } from "./fields.ts";
 import { limits } from "./limits.ts";
@@ -80,9 +81,15 @@ export function encodeDefinedNamespace(writer: ByteWriter, view: DefinedNamespac
 
 export function decodeDefinedNamespace(reader: ByteReader): DefinedNamespace {
   const [namespace, name, version] = [reader.varint(), decodeName(reader), reader.varint()];
-  // Written whole: what is missing would be a fault of the writer's, and is seen by the state's hash.
-  const settings = decodeSettings(reader) as NamespaceSettings;
+  const settings = wholeSettings(decodeSettings(reader));
   return { namespace, name, version, settings, createdAt: reader.varint() };
+}
+
+/** In the order of their declaration. */
+function wholeSettings({ mode, policy, ...numbers }: Partial<NamespaceSettings>): NamespaceSettings {
+  const { copyBytes = 0, copyEntries = 0, maxBytes = 0, maxEntries = 0, negativeTtlMs = 0, staleMs = 0, ttlMs = 0 } = numbers;
+  if (mode === undefined || policy === undefined) throw new CodecError("a namespace without all its settings");
+  return { mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, copyEntries, copyBytes, policy };
 }
 
 export function encodeNamespaceRefused(writer: ByteWriter, refused: NamespaceRefused): void {

@@ -1,3 +1,4 @@
+import { mutant } from "@trivet/core/mutation";
 import { readJsonFile, writeJsonFile } from "../hosts/json-file.ts";
 import type { Ports } from "../ports/index.ts";
 
@@ -14,7 +15,7 @@ export function nextLife({ clock, crypto, files, telemetry }: Ports, done: (erro
     if (readError !== null)
       telemetry.log("warn", "cache.lives", `${path} cannot be read: counted from the clock`, { error: readError.message });
     const former = typeof stored === "object" && stored !== null && "run" in stored && typeof stored.run === "number" ? stored.run : 0;
-    const run = Math.max(former + 1, Math.floor(clock.wallNow() / 1000));
+    const run = Math.max(mutant("cache-life-repeated") ? former : former + 1, Math.floor(clock.wallNow() / 1000));
     writeJsonFile(files, crypto, path, { run }, (error) => done(error, run * livesPerRun));
   });
 }

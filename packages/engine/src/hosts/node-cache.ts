@@ -1,4 +1,5 @@
 import { type GroupId, type HolderState, type NodeId, nodeId, type SystemState } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { HolderId, HolderMessage, HomeMessage } from "@trivet/wire";
 import { CacheService } from "../cache/cache-service.ts";
 import { Copies } from "../cache/copies.ts";
@@ -138,6 +139,7 @@ export class NodeCache {
 
   /** Before this node goes: nobody has to wait for its leases. */
   leave(): void {
+    if (mutant("cache-node-leaves-silently")) return;
     for (const holder of this.holders.values()) holder.leave();
   }
 

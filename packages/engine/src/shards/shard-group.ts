@@ -210,7 +210,7 @@ export class ShardGroup implements GroupHostOwner {
     reportNotice(host.ports.telemetry, host.config.node, group, notice);
     if (notice.type === "membership-refused") this.refusal = notice.reason;
     // Still the leader: it came to nothing.
-    if (notice.type === "transfer-ended" && group.isLeader) this.home.resume();
+    if (notice.type === "transfer-ended" && group.isLeader && !mutant("cache-home-stays-closed")) this.home.resume();
     if (notice.type === "role" || notice.type === "leader") {
       if (!group.isLeader || group.term() !== this.leadingTerm) this.deposed();
       this.entry.leaderChanged();
@@ -254,12 +254,14 @@ export class ShardGroup implements GroupHostOwner {
 
   /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader need not wait for anybody's lease. */
   handOver(to: NodeId): void {
-    this.isHandingOver = true;
-    this.home.close(() => {
+    const transfer = (): void => {
       this.isHandingOver = false;
       this.group.raft.step({ type: "transfer", to });
       this.markDirty();
-    });
+    };
+    this.isHandingOver = true;
+    if (mutant("cache-transfer-with-leases")) transfer();
+    else this.home.close(transfer);
   }
 
   /** Null = proposed (rule G4: one change at a time, compare-and-set on the configuration). */
