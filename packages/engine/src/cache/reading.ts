@@ -29,7 +29,9 @@ export class Reading {
     if (copy === undefined) return undefined;
     this.hits++;
     cache.copies.hit(found);
-    return entryOf(key, copy.record, found.line.state, "cache");
+    const { state } = found.line;
+    if (found.entry?.state !== state) found.entry = entryOf(key, copy.record, state, "cache");
+    return found.entry;
   }
 
   get(namespace: string, key: string, consistency: CacheConsistency, timeoutMs: number, done: Done<CacheEntry>): void {
