@@ -69,7 +69,11 @@ export class ShardGroup implements GroupHostOwner {
       newName: () => hosts.host.ports.random.hex(16),
       groupTime: () => hosts.host.groupTime.now(),
       group: () => this.group,
-      ask: (request, done) => this.machine.ask(request, done),
+      // Rule W7: nobody is told what a state in doubt has stored; who asks is answered by the next home.
+      ask: (request, done) =>
+        this.machine.ask(request, (reply) => {
+          if (!this.group.stateDoubted || mutant("cache-w7-doubtful-home")) done(reply);
+        }),
       enqueue: (frame) => !hosts.host.disk.critical && this.group.enqueue(frame),
       send: (to, message) => hosts.host.caching.sendToHolder(group, to, message),
       markDirty: () => this.markDirty(),
