@@ -104,10 +104,21 @@ export class CacheWorkload implements Workload {
     const { totals } = this.world;
     totals.add("cache operations", this.issued());
     totals.add("cache operations answered", this.answered());
+    this.noteEnds();
     const [first] = this.verified?.violations ?? [];
     if (first !== undefined) return { invariant: `cache-${first.invariant}`, detail: `key ${first.key}: ${first.detail}` };
     const found = checkPerKey(cachedValueModel, this.history.observed(), ({ key }) => key);
     return found === null ? null : { ...found, invariant: `cache-${found.invariant}` };
+  }
+
+  private noteEnds(): void {
+    for (const { golden } of this.world.shards) {
+      for (const { answer, at, command } of golden.steps) {
+        if (command.type !== "cache-expire" || answer.type !== "counted" || answer.count === 0) continue;
+        for (const { key, version } of command.values) this.history.ended(key, version, at);
+        this.world.totals.add("cache values ended", answer.count);
+      }
+    }
   }
 
   private client(name: string, seed: number, number: number): VirtualClient {
