@@ -183,7 +183,8 @@ export class HomeHost {
 
   /** Before leadership is handed over: `closed` when nobody has a copy any more, or this is the home no longer. */
   close(closed: () => void): void {
-    if (!this.isHome) return closed();
+    const { phase } = this.state;
+    if (phase === "idle" || phase === "handed") return closed();
     this.closing = closed;
     this.step({ type: "close", now: this.owner.clock.now() });
   }

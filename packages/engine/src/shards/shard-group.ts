@@ -213,8 +213,7 @@ export class ShardGroup implements GroupHostOwner {
     const { host } = this.hosts;
     reportNotice(host.ports.telemetry, host.config.node, group, notice);
     if (notice.type === "membership-refused") this.refusal = notice.reason;
-    // Still the leader: it came to nothing.
-    if (notice.type === "transfer-ended" && group.isLeader && !mutant("cache-home-stays-closed")) this.home.resume();
+    if (notice.type === "transfer-ended") this.transferEnded(group);
     if (notice.type === "role" || notice.type === "leader") {
       if (!group.isLeader || group.term() !== this.leadingTerm) this.deposed();
       this.entry.leaderChanged();
@@ -320,6 +319,12 @@ export class ShardGroup implements GroupHostOwner {
     let before: number = appliedIndex;
     while (before > 0 && raft.termAt(logIndex(before)) === raft.term) before--;
     return before === 0 ? 0 : (raft.termAt(logIndex(before)) ?? 0);
+  }
+
+  /** Still the leader: it came to nothing. */
+  private transferEnded(group: GroupHost): void {
+    this.isHandingOver = false;
+    if (group.isLeader && !mutant("cache-home-stays-closed")) this.home.resume();
   }
 
   private deposed(): void {
