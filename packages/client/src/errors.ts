@@ -162,6 +162,9 @@ export function errorOf(result: Result): TrivetError {
     case "placement-refused":
     case "queue-defined":
     case "queue-deleted":
+    case "namespace-refused":
+    case "namespace-defined":
+    case "namespace-deleted":
     case "placement-set":
     case "done":
     case "granted":

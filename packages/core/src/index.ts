@@ -46,7 +46,7 @@ export { stepHome } from "./coherence/home.ts";
 export { type CoherenceLimits, defaultCoherenceLimits } from "./coherence/limits.ts";
 export * from "./coherence/line-table.ts";
 export { nothingRecorded } from "./coherence/messages.ts";
-export { isEvictable, isLeased, peek } from "./coherence/reading.ts";
+export { isEvictable, isLeased, peek, readableCopy } from "./coherence/reading.ts";
 export { type CoherenceTiming, defaultCoherenceTiming, type Moment } from "./coherence/timing.ts";
 export { writtenVersion } from "./coherence/values/outcome.ts";
 export type { NamespaceUse } from "./coherence/values/value-table.ts";

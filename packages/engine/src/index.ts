@@ -7,6 +7,7 @@ export * from "./queues/index.ts";
 export type * from "./hosts/node-api.ts";
 export type * from "./ports/queue-storage.ts";
 export type * from "./queues/queues-api.ts";
+export * from "./cache/cache-api.ts";
 export { defaultHostConfig, type NodeHostConfig } from "./hosts/config.ts";
 export { NodeHost } from "./hosts/node-host.ts";
 export { systemGroup } from "./hosts/system-machine.ts";

@@ -1,6 +1,7 @@
 import { InvariantError } from "@trivet/core";
 
 import type { Violation } from "./checkers/history.ts";
+import { CacheWorkload } from "./clients/cache-workload.ts";
 import { LockWorkload } from "./clients/lock-workload.ts";
 import { QueueWorkload } from "./clients/queue-workload.ts";
 import type { Workload } from "./clients/workload.ts";
@@ -46,7 +47,7 @@ export function run(options: RunOptions, view: RunView = silent, mutants: Mutant
   try {
     const world = new World(options, trace, startNode);
     const locks = new LockWorkload(world);
-    const workload = options.shards === 0 ? locks : new Workloads([locks, new QueueWorkload(world)]);
+    const workload = options.shards === 0 ? locks : new Workloads([locks, ...sharded(world, options)]);
     const nemesis = new Nemesis(world, workload);
     live(world, workload, nemesis);
     return {
@@ -61,6 +62,11 @@ export function run(options: RunOptions, view: RunView = silent, mutants: Mutant
   } finally {
     mutants.activate([]);
   }
+}
+
+function sharded(world: World, { cacheClients }: RunOptions): readonly Workload[] {
+  const queues = new QueueWorkload(world);
+  return cacheClients === 0 ? [queues] : [queues, new CacheWorkload(world)];
 }
 
 function live(world: World, workload: Workload, nemesis: Nemesis): void {

@@ -16,6 +16,7 @@ import {
 } from "./commands.ts";
 import { decodeDuration, decodeFlag, decodeIdentity, decodeIndexed, decodeName } from "./fields.ts";
 import { limits } from "./limits.ts";
+import { decodeDefineNamespace, decodeDeleteNamespace, encodeDefineNamespace, encodeDeleteNamespace } from "./system-cache-codec.ts";
 import {
   decodeDefineQueue,
   decodeDeleteQueue,
@@ -101,6 +102,10 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
       return encodeDeleteQueue(writer, command);
     case "set-placement":
       return encodeSetPlacement(writer, command);
+    case "define-namespace":
+      return encodeDefineNamespace(writer, command);
+    case "delete-namespace":
+      return encodeDeleteNamespace(writer, command);
   }
 }
 
@@ -184,6 +189,10 @@ export function decodeCommand(reader: ByteReader): Command {
       return decodeDeleteQueue(reader);
     case commandNumbers["set-placement"]:
       return decodeSetPlacement(reader);
+    case commandNumbers["define-namespace"]:
+      return decodeDefineNamespace(reader);
+    case commandNumbers["delete-namespace"]:
+      return decodeDeleteNamespace(reader);
     default:
       throw new CodecError(`unknown command type ${number}`);
   }

@@ -2,6 +2,7 @@
  * Commands of the system group (group 0). One encoding serves client, peer frame, WAL record and apply input
  * (docs/decisions/0002-hot-path.md). Numbers on the wire are append-only.
  */
+import type { NamespaceSettings } from "./cache-commands.ts";
 import type { QueueSettings } from "./queue-commands.ts";
 
 /** Lock modes, weakest first. `permit` is one permit of a semaphore (`of` fixes its size). */
@@ -161,6 +162,20 @@ export interface DeleteQueue {
   readonly name: string;
   readonly principal: string;
 }
+/** As a queue's. */
+export interface DefineNamespace {
+  readonly type: "define-namespace";
+  readonly name: string;
+  readonly mode: DefineMode;
+  readonly settings: Partial<NamespaceSettings>;
+  readonly principal: string;
+}
+/** With its values. */
+export interface DeleteNamespace {
+  readonly type: "delete-namespace";
+  readonly name: string;
+  readonly principal: string;
+}
 /** Where the shards should be (D4). Compare-and-set on the epoch of the placement it was derived from; 0 = there was none. */
 export interface SetPlacement {
   readonly type: "set-placement";
@@ -189,7 +204,9 @@ export type Command =
   | DrainNode
   | DefineQueue
   | DeleteQueue
-  | SetPlacement;
+  | SetPlacement
+  | DefineNamespace
+  | DeleteNamespace;
 export type CommandType = Command["type"];
 
 /** Numbers of the command types on the wire and in the log. Append only; never reuse. */
@@ -213,4 +230,6 @@ export const commandNumbers: Readonly<Record<CommandType, number>> = {
   "define-queue": 16,
   "delete-queue": 17,
   "set-placement": 18,
+  "define-namespace": 19,
+  "delete-namespace": 20,
 };

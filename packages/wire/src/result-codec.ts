@@ -18,6 +18,7 @@ import {
   refusalReasons,
   resultNumbers,
 } from "./results.ts";
+import { decodeDefinedNamespace, decodeNamespaceRefused, encodeDefinedNamespace, encodeNamespaceRefused } from "./system-cache-codec.ts";
 import { clipText } from "./text.ts";
 
 type Granted = Extract<Result, { type: "granted" }>;
@@ -99,6 +100,13 @@ export function encodeResult(writer: ByteWriter, result: Result): void {
     case "placement-set":
     case "placement-refused":
       return writer.varint(result.epoch);
+    case "namespace-defined":
+      writer.u8(result.created ? 1 : 0);
+      return encodeDefinedNamespace(writer, result);
+    case "namespace-refused":
+      return encodeNamespaceRefused(writer, result);
+    case "namespace-deleted":
+      return writer.varint(result.namespace);
   }
 }
 
@@ -150,6 +158,12 @@ export function decodeResult(reader: ByteReader): Result {
       return { type: "placement-set", epoch: reader.varint() };
     case resultNumbers["placement-refused"]:
       return { type: "placement-refused", epoch: reader.varint() };
+    case resultNumbers["namespace-defined"]:
+      return { type: "namespace-defined", created: decodeFlag(reader), ...decodeDefinedNamespace(reader) };
+    case resultNumbers["namespace-refused"]:
+      return decodeNamespaceRefused(reader);
+    case resultNumbers["namespace-deleted"]:
+      return { type: "namespace-deleted", namespace: reader.varint() };
     default:
       throw new CodecError(`unknown result type ${number}`);
   }

@@ -1,3 +1,4 @@
+import type { CacheMode, NamespaceSettings } from "./cache-commands.ts";
 import type { LockMode } from "./commands.ts";
 import type { QueueDefinition } from "./queue-commands.ts";
 
@@ -47,6 +48,32 @@ export type QueueRefused =
   | { readonly type: "queue-refused"; readonly reason: "too-many"; readonly max: number }
   | { readonly type: "queue-refused"; readonly reason: "invalid"; readonly detail: string };
 
+/** A namespace as its definition left it. */
+export interface DefinedNamespace {
+  readonly namespace: number;
+  readonly name: string;
+  readonly version: number;
+  readonly settings: NamespaceSettings;
+  /** Group time; 0 = it was always there. */
+  readonly createdAt: number;
+}
+
+/** Why a namespace was not defined or deleted. */
+export type NamespaceRefused =
+  | ({ readonly type: "namespace-refused"; readonly reason: "exists" } & DefinedNamespace)
+  | { readonly type: "namespace-refused"; readonly reason: "unknown" }
+  | {
+      readonly type: "namespace-refused";
+      readonly reason: "fixed";
+      readonly field: "mode";
+      readonly value: CacheMode;
+      readonly asked: CacheMode;
+    }
+  | { readonly type: "namespace-refused"; readonly reason: "too-many"; readonly max: number }
+  | { readonly type: "namespace-refused"; readonly reason: "invalid"; readonly detail: string }
+  /** `default` is always there. */
+  | { readonly type: "namespace-refused"; readonly reason: "standing" };
+
 /**
  * Answers of group 0. Expected outcomes are values; each is final for its (caller, sequence) except none:
  * a queued acquire has no answer until it is granted, cancelled, timed out or chosen as deadlock victim.
@@ -91,7 +118,11 @@ export type Result =
   /** The placement has this epoch now. */
   | { readonly type: "placement-set"; readonly epoch: number }
   /** It was derived from another placement than that of this epoch, which stays. */
-  | { readonly type: "placement-refused"; readonly epoch: number };
+  | { readonly type: "placement-refused"; readonly epoch: number }
+  /** The namespace as it is now; `created` = it was not there before. */
+  | ({ readonly type: "namespace-defined"; readonly created: boolean } & DefinedNamespace)
+  | NamespaceRefused
+  | { readonly type: "namespace-deleted"; readonly namespace: number };
 
 export const conflictReasons = ["semaphore-size", "lock-kind", "already-waiting", "not-upgradable", "mode"] as const;
 export type ConflictReason = (typeof conflictReasons)[number];
@@ -100,6 +131,8 @@ export type RefusalReason = (typeof refusalReasons)[number];
 
 /** Numbers on the wire are places in this list, which only grows at its end. */
 export const queueRefusalReasons = ["exists", "unknown", "fixed", "too-many", "invalid"] as const;
+
+export const namespaceRefusalReasons = ["exists", "unknown", "fixed", "too-many", "invalid", "standing"] as const;
 
 export type ResultType = Result["type"];
 
@@ -125,4 +158,7 @@ export const resultNumbers: Readonly<Record<ResultType, number>> = {
   "queue-deleted": 17,
   "placement-set": 18,
   "placement-refused": 19,
+  "namespace-defined": 20,
+  "namespace-refused": 21,
+  "namespace-deleted": 22,
 };

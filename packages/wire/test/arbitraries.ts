@@ -4,12 +4,14 @@ import {
   type CommandType,
   type Result,
   type ResultType,
+  cacheModes,
   commandNumbers,
   conflictReasons,
   defineModes,
   expiryKinds,
   limits,
   lockModes,
+  policyNames,
   refusalReasons,
   resultNumbers,
   utf8Length,
@@ -62,6 +64,20 @@ const settings = fc.record(
   },
   { requiredKeys: [] },
 );
+
+const namespaceSettings = {
+  mode: fc.constantFrom(...cacheModes),
+  staleMs: uint,
+  ttlMs: uint,
+  negativeTtlMs: uint,
+  maxEntries: uint,
+  maxBytes: uint,
+  copyEntries: uint,
+  copyBytes: uint,
+  policy: fc.constantFrom(...policyNames),
+};
+const namespace = { namespace: uint, name, version: uint, settings: fc.record(namespaceSettings), createdAt: uint };
+const namespaceRefused = fc.constant("namespace-refused" as const);
 
 /** One arbitrary per type: a new command without one does not compile. */
 export const commandArbitraries: { readonly [T in CommandType]: fc.Arbitrary<Extract<Command, { type: T }>> } = {
@@ -116,6 +132,14 @@ export const commandArbitraries: { readonly [T in CommandType]: fc.Arbitrary<Ext
     principal: identity,
   }),
   "delete-queue": fc.record({ type: fc.constant("delete-queue"), name, principal: identity }),
+  "define-namespace": fc.record({
+    type: fc.constant("define-namespace"),
+    name,
+    mode: fc.constantFrom(...defineModes),
+    settings: fc.record(namespaceSettings, { requiredKeys: [] }),
+    principal: identity,
+  }),
+  "delete-namespace": fc.record({ type: fc.constant("delete-namespace"), name, principal: identity }),
   "set-placement": fc.record({
     type: fc.constant("set-placement"),
     epoch: uint,
@@ -195,6 +219,21 @@ export const resultArbitraries: { readonly [T in ResultType]: fc.Arbitrary<Extra
   "queue-deleted": fc.record({ type: fc.constant("queue-deleted"), queue: uint }),
   "placement-set": fc.record({ type: fc.constant("placement-set"), epoch: uint }),
   "placement-refused": fc.record({ type: fc.constant("placement-refused"), epoch: uint }),
+  "namespace-defined": fc.record({ type: fc.constant("namespace-defined"), created: fc.boolean(), ...namespace }),
+  "namespace-refused": fc.oneof(
+    fc.record({ type: namespaceRefused, reason: fc.constant("exists" as const), ...namespace }),
+    fc.record({ type: namespaceRefused, reason: fc.constantFrom("unknown" as const, "standing" as const) }),
+    fc.record({
+      type: namespaceRefused,
+      reason: fc.constant("fixed" as const),
+      field: fc.constant("mode" as const),
+      value: fc.constantFrom(...cacheModes),
+      asked: fc.constantFrom(...cacheModes),
+    }),
+    fc.record({ type: namespaceRefused, reason: fc.constant("too-many" as const), max: uint }),
+    fc.record({ type: namespaceRefused, reason: fc.constant("invalid" as const), detail }),
+  ),
+  "namespace-deleted": fc.record({ type: fc.constant("namespace-deleted"), namespace: uint }),
 };
 
 export const anyCommand: fc.Arbitrary<Command> = fc.oneof(...Object.values(commandArbitraries));

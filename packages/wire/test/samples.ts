@@ -1,4 +1,4 @@
-import type { ClientFrame, Command, CommandType, Result, ResultType, ServerFrame } from "@trivet/wire";
+import type { ClientFrame, Command, CommandType, DefinedNamespace, Result, ResultType, ServerFrame } from "@trivet/wire";
 
 const actor = { session: 300, principal: "alice", owner: "flow-1" };
 const holder = { owner: "flow-2", session: 7, mode: "update", fence: 99 } as const;
@@ -20,6 +20,24 @@ const settings = {
 const queue = { queue: 3, definition: { name: "jobs", version: 5, ...settings }, createdAt: 1_790_000_000_000 };
 
 /** At least one of every type, by the name its golden vector has: the types make sure that none is forgotten. */
+const namespace: DefinedNamespace = {
+  namespace: 2,
+  name: "users",
+  version: 3,
+  settings: {
+    mode: "ttl",
+    staleMs: 500,
+    ttlMs: 60_000,
+    negativeTtlMs: 1000,
+    maxEntries: 10,
+    maxBytes: 4096,
+    copyEntries: 5,
+    copyBytes: 2048,
+    policy: "sieve",
+  },
+  createdAt: 1_700_000_000_000,
+};
+
 export const commandSamples: { readonly [T in CommandType]: readonly Extract<Command, { type: T }>[] } = {
   nothing: [{ type: "nothing" }],
   "open-session": [{ type: "open-session", ttlMs: 10_000, lockDelayMs: 15, principal: "alice", label: "höst 1" }],
@@ -97,6 +115,11 @@ export const commandSamples: { readonly [T in CommandType]: readonly Extract<Com
       ],
     },
   ],
+  "define-namespace": [
+    { type: "define-namespace", name: "users", mode: "ensure", settings: namespace.settings, principal: "alice" },
+    { type: "define-namespace", name: "users", mode: "update", settings: { ttlMs: 1000 }, principal: "" },
+  ],
+  "delete-namespace": [{ type: "delete-namespace", name: "users", principal: "alice" }],
 };
 
 export const resultSamples: { readonly [T in ResultType]: readonly Extract<Result, { type: T }>[] } = {
@@ -160,6 +183,16 @@ export const resultSamples: { readonly [T in ResultType]: readonly Extract<Resul
   "queue-deleted": [{ type: "queue-deleted", queue: 3 }],
   "placement-set": [{ type: "placement-set", epoch: 2 }],
   "placement-refused": [{ type: "placement-refused", epoch: 7 }],
+  "namespace-defined": [{ type: "namespace-defined", created: true, ...namespace }],
+  "namespace-refused": [
+    { type: "namespace-refused", reason: "exists", ...namespace },
+    { type: "namespace-refused", reason: "unknown" },
+    { type: "namespace-refused", reason: "fixed", field: "mode", value: "ttl", asked: "strict" },
+    { type: "namespace-refused", reason: "too-many", max: 1000 },
+    { type: "namespace-refused", reason: "invalid", detail: "stale_ms is 0" },
+    { type: "namespace-refused", reason: "standing" },
+  ],
+  "namespace-deleted": [{ type: "namespace-deleted", namespace: 2 }],
 };
 
 export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly Extract<ClientFrame, { type: T }>[] } = {

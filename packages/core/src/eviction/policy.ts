@@ -8,8 +8,7 @@ export interface Bounds {
   readonly maxBytes: number;
 }
 
-export const policyNames = ["wtinylfu", "lru", "lfu", "s3fifo", "sieve", "arc"] as const;
-export type PolicyName = (typeof policyNames)[number];
+export { type PolicyName, policyNames } from "@trivet/wire";
 
 /**
  * Which copy goes when there is no room (rule M9: policies evict copies, never data). A policy only *decides*: dropping a copy is a

@@ -7,7 +7,7 @@ import { lockView, sessionView } from "../system/views.ts";
  * replicas differ in when their hashes do (rule W7).
  */
 export function describeSystem(state: SystemState): string[] {
-  const { lockState, sessionTable, dedupe, ledger, registry, queueRegistry } = state;
+  const { lockState, sessionTable, dedupe, ledger, namespaceRegistry, registry, queueRegistry } = state;
   const { lastFence, lastWait, lastDelay, lastAnonymous } = lockState;
   const { lastSession } = sessionTable;
   const lines = [
@@ -18,6 +18,7 @@ export function describeSystem(state: SystemState): string[] {
     text("placement", state.placement()),
   ];
   for (const view of queueRegistry.values()) lines.push(text("queue", view));
+  for (const view of namespaceRegistry.defined()) lines.push(text("namespace", view));
   for (const node of registry.nodes.values()) lines.push(text("node", node));
   for (const account of sessionTable.sessions.values()) lines.push(text("session", sessionView(account)));
   for (const lock of lockState.table.values()) lines.push(text("lock", { ...lockView(lock.name, lock), delays: delaysOf(lock) }));

@@ -77,9 +77,13 @@ export class QueueShard {
     return this.dedupe.admit(header);
   }
 
-  /** One command of an admitted frame: executed once, answered the same as often as it comes. */
-  once(admission: Admission, sequence: number, command: ShardCommand): ShardAnswer {
-    const answer = this.dedupe.once(admission, sequence, command, () => this.decide(command, "caller"));
+  /** One command of an admitted frame: executed once, answered the same as often as it comes. `executed` is told of the first time only. */
+  once(admission: Admission, sequence: number, command: ShardCommand, executed?: (answer: ShardAnswer) => void): ShardAnswer {
+    const answer = this.dedupe.once(admission, sequence, command, () => {
+      const decided = this.decide(command, "caller");
+      executed?.(decided);
+      return decided;
+    });
     this.shard.flush();
     return answer;
   }

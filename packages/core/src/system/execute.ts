@@ -12,6 +12,7 @@ import { downgrade, upgrade } from "../locks/upgrade.ts";
 import { endSession } from "../sessions/end-session.ts";
 import type { NodeRegistry } from "./node-registry.ts";
 import type { PlacementRecord } from "./placement-record.ts";
+import type { NamespaceRegistry } from "./namespace-registry.ts";
 import type { QueueRegistry } from "./queue-registry.ts";
 
 /** What commands change. */
@@ -19,6 +20,7 @@ interface Parts {
   readonly lockState: LockState;
   readonly registry: NodeRegistry;
   readonly queueRegistry: QueueRegistry;
+  readonly namespaceRegistry: NamespaceRegistry;
   readonly placementRecord: PlacementRecord;
 }
 
@@ -69,6 +71,10 @@ export function execute(parts: Parts, command: Command, caller: string, sequence
       return parts.queueRegistry.define(command);
     case "delete-queue":
       return parts.queueRegistry.delete(command.name);
+    case "define-namespace":
+      return parts.namespaceRegistry.define(command);
+    case "delete-namespace":
+      return parts.namespaceRegistry.delete(command.name);
     case "set-placement":
       if (caller !== "" && !mutant("system-placement-by-caller"))
         return { type: "malformed", detail: "the placement is the leader's to write" };

@@ -1,4 +1,4 @@
-import { type QueueSettings, limits as wireLimits } from "@trivet/wire";
+import { type NamespaceSettings, type QueueSettings, limits as wireLimits } from "@trivet/wire";
 
 /**
  * Bounds of group 0's state. They decide outcomes of apply, so they are replicated constants: every replica must be built with the
@@ -30,6 +30,8 @@ export interface SystemLimits {
   readonly nodes: number;
   /** Queues at a time. */
   readonly queues: number;
+  /** Namespaces of cached values at a time, `default` among them. */
+  readonly namespaces: number;
 }
 
 export const defaultSystemLimits: SystemLimits = {
@@ -46,6 +48,7 @@ export const defaultSystemLimits: SystemLimits = {
   deadlineHorizonMs: 86_400_000,
   nodes: 1024,
   queues: 10_000,
+  namespaces: 1000,
 };
 
 /** What a new queue has where its owner says nothing; the QUEUE_* settings of a node have the same defaults (a test of the server compares them). */
@@ -62,6 +65,19 @@ export const defaultQueueSettings: QueueSettings = {
   maxLeased: 0,
   ratePerSecond: 0,
   paused: false,
+};
+
+/** Of the namespace `default`, and of a new one where its owner says nothing. */
+export const defaultNamespaceSettings: NamespaceSettings = {
+  mode: "write-through",
+  staleMs: 0,
+  ttlMs: 0,
+  negativeTtlMs: 5_000,
+  maxEntries: 0,
+  maxBytes: 0,
+  copyEntries: 0,
+  copyBytes: 0,
+  policy: "wtinylfu",
 };
 
 /** Holders, owners and cycle steps that one answer lists; an answer is kept in the dedupe table, so it must stay small. */

@@ -54,6 +54,8 @@ export type SystemEvent =
   /** Made, or defined anew: the view has its definition. */
   | { readonly type: "queue-defined"; readonly queue: number }
   | { readonly type: "queue-deleted"; readonly queue: number; readonly name: string }
+  | { readonly type: "namespace-defined"; readonly namespace: number }
+  | { readonly type: "namespace-deleted"; readonly namespace: number }
   | { readonly type: "placement-changed"; readonly epoch: number }
   | { readonly type: "node-draining"; readonly node: string; readonly draining: boolean };
 export interface ForcedBy {

@@ -2,8 +2,10 @@ import {
   type ByteReader,
   type ByteWriter,
   CodecError,
+  decodeDefinedNamespace,
   decodeMode,
   decodeResult,
+  encodeDefinedNamespace,
   encodeMode,
   encodeResult,
   limits as wireLimits,
@@ -15,13 +17,13 @@ import type { Account } from "../sessions/account.ts";
 import type { CallerRecord, Slot } from "../sessions/caller-record.ts";
 import { type SystemLimits, defaultSystemLimits } from "./limits.ts";
 import { readPlacement, writePlacement } from "./placement-codec.ts";
-import type { DeadlockResolution, NodeView, PlacementView } from "./view.ts";
+import type { DeadlockResolution, NamespaceView, NodeView, PlacementView } from "./view.ts";
 
 /**
  * A snapshot of group 0 is a stream of records in any order between a header and an end, each with its length before it; chunks may
- * be cut anywhere. Numbers are append-only. Version 1 knew no queues, no placement and no draining nodes; it stays readable.
+ * be cut anywhere. Numbers are append-only. Version 1 knew no queues, no placement and no draining nodes, version 2 no namespaces; they stay readable.
  */
-export const snapshotVersion = 2;
+export const snapshotVersion = 3;
 export const recordKinds = { header: 1, session: 2, hold: 3, wait: 4, delay: 5, caller: 6, end: 7, queue: 8 } as const;
 
 /** Everything small: copied whole when the snapshot begins. */
@@ -50,6 +52,10 @@ export interface SnapshotHeader {
   readonly resolutions: readonly DeadlockResolution[];
   /** Since version 2. */
   readonly placement: PlacementView | null;
+  /** Since version 3. Bounded by a limit, so they are copied whole. */
+  readonly lastNamespace: number;
+  readonly lastNamespaceVersion: number;
+  readonly namespaces: readonly NamespaceView[];
 }
 
 const limitNames = [
@@ -67,6 +73,7 @@ const limitNames = [
   "nodes",
 ] as const satisfies readonly (keyof SystemLimits)[];
 const limitNamesSince2 = ["queues"] as const satisfies readonly (keyof SystemLimits)[];
+const limitNamesSince3 = ["namespaces"] as const satisfies readonly (keyof SystemLimits)[];
 const headerNumbers = [
   "appliedIndex",
   "groupTime",
@@ -82,13 +89,18 @@ const headerNumbers = [
   "callers",
 ] as const satisfies readonly (keyof SnapshotHeader)[];
 const headerNumbersSince2 = ["lastQueue", "lastVersion", "queues"] as const satisfies readonly (keyof SnapshotHeader)[];
+const headerNumbersSince3 = ["lastNamespace", "lastNamespaceVersion"] as const satisfies readonly (keyof SnapshotHeader)[];
+/** As long as nobody has defined one: see NamespaceRegistry. */
+const firstNamespaceVersion = 1;
 const text = wireLimits.maxDetailBytes;
 const voterFlag = 1;
 const replaceableFlag = 2;
 const drainingFlag = 4;
 
 export function writeHeader(writer: ByteWriter, header: SnapshotHeader): void {
-  writer.u8(snapshotVersion);
+  // Without namespaces it is what the version before could read.
+  const isPlain = header.lastNamespaceVersion === firstNamespaceVersion;
+  writer.u8(isPlain ? 2 : snapshotVersion);
   for (const name of limitNames) writer.varint(header.limits[name]);
   for (const name of headerNumbers) writer.varint(header[name]);
   writer.string(header.hash);
@@ -110,6 +122,11 @@ export function writeHeader(writer: ByteWriter, header: SnapshotHeader): void {
   for (const name of limitNamesSince2) writer.varint(header.limits[name]);
   for (const name of headerNumbersSince2) writer.varint(header[name]);
   writePlacement(writer, header.placement);
+  if (isPlain) return;
+  for (const name of limitNamesSince3) writer.varint(header.limits[name]);
+  for (const name of headerNumbersSince3) writer.varint(header[name]);
+  writer.varint(header.namespaces.length);
+  for (const view of header.namespaces) encodeDefinedNamespace(writer, view);
 }
 
 type Numbers<Names extends readonly string[]> = Readonly<Record<Names[number], number>>;
@@ -143,12 +160,18 @@ export function readHeader(reader: ByteReader): SnapshotHeader {
     const told = decodeResult(reader);
     resolutions.push({ at, victim, name, cycle: told.type === "deadlock" ? told.cycle : [] });
   }
-  const all = { ...numbers, hash, nodes, resolutions };
+  const all = { ...numbers, hash, nodes, resolutions, lastNamespace: 1, lastNamespaceVersion: 1, namespaces: [] };
   if (version === 1) {
     return { ...all, limits: { ...defaultSystemLimits, ...limits }, lastQueue: 0, lastVersion: 0, queues: 0, placement: null };
   }
-  const complete = { ...limits, ...readNumbers(reader, limitNamesSince2) };
-  return { ...all, limits: complete, ...readNumbers(reader, headerNumbersSince2), placement: readPlacement(reader) };
+  const limits2 = { ...defaultSystemLimits, ...limits, ...readNumbers(reader, limitNamesSince2) };
+  const all2 = { ...all, ...readNumbers(reader, headerNumbersSince2), placement: readPlacement(reader) };
+  if (version === 2) return { ...all2, limits: limits2 };
+  const limits3 = { ...limits2, ...readNumbers(reader, limitNamesSince3) };
+  const numbers3 = readNumbers(reader, headerNumbersSince3);
+  const namespaces: NamespaceView[] = [];
+  for (let left = reader.varint(); left > 0; left--) namespaces.push(decodeDefinedNamespace(reader));
+  return { ...all2, ...numbers3, namespaces, limits: limits3 };
 }
 
 export function writeSession(writer: ByteWriter, account: Account): void {

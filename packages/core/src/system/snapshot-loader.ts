@@ -117,6 +117,7 @@ export class SnapshotLoader {
     for (const node of header.nodes) state.registry.nodes.set(node.node, node);
     state.queueRegistry.lastQueue = header.lastQueue;
     state.queueRegistry.lastVersion = header.lastVersion;
+    state.namespaceRegistry.restore(header.lastNamespace, header.lastNamespaceVersion, header.namespaces);
     if (header.placement !== null) state.placementRecord.restore(header.placement);
     this.header = header;
     this.state = state;

@@ -11,13 +11,25 @@ import { execute } from "./execute.ts";
 import { Ledger, nobody } from "./ledger.ts";
 import { type SystemLimits, arrangedPerCall, defaultSystemLimits } from "./limits.ts";
 import { compareNames } from "./names.ts";
+import { NamespaceRegistry } from "./namespace-registry.ts";
 import { NodeRegistry } from "./node-registry.ts";
 import { PlacementRecord } from "./placement-record.ts";
 import type { ApplySink, TimerSink } from "./ports.ts";
 import { QueueRegistry } from "./queue-registry.ts";
 import { SnapshotCursor } from "./snapshot-cursor.ts";
 import type { SnapshotHeader } from "./snapshot-format.ts";
-import type { DeadlockResolution, LockView, NodeView, PlacementView, QueueView, SessionView, SystemView, WaitEdge } from "./view.ts";
+import type {
+  DeadlockResolution,
+  LockView,
+  NamespacePage,
+  NamespaceView,
+  NodeView,
+  PlacementView,
+  QueueView,
+  SessionView,
+  SystemView,
+  WaitEdge,
+} from "./view.ts";
 import { listLocks, listSessions, lockView, sessionView } from "./views.ts";
 
 /** Where counters start after a restore into a new cluster (rule W9): above everything the old one can have handed out. */
@@ -40,6 +52,7 @@ export class SystemState implements SystemView {
   readonly lockState: LockState;
   readonly registry: NodeRegistry;
   readonly queueRegistry: QueueRegistry;
+  readonly namespaceRegistry: NamespaceRegistry;
   readonly placementRecord: PlacementRecord;
   /** Index of the last entry applied. */
   appliedIndex = 0;
@@ -55,6 +68,7 @@ export class SystemState implements SystemView {
     this.lockState = new LockState(this.ledger, this.sessionTable, this.dedupe);
     this.registry = new NodeRegistry(this.ledger);
     this.queueRegistry = new QueueRegistry(this.ledger);
+    this.namespaceRegistry = new NamespaceRegistry(this.ledger);
     this.placementRecord = new PlacementRecord(this.ledger, this.registry);
   }
 
@@ -87,7 +101,7 @@ export class SystemState implements SystemView {
 
   /** Begins to cut the state as it is now (rule W8). One at a time: abort the other first. */
   beginSnapshot(): SnapshotCursor {
-    const { ledger, lockState, sessionTable, dedupe, registry, queueRegistry } = this;
+    const { ledger, lockState, sessionTable, dedupe, namespaceRegistry, registry, queueRegistry } = this;
     const header: SnapshotHeader = {
       limits: ledger.limits,
       appliedIndex: this.appliedIndex,
@@ -105,6 +119,9 @@ export class SystemState implements SystemView {
       lastQueue: queueRegistry.lastQueue,
       lastVersion: queueRegistry.lastVersion,
       queues: queueRegistry.size,
+      lastNamespace: namespaceRegistry.lastNamespace,
+      lastNamespaceVersion: namespaceRegistry.lastVersion,
+      namespaces: [...namespaceRegistry.defined()],
       hash: this.stateHash(),
       nodes: [...registry.nodes.values()],
       resolutions: [...lockState.resolutions],
@@ -179,6 +196,7 @@ export class SystemState implements SystemView {
     // Added, not mixed in: without queues this is the hash of version 1, which the snapshots of version 1 carry.
     const { digest } = queueRegistry;
     extra = (extra + queueRegistry.countersDigest() + Math.imul(placementRecord.digest(), 7)) | 0;
+    extra = (extra + Math.imul(this.namespaceRegistry.digest(), 17)) | 0;
     const low = (ledger.digest.low + Math.imul(dedupe.digest.low, 3) + Math.imul(digest.low, 11) + extra) >>> 0;
     const spreadExtra = Math.imul(extra, 0x9e3779b1);
     const high = (ledger.digest.high + Math.imul(dedupe.digest.high, 5) + Math.imul(digest.high, 13) + spreadExtra) >>> 0;
@@ -259,6 +277,22 @@ export class SystemState implements SystemView {
 
   queueCount(): number {
     return this.queueRegistry.size;
+  }
+
+  namespace(name: string): NamespaceView | null {
+    return this.namespaceRegistry.get(name);
+  }
+
+  namespaceByNumber(namespace: number): NamespaceView | null {
+    return this.namespaceRegistry.withNumber(namespace);
+  }
+
+  lastNamespace(): number {
+    return this.namespaceRegistry.lastNamespace;
+  }
+
+  namespaces(prefix: string, cursor: string, limit: number): NamespacePage {
+    return this.namespaceRegistry.page(prefix, cursor, limit);
   }
 
   placement(): PlacementView | null {

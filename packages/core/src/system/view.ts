@@ -1,4 +1,4 @@
-import type { CycleStep, ExpiryKind, LockMode, QueueDefinition, Result } from "@trivet/wire";
+import type { CycleStep, ExpiryKind, LockMode, NamespaceSettings, QueueDefinition, Result } from "@trivet/wire";
 
 export interface HoldView {
   readonly owner: string;
@@ -64,6 +64,21 @@ export interface QueueView {
   /** Group time. */
   readonly createdAt: number;
 }
+/** A namespace of cached values as group 0 knows it (rule G1). */
+export interface NamespaceView {
+  /** Its number: the order of creation, never used again; 1 = `default`, which nobody has to create. */
+  readonly namespace: number;
+  readonly name: string;
+  /** Rises with each change. */
+  readonly version: number;
+  readonly settings: NamespaceSettings;
+  /** Group time; 0 = it was always there. */
+  readonly createdAt: number;
+}
+export interface NamespacePage {
+  readonly namespaces: readonly NamespaceView[];
+  readonly next: string | null;
+}
 /** Where the shards should be (D4); where they are is for their Raft groups to say. */
 export interface PlacementView {
   /** Rises with every change. */
@@ -112,6 +127,13 @@ export interface SystemView {
   /** Names in byte order after `cursor`; at most `limit`. */
   queues(prefix: string, cursor: string, limit: number): { readonly queues: readonly QueueView[]; readonly next: string | null };
   queueCount(): number;
+  /** Namespaces of cached values; `default` is always there. */
+  namespace(name: string): NamespaceView | null;
+  namespaceByNumber(namespace: number): NamespaceView | null;
+  /** Number of the newest one: a number up to it without a namespace was dropped. */
+  lastNamespace(): number;
+  /** Names in byte order after `cursor`; at most `limit`. */
+  namespaces(prefix: string, cursor: string, limit: number): NamespacePage;
   /** Null before the shards were placed first. */
   placement(): PlacementView | null;
   /** Does any shard name `node`? It is not to be removed while one does (rule G4). */

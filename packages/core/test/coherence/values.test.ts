@@ -294,3 +294,10 @@ guard("cache-leader-command-by-caller", "what only the home may say is not taken
   ];
   for (const command of commands) expect(b.do(command)).toMatchObject({ type: "malformed" });
 });
+
+guard("cache-dropped-namespace-read", "what a dropped namespace has left is nobody's to read, cleared or not", () => {
+  const b = new ValueBench({}, { clearedPerEntry: 1 });
+  for (const key of ["x", "y", "z"]) b.put(key, "one");
+  b.shard.execute({ type: "drop-namespace", namespace, version: 9 }, "leader");
+  expect(b.record("z")).toMatchObject({ version: 0, value: null });
+});

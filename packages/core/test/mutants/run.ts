@@ -19,6 +19,7 @@ const suites = [
   "../system/views.test.ts",
   "../system/queues.test.ts",
   "../system/placement.test.ts",
+  "../system/namespaces.test.ts",
   "../system/total.test.ts",
   "../system/replicas.test.ts",
   "../locks/oracle.test.ts",

@@ -1,4 +1,5 @@
 import { type GroupId, nodeId } from "@trivet/core";
+import type { CopyBounds } from "../cache/copies.ts";
 import { logLimits } from "../log/limits.ts";
 import type { QueueSettings } from "@trivet/wire";
 import type { GroupHostConfig } from "./group-host.ts";
@@ -15,6 +16,8 @@ export interface NodeHostConfig {
   readonly shards: number;
   /** What a new queue gets where its maker says nothing. */
   readonly queueDefaults: Partial<QueueSettings>;
+  /** Copies of cached values that this node keeps. */
+  readonly cache: CopyBounds;
   /** Addresses of all listed nodes; its own may be among them. */
   readonly peers: readonly string[];
   /** Members to join through; with it this node never founds. */
@@ -46,6 +49,7 @@ export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> =
   roles: "lock,queue,cache",
   shards: 8,
   queueDefaults: {},
+  cache: { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, policy: "wtinylfu" },
   join: [],
   autoReplace: false,
   mayVote: true,

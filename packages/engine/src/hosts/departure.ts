@@ -34,8 +34,9 @@ export class Departure {
     const open = this.groups().filter((group) => !this.isRelieved(group));
     if (open.length > 0 && now < this.handOverUntil) return;
     this.answersUntil ??= now + answerOpenMs;
-    if ((this.host.shards?.openCommands ?? 0) > 0 && now < this.answersUntil) return;
+    if ((this.host.shards?.openCommands ?? 0) + this.host.caching.openWrites > 0 && now < this.answersUntil) return;
     this.over = true;
+    this.host.caching.leave();
     this.report();
     this.host.ports.clock.defer(this.done);
   }
@@ -49,14 +50,16 @@ export class Departure {
   private isRelieved(group: GroupHost): boolean {
     const { raft } = group;
     // Until the successor is heard as leader: it may need this node's vote.
-    if (raft.transferring !== null) return false;
+    const shard = this.host.shards?.replica(group.id) ?? null;
+    if (raft.transferring !== null || shard?.isHandingOver === true) return false;
     if (!group.isLeader) return true;
     const tried = this.tried.get(group) ?? [];
     const able = successors(this.host, group).filter(({ peer }) => !tried.includes(peer));
     const next = able.find(({ isReady }) => isReady);
     if (next === undefined) return able.length === 0;
     this.tried.set(group, [...tried, next.peer]);
-    raft.step({ type: "transfer", to: next.peer });
+    if (shard === null) raft.step({ type: "transfer", to: next.peer });
+    else shard.handOver(next.peer);
     group.drain();
     this.host.markDirty();
     return false;

@@ -1,4 +1,4 @@
-import { type NodeId, type RaftMessage, type RaftNotice, type SystemState } from "@trivet/core";
+import { type RaftMessage, type RaftNotice, type SystemState } from "@trivet/core";
 import { type Command, encodeEntryPayload, type Result } from "@trivet/wire";
 import type { WalApi } from "../log/types.ts";
 import { takeDataDirectory } from "./open.ts";
@@ -19,6 +19,7 @@ import { LeaseHost } from "./lease-host.ts";
 import { LogKeeper } from "./log-keeper.ts";
 import { membershipOwner } from "./membership-owner.ts";
 import { MembershipHost } from "./membership.ts";
+import { NodeCache } from "./node-cache.ts";
 import { NodeQueries } from "./node-queries.ts";
 import { NodeQueues } from "./node-queues.ts";
 import type { NodeApi, NodeStatus, Unavailable } from "./node-api.ts";
@@ -26,9 +27,10 @@ import type { PeerCalls } from "./peer-calls.ts";
 import type { PeerHub } from "./peer-hub.ts";
 import { Peering } from "./peering.ts";
 import { refusalOf } from "./refusals.ts";
-import { reportNotice } from "./notices.ts";
+import { onSystemNotice } from "./notices.ts";
 import { systemOutbox } from "./system-outbox.ts";
 import type { QueueStorage } from "../ports/queue-storage.ts";
+import type { CacheService } from "../cache/cache-service.ts";
 import type { QueueService } from "../queues/queue-service.ts";
 import { trustWhenCaughtUp } from "./trust.ts";
 import type { ShardHosts } from "../shards/shard-hosts.ts";
@@ -61,6 +63,7 @@ export class NodeHost {
   bootstrap: Bootstrap | null = null;
   wal: WalApi | null = null;
   readonly queuing: NodeQueues;
+  readonly caching: NodeCache;
   private readonly logKeeper: LogKeeper = new LogKeeper(this);
   readonly sink: NodeApplySink;
   private readonly onFatal: (error: Error) => void;
@@ -89,6 +92,7 @@ export class NodeHost {
     this.calls = this.peering.calls;
     this.queries = new NodeQueries(this);
     this.queuing = new NodeQueues(this, this.queries, () => this.machine);
+    this.caching = new NodeCache(this, this.queries, () => this.machine);
     this.api = this.queries;
   }
 
@@ -98,6 +102,10 @@ export class NodeHost {
 
   get queues(): QueueService {
     return this.queuing.service;
+  }
+
+  get cache(): CacheService {
+    return this.caching.service;
   }
 
   get queueStorage(): QueueStorage {
@@ -217,12 +225,14 @@ export class NodeHost {
       this.queries.collect();
       this.system?.awaitCommit(this.outbox.openFrames > 0);
       this.system?.pump();
+      this.caching.pump();
       this.shards?.pump();
       this.release();
       // Nobody waits for this node's own apply but its own callers: the peers and the disk work meanwhile.
       this.system?.settle();
       this.leases?.update();
       this.shards?.settle();
+      this.caching.pump();
       this.release();
     });
   }
@@ -257,6 +267,7 @@ export class NodeHost {
     if (this.phase !== "removed") this.system?.tick(now);
     this.leases?.tick(now);
     if (this.phase !== "removed") this.shards?.tick(now, this.ticks % 5 === 0);
+    this.caching.tick(now);
     this.disk.tick(now);
     this.calls.tick(now);
     this.queries.tick(now);
@@ -290,14 +301,7 @@ export class NodeHost {
   }
 
   notice(group: GroupHost, notice: RaftNotice): void {
-    reportNotice(this.ports.telemetry, this.config.node, group, notice);
-    if (notice.type === "membership-refused") this.members?.refused(notice.reason);
-    if (notice.type === "transfer-ended") this.queries.transferEnded(notice.to, notice.succeeded);
-    if (notice.type === "role" && notice.role === "leader") this.groupTime.takeOver(this.machine?.groupTime ?? 0);
-    if (notice.type === "role" || notice.type === "leader") {
-      this.outbox.resend(false);
-      this.queries.leaderChanged();
-    }
+    onSystemNotice(this, group, notice);
   }
 
   applied(): void {
@@ -331,6 +335,7 @@ export class NodeHost {
     this.stopped = true;
     this.queries.end();
     this.system?.stop();
+    this.caching.stop();
     this.shards?.stop();
     this.bootstrap?.stop();
     this.calls.stop();
@@ -345,14 +350,6 @@ export class NodeHost {
   /** Why this node takes no command now; null = it does. `leads` = it would go into this node's log first. */
   refusesWork(leads: boolean): Unavailable | null {
     return refusalOf(this, leads);
-  }
-
-  /** Hands a frame of group 0 to its leader; false = it cannot be reached now. */
-  dispatchFrame(leader: NodeId, frame: Uint8Array): boolean {
-    if (this.system === null) return false;
-    if (leader === this.config.node) return this.system.enqueue(frame);
-    this.markDirty();
-    return this.hub.send(leader, { type: "forward", group: systemGroup, frame }, false);
   }
 
   /** Puts privileged commands of this leader into the log. */

@@ -14,6 +14,8 @@ import { requestTimeoutMs } from "./limits.ts";
 import type { NodeApi, RequestOutcome } from "./node-api.ts";
 import type { NodeHost } from "./node-host.ts";
 
+const definitionEvents: ReadonlySet<string> = new Set(["queue-defined", "queue-deleted", "namespace-defined", "namespace-deleted"]);
+
 /** What a node has to do with queues: its shards, where messages are, and the service that finds queues by name. */
 export class NodeQueues {
   /** Null before this node is a member, and where there is no apply worker. */
@@ -50,7 +52,7 @@ export class NodeQueues {
       this.shards = new ShardHosts(this.host, applyWorker, log, shards);
       this.shards.watchReady((queue, partition, group) => this.embedded.ready(queue, partition, group));
       this.host.sink.watch((event) => {
-        if (event.type === "queue-defined" || event.type === "queue-deleted") this.shards?.definitions.changed(this.shards.all());
+        if (definitionEvents.has(event.type)) this.shards?.definitions.changed(this.shards.all());
       });
       this.shards.start();
     }

@@ -1,6 +1,7 @@
 import type { RaftNotice } from "@trivet/core";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { GroupHost } from "./group-host.ts";
+import type { NodeHost } from "./node-host.ts";
 
 /** Log lines and counters for what the core reports. The tokens people grep for (L-01, L-02) are in the texts. */
 export function reportNotice(telemetry: Telemetry, self: string, group: GroupHost, notice: RaftNotice): void {
@@ -99,5 +100,17 @@ export function reportNotice(telemetry: Telemetry, self: string, group: GroupHos
         index: notice.index,
       });
       break;
+  }
+}
+
+/** What the core of group 0 reports. */
+export function onSystemNotice(host: NodeHost, group: GroupHost, notice: RaftNotice): void {
+  reportNotice(host.ports.telemetry, host.config.node, group, notice);
+  if (notice.type === "membership-refused") host.members?.refused(notice.reason);
+  if (notice.type === "transfer-ended") host.queries.transferEnded(notice.to, notice.succeeded);
+  if (notice.type === "role" && notice.role === "leader") host.groupTime.takeOver(host.machine?.groupTime ?? 0);
+  if (notice.type === "role" || notice.type === "leader") {
+    host.outbox.resend(false);
+    host.queries.leaderChanged();
   }
 }

@@ -1,9 +1,20 @@
 import { decodeRaftMessage, encodeRaftMessage, type GroupId, groupId, type NodeId, type RaftMessage } from "@trivet/core";
-import { ByteReader, ByteWriter, CodecError, limits } from "@trivet/wire";
+import {
+  ByteReader,
+  ByteWriter,
+  CodecError,
+  decodeHolderMessage,
+  decodeHomeMessage,
+  encodeHolderMessage,
+  encodeHomeMessage,
+  type HolderMessage,
+  type HomeMessage,
+  limits,
+} from "@trivet/wire";
 import type { ReadyHint, WorkerAnswer } from "../shards/worker-protocol.ts";
 
 /** Version of everything below; two nodes that differ refuse each other and say so. */
-export const peerProtocol: number = 3;
+export const peerProtocol: number = 4;
 
 /** What each end says of itself before anything else (rule G2, G5: identity by storage, never by port or name alone). */
 export interface PeerHello {
@@ -53,6 +64,8 @@ const messageKinds = {
   "shard-answers": 7,
   leads: 8,
   ready: 9,
+  "to-home": 10,
+  "to-holder": 11,
 } as const;
 
 /** Why a leader did not take a forwarded frame; by index on the wire, append only. */
@@ -81,7 +94,10 @@ export type PeerMessage =
   /** Shards that the sender leads, with their terms: for nodes without a replica. */
   | { readonly type: "leads"; readonly groups: readonly (readonly [group: GroupId, term: number])[] }
   /** See ReadySink: for nodes without a replica. */
-  | { readonly type: "ready"; readonly hint: ReadyHint };
+  | { readonly type: "ready"; readonly hint: ReadyHint }
+  /** Coherence of cached copies, of one shard: to its home, and to the holder at the receiver. */
+  | { readonly type: "to-home"; readonly group: GroupId; readonly message: HolderMessage }
+  | { readonly type: "to-holder"; readonly group: GroupId; readonly message: HomeMessage };
 
 const maxAnswerBytes = 4 * 1024 * 1024;
 
@@ -200,6 +216,14 @@ export function writePeerMessage(writer: ByteWriter, message: PeerMessage): void
       writer.varint(message.hint.partition);
       writer.string(message.hint.group);
       break;
+    case "to-home":
+      writer.varint(message.group);
+      encodeHolderMessage(writer, message.message);
+      break;
+    case "to-holder":
+      writer.varint(message.group);
+      encodeHomeMessage(writer, message.message);
+      break;
   }
 }
 
@@ -256,6 +280,10 @@ function readPeerMessage(reader: ByteReader, from: NodeId, to: NodeId): PeerMess
         type: "ready",
         hint: { queue: reader.varint(), partition: reader.varint(), group: reader.string(limits.maxKeyBytes) },
       };
+    case messageKinds["to-home"]:
+      return { type: "to-home", group: groupId(reader.varint()), message: decodeHolderMessage(reader) };
+    case messageKinds["to-holder"]:
+      return { type: "to-holder", group: groupId(reader.varint()), message: decodeHomeMessage(reader) };
     default:
       throw new RangeError(`unknown peer message kind ${kind}`);
   }

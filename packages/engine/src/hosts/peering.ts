@@ -1,5 +1,6 @@
 import { groupId, type NodeId, nodeId } from "@trivet/core";
 import { checkFrame, CodecError } from "@trivet/wire";
+import { askHomeMethod, onAskHome } from "../cache/home-calls.ts";
 import type { Link } from "../ports/transport.ts";
 import { onShardQuery } from "../shards/embedded-storage.ts";
 import type { ShardWait } from "../shards/placement-waits.ts";
@@ -176,6 +177,12 @@ export class Peering implements PeerHubOwner {
       case "ready":
         host.queuing.embedded.ready(message.hint.queue, message.hint.partition, message.hint.group);
         break;
+      case "to-home":
+        if (this.isMemberLink(hello)) host.caching.toHome(from, hello.storage, message.group, message.message);
+        break;
+      case "to-holder":
+        if (this.isMemberLink(hello)) host.caching.toHolder(message.group, message.message);
+        break;
       case "call":
         this.calls.onCall(from, message.id, message.method, message.json);
         break;
@@ -270,6 +277,9 @@ export class Peering implements PeerHubOwner {
         if (host.shards === null) answer(null);
         else onShardRequest(host.shards, body, answer);
         break;
+      case askHomeMethod:
+        onAskHome(host, body, answer);
+        break;
       case "shard-has": {
         const { group, node } = body as { readonly group: number; readonly node: string };
         if (host.shards === null) answer(null);
@@ -284,6 +294,7 @@ export class Peering implements PeerHubOwner {
         this.onChangeMembers(body as { readonly request: MemberRequest; readonly timeoutMs: number }, answer);
         break;
       default:
+        if (host.cache.reports.onCall(method, body, answer)) break;
         if (this.auditOf(body)?.onCall(method, body, answer) !== true) host.queries.onCall(method, body, answer);
     }
   }

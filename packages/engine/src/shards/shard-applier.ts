@@ -1,4 +1,5 @@
 import {
+  type Admission,
   CachedView,
   type CommandOrigin,
   decodeMembershipPayload,
@@ -15,6 +16,7 @@ import {
 import { mutant } from "@trivet/core/mutation";
 import {
   ByteWriter,
+  type CachedRecord,
   CodecError,
   encodeResult,
   encodeShardResult,
@@ -29,7 +31,17 @@ import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { BufferedStore } from "../stores/index.ts";
 import { type DueLease, LeaseClock } from "./lease-clock.ts";
 import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
-import type { Applied, LookedUp, ReadyHint, WorkerAnswer, WorkerEntry } from "./worker-protocol.ts";
+import { noteChange, recordOf } from "./value-changes.ts";
+import type {
+  Applied,
+  LookedUp,
+  ReadyHint,
+  ValueChange,
+  WorkerAnswer,
+  WorkerEntry,
+  WorkerReply,
+  WorkerRequest,
+} from "./worker-protocol.ts";
 
 /** Deliveries looked at in one step when a new leader starts every lease. */
 const announcedPerStep = 4096;
@@ -40,6 +52,8 @@ interface Told {
   /** In their order; null = it is over. */
   readonly leases: { readonly id: LeaseId; readonly ms: number | null }[];
   readonly unconfigured: Set<number>;
+  readonly unknownNamespaces: Set<number>;
+  readonly changes: ValueChange[];
   readonly points: (readonly [number, string])[];
   /** As of the last transaction; null = there was none. */
   times: Times | null;
@@ -135,7 +149,7 @@ export class ShardApplier {
    */
   apply(entries: readonly WorkerEntry[], attended: number): Applied {
     if (!mutant("shard-lease-from-last-look")) this.leases?.advance(attended);
-    const told = this.untold ?? { answers: [], ready: [], leases: [], unconfigured: new Set(), points: [], times: null };
+    const told = this.untold ?? nothingTold(new Set(), new Set());
     this.untold = told;
     const left = mutant("shard-retry-applied-twice") ? entries : entries.filter(({ index }) => index > this.current.index);
     const [first] = left;
@@ -157,13 +171,15 @@ export class ShardApplier {
     }
     this.untold = null;
     this.time(told);
-    const { answers, points, ready, unconfigured } = told;
+    const { answers, changes, points, ready, unconfigured, unknownNamespaces } = told;
     return {
       type: "applied",
       answers,
       ready,
       points,
       unconfigured: [...unconfigured],
+      unknownNamespaces: [...unknownNamespaces],
+      changes,
       hash: this.hashes ? this.hashNow() : null,
       nextLeaseAt: this.nextLeaseAt,
       ...(told.times ?? this.times()),
@@ -210,8 +226,18 @@ export class ShardApplier {
     });
   }
 
-  definitions(): readonly (readonly [queue: number, version: number])[] {
-    return this.look((shard) => shard.definitions());
+  definitions(): Omit<Extract<WorkerReply, { readonly type: "definitions" }>, "type"> {
+    return this.look((shard) => ({ known: shard.definitions(), namespaces: shard.namespaces() }));
+  }
+
+  readValues(request: Extract<WorkerRequest, { readonly type: "cache-read" | "cache-home" | "cache-due" }>): WorkerReply {
+    return this.look((shard): WorkerReply => {
+      if (request.type === "cache-home") return { type: "cache-home", holders: shard.holders(), marker: shard.leaseMarker() };
+      if (request.type === "cache-due") {
+        return { type: "cache-due", values: shard.dueValues(request.now, request.most), nextAt: shard.nextValueEnd() };
+      }
+      return { type: "cache-values", values: request.keys.map(([namespace, key]) => shard.value(namespace, key, request.now)) };
+    });
   }
 
   private look<T>(ask: (shard: QueueShard) => T): T {
@@ -230,7 +256,7 @@ export class ShardApplier {
 
   /** How many of them one transaction took: at least one, and no more than until the buffer is over its bound. */
   private applySome(entries: readonly WorkerEntry[], told: Told): number {
-    const some: Told = { answers: [], ready: [], leases: [], unconfigured: told.unconfigured, points: [], times: null };
+    const some = nothingTold(told.unconfigured, told.unknownNamespaces);
     let mark = this.current;
     let count = 0;
     const apart = mutant("shard-mark-apart");
@@ -258,6 +284,7 @@ export class ShardApplier {
     told.times = some.times;
     for (const answer of some.answers) told.answers.push(answer);
     for (const hint of some.ready) told.ready.push(hint);
+    for (const change of some.changes) told.changes.push(change);
     for (const lease of some.leases) told.leases.push(lease);
     if (mutant("shard-lease-from-first-try")) this.time(told);
     return count;
@@ -297,15 +324,19 @@ export class ShardApplier {
         if (error instanceof CodecError) continue;
         throw error;
       }
-      if (header.caller === "") this.applyOwnFrame(shard);
+      if (header.caller === "") this.applyOwnFrame(shard, header, told);
       else this.applyCallersFrame(shard, header, told);
     }
   }
 
-  private applyOwnFrame(shard: QueueShard): void {
+  /** A leader that waits for what becomes of its frame gives it a name, and is routed by that. */
+  private applyOwnFrame(shard: QueueShard, header: FrameHeader, told: Told): void {
+    const isAwaited = header.fingerprint !== "" && this.routed.has(header.fingerprint);
     while (this.frame.next()) {
       const command = this.decode();
-      if (command.type !== "malformed") shard.execute(command, ownOrigin);
+      const answer = command.type === "malformed" ? command : shard.execute(command, ownOrigin);
+      noteChange(shard, command, answer, told.changes);
+      if (isAwaited) this.tell(header, this.frame.sequence, answer, recordOf(shard, command), told);
     }
   }
 
@@ -314,25 +345,31 @@ export class ShardApplier {
     if (mutant("shard-apply-by-waiters") && !this.routed.has(header.caller)) return;
     const admission = shard.admit(header);
     while (frame.next()) {
+      const command = this.decode();
+      const isAwaited = this.routed.has(header.caller);
       if ("type" in admission) {
-        this.answer(header, frame.sequence, admission, told);
+        if (isAwaited) this.tell(header, frame.sequence, admission, recordOf(shard, command), told);
         continue;
       }
-      const command = this.decode();
-      const answer = command.type === "malformed" ? command : shard.once(admission, frame.sequence, command);
+      const answer = command.type === "malformed" ? command : this.once(shard, admission, command, told);
       if (answer.type === "not-configured") told.unconfigured.add(answer.queue);
-      this.answer(header, frame.sequence, answer, told);
+      if (answer.type === "no-namespace") told.unknownNamespaces.add(answer.namespace);
+      if (isAwaited) this.tell(header, frame.sequence, answer, recordOf(shard, command), told);
     }
   }
 
-  private answer(header: FrameHeader, sequence: number, answer: ShardAnswer, told: Told): void {
+  private once(shard: QueueShard, admission: Admission, command: ShardCommand, told: Told): ShardAnswer {
+    return shard.once(admission, this.frame.sequence, command, (answer) => noteChange(shard, command, answer, told.changes));
+  }
+
+  private tell(header: FrameHeader, sequence: number, answer: ShardAnswer, record: CachedRecord | undefined, told: Told): void {
     const { caller, fingerprint, notAfter } = header;
-    if (!this.routed.has(caller)) return;
     const { writer } = this;
     writer.reset();
     if (answer.type === "malformed" || answer.type === "refused") encodeResult(writer, answer);
     else encodeShardResult(writer, answer);
-    told.answers.push({ caller, sequence, fingerprint, notAfter, bytes: writer.finish() });
+    const bytes = writer.finish();
+    told.answers.push({ caller, sequence, fingerprint, notAfter, bytes, ...(record === undefined ? {} : { record }) });
   }
 
   private decode(): ShardCommand | { readonly type: "malformed"; readonly detail: string } {
@@ -361,6 +398,10 @@ export class ShardApplier {
 
 function timesOf(shard: QueueShard): Times {
   return { groupTime: shard.now, wantsEntryAt: shard.nextDeadline() };
+}
+
+function nothingTold(unconfigured: Set<number>, unknownNamespaces: Set<number>): Told {
+  return { answers: [], ready: [], leases: [], unconfigured, unknownNamespaces, changes: [], points: [], times: null };
 }
 
 const ownOrigin: CommandOrigin = "leader";

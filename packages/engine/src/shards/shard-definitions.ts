@@ -1,9 +1,11 @@
-import { groupId } from "@trivet/core";
-import type { ShardCommand } from "@trivet/wire";
+import { groupId, type NamespaceView } from "@trivet/core";
+import type { NamespaceDefinition, ShardCommand } from "@trivet/wire";
 import type { NodeHost } from "../hosts/node-host.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
-/** Rule G1: the leaders of shards bring group 0's definitions of queues to their groups. */
+type Known = readonly (readonly [number: number, version: number])[];
+
+/** Rule G1: the leaders of shards bring group 0's definitions of queues and of cache namespaces to their groups. */
 export class ShardDefinitions {
   private readonly host: NodeHost;
 
@@ -11,27 +13,26 @@ export class ShardDefinitions {
     this.host = host;
   }
 
-  /** The replica leads, and its state is the newest there is: group 0's news of the queues it knows are brought to it. */
+  /** The replica leads, and its state is the newest there is: group 0's news of what it knows are brought to it. */
   began(replica: ShardGroup): void {
     replica.machine.ask({ type: "definitions", group: groupId(replica.id) }, (reply) => {
-      if (reply.type === "definitions") this.configure(replica, reply.known);
+      if (reply.type !== "definitions") return;
+      if (reply.namespaces.length > 0) replica.home.wake();
+      this.configure(replica, reply.known, reply.namespaces);
     });
   }
 
-  /** A queue was defined, changed or deleted. */
+  /** A queue or a namespace was defined, changed or deleted. */
   changed(replicas: Iterable<ShardGroup>): void {
     for (const replica of replicas) if (replica.group.isLeader) this.began(replica);
   }
 
-  /** Commands named queues that the shard does not know well enough. */
-  unknown(replica: ShardGroup, queues: readonly number[]): void {
-    this.configure(
-      replica,
-      queues.map((queue) => [queue, -1] as const),
-    );
+  /** Commands named queues or namespaces that the shard does not know well enough. */
+  unknown(replica: ShardGroup, queues: readonly number[], namespaces: readonly number[]): void {
+    this.configure(replica, notKnown(queues), notKnown(namespaces));
   }
 
-  private configure(replica: ShardGroup, known: readonly (readonly [queue: number, version: number])[]): void {
+  private configure(replica: ShardGroup, known: Known, namespaces: Known): void {
     const { machine } = this.host;
     if (machine === null || !replica.group.isLeader) return;
     const commands: ShardCommand[] = [];
@@ -43,6 +44,24 @@ export class ShardDefinitions {
         commands.push({ type: "drop-queue", queue, version: Math.max(version, 0) });
       }
     }
+    for (const [namespace, version] of namespaces) {
+      const view = machine.namespaceByNumber(namespace);
+      if (view !== null && version !== 0 && view.version > version) {
+        commands.push({ type: "configure-namespace", namespace, definition: definitionOf(view) });
+      } else if (view === null && version !== 0 && namespace <= machine.lastNamespace()) {
+        commands.push({ type: "drop-namespace", namespace, version: Math.max(version, 0) });
+      }
+    }
     replica.propose(commands);
   }
+}
+
+function notKnown(numbers: readonly number[]): Known {
+  return numbers.map((number) => [number, -1] as const);
+}
+
+/** What shards know of a namespace: how nodes keep its copies is none of their business. */
+function definitionOf({ name, settings, version }: NamespaceView): NamespaceDefinition {
+  const { maxBytes, maxEntries, mode, negativeTtlMs, staleMs, ttlMs } = settings;
+  return { name, version, mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes };
 }

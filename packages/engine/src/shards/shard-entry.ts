@@ -68,6 +68,11 @@ export class ShardEntry {
     return replica === null ? (this.hint?.node ?? null) : replica.group.leader();
   }
 
+  /** Of who `leader` says. */
+  leaderTerm(): number {
+    return this.replica?.group.term() ?? this.hint?.term ?? 0;
+  }
+
   /** As the others say, where they know of a later term than this node's replica. */
   leaderElsewhere(): NodeId | null {
     const own = this.replica?.group;

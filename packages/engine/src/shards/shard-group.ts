@@ -1,4 +1,4 @@
-import { groupId, type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
+import { type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { encodeEntryPayload, type ShardCommand } from "@trivet/wire";
 import type { GroupHostConfig, GroupHostOwner } from "../hosts/group-host.ts";
@@ -6,10 +6,11 @@ import { GroupHost } from "../hosts/group-host.ts";
 import { reportNotice } from "../hosts/notices.ts";
 import { enqueuePrivileged } from "../hosts/privileged.ts";
 import { attachAudit } from "../hosts/state-audit-open.ts";
-import { FlushedFloor } from "./flushed-floor.ts";
-import { flushEveryBytes, flushEveryMs, maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
+import { HomeHost } from "../cache/home-host.ts";
+import { maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
 import { RemoteCallers } from "./remote-callers.ts";
 import type { ShardEntry } from "./shard-entry.ts";
+import { ShardFlushes } from "./shard-flushes.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
 import type { OpenedShard } from "./shard-open.ts";
 import { type Opened, ShardMachine, shardLoader } from "./shard-machine.ts";
@@ -20,8 +21,12 @@ const nobody = { answer: (): void => {}, changed: (): void => {} };
 /** This node's replica of one shard: its Raft group, its state in the apply worker, and what a leader does by itself. */
 export class ShardGroup implements GroupHostOwner {
   readonly group: GroupHost;
+  /** Of the cached values of this shard, while this node leads it. */
+  readonly home: HomeHost;
+  /** Copies are being withdrawn for a transfer that has not begun. */
+  isHandingOver = false;
   private readonly hosts: ShardHosts;
-  private readonly floor: FlushedFloor;
+  private readonly flushes: ShardFlushes;
   private readonly entry: ShardEntry;
   private readonly remote = new RemoteCallers();
   private readonly later: { readonly at: number; readonly run: () => void }[] = [];
@@ -39,9 +44,6 @@ export class ShardGroup implements GroupHostOwner {
   private unconfirmed = false;
   private nextLeaseAt = 0;
   private askingDue = false;
-  private unflushedBytes = 0;
-  private unflushedSince = 0;
-  private flushing = false;
   private refusal = "";
   private tidyAt = 0;
   private sentAt = 0;
@@ -62,7 +64,21 @@ export class ShardGroup implements GroupHostOwner {
     attachAudit(hosts.host, this.group, { snapshots, stateDoubt }, () => {
       this.sentAt = clock.now();
     });
-    this.floor = new FlushedFloor(this.group, hosts.wal, config.retainBytes);
+    this.flushes = new ShardFlushes(this.group, hosts.wal, config.retainBytes, (request, done) => this.machine.ask(request, done));
+    this.home = new HomeHost(group, {
+      clock,
+      newName: () => hosts.host.ports.random.hex(16),
+      groupTime: () => hosts.host.groupTime.now(),
+      group: () => this.group,
+      // Rule W7: nobody is told what a state in doubt has stored; who asks is answered by the next home.
+      ask: (request, done) =>
+        this.machine.ask(request, (reply) => {
+          if (!this.group.stateDoubted || mutant("cache-w7-doubtful-home")) done(reply);
+        }),
+      enqueue: (frame) => !hosts.host.disk.critical && this.group.enqueue(frame),
+      send: (to, message) => hosts.host.caching.sendToHolder(group, to, message),
+      markDirty: () => this.markDirty(),
+    });
     entry.forgetTold();
   }
 
@@ -76,6 +92,7 @@ export class ShardGroup implements GroupHostOwner {
 
   /** At the end of a turn. */
   pump(): void {
+    this.home.pump();
     this.entry.submissions.collect();
     this.group.awaitCommit(this.entry.outbox.openFrames > 0);
     if (!this.dirty && !this.group.raft.hasEffects()) return;
@@ -99,7 +116,8 @@ export class ShardGroup implements GroupHostOwner {
     this.updateLeadership();
     this.advance(now);
     this.lead();
-    this.maybeFlush(now);
+    this.home.tick(now);
+    this.flushes.tick(now);
     this.trustWhenCaughtUp();
     if (now >= this.tidyAt) this.tidy(now);
   }
@@ -125,13 +143,14 @@ export class ShardGroup implements GroupHostOwner {
   }
 
   stop(): void {
+    this.home.depose();
     this.group.stop();
     this.machine.discard();
   }
 
   // ── What the machine says ──
 
-  told({ answers, groupTime, nextLeaseAt, ready, unconfigured, wantsEntryAt }: Applied): void {
+  told({ answers, changes, groupTime, nextLeaseAt, ready, unconfigured, unknownNamespaces, wantsEntryAt }: Applied): void {
     // Rule W7: what a state in doubt answers is told to nobody. Whoever waits is answered by the one that takes its place.
     if (this.group.stateDoubted && !mutant("shard-w7-doubtful-tells")) return;
     this.groupTime = groupTime;
@@ -146,17 +165,23 @@ export class ShardGroup implements GroupHostOwner {
         else others.push(answer);
       }
     }
+    this.home.answered(answers);
+    this.hosts.host.caching.watches.applied(this.group.id, changes);
     const { hub } = this.hosts.host;
     for (const [node, others] of elsewhere) hub.send(node, { type: "shard-answers", group: this.group.id, answers: others }, true);
     for (const hint of ready) this.hosts.ready(hint, this.group.isLeader);
-    if (unconfigured.length > 0 && this.group.isLeader) this.hosts.definitions.unknown(this, unconfigured);
+    if (unconfigured.length + unknownNamespaces.length > 0 && this.group.isLeader) {
+      this.hosts.definitions.unknown(this, unconfigured, unknownNamespaces);
+    }
   }
 
   takeRoutes(): { readonly routed: readonly string[]; readonly unrouted: readonly string[] } {
-    const [here, there] = [this.entry.takeRoutes(), this.remote.takeRoutes()];
+    const told = [this.entry.takeRoutes(), this.remote.takeRoutes(), this.home.proposals.routes.take()];
     // Copies of one idempotent call may be waited for here and elsewhere: the caller is over when it is so for all.
-    const over = [...here.unrouted, ...there.unrouted].filter((caller) => !this.entry.waitsFor(caller) && !this.remote.has(caller));
-    return { routed: [...here.routed, ...there.routed], unrouted: over };
+    const isWaitedFor = (caller: string): boolean =>
+      this.entry.waitsFor(caller) || this.remote.has(caller) || this.home.proposals.routes.has(caller);
+    const over = told.flatMap(({ unrouted }) => unrouted).filter((caller) => !isWaitedFor(caller));
+    return { routed: told.flatMap(({ routed }) => routed), unrouted: over };
   }
 
   /** Not that of the last tick: a lease that begins now must not have begun before. */
@@ -189,23 +214,24 @@ export class ShardGroup implements GroupHostOwner {
     const { host } = this.hosts;
     reportNotice(host.ports.telemetry, host.config.node, group, notice);
     if (notice.type === "membership-refused") this.refusal = notice.reason;
+    if (notice.type === "transfer-ended") this.transferEnded(group);
     if (notice.type === "role" || notice.type === "leader") {
+      if (!group.isLeader || group.term() !== this.leadingTerm) this.deposed();
       this.entry.leaderChanged();
       this.hosts.leaderChanged(this);
     }
   }
 
   applied(_group: GroupHost, bytes: number): void {
-    this.unflushedBytes += bytes;
     this.hosts.host.groupTime.atLeast(this.groupTime);
     this.entry.outbox.flush();
-    if (this.unflushedSince === 0) this.unflushedSince = this.hosts.host.ports.clock.now();
+    this.flushes.applied(bytes, this.hosts.host.ports.clock.now());
   }
 
   installed(): void {
     this.leadingTerm = 0;
-    // The machine of before answers nothing any more, nor says that it was flushed.
-    this.flushing = false;
+    // The machine of before answers nothing any more.
+    this.flushes.installed();
     // What the skipped entries answered is asked for again: the same frames, answered by the dedupe table.
     if (!mutant("shard-routes-lost-by-install")) {
       this.entry.forgetTold();
@@ -213,6 +239,7 @@ export class ShardGroup implements GroupHostOwner {
     }
     this.entry.outbox.resend(true);
     this.hosts.readyAll();
+    this.hosts.host.caching.watches.skipped(this.group.id);
   }
 
   encodeEntry(_group: GroupHost, frames: readonly Uint8Array[]): Uint8Array {
@@ -227,6 +254,18 @@ export class ShardGroup implements GroupHostOwner {
   /** Privileged commands of this leader: no caller, no dedupe, no answer. */
   propose(commands: readonly ShardCommand[]): boolean {
     return !this.hosts.host.disk.critical && enqueuePrivileged(this.group, commands);
+  }
+
+  /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader need not wait for anybody's lease. */
+  handOver(to: NodeId): void {
+    const transfer = (): void => {
+      this.isHandingOver = false;
+      this.group.raft.step({ type: "transfer", to });
+      this.markDirty();
+    };
+    this.isHandingOver = true;
+    if (mutant("cache-transfer-with-leases")) transfer();
+    else this.home.close(transfer);
   }
 
   /** Null = proposed (rule G4: one change at a time, compare-and-set on the configuration). */
@@ -260,6 +299,7 @@ export class ShardGroup implements GroupHostOwner {
     const leads = this.leadsNow;
     if (this.leadingTerm !== 0 && (!leads || this.leadingTerm !== raft.term)) {
       this.leadingTerm = 0;
+      this.deposed();
       this.machine.ask({ type: "lead", group: this.group.id, leads: false }, () => {});
     }
     if (this.leadingTerm !== 0 || !leads) return;
@@ -270,7 +310,27 @@ export class ShardGroup implements GroupHostOwner {
     this.nextLeaseAt = 1;
     this.askingDue = false;
     this.machine.ask({ type: "lead", group: this.group.id, leads: true }, () => {});
+    this.home.lead(raft.term, this.termBeforeOwn());
     this.hosts.definitions.began(this);
+  }
+
+  /** Of the entry before this leader's first: whether somebody led between a lease barrier and now (rule M4). */
+  private termBeforeOwn(): number {
+    const { raft, appliedIndex } = this.group;
+    let before: number = appliedIndex;
+    while (before > 0 && raft.termAt(logIndex(before)) === raft.term) before--;
+    return before === 0 ? 0 : (raft.termAt(logIndex(before)) ?? 0);
+  }
+
+  /** Still the leader: it came to nothing. */
+  private transferEnded(group: GroupHost): void {
+    this.isHandingOver = false;
+    if (group.isLeader && !mutant("cache-home-stays-closed")) this.home.resume();
+  }
+
+  private deposed(): void {
+    this.isHandingOver = false;
+    this.home.depose();
   }
 
   private advance(now: number): void {
@@ -323,27 +383,9 @@ export class ShardGroup implements GroupHostOwner {
     });
   }
 
-  /** Rule W1: the log follows what the store has flushed. */
-  private maybeFlush(now: number): void {
-    if (this.flushing || this.unflushedSince === 0) return;
-    if (this.unflushedBytes < flushEveryBytes && now - this.unflushedSince < flushEveryMs) return;
-    this.flush((index) => this.floor.flushed(index));
-  }
-
   /** The log has become long, and this shard's old entries are what keeps it (rule W1). */
   letGo(): void {
-    if (!this.flushing) this.flush((index) => this.floor.letGo(index));
-  }
-
-  private flush(done: (index: LogIndex) => void): void {
-    this.flushing = true;
-    this.unflushedBytes = 0;
-    this.unflushedSince = 0;
-    if (mutant("shard-floor-ahead-of-flush")) this.floor.flushed(this.group.appliedIndex);
-    this.machine.ask({ type: "flush", group: groupId(this.id) }, (reply) => {
-      this.flushing = false;
-      if (reply.type === "flushed") done(logIndex(reply.index));
-    });
+    this.flushes.letGo();
   }
 
   private trustWhenCaughtUp(): void {

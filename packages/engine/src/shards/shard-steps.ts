@@ -134,14 +134,13 @@ export class ShardSteps {
       return this.wait(replica, `${this.self} is to leave it, and no other replica is there and has everything`, next);
     }
     this.waits.goesOn(replica.id);
-    if (raft.transferring !== null || !isReady(target)) return;
+    if (raft.transferring !== null || replica.isHandingOver || !isReady(target)) return;
     const now = this.host.ports.clock.now();
     const { id } = replica.group;
     // Not again and again to a node that cannot keep it.
     if (now - (this.movedAt.get(id) ?? Number.NEGATIVE_INFINITY) < leaderMovesEveryMs) return;
     this.movedAt.set(id, now);
-    raft.step({ type: "transfer", to: target });
-    replica.markDirty();
+    replica.handOver(target);
   }
 
   /** Heard of late, and it has everything: who leaves may not be missed by those that stay. */

@@ -119,7 +119,11 @@ export class ShardWorker {
       case "lookup":
         return answer(this.group(request.group).applier.lookup(request.caller, request.sequence));
       case "definitions":
-        return answer({ type: "definitions", known: this.group(request.group).applier.definitions() });
+        return answer({ type: "definitions", ...this.group(request.group).applier.definitions() });
+      case "cache-read":
+      case "cache-home":
+      case "cache-due":
+        return answer(this.group(request.group).applier.readValues(request));
       case "flush":
         return this.flush(request.group, answer);
       case "hash":

@@ -1,4 +1,5 @@
 import type { EntryKind, RememberedAnswer } from "@trivet/core";
+import type { CachedRecord, ExpiredValue } from "@trivet/wire";
 import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { DueLease } from "./lease-clock.ts";
 
@@ -51,8 +52,19 @@ type RequestBody =
   | { readonly type: "query"; readonly group: number; readonly query: StorageQuery }
   /** What is remembered of a caller's request (rule X3). */
   | { readonly type: "lookup"; readonly group: number; readonly caller: string; readonly sequence: number }
-  /** Which definitions the shard has: queue and version; `dropped` ones have version 0. */
+  /** Which definitions the shard has: queue or namespace, and version; `dropped` ones have version 0. */
   | { readonly type: "definitions"; readonly group: number }
+  /** Cached values as a reader at group time `now` is told of them, in the order asked. */
+  | {
+      readonly type: "cache-read";
+      readonly group: number;
+      readonly keys: readonly (readonly [namespace: number, key: string])[];
+      readonly now: number;
+    }
+  /** What a new home begins with (rule M4). */
+  | { readonly type: "cache-home"; readonly group: number }
+  /** Cached values whose time is over at group time `now`. */
+  | { readonly type: "cache-due"; readonly group: number; readonly now: number; readonly most: number }
   | { readonly type: "flush"; readonly group: number }
   /** The state's hash as it is now (rule W7). */
   | { readonly type: "hash"; readonly group: number }
@@ -76,6 +88,22 @@ export interface WorkerAnswer {
   readonly fingerprint: string;
   readonly notAfter: number;
   readonly bytes: Uint8Array;
+  /** Of a command about one cached key: what the store says of it afterwards. Not sent to other nodes. */
+  readonly record?: CachedRecord;
+}
+/** A change of cached values, in the order of the log (rule M10). */
+export interface ValueChange {
+  readonly namespace: number;
+  /** Null = all with `tag`, or of the namespace. */
+  readonly key: string | null;
+  readonly tag: string | null;
+  readonly change: "put" | "delete" | "expire" | "invalidate";
+  readonly version: number;
+}
+export interface ReadValue {
+  readonly record: CachedRecord;
+  /** Its time is over: its home ends it before it is told to anybody. */
+  readonly isDue: boolean;
 }
 export interface ReadyHint {
   readonly queue: number;
@@ -98,6 +126,9 @@ export interface Applied {
   readonly points: readonly (readonly [number, string])[];
   /** Queues that a command named and this shard does not know well enough. */
   readonly unconfigured: readonly number[];
+  /** The same of namespaces. */
+  readonly unknownNamespaces: readonly number[];
+  readonly changes: readonly ValueChange[];
 }
 
 export interface LookedUp {
@@ -122,7 +153,19 @@ export type WorkerReply =
   | { readonly type: "groups"; readonly groups: readonly number[] }
   | { readonly type: "due"; readonly leases: readonly DueLease[]; readonly nextLeaseAt: number }
   | { readonly type: "queried"; readonly reply: StorageReply }
-  | { readonly type: "definitions"; readonly known: readonly (readonly [queue: number, version: number])[] }
+  | {
+      readonly type: "definitions";
+      readonly known: readonly (readonly [queue: number, version: number])[];
+      readonly namespaces: readonly (readonly [namespace: number, version: number])[];
+    }
+  | { readonly type: "cache-values"; readonly values: readonly ReadValue[] }
+  | {
+      readonly type: "cache-home";
+      readonly holders: readonly (readonly [holder: string, incarnation: number])[];
+      readonly marker: { readonly barrier: boolean; readonly term: number } | null;
+    }
+  /** `nextAt`: group time at which the next one is over, 0 = none is ever. */
+  | { readonly type: "cache-due"; readonly values: readonly ExpiredValue[]; readonly nextAt: number }
   /** Null = it cannot be told now, for want of space. */
   | { readonly type: "hashed"; readonly hash: string | null }
   | { readonly type: "flushed"; readonly index: number; readonly bytes: number; readonly freeBytes: number }

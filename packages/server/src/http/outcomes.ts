@@ -101,11 +101,14 @@ export function failureOfResult(context: HttpContext, result: Result, name: stri
       });
     case "refused":
       return fromRefusal(result.reason);
-    // Answers to queues' definitions and to placements: who asks for those knows them.
+    // Answers to definitions of queues and namespaces, and to placements: who asks for those knows them.
     case "queue-refused":
     case "placement-refused":
     case "queue-defined":
     case "queue-deleted":
+    case "namespace-refused":
+    case "namespace-defined":
+    case "namespace-deleted":
     case "placement-set":
     case "done":
     case "session-opened":

@@ -115,6 +115,8 @@ function countEvents(metrics: Metrics, node: NodeApi): () => void {
       case "lock-waiting":
       case "queue-defined":
       case "queue-deleted":
+      case "namespace-defined":
+      case "namespace-deleted":
       case "placement-changed":
       case "node-draining":
     }

@@ -122,6 +122,8 @@ export class LockChronicle {
       case "session-ended":
       case "queue-defined":
       case "queue-deleted":
+      case "namespace-defined":
+      case "namespace-deleted":
       case "placement-changed":
       case "node-draining":
         break;

@@ -104,6 +104,8 @@ export class LockReference extends LockGrants {
       case "drain-node":
       case "define-queue":
       case "delete-queue":
+      case "define-namespace":
+      case "delete-namespace":
       case "set-placement":
         return null;
       default:

@@ -139,7 +139,7 @@ export class GoldenShard implements GoldenReplica {
       return;
     }
     this.steps.push(step);
-    if (answer.type !== "refused" && answer.type !== "not-configured") this.answers.set(request, step);
+    if (answer.type !== "refused" && answer.type !== "not-configured" && answer.type !== "no-namespace") this.answers.set(request, step);
   }
 
   private decode(): ShardCommand | null {

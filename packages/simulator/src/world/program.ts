@@ -1,5 +1,5 @@
 import { groupId, InvariantError, type PlacementView, type RaftGroup, type RaftMessage } from "@trivet/core";
-import { defaultHostConfig, IoError, type NodeApi, NodeHost, type Ports, type QueueStorage } from "@trivet/engine";
+import { type CacheApi, defaultHostConfig, IoError, type NodeApi, NodeHost, type Ports, type QueueStorage } from "@trivet/engine";
 
 /** What differs between the nodes of one world. */
 export interface ProgramSettings {
@@ -51,6 +51,7 @@ export interface AnyGroupInspection {
 export interface Program {
   readonly api: NodeApi;
   readonly storage: QueueStorage;
+  readonly cache: CacheApi;
   /** This node's replica of a shard; null = it has none, or not yet. */
   shard(shard: number): AnyGroupInspection | null;
   /** What is wrong with this node's state of a shard (rule W7); null = nothing. */
@@ -124,6 +125,7 @@ export const startNode: StartProgram = (ports, settings, owner) => {
   return {
     api: host.api,
     storage: host.queueStorage,
+    cache: host.cache,
     group: () => inspect(host),
     shard: (shard) => host.shards?.replica(groupId(shard))?.group ?? null,
     doubt: (shard) => host.shards?.replica(groupId(shard))?.group.audit?.problem ?? null,

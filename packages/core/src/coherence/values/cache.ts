@@ -80,7 +80,9 @@ export function readValue(
   now: number,
 ): { readonly record: CachedRecord; readonly isDue: boolean } {
   const asOf = latestVersion(shard);
-  const found = liveValue(shard, namespace, key);
+  // What a dropped namespace has left is cleared in steps, and nobody's to read.
+  const isThere = namespaceOf(shard, namespace) !== undefined || mutant("cache-dropped-namespace-read");
+  const found = isThere ? liveValue(shard, namespace, key) : undefined;
   if (found === undefined) return { record: { ...nothingRecorded, asOf }, isDue: false };
   const { endsAt, tags, value, version } = found;
   const ttlMs = endsAt === 0 ? 0 : Math.max(endsAt - now, 1);

@@ -1,0 +1,192 @@
+import {
+  type HolderEffect,
+  type HolderEvent,
+  type HolderState,
+  isReadable,
+  type LineState,
+  type Moment,
+  newHolder,
+  type ReadMode,
+  type ReadSource,
+  stepHolder,
+} from "@trivet/core";
+import type { CachedRecord, HolderMessage, HomeMessage, LineName, WriteOutcome } from "@trivet/wire";
+import { DeadlineHeap, type Timed } from "../hosts/deadline-heap.ts";
+import type { Copied, Copies } from "./copies.ts";
+import { wantedCopies } from "./limits.ts";
+import type { Transitions } from "./transitions.ts";
+
+export interface HolderHostOwner {
+  readonly copies: Copies;
+  readonly transitions: Transitions;
+  now(): Moment;
+  /** To whoever leads the shard; lost when nobody is known to. */
+  send(message: HolderMessage): void;
+}
+
+export type ReadAnswer = { readonly record: CachedRecord; readonly source: ReadSource } | null;
+
+interface Waiter extends Timed {
+  readonly number: number;
+  /** It wants a copy of this line, but began without a lease: none comes with its answer. Null = it does not. */
+  readonly cold: LineName | null;
+  /** Null = not in time. */
+  readonly read: ((answer: ReadAnswer) => void) | null;
+  readonly written: ((outcome: WriteOutcome | null) => void) | null;
+}
+
+/** This node's side of one shard's coherence: its lease, its copies, and who waits here. */
+export class HolderHost {
+  readonly state: HolderState;
+  /** Withdrawals heard, and lives of this holder that have ended. */
+  withdrawals = 0;
+  lapses = 0;
+  private readonly owner: HolderHostOwner;
+  private readonly waiters = new Map<number, Waiter>();
+  private readonly deadlines = new DeadlineHeap<Waiter>();
+  private last = 0;
+  /** Lines to be fetched again, for their copies, once there is a lease: else whoever reads now and then would never find one. */
+  private readonly wanted = new Set<LineName>();
+
+  constructor(id: string, incarnation: number, owner: HolderHostOwner) {
+    this.state = newHolder(id, incarnation);
+    this.owner = owner;
+  }
+
+  get openWrites(): number {
+    let open = 0;
+    for (const { written } of this.waiters.values()) if (written !== null) open++;
+    return open;
+  }
+
+  stateOf(line: LineName): LineState {
+    return this.state.lines.get(line)?.state ?? "I";
+  }
+
+  /** `deadline` by the steady clock. */
+  read(line: LineName, mode: ReadMode, deadline: number, read: (answer: ReadAnswer) => void): void {
+    const cold = mode.type === "write-through" && this.state.leasedAt === null ? line : null;
+    const waiter = this.wait(deadline, { read, written: null, cold });
+    this.step({ type: "read", line, mode, waiter, now: this.owner.now() }, line);
+  }
+
+  /** `command` is a frame of a caller: however often it comes, it is executed once (rule X1). */
+  write(line: LineName, command: Uint8Array, keep: boolean, deadline: number, written: (outcome: WriteOutcome | null) => void): void {
+    const cold = keep && this.state.leasedAt === null ? line : null;
+    const waiter = this.wait(deadline, { read: null, written, cold });
+    this.step({ type: "write", line, command, keep, waiter, now: this.owner.now() }, line);
+  }
+
+  /** From the shard's home, or from who was it. */
+  receive(message: HomeMessage): void {
+    const { type } = message;
+    if (type === "inv" || type === "share") this.withdrawals++;
+    const line = "line" in message ? message.line : type === "inv" && message.scope.type === "line" ? message.scope.line : null;
+    this.step({ type: "message", message, now: this.owner.now() }, line);
+  }
+
+  /** Somebody leads the shard. */
+  hearHome(term: number): void {
+    if (term > this.state.term) this.step({ type: "home", term, now: this.owner.now() }, null);
+  }
+
+  evict({ line }: Copied): void {
+    this.step({ type: "evict", line: line.name, now: this.owner.now() }, line.name);
+  }
+
+  tick(now: Moment): void {
+    if (this.state.lines.size > 0) this.step({ type: "tick", now }, null);
+    for (let due = this.deadlines.takeDue(now.steady); due !== null; due = this.deadlines.takeDue(now.steady)) this.give(due);
+  }
+
+  /** Nobody shall wait for this holder's lease. */
+  leave(): void {
+    this.step({ type: "leave", now: this.owner.now() }, null);
+    this.lapses--;
+  }
+
+  /** Whoever waits is told that no answer came. */
+  stop(): void {
+    for (const waiter of this.waiters.values()) this.give(waiter);
+  }
+
+  private wait(deadline: number, told: Pick<Waiter, "cold" | "read" | "written">): number {
+    const waiter: Waiter = { number: ++this.last, ...told, dueAt: 0, place: -1 };
+    this.waiters.set(waiter.number, waiter);
+    this.deadlines.push(waiter, deadline);
+    return waiter.number;
+  }
+
+  private give(waiter: Waiter): void {
+    this.waiters.delete(waiter.number);
+    this.deadlines.remove(waiter);
+    waiter.read?.(null);
+    waiter.written?.(null);
+  }
+
+  private take(number: number): Waiter | undefined {
+    const waiter = this.waiters.get(number);
+    if (waiter === undefined) return undefined;
+    this.waiters.delete(number);
+    this.deadlines.remove(waiter);
+    if (waiter.cold !== null && this.wanted.size < wantedCopies) this.wanted.add(waiter.cold);
+    return waiter;
+  }
+
+  /** Under a lease each is fetched once, when nothing of it is on its way any more. */
+  private fetchWanted(): void {
+    if (this.state.leasedAt === null) return;
+    for (const line of this.wanted) {
+      const state = this.stateOf(line);
+      if (state !== "I" && !isReadable(state)) continue;
+      this.wanted.delete(line);
+      if (state === "I") this.readFor(line);
+    }
+  }
+
+  /** For its copy, and for the lease: nobody waits. */
+  private readFor(line: LineName): void {
+    this.step({ type: "read", line, mode: { type: "write-through" }, waiter: 0, now: this.owner.now() }, line);
+  }
+
+  /** `line`: which one the event is about; of others a copy may only come to its end. */
+  private step(event: HolderEvent, line: LineName | null): void {
+    const { state } = this;
+    const before = line === null ? "I" : this.stateOf(line);
+    const { incarnation } = state;
+    const effects = stepHolder(state, event);
+    this.lapses += state.incarnation - incarnation;
+    if (line !== null) this.owner.transitions.note(line, before, this.stateOf(line), event.now.wall);
+    for (const effect of effects) this.carryOut(effect, event.now, line);
+    if (line !== null) this.noteState(line);
+    if (this.wanted.size > 0) this.fetchWanted();
+  }
+
+  private carryOut(effect: HolderEffect, now: Moment, line: LineName | null): void {
+    const { copies, transitions } = this.owner;
+    switch (effect.type) {
+      case "send":
+        return this.owner.send(effect.message);
+      case "answer-read":
+        return this.take(effect.waiter)?.read?.({ record: effect.record, source: effect.source });
+      case "answer-write": {
+        const waiter = this.take(effect.waiter);
+        // A write asks for no lease.
+        if (waiter?.cold != null && this.state.leasedAt === null && this.stateOf(waiter.cold) === "I") this.readFor(waiter.cold);
+        return waiter?.written?.(effect.outcome);
+      }
+      case "kept": {
+        const kept = this.state.lines.get(effect.line);
+        if (kept !== undefined) copies.kept(this.state, kept, now.steady);
+        return;
+      }
+      case "dropped":
+        if (effect.line !== line) transitions.note(effect.line, copies.stateOf(effect.line), this.stateOf(effect.line), now.wall);
+        return copies.dropped(effect.line);
+    }
+  }
+
+  private noteState(line: LineName): void {
+    this.owner.copies.noteState(line, this.stateOf(line));
+  }
+}

@@ -1,0 +1,378 @@
+import {
+  barrierHolds,
+  type GroupId,
+  type HomeEffect,
+  type HomeEvent,
+  type HomeState,
+  newHome,
+  nothingRecorded,
+  type Proposed,
+  stepHome,
+  writtenVersion,
+} from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
+import {
+  type CachedRecord,
+  checkFrame,
+  decodeShardAnswer,
+  type ExpiredValue,
+  type HolderId,
+  type HolderMessage,
+  type HomeMessage,
+  type LineName,
+  type ShardCommand,
+  type WriteOutcome,
+} from "@trivet/wire";
+import type { GroupHost } from "../hosts/group-host.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { ReadValue, WorkerAnswer, WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
+import type { Directory } from "./copy-reports.ts";
+import { nodeOfHolder } from "./holder-ids.ts";
+import { HomeProposals } from "./home-proposals.ts";
+import { confirmTimeoutMs, dueEveryMs, earlyMessages, expiredPerStep } from "./limits.ts";
+import { keyOfLine, lineOfKey } from "./lines.ts";
+
+export interface HomeHostOwner {
+  readonly clock: Clock;
+  /** A name that nobody has used. */
+  newName(): string;
+  /** Group time now (rule L3). */
+  groupTime(): number;
+  group(): GroupHost;
+  ask(request: WorkerRequest, done: (reply: WorkerReply) => void): void;
+  /** Puts a frame into the log; false = it takes none now. */
+  enqueue(frame: Uint8Array): boolean;
+  send(to: HolderId, message: HomeMessage): void;
+  markDirty(): void;
+}
+
+/** What became of something that was asked here; null = this home is none any more, ask the next one. */
+export type HomeAnswer = { readonly outcome: WriteOutcome | null } | null;
+
+interface Confirmation {
+  readonly rounds: readonly number[];
+  readonly reads: readonly { readonly read: number; readonly line: LineName }[];
+}
+
+/**
+ * The home of one shard's lines on this node: runs the core's directory (rules M1–M8) on the shard's log, its store and its quorum rounds. It is one
+ * while this node leads the shard and has applied an entry of its own term.
+ */
+export class HomeHost {
+  readonly state: HomeState = newHome();
+  readonly proposals: HomeProposals = new HomeProposals();
+  /** Withdrawals sent since this node started. */
+  withdrawals = 0;
+  private readonly id: GroupId;
+  private readonly owner: HomeHostOwner;
+  /** The term in which this is the home, or reads what a home begins with; 0 = it is none. */
+  private term = 0;
+  /** Since when it leads, until somebody needs a home. */
+  private asleep: { readonly electedAt: number; readonly previousTerm: number } | null = null;
+  /** Heard while it finds out what it begins with. */
+  private early: { readonly from: HolderId; readonly message: HolderMessage }[] = [];
+  private reads: LineName[] = [];
+  private unconfirmed: { rounds: number[]; reads: { readonly read: number; readonly line: LineName }[] } = { rounds: [], reads: [] };
+  private readonly calls = new Map<number, (answer: HomeAnswer) => void>();
+  private lastCall = 0;
+  /** Lines whose value is being ended. */
+  private readonly expiring = new Set<LineName>();
+  /** Group time at which values are looked for that are over; and whether that is under way. */
+  private dueAt = 0;
+  private isLooking = false;
+  private lookAgainAt = 0;
+  private closing: (() => void) | null = null;
+
+  constructor(id: GroupId, owner: HomeHostOwner) {
+    this.id = id;
+    this.owner = owner;
+  }
+
+  get isHome(): boolean {
+    return this.state.phase !== "idle";
+  }
+
+  /** This node leads, and has applied its own first entry; `previousTerm` is of the entry before that. */
+  lead(term: number, previousTerm: number): void {
+    this.depose();
+    this.term = term;
+    this.asleep = { electedAt: this.owner.clock.now(), previousTerm };
+  }
+
+  /** Somebody has cached something in this shard, or is about to: shards of queues alone do nothing for the cache. */
+  wake(): void {
+    const { asleep, term } = this;
+    if (asleep === null || term === 0) return;
+    this.asleep = null;
+    this.proposals.begin(this.owner.newName());
+    this.dueAt = 0;
+    this.owner.ask({ type: "cache-home", group: this.id }, (reply) => {
+      if (this.term !== term || reply.type !== "cache-home") return;
+      const barred = barrierHolds(reply.marker, asleep.previousTerm);
+      const { electedAt } = asleep;
+      this.step({ type: "elected", term, electedAt, registered: reply.holders, barred, now: this.owner.clock.now() });
+      for (const { from, message } of this.early.splice(0)) this.receive(from, message);
+    });
+  }
+
+  /** At once: what it granted ends by itself, and nothing is granted by who may not be the leader. */
+  depose(): void {
+    if (this.term === 0) return;
+    this.term = 0;
+    this.asleep = null;
+    this.step({ type: "deposed", now: this.owner.clock.now() });
+    this.reads = [];
+    this.unconfirmed = { rounds: [], reads: [] };
+    this.early = [];
+    this.proposals.clear();
+    this.expiring.clear();
+    this.isLooking = false;
+    this.closing = null;
+    for (const told of this.calls.values()) told(null);
+    this.calls.clear();
+  }
+
+  receive(from: HolderId, message: HolderMessage): void {
+    // Throws what only a faulty node sends.
+    if (message.type === "write" && !mutant("cache-home-takes-own-frames")) checkFrame(message.command);
+    if (!this.isHome) {
+      if (this.term !== 0 && this.early.length < earlyMessages) this.early.push({ from, message });
+      return this.wake();
+    }
+    this.step({ type: "message", from, message, now: this.owner.clock.now() });
+  }
+
+  /** All copies of the line are given up. */
+  dropCopies(line: LineName, told: (answer: HomeAnswer) => void): void {
+    this.call(told, (id, now) => ({ type: "write", line, id, command: null, now }));
+  }
+
+  invalidate(namespace: number, tag: string | null, command: Uint8Array, told: (answer: HomeAnswer) => void): void {
+    checkFrame(command);
+    this.call(told, (id, now) => ({ type: "invalidate", namespace: String(namespace), tag, id, command, now }));
+  }
+
+  /** What `explain` tells of a line; `record` is what is stored. */
+  describe(line: LineName, node: string, record: CachedRecord = nothingRecorded): Directory {
+    const { entries, phase, sessions, term } = this.state;
+    const entry = entries.get(line);
+    const now = this.owner.clock.now();
+    const sharers = [...(entry?.sharers.keys() ?? [])].map((holder) => {
+      const session = sessions.get(holder);
+      return {
+        holder: nodeOfHolder(holder),
+        incarnation: session?.incarnation ?? 0,
+        leaseLeftMs: Math.max(0, (session?.leaseEnd ?? now) - now),
+      };
+    });
+    const queued = (entry?.queue.length ?? 0) + (entry?.reading.length ?? 0) + (entry?.writing == null ? 0 : 1);
+    return {
+      home: node,
+      term,
+      phase: phase === "idle" ? "recovering" : phase,
+      version: record.version,
+      tags: record.tags,
+      ttlMs: record.ttlMs,
+      directory: entry?.state ?? "U",
+      owner: entry?.owner == null ? null : nodeOfHolder(entry.owner),
+      sharers,
+      queued,
+      waitingFor: [...(entry?.waits.keys() ?? [])].map(nodeOfHolder),
+    };
+  }
+
+  /** Before leadership is handed over: `closed` when nobody has a copy any more, or this is the home no longer. */
+  close(closed: () => void): void {
+    const { phase } = this.state;
+    if (phase === "idle" || phase === "handed") return closed();
+    this.closing = closed;
+    this.step({ type: "close", now: this.owner.clock.now() });
+  }
+
+  /** The hand-over came to nothing. */
+  resume(): void {
+    this.closing = null;
+    if (this.isHome) this.step({ type: "resume", now: this.owner.clock.now() });
+  }
+
+  /** What apply told, the home's own and those of callers that it waits for. */
+  answered(answers: readonly WorkerAnswer[]): void {
+    if (this.term === 0) return;
+    for (const answer of answers) {
+      const proposed = this.proposals.answered(answer);
+      if (proposed === null) continue;
+      if (proposed.line !== null) this.expiring.delete(proposed.line);
+      const { record = nothingRecorded } = answer;
+      this.noteEnd(record);
+      const outcome = { version: writtenVersion(decodeShardAnswer(answer.bytes)), answer: answer.bytes };
+      this.step({ type: "applied", proposal: proposed.proposal, outcome, record, now: this.owner.clock.now() });
+    }
+  }
+
+  /** At the end of a turn: one request to the store and one quorum round for all that asked for one. */
+  pump(): void {
+    if (this.term === 0) return;
+    this.proposals.offer((frame) => this.owner.enqueue(frame));
+    if (this.reads.length > 0) this.readStore(this.reads.splice(0));
+    const { reads, rounds } = this.unconfirmed;
+    if (reads.length === 0 && rounds.length === 0) return;
+    this.unconfirmed = { rounds: [], reads: [] };
+    this.confirm({ rounds, reads });
+  }
+
+  tick(now: number): void {
+    if (this.term === 0) return;
+    this.proposals.offer((frame) => this.owner.enqueue(frame));
+    if (!this.isHome) return;
+    this.step({ type: "tick", now });
+    this.endDue(now);
+  }
+
+  // ── What the core asks for ──
+
+  private step(event: HomeEvent): void {
+    const effects = stepHome(this.state, event);
+    for (const effect of effects) this.carryOut(effect);
+    if (effects.length > 0) this.owner.markDirty();
+  }
+
+  private carryOut(effect: HomeEffect): void {
+    switch (effect.type) {
+      case "send":
+        if (effect.message.type === "inv" || effect.message.type === "share") this.withdrawals++;
+        return this.owner.send(effect.to, effect.message);
+      case "read":
+        this.reads.push(effect.line);
+        return;
+      case "read-confirmed":
+        this.unconfirmed.reads.push({ read: effect.read, line: effect.line });
+        return;
+      case "confirm":
+        this.unconfirmed.rounds.push(effect.round);
+        return;
+      case "propose":
+        return this.propose(effect.proposal, effect.what);
+      case "answer":
+      case "abandoned": {
+        const told = this.calls.get(effect.id);
+        this.calls.delete(effect.id);
+        return told?.(effect.type === "answer" ? { outcome: effect.outcome } : null);
+      }
+      case "opened":
+        return;
+      case "closed": {
+        const { closing } = this;
+        this.closing = null;
+        return closing?.();
+      }
+    }
+  }
+
+  private call(told: (answer: HomeAnswer) => void, event: (id: number, now: number) => HomeEvent): void {
+    if (!this.isHome) return told(null);
+    const id = ++this.lastCall;
+    this.calls.set(id, told);
+    this.step(event(id, this.owner.clock.now()));
+  }
+
+  private propose(proposal: number, what: Proposed): void {
+    this.proposals.propose(proposal, what.type === "write" ? what.command : this.proposals.ownFrame(this.commandOf(what)));
+  }
+
+  private commandOf(what: Exclude<Proposed, { readonly type: "write" }>): ShardCommand {
+    if (what.type === "register-holder" || what.type === "forget-holder") {
+      return { type: what.type, holder: what.holder, incarnation: what.incarnation };
+    }
+    return { type: what.type, term: this.term };
+  }
+
+  /** A quorum round that begins after this call, then what it was asked for; again until it succeeds, or another leads. */
+  private confirm(asked: Confirmation): void {
+    const { term } = this;
+    const confirmed = (ready: boolean): void => {
+      if (this.term !== term) return;
+      if (!ready) {
+        this.unconfirmed.rounds.push(...asked.rounds);
+        this.unconfirmed.reads.push(...asked.reads);
+        return this.owner.markDirty();
+      }
+      for (const round of asked.rounds) this.step({ type: "confirmed", round, now: this.owner.clock.now() });
+      if (asked.reads.length > 0) this.readConfirmed(asked.reads);
+    };
+    if (mutant("cache-home-unconfirmed")) confirmed(true);
+    else this.owner.group().reads.barrier(confirmTimeoutMs, confirmed);
+  }
+
+  private readStore(lines: readonly LineName[]): void {
+    this.values(lines, (line, { isDue, record }) => {
+      const due = isDue && this.state.phase !== "recovering" ? this.endOf(line, record.version) : null;
+      this.step({ type: "value", line, record, due, now: this.owner.clock.now() });
+    });
+  }
+
+  private readConfirmed(reads: Confirmation["reads"]): void {
+    const lines = reads.map(({ line }) => line);
+    this.values(lines, (line, { isDue, record }, place) => {
+      const read = reads[place];
+      if (read === undefined) return;
+      // Its time is over: it ends before it is told to anybody, and then it is read again. Before this home may write nobody has seen its end.
+      if (isDue && this.state.phase === "open" && !mutant("cache-home-tells-due")) {
+        this.expire(line, record.version);
+        this.unconfirmed.reads.push(read);
+        return this.owner.markDirty();
+      }
+      this.step({ type: "confirmed-value", read: read.read, record, now: this.owner.clock.now() });
+    });
+  }
+
+  private values(lines: readonly LineName[], each: (line: LineName, value: ReadValue, place: number) => void): void {
+    const { term } = this;
+    const request = { type: "cache-read", group: this.id, keys: lines.map(keyOfLine), now: this.owner.groupTime() } as const;
+    this.owner.ask(request, (reply) => {
+      if (this.term !== term || reply.type !== "cache-values") return;
+      for (const [place, line] of lines.entries()) {
+        const value = reply.values[place];
+        if (value === undefined) continue;
+        this.noteEnd(value.record);
+        each(line, value, place);
+      }
+    });
+  }
+
+  // ── Values whose time is over ──
+
+  private noteEnd({ ttlMs }: CachedRecord): void {
+    if (ttlMs > 0) this.dueAt = Math.min(this.dueAt, this.owner.groupTime() + ttlMs);
+  }
+
+  private endDue(now: number): void {
+    const groupTime = this.owner.groupTime();
+    if (this.isLooking || this.state.phase !== "open" || groupTime < this.dueAt || now < this.lookAgainAt) return;
+    if (mutant("cache-home-never-ends-values")) return;
+    this.isLooking = true;
+    this.lookAgainAt = now + dueEveryMs;
+    const { term } = this;
+    this.dueAt = Number.POSITIVE_INFINITY;
+    this.owner.ask({ type: "cache-due", group: this.id, now: groupTime, most: expiredPerStep }, (reply) => {
+      if (this.term !== term) return;
+      this.isLooking = false;
+      if (reply.type !== "cache-due") return;
+      if (reply.nextAt > 0) this.dueAt = Math.min(this.dueAt, reply.nextAt);
+      for (const { key, namespace, version } of reply.values) this.expire(lineOfKey(namespace, key), version);
+    });
+  }
+
+  private expire(line: LineName, version: number): void {
+    if (this.expiring.has(line)) return;
+    this.expiring.add(line);
+    const command = this.endOf(line, version);
+    this.step({ type: "expire", line, command, now: this.owner.clock.now() });
+  }
+
+  /** The frame that ends the value. */
+  private endOf(line: LineName, version: number): Uint8Array {
+    const [namespace, key] = keyOfLine(line);
+    const value: ExpiredValue = { namespace, key, version };
+    return this.proposals.ownFrame({ type: "cache-expire", values: [value] }, line);
+  }
+}

@@ -1,0 +1,28 @@
+/** Limits of the cache's hosts, described for users in docs/limits.md. */
+
+/** A quorum round that took so long is asked for again, as long as this node leads. */
+export const confirmTimeoutMs: number = 5_000;
+/** Messages of holders that a home keeps until it may answer them; others are sent again. */
+export const earlyMessages: number = 1024;
+/** Values whose time is over are looked for at most so often, and so many at a time. */
+export const dueEveryMs: number = 50;
+export const expiredPerStep: number = 256;
+/** A call that finds no leader of its shard, or no definition of its namespace there, looks again after so long. */
+export const retryMs: number = 20;
+/** Changes of copies that a node remembers for `explain`. */
+export const rememberedTransitions: number = 8192;
+/** Nodes are asked so long at most for what `explain` and `verify` tell. */
+export const copiesTimeoutMs: number = 1_000;
+/** Changes of a copy that `explain` shows. */
+export const explainedTransitions: number = 16;
+/** Copies that a node reports in one answer, and of one node that `verify` looks at; lines that a home is asked about at a time. */
+export const reportedCopies: number = 2000;
+export const verifiedCopies: number = 100_000;
+export const verifiedPerQuestion: number = 500;
+/** `verify` looks so often, and waits so long in between, before it calls something wrong. */
+export const doubtfulRounds: number = 4;
+export const doubtfulRoundsEveryMs: number = 100;
+/** Changes of each shard that a node remembers for those who watch (rule M10). */
+export const rememberedChanges: number = 4096;
+/** Lines that a node without a lease fetches once more when it has one. */
+export const wantedCopies: number = 256;

@@ -1,0 +1,114 @@
+import type { GroupId, NamespaceView, ReadMode } from "@trivet/core";
+import { readableCopy } from "@trivet/core";
+import type { LineName, NamespaceSettings } from "@trivet/wire";
+import type { CacheConsistency, CacheEntry, CacheFailure } from "./cache-api.ts";
+import type { CacheCalls, Call, Done } from "./cache-calls.ts";
+import { notLed } from "./cache-writes.ts";
+import { entryOf } from "./entries.ts";
+import type { HolderHost } from "./holder-host.ts";
+import { keyProblem } from "./request-checks.ts";
+
+/** Reads: a copy of this node's own, without the network, or whatever the home says. */
+export class Reading {
+  hits = 0;
+  misses = 0;
+  private readonly calls: CacheCalls;
+
+  constructor(calls: CacheCalls) {
+    this.calls = calls;
+  }
+
+  peek(namespace: string, key: string): CacheEntry | undefined {
+    const view = this.calls.names.known(namespace);
+    if (view === null) return undefined;
+    const { cache, host } = this.calls;
+    const found = cache.copies.find(view.namespace, key);
+    if (found === undefined) return undefined;
+    const { clock } = host.ports;
+    const copy = readableCopy(found.holder, found.line, clock.now(), clock.wallNow());
+    if (copy === undefined) return undefined;
+    this.hits++;
+    cache.copies.hit(found);
+    const { state } = found.line;
+    if (found.entry?.state !== state) found.entry = entryOf(key, copy.record, state, "cache");
+    return found.entry;
+  }
+
+  get(namespace: string, key: string, consistency: CacheConsistency, timeoutMs: number, done: Done<CacheEntry>): void {
+    const problem = keyProblem(namespace, key);
+    if (problem !== null) return this.calls.refuse(problem, done);
+    const copy = consistency === "strict" ? undefined : this.peek(namespace, key);
+    if (copy !== undefined) return this.calls.later(() => done(copy));
+    const call = this.calls.call({ timeoutMs });
+    return this.calls.later(() => this.read(namespace, key, consistency, call, done));
+  }
+
+  getMany(
+    namespace: string,
+    keys: readonly string[],
+    consistency: CacheConsistency,
+    timeoutMs: number,
+    done: Done<{ readonly type: "entries"; readonly entries: readonly (CacheEntry | CacheFailure)[] }>,
+  ): void {
+    const entries: (CacheEntry | CacheFailure)[] = [];
+    let left = keys.length;
+    if (left === 0) return this.calls.later(() => done({ type: "entries", entries }));
+    for (const [place, key] of keys.entries()) {
+      this.get(namespace, key, consistency, timeoutMs, (entry) => {
+        entries[place] = entry;
+        left--;
+        if (left === 0) done({ type: "entries", entries });
+      });
+    }
+  }
+
+  private read(name: string, key: string, consistency: CacheConsistency, call: Call, done: Done<CacheEntry>): void {
+    this.calls.find(name, call, done, (view) => {
+      this.calls.place(view, key, call, done, ({ group, holder, line }) => {
+        if (consistency === "stale" && this.readStale(view, key, group, holder, line, call, done)) return;
+        const mode = consistency === "strict" ? ({ type: "strict" } as const) : readMode(view.settings);
+        holder.read(line, mode, call.deadline, (answer) => {
+          if (answer === null) return done(notLed);
+          if (answer.source === "copy") this.hits++;
+          else this.misses++;
+          return done(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
+        });
+      });
+    });
+  }
+
+  /** False = there is no replica here. */
+  private readStale(
+    view: NamespaceView,
+    key: string,
+    group: GroupId,
+    holder: HolderHost,
+    line: LineName,
+    call: Call,
+    done: Done<CacheEntry>,
+  ): boolean {
+    const { host } = this.calls;
+    const replica = host.shards?.replica(group);
+    if (replica === undefined || replica === null || replica.group.stateDoubted) return false;
+    this.misses++;
+    const request = { type: "cache-read", group, keys: [[view.namespace, key]], now: host.groupTime.now() } as const;
+    let isTold = false;
+    const tell = (outcome: CacheEntry | CacheFailure): void => {
+      if (isTold) return;
+      isTold = true;
+      timer.cancel();
+      done(outcome);
+    };
+    // A machine whose place another takes answers nothing any more.
+    const timer = host.ports.clock.schedule(this.calls.left(call), () => tell(notLed));
+    replica.machine.ask(request, (reply) => {
+      const value = reply.type === "cache-values" ? reply.values[0] : undefined;
+      tell(value === undefined ? notLed : entryOf(key, value.record, holder.stateOf(line), "database"));
+    });
+    return true;
+  }
+}
+
+function readMode({ mode, staleMs }: NamespaceSettings): ReadMode {
+  return mode === "ttl" ? { type: "ttl", staleMs } : { type: mode };
+}

@@ -1,0 +1,171 @@
+import { type GroupId, groupId, type NamespaceView } from "@trivet/core";
+import type { ShardCommand, ShardResult } from "@trivet/wire";
+import type { CacheCallOptions, CacheDelete, CacheDeleted, CacheFailure, CacheIncrement, CachePut, CacheWritten } from "./cache-api.ts";
+import { type CacheCalls, type Call, type Done, notMember, type Place } from "./cache-calls.ts";
+import { CacheWrites, notLed, refusalOf } from "./cache-writes.ts";
+import { askHome } from "./home-calls.ts";
+import { retryMs } from "./limits.ts";
+import { deleteProblem, incrementProblem, keyProblem, putProblem } from "./request-checks.ts";
+
+type Answered = { readonly result: ShardResult; readonly requestId: string };
+
+/** Everything that changes a value, or takes copies from who has them. */
+export class Writing {
+  writes = 0;
+  private readonly calls: CacheCalls;
+  private readonly commands: CacheWrites;
+
+  constructor(calls: CacheCalls) {
+    this.calls = calls;
+    this.commands = new CacheWrites(calls.host);
+  }
+
+  put(request: CachePut, options: CacheCallOptions, done: Done<CacheWritten>): void {
+    const problem = putProblem(request);
+    if (problem !== null) return this.calls.refuse(problem, done);
+    const { condition, ifFence, key, tags, token, ttlMs, value } = request;
+    return this.write(
+      request,
+      this.calls.call(options),
+      (namespace) => ({ type: "cache-put", ...namespace, key, value, tags, ttlMs, condition, token, ifFence }),
+      done,
+      (place, answered) => this.written(place, answered),
+    );
+  }
+
+  increment(request: CacheIncrement, options: CacheCallOptions, done: Done<CacheWritten>): void {
+    const problem = incrementProblem(request);
+    if (problem !== null) return this.calls.refuse(problem, done);
+    const { by, ifFence, key, ttlMs } = request;
+    return this.write(
+      request,
+      this.calls.call(options),
+      (namespace) => ({ type: "cache-increment", ...namespace, key, by, ttlMs, ifFence }),
+      done,
+      (place, answered) => this.written(place, answered),
+    );
+  }
+
+  delete(request: CacheDelete, options: CacheCallOptions, done: Done<CacheDeleted>): void {
+    const problem = deleteProblem(request);
+    if (problem !== null) return this.calls.refuse(problem, done);
+    const { condition, ifFence, key } = request;
+    return this.write<CacheDeleted>(
+      request,
+      this.calls.call(options),
+      (namespace) => ({ type: "cache-delete", ...namespace, key, condition, ifFence }),
+      done,
+      (_place, { requestId, result }) =>
+        result.type === "cache-deleted" ? { type: "deleted", key, version: result.version, requestId } : refusalOf(result),
+    );
+  }
+
+  invalidate(
+    namespace: string,
+    tag: string | null,
+    options: CacheCallOptions,
+    done: Done<{ readonly type: "invalidated"; readonly shards: number }>,
+  ): void {
+    const problem = keyProblem(namespace, tag ?? "-");
+    if (problem !== null) return this.calls.refuse(problem, done);
+    const call = this.calls.call(options);
+    return this.calls.later(() => this.calls.find(namespace, call, done, (view) => this.invalidateAll(view, tag, call, done)));
+  }
+
+  dropCopies(namespace: string, key: string, timeoutMs: number, done: Done<{ readonly type: "dropped"; readonly version: number }>): void {
+    const problem = keyProblem(namespace, key);
+    if (problem !== null) return this.calls.refuse(problem, done);
+    const call = this.calls.call({ timeoutMs });
+    return this.calls.later(() =>
+      this.calls.find(namespace, call, done, (view) =>
+        this.calls.place(view, key, call, done, ({ group, line }) => {
+          askHome(this.calls.host, group, { type: "drop", line }, call.deadline, (reply) =>
+            done(reply?.type === "dropped" ? { type: "dropped", version: 0 } : notLed),
+          );
+        }),
+      ),
+    );
+  }
+
+  private write<T>(
+    { key, namespace: name }: { readonly namespace: string; readonly key: string },
+    call: Call,
+    command: (namespace: { readonly namespace: number; readonly version: number }) => ShardCommand,
+    done: Done<T>,
+    fine: (place: Place, answered: Answered) => T | CacheFailure,
+  ): void {
+    this.writes++;
+    const attempt = (): void =>
+      this.calls.find(name, call, done, (view) => {
+        this.calls.place(view, key, call, done, (place) => {
+          const { group, holder, line } = place;
+          const keep = view.settings.mode === "write-through";
+          const { namespace, version } = view;
+          this.commands.write(group, holder, line, command({ namespace, version }), keep, call, (answer) => {
+            if (answer.type !== "answered") return done(answer);
+            if (answer.result.type === "no-namespace") return this.again(name, namespace, call, done, attempt);
+            return done(fine(place, answer));
+          });
+        });
+      });
+    this.calls.later(attempt);
+  }
+
+  private written({ holder, key, line }: Place, { requestId, result }: Answered): CacheWritten | CacheFailure {
+    if (result.type !== "cache-written") return refusalOf(result);
+    return { type: "written", key, version: result.version, number: result.number, state: holder.stateOf(line), requestId };
+  }
+
+  /** The shard does not know the namespace yet, or not any more: its leader hears of it from group 0. Nothing was done. */
+  private again<T>(name: string, namespace: number, call: Call, done: Done<T>, attempt: () => void): void {
+    const { clock } = this.calls.host.ports;
+    if (clock.now() + retryMs >= call.deadline) return done(notConfigured);
+    clock.schedule(retryMs, () => {
+      const isGone = this.calls.names.known(name)?.namespace !== namespace;
+      if (isGone) this.calls.names.refresh(this.calls.left(call), done, attempt);
+      else attempt();
+    });
+  }
+
+  /** Of a namespace that group 0 has no more: whoever still knows it finds nothing in it. */
+  withdrawAll(view: NamespaceView, call: Call, done: (failure: CacheFailure | null) => void): void {
+    const { deadline } = call;
+    this.invalidateAll(view, null, { deadline }, (outcome) => done(outcome.type === "invalidated" ? null : outcome), true);
+  }
+
+  private invalidateAll(
+    view: NamespaceView,
+    tag: string | null,
+    call: Call,
+    done: Done<{ readonly type: "invalidated"; readonly shards: number }>,
+    isGone = false,
+  ): void {
+    const count = this.calls.host.shards?.count ?? 0;
+    let left = count;
+    let failure: CacheFailure | null = null;
+    if (count === 0) return done(notMember);
+    const one = (group: GroupId): void =>
+      this.commands.invalidate(group, view.namespace, tag, call, (answer) => {
+        if (answer.type === "answered" && answer.result.type === "no-namespace") {
+          // It was dropped there, or never known.
+          if (isGone) return told(null);
+          return this.again(view.name, view.namespace, call, told, () => one(group));
+        }
+        if (answer.type !== "answered") return told(answer);
+        return told(answer.result.type === "cache-invalidated" ? null : refusalOf(answer.result));
+      });
+    const told = (outcome: CacheFailure | null): void => {
+      failure ??= outcome;
+      left--;
+      if (left === 0) done(failure ?? { type: "invalidated", shards: count });
+    };
+    for (let shard = 1; shard <= count; shard++) one(groupId(shard));
+  }
+}
+
+const notConfigured: CacheFailure = {
+  type: "unavailable",
+  code: "no_leader",
+  retryAfterMs: 200,
+  detail: "the shard has not heard of the namespace in time; nothing happened",
+};

@@ -1,0 +1,127 @@
+import type { CacheFailure, Verified } from "@trivet/engine";
+
+import type { Violation } from "../checkers/history.ts";
+import { checkPerKey } from "../checkers/linearizability.ts";
+import { cachedValueModel } from "../checkers/models/cached-value.ts";
+import type { World } from "../world/world.ts";
+import { CacheClient } from "./cache-client.ts";
+import { CacheHistory } from "./cache-history.ts";
+import { VirtualClient } from "./virtual-client.ts";
+import type { Workload } from "./workload.ts";
+
+const verifyEveryMs = 500;
+const verifyTimeoutMs = 5_000;
+
+/** Clients that read and write cached values through any node, judged key by key as one register each. */
+export class CacheWorkload implements Workload {
+  readonly name = "cache";
+  readonly history: CacheHistory = new CacheHistory();
+  private readonly world: World;
+  private readonly clients: VirtualClient[] = [];
+  private readonly flows: CacheClient[] = [];
+  private asking = true;
+  private verified: Verified | null = null;
+  /** Each through another machine: one may be no member any more. */
+  private verifications = 0;
+  private verifier: VirtualClient | null = null;
+
+  constructor(world: World) {
+    this.world = world;
+  }
+
+  start(): void {
+    const { world } = this;
+    const { cacheClients, operationsPerClient, seed } = world.options;
+    this.verifier = this.client("cache-verify", seed, 0);
+    for (let i = 0; i < cacheClients; i += 1) {
+      const client = this.client(`c${"x".repeat(i)}`, seed, i + 1);
+      this.clients.push(client);
+      world.clients.push(client.name);
+      this.flows.push(new CacheClient(client, this.history, operationsPerClient, () => this.asking));
+    }
+  }
+
+  wind(): void {
+    this.asking = false;
+    this.verify();
+  }
+
+  /** The cache's own judgement, once everybody is there again. */
+  private verify(): void {
+    const { verifier, world } = this;
+    const { machines } = world;
+    const machine = machines[this.verifications++ % machines.length];
+    if (verifier === null || machine === undefined) return;
+    const told = (outcome: Verified | CacheFailure): void =>
+      verifier.arrive(machine, () => {
+        if (outcome.type === "verified" && outcome.silent.length === 0) this.verified = outcome;
+      });
+    verifier.callProgram(
+      machine,
+      ({ cache }) => cache.verify(verifyTimeoutMs, told),
+      () => {},
+    );
+    verifier.after(verifyEveryMs, () => {
+      if (this.verified === null) this.verify();
+    });
+  }
+
+  issued(): number {
+    return this.history.operations.length;
+  }
+
+  answered(): number {
+    return this.history.operations.filter(({ ret }) => ret !== null).length;
+  }
+
+  settled(): boolean {
+    return this.flows.every(({ settled }, at) => settled || this.clients[at]?.alive === false) && this.verified !== null;
+  }
+
+  open(): readonly string[] {
+    const waiting = this.history.operations.filter(({ abandoned, refused, ret }) => ret === null && !refused && !abandoned);
+    return [
+      ...waiting.map(({ call, id }) => `${id} since ${call.toFixed(0)}`),
+      ...(this.verified === null ? ["the cache is not verified"] : []),
+    ];
+  }
+
+  stall(client: number, durationMs: number): void {
+    const chosen = this.clients[client % this.clients.length];
+    if (chosen === undefined) return;
+    chosen.process.pause();
+    this.world.clock.schedule(durationMs, () => chosen.process.resume());
+  }
+
+  kill(client: number): void {
+    const alive = this.clients.filter((candidate) => candidate.alive);
+    const chosen = alive[client % alive.length];
+    if (chosen === undefined || alive.length * 2 <= this.clients.length) return;
+    chosen.process.kill();
+  }
+
+  check(): Violation | null {
+    const { totals } = this.world;
+    totals.add("cache operations", this.issued());
+    totals.add("cache operations answered", this.answered());
+    this.noteEnds();
+    const [first] = this.verified?.violations ?? [];
+    if (first !== undefined) return { invariant: `cache-${first.invariant}`, detail: `key ${first.key}: ${first.detail}` };
+    const found = checkPerKey(cachedValueModel, this.history.observed(), ({ key }) => key);
+    return found === null ? null : { ...found, invariant: `cache-${found.invariant}` };
+  }
+
+  private noteEnds(): void {
+    for (const { golden } of this.world.shards) {
+      for (const { answer, at, command } of golden.steps) {
+        if (command.type !== "cache-expire" || answer.type !== "counted" || answer.count === 0) continue;
+        for (const { key, version } of command.values) this.history.ended(key, version, at);
+        this.world.totals.add("cache values ended", answer.count);
+      }
+    }
+  }
+
+  private client(name: string, seed: number, number: number): VirtualClient {
+    return new VirtualClient(this.world, name, Math.imul(seed, 9_001) + 3_000 + number);
+  }
+}
