@@ -84,7 +84,7 @@ export class Reading {
     const request = { type: "cache-read", group, keys: [[view.namespace, key]], now: host.groupTime.now() } as const;
     replica.machine.ask(request, (reply) => {
       const value = reply.type === "cache-values" ? reply.values[0] : undefined;
-      if (value !== undefined) done(entryOf(key, value.record, holder.stateOf(line), "database"));
+      done(value === undefined ? notLed : entryOf(key, value.record, holder.stateOf(line), "database"));
     });
     return true;
   }

@@ -181,7 +181,7 @@ export class Peering implements PeerHubOwner {
         host.caching.toHome(from, message.group, message.message);
         break;
       case "to-holder":
-        host.caching.toHolder(message.group, message.message);
+        host.caching.toHolder(from, message.group, message.message);
         break;
       case "call":
         this.calls.onCall(from, message.id, message.method, message.json);
