@@ -235,7 +235,7 @@ type Done<T> = (outcome: T | CacheFailure) => void;
 export interface CacheApi {
   /**
    * The copy that this node may read at this moment, without waiting: linearizable as `get` is, and no call of anything. Undefined when
-   * there is none; then `get` finds out. Counts as a hit.
+   * there is none; then `get` finds out. Counts as a hit. The same object is given to all who read this copy: do not change it.
    */
   peek(namespace: string, key: string): CacheEntry | undefined;
   get(namespace: string, key: string, consistency: CacheConsistency, timeoutMs: number, done: Done<CacheEntry>): void;

@@ -12,6 +12,7 @@ import {
 } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { avalanche, hashText, type LineName, type NamespaceSettings, utf8Length } from "@trivet/wire";
+import type { CacheEntry } from "./cache-api.ts";
 import { keyOfLine } from "./lines.ts";
 
 /** A copy that this node keeps, as its policy sees it. */
@@ -22,6 +23,8 @@ export interface Copied {
   readonly holder: HolderState;
   readonly keptAt: number;
   resident: Resident<Copied> | null;
+  /** What a hit tells, made at the first one: the others allocate nothing. */
+  entry: CacheEntry | null;
   readonly policy: EvictionPolicy<Copied>;
   state: LineState;
 }
@@ -90,7 +93,7 @@ export class Copies {
     const [namespace, key] = keyOfLine(line.name);
     this.forget(namespace, key, "dropped");
     const policy = this.policyOf(namespace);
-    const copy: Copied = { namespace, key, line, holder, keptAt: now, resident: null, policy, state: line.state };
+    const copy: Copied = { namespace, key, line, holder, keptAt: now, resident: null, entry: null, policy, state: line.state };
     let copies = this.byNamespace.get(namespace);
     if (copies === undefined) this.byNamespace.set(namespace, (copies = new Map()));
     copies.set(key, copy);

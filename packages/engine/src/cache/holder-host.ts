@@ -2,6 +2,7 @@ import {
   type HolderEffect,
   type HolderEvent,
   type HolderState,
+  isReadable,
   type LineState,
   type Moment,
   newHolder,
@@ -12,6 +13,7 @@ import {
 import type { CachedRecord, HolderMessage, HomeMessage, LineName, WriteOutcome } from "@trivet/wire";
 import { DeadlineHeap, type Timed } from "../hosts/deadline-heap.ts";
 import type { Copied, Copies } from "./copies.ts";
+import { wantedCopies } from "./limits.ts";
 import type { Transitions } from "./transitions.ts";
 
 export interface HolderHostOwner {
@@ -26,6 +28,8 @@ export type ReadAnswer = { readonly record: CachedRecord; readonly source: ReadS
 
 interface Waiter extends Timed {
   readonly number: number;
+  /** It wants a copy of this line, but began without a lease: none comes with its answer. Null = it does not. */
+  readonly cold: LineName | null;
   /** Null = not in time. */
   readonly read: ((answer: ReadAnswer) => void) | null;
   readonly written: ((outcome: WriteOutcome | null) => void) | null;
@@ -41,6 +45,8 @@ export class HolderHost {
   private readonly waiters = new Map<number, Waiter>();
   private readonly deadlines = new DeadlineHeap<Waiter>();
   private last = 0;
+  /** Lines to be fetched again, for their copies, once there is a lease: else whoever reads now and then would never find one. */
+  private readonly wanted = new Set<LineName>();
 
   constructor(id: string, incarnation: number, owner: HolderHostOwner) {
     this.state = newHolder(id, incarnation);
@@ -59,13 +65,15 @@ export class HolderHost {
 
   /** `deadline` by the steady clock. */
   read(line: LineName, mode: ReadMode, deadline: number, read: (answer: ReadAnswer) => void): void {
-    const waiter = this.wait(deadline, { read, written: null });
+    const cold = mode.type === "write-through" && this.state.leasedAt === null ? line : null;
+    const waiter = this.wait(deadline, { read, written: null, cold });
     this.step({ type: "read", line, mode, waiter, now: this.owner.now() }, line);
   }
 
   /** `command` is a frame of a caller: however often it comes, it is executed once (rule X1). */
   write(line: LineName, command: Uint8Array, keep: boolean, deadline: number, written: (outcome: WriteOutcome | null) => void): void {
-    const waiter = this.wait(deadline, { read: null, written });
+    const cold = keep && this.state.leasedAt === null ? line : null;
+    const waiter = this.wait(deadline, { read: null, written, cold });
     this.step({ type: "write", line, command, keep, waiter, now: this.owner.now() }, line);
   }
 
@@ -102,7 +110,7 @@ export class HolderHost {
     for (const waiter of this.waiters.values()) this.give(waiter);
   }
 
-  private wait(deadline: number, told: Pick<Waiter, "read" | "written">): number {
+  private wait(deadline: number, told: Pick<Waiter, "cold" | "read" | "written">): number {
     const waiter: Waiter = { number: ++this.last, ...told, dueAt: 0, place: -1 };
     this.waiters.set(waiter.number, waiter);
     this.deadlines.push(waiter, deadline);
@@ -121,7 +129,24 @@ export class HolderHost {
     if (waiter === undefined) return undefined;
     this.waiters.delete(number);
     this.deadlines.remove(waiter);
+    if (waiter.cold !== null && this.wanted.size < wantedCopies) this.wanted.add(waiter.cold);
     return waiter;
+  }
+
+  /** Under a lease each is fetched once, when nothing of it is on its way any more. */
+  private fetchWanted(): void {
+    if (this.state.leasedAt === null) return;
+    for (const line of this.wanted) {
+      const state = this.stateOf(line);
+      if (state !== "I" && !isReadable(state)) continue;
+      this.wanted.delete(line);
+      if (state === "I") this.readFor(line);
+    }
+  }
+
+  /** For its copy, and for the lease: nobody waits. */
+  private readFor(line: LineName): void {
+    this.step({ type: "read", line, mode: { type: "write-through" }, waiter: 0, now: this.owner.now() }, line);
   }
 
   /** `line`: which one the event is about; of others a copy may only come to its end. */
@@ -134,6 +159,7 @@ export class HolderHost {
     if (line !== null) this.owner.transitions.note(line, before, this.stateOf(line), event.now.wall);
     for (const effect of effects) this.carryOut(effect, event.now, line);
     if (line !== null) this.noteState(line);
+    if (this.wanted.size > 0) this.fetchWanted();
   }
 
   private carryOut(effect: HolderEffect, now: Moment, line: LineName | null): void {
@@ -143,8 +169,12 @@ export class HolderHost {
         return this.owner.send(effect.message);
       case "answer-read":
         return this.take(effect.waiter)?.read?.({ record: effect.record, source: effect.source });
-      case "answer-write":
-        return this.take(effect.waiter)?.written?.(effect.outcome);
+      case "answer-write": {
+        const waiter = this.take(effect.waiter);
+        // A write asks for no lease.
+        if (waiter?.cold != null && this.state.leasedAt === null && this.stateOf(waiter.cold) === "I") this.readFor(waiter.cold);
+        return waiter?.written?.(effect.outcome);
+      }
       case "kept": {
         const kept = this.state.lines.get(effect.line);
         if (kept !== undefined) copies.kept(this.state, kept, now.steady);

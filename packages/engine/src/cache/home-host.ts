@@ -27,6 +27,7 @@ import type { GroupHost } from "../hosts/group-host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ReadValue, WorkerAnswer, WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
 import type { Directory } from "./copy-reports.ts";
+import { nodeOfHolder } from "./holder-ids.ts";
 import { HomeProposals } from "./home-proposals.ts";
 import { confirmTimeoutMs, dueEveryMs, earlyMessages, expiredPerStep } from "./limits.ts";
 import { keyOfLine, lineOfKey } from "./lines.ts";
@@ -158,7 +159,11 @@ export class HomeHost {
     const now = this.owner.clock.now();
     const sharers = [...(entry?.sharers.keys() ?? [])].map((holder) => {
       const session = sessions.get(holder);
-      return { holder, incarnation: session?.incarnation ?? 0, leaseLeftMs: Math.max(0, (session?.leaseEnd ?? now) - now) };
+      return {
+        holder: nodeOfHolder(holder),
+        incarnation: session?.incarnation ?? 0,
+        leaseLeftMs: Math.max(0, (session?.leaseEnd ?? now) - now),
+      };
     });
     const queued = (entry?.queue.length ?? 0) + (entry?.reading.length ?? 0) + (entry?.writing == null ? 0 : 1);
     return {
@@ -169,16 +174,17 @@ export class HomeHost {
       tags: record.tags,
       ttlMs: record.ttlMs,
       directory: entry?.state ?? "U",
-      owner: entry?.owner ?? null,
+      owner: entry?.owner == null ? null : nodeOfHolder(entry.owner),
       sharers,
       queued,
-      waitingFor: [...(entry?.waits.keys() ?? [])],
+      waitingFor: [...(entry?.waits.keys() ?? [])].map(nodeOfHolder),
     };
   }
 
   /** Before leadership is handed over: `closed` when nobody has a copy any more, or this is the home no longer. */
   close(closed: () => void): void {
-    if (!this.isHome) return closed();
+    const { phase } = this.state;
+    if (phase === "idle" || phase === "handed") return closed();
     this.closing = closed;
     this.step({ type: "close", now: this.owner.clock.now() });
   }

@@ -24,3 +24,5 @@ export const doubtfulRounds: number = 4;
 export const doubtfulRoundsEveryMs: number = 100;
 /** Changes of each shard that a node remembers for those who watch (rule M10). */
 export const rememberedChanges: number = 4096;
+/** Lines that a node without a lease fetches once more when it has one. */
+export const wantedCopies: number = 256;

@@ -7,8 +7,8 @@ const path = "cache-lives.json";
 const livesPerRun = 2 ** 20;
 
 /**
- * A number for this run of the program that is above all of earlier ones (rule M2), with room for the lives of a holder above it. It counts in seconds
- * since 1970 where it can, so that a node whose disk was replaced is above its past too.
+ * A number for this run of the program that is above all of earlier ones on this disk (rule M2), with room for the lives of a holder above it. Seconds since
+ * 1970 where that is more: should the file be damaged, nothing but a clock that was set back brings a former life again.
  */
 export function nextLife({ clock, crypto, files, telemetry }: Ports, done: (error: Error | null, firstIncarnation: number) => void): void {
   readJsonFile(files, crypto, path, (readError, stored) => {

@@ -29,7 +29,9 @@ export class Reading {
     if (copy === undefined) return undefined;
     this.hits++;
     cache.copies.hit(found);
-    return entryOf(key, copy.record, found.line.state, "cache");
+    const { state } = found.line;
+    if (found.entry?.state !== state) found.entry = entryOf(key, copy.record, state, "cache");
+    return found.entry;
   }
 
   get(namespace: string, key: string, consistency: CacheConsistency, timeoutMs: number, done: Done<CacheEntry>): void {
@@ -63,7 +65,7 @@ export class Reading {
   private read(name: string, key: string, consistency: CacheConsistency, call: Call, done: Done<CacheEntry>): void {
     this.calls.find(name, call, done, (view) => {
       this.calls.place(view, key, call, done, ({ group, holder, line }) => {
-        if (consistency === "stale" && this.readStale(view, key, group, holder, line, done)) return;
+        if (consistency === "stale" && this.readStale(view, key, group, holder, line, call, done)) return;
         const mode = consistency === "strict" ? ({ type: "strict" } as const) : readMode(view.settings);
         holder.read(line, mode, call.deadline, (answer) => {
           if (answer === null) return done(notLed);
@@ -76,15 +78,32 @@ export class Reading {
   }
 
   /** False = there is no replica here. */
-  private readStale(view: NamespaceView, key: string, group: GroupId, holder: HolderHost, line: LineName, done: Done<CacheEntry>): boolean {
+  private readStale(
+    view: NamespaceView,
+    key: string,
+    group: GroupId,
+    holder: HolderHost,
+    line: LineName,
+    call: Call,
+    done: Done<CacheEntry>,
+  ): boolean {
     const { host } = this.calls;
     const replica = host.shards?.replica(group);
     if (replica === undefined || replica === null || replica.group.stateDoubted) return false;
     this.misses++;
     const request = { type: "cache-read", group, keys: [[view.namespace, key]], now: host.groupTime.now() } as const;
+    let isTold = false;
+    const tell = (outcome: CacheEntry | CacheFailure): void => {
+      if (isTold) return;
+      isTold = true;
+      timer.cancel();
+      done(outcome);
+    };
+    // A machine whose place another takes answers nothing any more.
+    const timer = host.ports.clock.schedule(this.calls.left(call), () => tell(notLed));
     replica.machine.ask(request, (reply) => {
       const value = reply.type === "cache-values" ? reply.values[0] : undefined;
-      done(value === undefined ? notLed : entryOf(key, value.record, holder.stateOf(line), "database"));
+      tell(value === undefined ? notLed : entryOf(key, value.record, holder.stateOf(line), "database"));
     });
     return true;
   }

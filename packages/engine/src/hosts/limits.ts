@@ -9,6 +9,10 @@ export const maxEntryBytes: number = 8 * 1024;
 export const maxOutboxBytes: number = 64 * 1024 * 1024;
 /** Bytes queued towards one peer before its link is closed as too slow. */
 export const maxPeerBufferBytes: number = 128 * 1024 * 1024;
+/** From so many on no cached values are added: they are asked for again. */
+export const congestedBytes: number = 16 * 1024 * 1024;
+/** Cached values that one frame to a peer carries; more go in further frames of the same turn. */
+export const maxValueBytesPerFrame: number = 4 * 1024 * 1024;
 /** Entry bytes applied in one turn of the event loop before others get a turn. */
 export const maxApplyBytesPerTurn: number = 8 * 1024;
 /** Expiries proposed per turn, so that a mass expiry does not starve live callers (etcd revokes at most 1000 a second). */

@@ -4,12 +4,15 @@ import type { HolderId, HolderMessage, HomeMessage } from "@trivet/wire";
 import { CacheService } from "../cache/cache-service.ts";
 import { Copies } from "../cache/copies.ts";
 import { HolderHost } from "../cache/holder-host.ts";
+import { holderId, nodeOfHolder } from "../cache/holder-ids.ts";
 import { nextLife } from "../cache/lives.ts";
 import { tellWithdrawal } from "../cache/told-withdrawals.ts";
 import { Transitions } from "../cache/transitions.ts";
 import { Watches } from "../cache/watches.ts";
 import type { NodeApi } from "./node-api.ts";
+import { maxValueBytesPerFrame } from "./limits.ts";
 import type { NodeHost } from "./node-host.ts";
+import type { PeerMessage } from "./peer-frames.ts";
 
 type Local =
   | { readonly to: "home"; readonly group: GroupId; readonly message: HolderMessage }
@@ -30,6 +33,8 @@ export class NodeCache {
   /** Null = not known yet: nobody holds anything. Asked for when it is first needed. */
   private firstIncarnation: number | null = null;
   private isAsking = false;
+  /** Of this turn, since the last frame that was sent for their sake. */
+  private valueBytes = 0;
 
   constructor(host: NodeHost, api: NodeApi, state: () => SystemState | null) {
     this.host = host;
@@ -70,7 +75,7 @@ export class NodeCache {
       return null;
     }
     const { clock } = host.ports;
-    const holder = new HolderHost(host.config.node, firstIncarnation, {
+    const holder = new HolderHost(this.self, firstIncarnation, {
       copies: this.copies,
       transitions: this.transitions,
       now: () => ({ steady: clock.now(), wall: clock.wallNow() }),
@@ -100,10 +105,26 @@ export class NodeCache {
 
   // ── Messages between holders and homes ──
 
+  /** A holder is a node with its disk: who has the node's name but not its disk is another one, and holds copies of its own (rule G5). */
+  private get self(): HolderId {
+    return holderId(this.host.config.node, this.host.storage);
+  }
+
   sendToHolder(group: GroupId, to: HolderId, message: HomeMessage): void {
-    if (to === this.host.config.node) this.local.push({ to: "holder", group, message });
-    else this.host.hub.send(nodeId(to), { type: "to-holder", group, message }, false);
+    if (to === this.self) this.local.push({ to: "holder", group, message });
+    else this.send(nodeId(nodeOfHolder(to)), { type: "to-holder", group, message }, sizeOf(message));
     this.host.markDirty();
+  }
+
+  /** Values may be lost: who lacks one asks again. What is small takes things from holders, and always goes. */
+  private send(to: NodeId, message: PeerMessage, bytes: number): void {
+    const { hub } = this.host;
+    if (bytes > 0 && hub.isCongested(to)) return;
+    hub.send(to, message, false);
+    this.valueBytes += bytes;
+    if (this.valueBytes < maxValueBytesPerFrame) return;
+    this.valueBytes = 0;
+    hub.flush();
   }
 
   private sendToHome(group: GroupId, message: HolderMessage): void {
@@ -111,19 +132,20 @@ export class NodeCache {
     // Whoever leads next is told then; what is lost is sent again.
     if (leader === null) return;
     if (leader === this.host.config.node) this.local.push({ to: "home", group, message });
-    else this.host.hub.send(leader, { type: "to-home", group, message }, false);
+    else this.send(leader, { type: "to-home", group, message }, message.type === "write" ? message.command.length : 0);
     this.host.markDirty();
   }
 
-  toHome(from: NodeId, group: GroupId, message: HolderMessage): void {
-    this.host.shards?.replica(group)?.home.receive(from, message);
+  /** From the holder at a node with that disk. */
+  toHome(node: string, storage: string, group: GroupId, message: HolderMessage): void {
+    this.host.shards?.replica(group)?.home.receive(holderId(node, storage), message);
   }
 
   toHolder(from: NodeId, group: GroupId, message: HomeMessage): void {
     this.handOver(from, group, owned(message));
   }
 
-  private handOver(from: NodeId, group: GroupId, message: HomeMessage): void {
+  private handOver(from: string, group: GroupId, message: HomeMessage): void {
     const holder = this.holder(group);
     if (holder === null) return;
     tellWithdrawal(this.host.ports.telemetry, holder.state, message, from, this.nameOf);
@@ -133,12 +155,12 @@ export class NodeCache {
   // ── Turns and ticks ──
 
   pump(): void {
+    this.valueBytes = 0;
     for (const [group, holder] of this.holders) this.hearHome(group, holder);
     while (this.local.length > 0) {
       for (const { group, message, to } of this.local.splice(0)) {
-        const self = nodeId(this.host.config.node);
-        if (to === "home") this.toHome(self, group, message);
-        else this.handOver(self, group, message);
+        if (to === "home") this.toHome(this.host.config.node, this.host.storage, group, message);
+        else this.handOver(this.host.config.node, group, message);
       }
     }
   }
@@ -164,6 +186,10 @@ export class NodeCache {
     const entry = this.host.shards?.entry(group);
     if (entry !== undefined && entry !== null && entry.leader() !== null) holder.hearHome(entry.leaderTerm());
   }
+}
+
+function sizeOf(message: HomeMessage): number {
+  return message.type === "data" || message.type === "done" ? (message.record.value?.length ?? 0) : 0;
 }
 
 /** What a copy keeps must not keep the whole frame that it came in. */

@@ -5,7 +5,7 @@ import type { Crypto } from "../ports/crypto.ts";
 import type { Random } from "../ports/random.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Link, Transport } from "../ports/transport.ts";
-import { maxPeerBufferBytes } from "./limits.ts";
+import { congestedBytes, maxPeerBufferBytes } from "./limits.ts";
 import { beginBatch, type PeerFrame, type PeerHello, type PeerMessage, type PeerRefusal, writePeerMessage } from "./peer-frames.ts";
 import { type LinkOwner, PeerLink } from "./peer-link.ts";
 
@@ -174,6 +174,13 @@ export class PeerHub implements LinkOwner {
       return;
     }
     link.send(writer.parts());
+  }
+
+  /** So much is on its way to `node` that what can wait, or can be asked for again, should not be added. */
+  isCongested(node: NodeId): boolean {
+    const peer = this.peers.get(node);
+    const link = peer?.out ?? peer?.accepted;
+    return (link?.link.bufferedBytes() ?? 0) > congestedBytes;
   }
 
   isUp(node: NodeId): boolean {

@@ -178,10 +178,10 @@ export class Peering implements PeerHubOwner {
         host.queuing.embedded.ready(message.hint.queue, message.hint.partition, message.hint.group);
         break;
       case "to-home":
-        host.caching.toHome(from, message.group, message.message);
+        if (this.isMemberLink(hello)) host.caching.toHome(from, hello.storage, message.group, message.message);
         break;
       case "to-holder":
-        host.caching.toHolder(from, message.group, message.message);
+        if (this.isMemberLink(hello)) host.caching.toHolder(from, message.group, message.message);
         break;
       case "call":
         this.calls.onCall(from, message.id, message.method, message.json);

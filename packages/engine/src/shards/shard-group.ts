@@ -1,4 +1,4 @@
-import { groupId, type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
+import { type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { encodeEntryPayload, type ShardCommand } from "@trivet/wire";
 import type { GroupHostConfig, GroupHostOwner } from "../hosts/group-host.ts";
@@ -69,7 +69,11 @@ export class ShardGroup implements GroupHostOwner {
       newName: () => hosts.host.ports.random.hex(16),
       groupTime: () => hosts.host.groupTime.now(),
       group: () => this.group,
-      ask: (request, done) => this.machine.ask(request, done),
+      // Rule W7: nobody is told what a state in doubt has stored; who asks is answered by the next home.
+      ask: (request, done) =>
+        this.machine.ask(request, (reply) => {
+          if (!this.group.stateDoubted || mutant("cache-w7-doubtful-home")) done(reply);
+        }),
       enqueue: (frame) => !hosts.host.disk.critical && this.group.enqueue(frame),
       send: (to, message) => hosts.host.caching.sendToHolder(group, to, message),
       markDirty: () => this.markDirty(),
@@ -209,8 +213,7 @@ export class ShardGroup implements GroupHostOwner {
     const { host } = this.hosts;
     reportNotice(host.ports.telemetry, host.config.node, group, notice);
     if (notice.type === "membership-refused") this.refusal = notice.reason;
-    // Still the leader: it came to nothing.
-    if (notice.type === "transfer-ended" && group.isLeader && !mutant("cache-home-stays-closed")) this.home.resume();
+    if (notice.type === "transfer-ended") this.transferEnded(group);
     if (notice.type === "role" || notice.type === "leader") {
       if (!group.isLeader || group.term() !== this.leadingTerm) this.deposed();
       this.entry.leaderChanged();
@@ -316,6 +319,12 @@ export class ShardGroup implements GroupHostOwner {
     let before: number = appliedIndex;
     while (before > 0 && raft.termAt(logIndex(before)) === raft.term) before--;
     return before === 0 ? 0 : (raft.termAt(logIndex(before)) ?? 0);
+  }
+
+  /** Still the leader: it came to nothing. */
+  private transferEnded(group: GroupHost): void {
+    this.isHandingOver = false;
+    if (group.isLeader && !mutant("cache-home-stays-closed")) this.home.resume();
   }
 
   private deposed(): void {

@@ -49,9 +49,9 @@ function answerHere(hosts: ShardHosts, key: RequestKey, timeoutMs: number, done:
     return readReplica(hosts, group, { type: "lookup", group, caller, sequence }, Math.max(1, deadline - clock.now()), (reply) => {
       if (reply?.type !== "looked-up") return done(null);
       const { found, groupTime } = reply;
-      // The shard had not heard of the queue: it did nothing, and never will under this name.
-      if (found !== "unknown")
-        return done(found.type === "not-configured" ? { type: "not-executed" } : { type: "shard-answered", answer: found });
+      // The shard had not heard of the queue or namespace: it did nothing, and never will under this name.
+      const isUnconfigured = found !== "unknown" && (found.type === "not-configured" || found.type === "no-namespace");
+      if (found !== "unknown") return done(isUnconfigured ? { type: "not-executed" } : { type: "shard-answered", answer: found });
       const now = host.groupTime.now();
       if (now > notAfter + requestAnswersKeptMs) return done({ type: "gone" });
       if (groupTime > notAfter) return done({ type: "not-executed" });

@@ -1,6 +1,6 @@
 import { groupId, nothingRecorded } from "@trivet/core";
 import { MemoryClock, MemoryCrypto, MemoryFiles, MemoryRandom, MemoryTelemetry } from "@trivet/engine";
-import { CodecError, CommandFrameBuilder, encodeSingleCommandFrame, type HomeMessage, type ShardCommand } from "@trivet/wire";
+import { cacheShardOf, CodecError, CommandFrameBuilder, encodeSingleCommandFrame, type HomeMessage, type ShardCommand } from "@trivet/wire";
 import { describe, expect, vi } from "vitest";
 import { HomeHost, type HomeHostOwner } from "../../src/cache/home-host.ts";
 import { nextLife } from "../../src/cache/lives.ts";
@@ -99,6 +99,21 @@ describe("a home", () => {
     expect(home.proposed).toHaveLength(1);
   });
 
+  guard("cache-w7-doubtful-home", "tells nobody what a state in doubt has stored", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    // Under a lease a read asks for no quorum round.
+    caches.warm("a");
+    caches.dropCopies("n1", "a");
+    const home = caches.homeOf("a");
+    const group = caches.cluster.member(home).host.shards?.replica(groupId(cacheShardOf(1, "a", 4)))?.group;
+    if (group === undefined) throw new Error("no home");
+    group.stateDoubted = true;
+    const told = caches.beginGet(nodes.find((node) => node !== home) ?? "n1", "a");
+    caches.cluster.run(200);
+    expect(told.value).toBeNull();
+  });
+
   guard("cache-home-never-ends-values", "ends values that nobody reads", () => {
     const caches = new Caches();
     caches.put("n1", "a", "1", { ttlMs: 100 });
@@ -157,7 +172,6 @@ describe("a node", () => {
     for (let start = 0; start < 3; start++) {
       const ports = {
         clock: {
-          ...clock,
           now: () => 0,
           wallNow: () => 1_000_000_000 - start * 5_000,
           defer: clock.defer.bind(clock),

@@ -26,6 +26,20 @@ describe("cached values", () => {
     for (const node of nodes) expect(caches.get(node, "a")).toBe("2");
   });
 
+  test("who reads or writes now and then finds its copy at the next read", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    caches.cluster.run(10_000);
+    for (const node of nodes) {
+      caches.entry(node, "a");
+      caches.cluster.run(10_000);
+      expect(caches.entry(node, "a")).toMatchObject({ found: "value", source: "cache" });
+    }
+    caches.put("n3", "b", "1");
+    caches.cluster.run(10_000);
+    expect(caches.entry("n3", "b")).toMatchObject({ found: "value", source: "cache" });
+  });
+
   test("absence is a copy too, and ends with the first write", () => {
     const caches = new Caches();
     expect(caches.get("n2", "a")).toBeNull();

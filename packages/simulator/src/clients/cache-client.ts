@@ -8,6 +8,9 @@ import type { VirtualClient } from "./virtual-client.ts";
 
 const timeoutMs = 2_500;
 const keys = ["a", "b", "c", "n"] as const;
+/** Every value of these carries the tag. */
+const tagged: readonly string[] = ["a", "b"];
+const tag = "t";
 /** Increments go here, now and then something that is no number. */
 const counter = "n";
 
@@ -46,7 +49,46 @@ export class CacheClient {
     const members = world.machines.filter(({ spare }) => !spare);
     const home = members[this.client.name.length % members.length] as Machine;
     const machine = prng.chance(0.5) ? prng.pick(members) : home;
-    this.send(machine, this.choose());
+    if (prng.chance(0.03)) this.clear(machine);
+    else this.send(machine, this.choose());
+  }
+
+  /** One call, seen by each key that it is about. */
+  private clear(machine: Machine): void {
+    const { client, history } = this;
+    const { world } = client;
+    const operations = tagged.map((key) => history.begin(client.name, { type: "clear", key }, world.clock.now()));
+    let over = false;
+    const end = (): void => {
+      if (over) return;
+      over = true;
+      for (const operation of operations) operation.abandoned ||= operation.ret === null && !operation.refused;
+      this.busy = false;
+      this.pause();
+    };
+    client.callProgram(
+      machine,
+      ({ cache }) =>
+        cache.invalidate("default", tag, { timeoutMs }, (outcome) =>
+          client.arrive(machine, () => {
+            if (over) return;
+            world.totals.add(`cache invalidations: ${outcome.type}`);
+            if (outcome.type === "invalidated") {
+              for (const operation of operations) {
+                operation.output = { type: "deleted", version: null };
+                operation.ret = world.clock.now();
+                world.answered(operation.id, outcome.type);
+              }
+            }
+            end();
+          }),
+        ),
+      () => {
+        for (const operation of operations) operation.refused = true;
+        end();
+      },
+    );
+    client.after(timeoutMs + 1_500, end);
   }
 
   private idle(): void {
@@ -82,9 +124,11 @@ export class CacheClient {
         this.answered(operation, outcome);
         end();
       });
+    const ttlMs = client.prng.chance(0.2) ? 100 + client.prng.below(2_000) : 0;
+    const isStrict = client.prng.chance(0.15);
     client.callProgram(
       machine,
-      ({ cache }) => ask(cache, input, told),
+      ({ cache }) => ask(cache, input, ttlMs, isStrict, told),
       () => {
         operation.refused = true;
         end();
@@ -113,21 +157,32 @@ export class CacheClient {
   }
 }
 
-function ask(cache: CacheApi, input: CacheInput, told: (outcome: CacheEntry | CacheWritten | CacheDeleted | CacheFailure) => void): void {
+function ask(
+  cache: CacheApi,
+  input: CacheInput,
+  ttlMs: number,
+  isStrict: boolean,
+  told: (outcome: CacheEntry | CacheWritten | CacheDeleted | CacheFailure) => void,
+): void {
   const options = { timeoutMs };
   const namespace = "default";
   const { key } = input;
   switch (input.type) {
     case "get":
-      return cache.get(namespace, key, "linearizable", timeoutMs, told);
+      return cache.get(namespace, key, isStrict ? "strict" : "linearizable", timeoutMs, told);
     case "put":
     case "swap": {
       const condition = input.type === "swap" ? ({ type: "version", version: input.version } as const) : ({ type: "always" } as const);
-      const put = { namespace, key, value: encodeUtf8(input.value), tags: [], ttlMs: 0, condition, token: null, ifFence: null };
+      const tags = tagged.includes(key) ? [tag] : [];
+      const put = { namespace, key, value: encodeUtf8(input.value), tags, ttlMs, condition, token: null, ifFence: null };
       return cache.put(put, options, told);
     }
     case "increment":
       return cache.increment({ namespace, key, by: input.by, ttlMs: 0, ifFence: null }, options, told);
+    // Of many keys at once, or of the log.
+    case "clear":
+    case "end":
+      return;
     case "delete":
       return cache.delete({ namespace, key, condition: { type: "always" }, ifFence: null }, options, told);
   }

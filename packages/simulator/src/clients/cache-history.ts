@@ -17,6 +17,12 @@ export interface CacheOperation {
 export class CacheHistory {
   readonly operations: CacheOperation[] = [];
 
+  /** The log ended a value: at any time from here on, as callers see it. */
+  ended(key: string, version: number, at: number): void {
+    const operation = this.begin("log", { type: "end", key, version }, at);
+    operation.abandoned = true;
+  }
+
   begin(client: string, input: CacheInput, call: number): CacheOperation {
     const id = `${client}-${this.operations.length + 1}-${input.type}`;
     const operation: CacheOperation = { id, input, call, output: null, ret: null, refused: false, abandoned: false };

@@ -21,6 +21,8 @@ export class CacheWorkload implements Workload {
   private readonly flows: CacheClient[] = [];
   private asking = true;
   private verified: Verified | null = null;
+  /** Each through another machine: one may be no member any more. */
+  private verifications = 0;
   private verifier: VirtualClient | null = null;
 
   constructor(world: World) {
@@ -47,7 +49,8 @@ export class CacheWorkload implements Workload {
   /** The cache's own judgement, once everybody is there again. */
   private verify(): void {
     const { verifier, world } = this;
-    const machine = world.machines.find(({ spare }) => !spare);
+    const { machines } = world;
+    const machine = machines[this.verifications++ % machines.length];
     if (verifier === null || machine === undefined) return;
     const told = (outcome: Verified | CacheFailure): void =>
       verifier.arrive(machine, () => {
@@ -101,10 +104,21 @@ export class CacheWorkload implements Workload {
     const { totals } = this.world;
     totals.add("cache operations", this.issued());
     totals.add("cache operations answered", this.answered());
+    this.noteEnds();
     const [first] = this.verified?.violations ?? [];
     if (first !== undefined) return { invariant: `cache-${first.invariant}`, detail: `key ${first.key}: ${first.detail}` };
     const found = checkPerKey(cachedValueModel, this.history.observed(), ({ key }) => key);
     return found === null ? null : { ...found, invariant: `cache-${found.invariant}` };
+  }
+
+  private noteEnds(): void {
+    for (const { golden } of this.world.shards) {
+      for (const { answer, at, command } of golden.steps) {
+        if (command.type !== "cache-expire" || answer.type !== "counted" || answer.count === 0) continue;
+        for (const { key, version } of command.values) this.history.ended(key, version, at);
+        this.world.totals.add("cache values ended", answer.count);
+      }
+    }
   }
 
   private client(name: string, seed: number, number: number): VirtualClient {

@@ -348,6 +348,7 @@ const groups: Readonly<Record<string, string>> = {
   "cache-token-outlives-tag": "M8: a loader's value is put after its tag was invalidated",
   "cache-transfer-with-leases": "M4: leadership is handed over under leases, so that the next home waits",
   "cache-unbounded": "M9: a namespace grows beyond its limits",
+  "cache-w7-doubtful-home": "W7: a home reads values from a state that is in doubt",
   "cache-version-ignored": "M8: compare-and-set sets without comparing",
   // ── Sessions, snapshots of the state, the state machine ──
   "session-close-delays-locks": "a closed session leaves lock_delay behind",

@@ -1,8 +1,8 @@
 import type { Model } from "../linearizability.ts";
 
 /**
- * One cached key as its callers may observe it: a register with compare-and-set, increments and versions that only rise. What expires or is
- * invalidated is a delete like any other.
+ * One cached key as its callers may observe it: a register with compare-and-set, increments and versions that only rise. What is invalidated by
+ * its tag is deleted, whatever is there; the end of a value is the log's to say, and of that version only.
  */
 export type CacheInput =
   | { readonly type: "get"; readonly key: string }
@@ -10,7 +10,9 @@ export type CacheInput =
   /** Compare-and-set on a version. */
   | { readonly type: "swap"; readonly key: string; readonly value: string; readonly version: number }
   | { readonly type: "increment"; readonly key: string; readonly by: number }
-  | { readonly type: "delete"; readonly key: string };
+  | { readonly type: "delete" | "clear"; readonly key: string }
+  /** Its time was over: not of a caller. */
+  | { readonly type: "end"; readonly key: string; readonly version: number };
 
 export type CacheOutput =
   | { readonly type: "read"; readonly value: string | null; readonly version: number }
@@ -43,7 +45,10 @@ export const cachedValueModel = (): Model<CachedState, CacheInput, CacheOutput> 
       case "increment":
         return incremented(state, input.by, output);
       case "delete":
+      case "clear":
         return output === null || output.type === "deleted" ? deleted(state, output?.version ?? null) : [];
+      case "end":
+        return isVersion(state, input.version) ? deleted({ ...state, high: Math.max(state.high, input.version) }, null) : [];
     }
   },
   key: ({ high, value, version }) => `${value ?? "-"} ${version ?? "?"} ${high}`,
@@ -63,13 +68,16 @@ function written(state: CachedState, value: string, version: number | null): rea
 }
 
 function swapped(state: CachedState, value: string, wanted: number, output: CacheOutput | null): readonly CachedState[] {
-  const present = state.value === null ? 0 : state.version;
-  // A version that nobody was told yet may be the wanted one, if that is above all that are known.
-  const mayMatch = present === wanted || (present === null && wanted > state.high);
+  const mayMatch = state.value === null ? wanted === 0 : isVersion(state, wanted);
   if (output === null) return mayMatch ? written({ ...state, high: Math.max(state.high, wanted) }, value, null) : [];
   if (output.type === "written") return mayMatch ? written({ ...state, high: Math.max(state.high, wanted) }, value, output.version) : [];
   if (output.type !== "conflict" || output.version === wanted) return [];
   return seen(state, output.version);
+}
+
+/** A version that nobody was told yet may be this one, if it is above all that are known. */
+function isVersion({ high, value, version }: CachedState, wanted: number): boolean {
+  return value !== null && (version === wanted || (version === null && wanted > high));
 }
 
 function incremented(state: CachedState, by: number, output: CacheOutput | null): readonly CachedState[] {
