@@ -73,6 +73,7 @@ function configurationPage(): string {
     ["Consensus and storage", ["raft", "storage"]],
     ["Locks and calls", ["locks", "http"]],
     ["Queues", ["queues"]],
+    ["Cache", ["cache"]],
     ["Operations", ["operations"]],
     ["Accepted and checked; their part of the system comes with a later version", ["later"]],
     ["Accepted without effect", ["none"]],

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { registerCache } from "./commands/cache.ts";
 import { registerConfig } from "./commands/config.ts";
 import { registerDev } from "./commands/dev.ts";
 import { registerLeader } from "./commands/leader.ts";
@@ -16,7 +17,7 @@ const longRunning = new Set(["dev", "serve"]);
 /** The whole command tree. `onInterruptible` is called before a verb that ends on Ctrl-C. */
 export function buildProgram(context: Context, onInterruptible: () => void = () => undefined): Command {
   const program = new Command("trivet")
-    .description("Distributed locks and queues on one Raft quorum: start a cluster, look at it, work with it.")
+    .description("Distributed locks, queues and a coherent cache on one Raft quorum: start a cluster, look at it, work with it.")
     .version(version, "-V, --version")
     .addOption(new Option("--url <urls>", "nodes to ask, comma-separated").env("TRIVET_URL"))
     .option("--json", "print JSON (versioned) instead of text")
@@ -39,6 +40,7 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerLeader,
     registerLock,
     registerQueue,
+    registerCache,
     registerConfig,
   ];
   for (const register of families) register(program, context);

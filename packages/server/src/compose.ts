@@ -6,6 +6,7 @@ import { exitCodes } from "@trivet/contract";
 import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
 import { RedisQueueStorage } from "./adapters/redis/index.ts";
 import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
+import { seedDemoData } from "./demo-data.ts";
 import { createHttpApp, type HttpApp } from "./http/app.ts";
 import { logForcedReleases } from "./observability/forced-releases.ts";
 import { Logger } from "./observability/logger.ts";
@@ -73,6 +74,7 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     roles: config.roles.join(","),
     shards: config.shards,
     queueDefaults: queueDefaults(config),
+    cache: { maxEntries: config.cache.capacity, maxBytes: config.cache.maxBytes, policy: config.cache.policy },
     peers: config.peers.map((peer) => peer.url),
     join: config.join === null ? [] : [config.join],
     autoReplace: config.autoReplace,
@@ -159,7 +161,8 @@ interface Parts {
   readonly host: NodeHost;
   readonly http: HttpApp;
   readonly redis: RedisQueueStorage | null;
-  readonly endMetrics: readonly (() => void)[];
+  /** What is to be ended with the node. */
+  readonly ends: (() => void)[];
 }
 
 function endProcess(logger: Logger, error: Error): void {
@@ -206,20 +209,21 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   const http = await createHttpApp({
     node: host.api,
     queues: host.queues,
+    cache: host.cache,
     config,
     metrics,
     log: telemetry,
     version,
     peer: config.cluster === null ? (request, socket, head) => void transport.handleUpgrade(request, socket, head) : null,
   });
-  const endMetrics = [
+  const ends = [
     collectSystemMetrics(metrics, version),
-    collectNodeMetrics(metrics, host.api, config),
+    collectNodeMetrics(metrics, host.api, host.cache, config),
     watchQuorum(host.api, telemetry, () => clock.now()),
     logForcedReleases(host.api, telemetry),
     () => telemetry.stop(),
   ];
-  return { config, logger, metrics, telemetry, transport, files, host, http, redis, endMetrics };
+  return { config, logger, metrics, telemetry, transport, files, host, http, redis, ends };
 }
 
 /** False when the node did not stop within the time. */
@@ -243,7 +247,7 @@ async function stopParts(parts: Parts): Promise<void> {
   transport.close();
   await parts.redis?.close();
   parts.files.unlock();
-  for (const end of parts.endMetrics) end();
+  for (const end of parts.ends) end();
   logger.log("info", "node.stopped", "stopped");
   await logger.flush();
 }
@@ -281,13 +285,14 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
     parts.telemetry.starting();
     await startHost(parts.host);
     parts.telemetry.started();
+    if (config.cache.seedDemoData && config.roles.includes("cache")) parts.ends.push(seedDemoData(parts.host.cache, parts.telemetry));
   } catch (error) {
     if (begun) await stopHost(parts.host, 1_000);
     await parts.http.close(0);
     parts.transport.close();
     await parts.redis?.close();
     parts.files.unlock();
-    for (const end of parts.endMetrics) end();
+    for (const end of parts.ends) end();
     await logger.flush();
     throw error;
   }

@@ -171,14 +171,14 @@ export const serviceSettings = define({
     example: "60",
   },
 
-  // ── Cache (later version) ─────────────────────────────────────────────────────────────────────────────────────────
+  // ── Cache ─────────────────────────────────────────────────────────────────────────────────────────────────────────
   CACHE_CAPACITY: {
     kind: "integer",
     default: 10_000,
     min: 1,
     max: 100_000_000,
-    use: "later",
-    about: "Entries of this node's cache.",
+    use: "cache",
+    about: "Copies of cached values that this node keeps.",
     example: "128",
     aliases: [{ name: "CACHE_MAX_SIZE", source: "S3" }],
   },
@@ -187,17 +187,17 @@ export const serviceSettings = define({
     default: 67_108_864,
     min: 1_024,
     max: 1_099_511_627_776,
-    use: "later",
-    about: "Bytes of this node's cache.",
+    use: "cache",
+    about: "Bytes of these copies.",
     example: "67108864",
   },
   CACHE_POLICY: {
     kind: "choice",
     default: "wtinylfu",
-    use: "later",
+    use: "cache",
     about: "Which copies go first.",
     example: "lru",
-    choices: ["wtinylfu", "lru", "lfu", "s3fifo", "sieve"],
+    choices: ["wtinylfu", "lru", "lfu", "s3fifo", "sieve", "arc"],
     synonyms: { tinylfu: "wtinylfu", "w-tinylfu": "wtinylfu" },
   },
 
@@ -229,6 +229,12 @@ export const serviceSettings = define({
     choices: ["text", "json"],
     synonyms: { both: "text", plain: "text" },
   },
-  SEED_DEMO_DATA: { kind: "boolean", default: false, use: "later", about: "Put sample entries into the cache's origin.", example: "true" },
+  SEED_DEMO_DATA: {
+    kind: "boolean",
+    default: false,
+    use: "cache",
+    about: "Store sample values (item:123 and others) where there are none; on in `npm start`.",
+    example: "true",
+  },
   DOCKER_ENV: { kind: "boolean", default: false, use: "none", about: "Accepted without effect.", example: "1" },
 });

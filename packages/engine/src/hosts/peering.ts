@@ -181,7 +181,7 @@ export class Peering implements PeerHubOwner {
         if (this.isMemberLink(hello)) host.caching.toHome(from, hello.storage, message.group, message.message);
         break;
       case "to-holder":
-        if (this.isMemberLink(hello)) host.caching.toHolder(message.group, message.message);
+        if (this.isMemberLink(hello)) host.caching.toHolder(from, message.group, message.message);
         break;
       case "call":
         this.calls.onCall(from, message.id, message.method, message.json);

@@ -1,4 +1,5 @@
 import { minMacKeyCharacters, sampleSecrets, settingOf, type SettingName } from "@trivet/contract";
+import { policyNames, type PolicyName } from "@trivet/wire";
 import { isNodeId, parsePeers, type PeerAddress } from "./peers.ts";
 import { readRedis, type RedisConfig } from "./redis.ts";
 import { faultLine, type Fault, type Resolved } from "./resolve.ts";
@@ -59,7 +60,13 @@ export interface NodeConfig {
   readonly macKey: string | null;
   readonly macKeyPrevious: string | null;
   readonly metricsEnabled: boolean;
-  readonly cacheCapacity: number;
+  /** Bounds of the copies that this node keeps, and whether it stores sample values. */
+  readonly cache: {
+    readonly capacity: number;
+    readonly maxBytes: number;
+    readonly policy: PolicyName;
+    readonly seedDemoData: boolean;
+  };
   readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly dir: string | null; readonly format: "text" | "json" };
   readonly shutdownTimeoutMs: number;
 }
@@ -262,7 +269,12 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
     macKey: values.text("SHARED_MAC_KEY"),
     macKeyPrevious: values.text("SHARED_MAC_KEY_PREVIOUS"),
     metricsEnabled: values.flag("ENABLE_METRICS"),
-    cacheCapacity: values.number("CACHE_CAPACITY"),
+    cache: {
+      capacity: values.number("CACHE_CAPACITY"),
+      maxBytes: values.number("CACHE_MAX_BYTES"),
+      policy: policyNames.find((name) => name === values.text("CACHE_POLICY")) ?? "wtinylfu",
+      seedDemoData: values.flag("SEED_DEMO_DATA"),
+    },
     log: {
       level: (values.text("LOG_LEVEL") ?? "info") as NodeConfig["log"]["level"],
       dir: logDir === null || logDir === "off" ? null : logDir,

@@ -18,7 +18,7 @@ export interface LoggerOptions {
 const order: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 };
 const secretFields = /key|secret|password|token|authorization/i;
 /** Fields that name a thing, not a secret. */
-const plainFields: ReadonlySet<string> = new Set(["fencing_token"]);
+const plainFields: ReadonlySet<string> = new Set(["fencing_token", "cache_key"]);
 
 /** Members of every JSON line; a field of the same name would be a second one, and readers differ in which they take. */
 const lineMembers: ReadonlySet<string> = new Set(["level", "time", "node", "event", "message"]);

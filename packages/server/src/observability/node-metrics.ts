@@ -1,7 +1,8 @@
 import type { MetricName } from "@trivet/contract";
-import type { NodeApi } from "@trivet/engine";
+import type { CacheApi, NodeApi } from "@trivet/engine";
 import { statfs } from "node:fs";
 import type { NodeConfig } from "../config/index.ts";
+import { cacheJson } from "./cache-metrics.ts";
 import type { Metrics } from "./metrics.ts";
 import { systemJson } from "./system-metrics.ts";
 
@@ -130,15 +131,14 @@ function total(value: unknown): number {
 }
 
 /** The JSON of /metrics: S0's three keys, S4's families, and every Prometheus family as numbers. */
-async function metricsJson(metrics: Metrics, node: NodeApi, config: NodeConfig): Promise<unknown> {
+async function metricsJson(metrics: Metrics, node: NodeApi, cache: CacheApi | null, config: NodeConfig): Promise<unknown> {
   const values = await metrics.values();
   const status = node.status();
   const group = status.groups[0];
   const numbers = await lockNumbers(node);
+  const own = cacheJson(cache?.statistics() ?? null, config.cache.capacity);
   return {
-    cache_hits: 0,
-    cache_misses: 0,
-    cache_stats: { size: 0, maxsize: config.cacheCapacity, states: { M: 0, E: 0, S: 0, I: 0 } },
+    ...own.s0,
     node_id: status.node,
     system: systemJson(),
     raft: {
@@ -162,7 +162,7 @@ async function metricsJson(metrics: Metrics, node: NodeApi, config: NodeConfig):
       deadlocks: total(values["lock_deadlocks_total"]),
       expired: total(values["lock_expired_total"]),
     },
-    cache: { hits: 0, misses: 0, hit_ratio: 0, invalidations_sent: 0, invalidations_received: 0, state_transitions: 0 },
+    cache: own.s4,
     queue: {
       produced: total(values["queue_produced_total"]),
       consumed: total(values["queue_consumed_total"]),
@@ -175,7 +175,7 @@ async function metricsJson(metrics: Metrics, node: NodeApi, config: NodeConfig):
 }
 
 /** Connects the node to the metrics. Returns how to disconnect. */
-export function collectNodeMetrics(metrics: Metrics, node: NodeApi, config: NodeConfig): () => void {
+export function collectNodeMetrics(metrics: Metrics, node: NodeApi, cache: CacheApi | null, config: NodeConfig): () => void {
   metrics.onCollect(async () => {
     collectRaft(metrics, node);
     const numbers = await lockNumbers(node);
@@ -186,6 +186,6 @@ export function collectNodeMetrics(metrics: Metrics, node: NodeApi, config: Node
     const free = await diskFree(config.storage.dataDir);
     if (free !== null) metrics.set("disk_free_bytes", free);
   });
-  metrics.json = () => metricsJson(metrics, node, config);
+  metrics.json = () => metricsJson(metrics, node, cache, config);
   return countEvents(metrics, node);
 }

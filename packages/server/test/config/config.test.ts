@@ -33,7 +33,7 @@ describe("defaults", () => {
       failureDetector: { intervalMs: 1_000, timeoutMs: 3_000 },
       storage: { dataDir: "./data/box" },
       locks: { defaultTtlMs: 60_000, maxTtlMs: 3_600_000, delayMs: 0 },
-      cacheCapacity: 10_000,
+      cache: { capacity: 10_000, maxBytes: 67_108_864, policy: "wtinylfu", seedDemoData: false },
       log: { level: "info", dir: "logs", format: "text" },
     });
     expect(warnings).toEqual([]);
@@ -108,8 +108,8 @@ describe("names of the source documents", () => {
       { failureDetector: { intervalMs: 500, timeoutMs: 2_000 } },
     ],
     ["S4 LOG_LEVEL in Python's spelling", { LOG_LEVEL: "WARNING" }, { log: { level: "warn" } }],
-    ["S4 CACHE_CAPACITY", { CACHE_CAPACITY: "100" }, { cacheCapacity: 100 }],
-    ["S3 CACHE_MAX_SIZE", { CACHE_MAX_SIZE: "100" }, { cacheCapacity: 100 }],
+    ["S4 CACHE_CAPACITY", { CACHE_CAPACITY: "100" }, { cache: { capacity: 100 } }],
+    ["S3 CACHE_MAX_SIZE", { CACHE_MAX_SIZE: "100" }, { cache: { capacity: 100 } }],
     ["S4 ENABLE_METRICS", { ENABLE_METRICS: "false" }, { metricsEnabled: false }],
     ["S2 SHARED_MAC_KEY", { SHARED_MAC_KEY: "0123456789abcdef" }, { macKey: "0123456789abcdef" }],
   ])("%s", (_name, env, expected) => {

@@ -139,6 +139,9 @@ describe("log files", () => {
   });
 });
 
+const withdrawn = (sink: NodeTelemetry, version: number): void =>
+  sink.log("info", "cache.invalidated", `the copy of item:123 was withdrawn by node2`, { key: "item:123", version, sender: "node2" });
+
 describe("telemetry: the tokens of the source documents", () => {
   let now = 0;
   function telemetry(level: "debug" | "info"): { readonly telemetry: NodeTelemetry; readonly out: string[] } {
@@ -203,6 +206,20 @@ describe("telemetry: the tokens of the source documents", () => {
     const { telemetry: sink, out } = telemetry("info");
     sink.log("error", "redis.down", "Redis cannot be reached: refused", { node: "node1", reason: "refused" });
     expect(out[0]).toContain("Redis cannot be reached: refused (❌ Node node1 GAGAL terhubung ke Redis)");
+  });
+
+  test("L-05: a withdrawn copy in S0's words, with key, version and sender; one line per interval, complete at DEBUG", () => {
+    const { telemetry: sink, out } = telemetry("info");
+    for (let version = 1; version <= 4; version++) withdrawn(sink, version);
+    now += 10_000;
+    withdrawn(sink, 5);
+    expect(out).toHaveLength(2);
+    expect(out[0]).toContain("INVALIDATE diterima: the copy of item:123 was withdrawn by node2");
+    expect(out[0]).toMatch(/version=1 sender=node2 cache_key=item:123/);
+    expect(out[1]).toContain("(3 more like this since)");
+    const debug = telemetry("debug");
+    for (let version = 1; version <= 4; version++) withdrawn(debug.telemetry, version);
+    expect(debug.out.filter((line) => line.includes("INVALIDATE diterima"))).toHaveLength(4);
   });
 
   test("the words are not put in twice", () => {
