@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { registerConfig } from "./commands/config.ts";
 import { registerDev } from "./commands/dev.ts";
+import { registerHealth } from "./commands/health.ts";
 import { registerLeader } from "./commands/leader.ts";
 import { registerLock } from "./commands/lock.ts";
 import { registerMember } from "./commands/member.ts";
@@ -35,6 +36,7 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerDev,
     registerServe,
     registerStatus,
+    registerHealth,
     registerMember,
     registerLeader,
     registerLock,
