@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -7,19 +7,6 @@ import { call, expectStatus, type Json } from "./support/http.ts";
 import { freePorts, repository, run, start, trivet } from "./support/processes.ts";
 import { childrenOf, isAlive, runVerbatim } from "./support/shell.ts";
 import { ready, waitFor } from "./support/wait.ts";
-
-/** The sample environment of S4, which its readers copy to `.env` first: it describes containers and must not disturb `npm start`. */
-const sampleEnv = `# Node Configuration
-NODE_ID=node1
-PEERS=node1,node2,node3
-HTTP_PORT=8000
-REDIS_URL=redis://redis:6379/0
-CACHE_CAPACITY=100
-ENABLE_METRICS=true
-LOG_LEVEL=INFO
-HEARTBEAT_INTERVAL=1.0
-HEARTBEAT_TIMEOUT=3.0
-`;
 
 async function everythingIsGone(pids: readonly number[], dev: Dev): Promise<void> {
   await waitFor("every process to end and every port to be free", async () => {
@@ -43,7 +30,8 @@ describe("npm start on a fresh machine", () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "trivet-start-"));
-    writeFileSync(join(folder, ".env"), sampleEnv);
+    // S4's readers copy it first: it describes containers and must not disturb `npm start`.
+    copyFileSync(join(repository, "env.example"), join(folder, ".env"));
     dev = await startDev(folder);
     await isUp(dev);
   });

@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { registerCache } from "./commands/cache.ts";
 import { registerConfig } from "./commands/config.ts";
 import { registerDev } from "./commands/dev.ts";
+import { registerHealth } from "./commands/health.ts";
 import { registerLeader } from "./commands/leader.ts";
 import { registerLock } from "./commands/lock.ts";
 import { registerMember } from "./commands/member.ts";
@@ -36,6 +37,7 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerDev,
     registerServe,
     registerStatus,
+    registerHealth,
     registerMember,
     registerLeader,
     registerLock,

@@ -1,12 +1,22 @@
 import { readFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { defaultHostConfig, NodeHost, type Link, type NodeApi, type NodeHostConfig, type Ports, type Transport } from "@trivet/engine";
+import {
+  defaultHostConfig,
+  NodeHost,
+  scalableRole,
+  type Link,
+  type NodeApi,
+  type NodeHostConfig,
+  type Ports,
+  type Transport,
+} from "@trivet/engine";
 import { exitCodes } from "@trivet/contract";
 import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
 import { RedisQueueStorage } from "./adapters/redis/index.ts";
 import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
 import { seedDemoData } from "./demo-data.ts";
+import { leaveCluster, setAsideData } from "./leave.ts";
 import { createHttpApp, type HttpApp } from "./http/app.ts";
 import { logForcedReleases } from "./observability/forced-releases.ts";
 import { Logger } from "./observability/logger.ts";
@@ -71,14 +81,14 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
   return {
     node: config.nodeId,
     url: config.advertiseUrl,
-    roles: config.roles.join(","),
+    roles: [...config.roles, ...(config.scalable ? [scalableRole] : [])].join(","),
     shards: config.shards,
     queueDefaults: queueDefaults(config),
     cache: { maxEntries: config.cache.capacity, maxBytes: config.cache.maxBytes, policy: config.cache.policy },
     peers: config.peers.map((peer) => peer.url),
-    join: config.join === null ? [] : [config.join],
+    join: config.join,
     autoReplace: config.autoReplace,
-    mayVote: true,
+    mayVote: !config.scalable,
     macKeys: [config.macKey, config.macKeyPrevious].filter((key) => key !== null).map((key) => encoder.encode(key)),
     trustPeerPort: config.cluster !== null,
     failureDetector: config.failureDetector,
@@ -241,6 +251,7 @@ function stopHost(host: NodeHost, limitMs: number): Promise<boolean> {
 async function stopParts(parts: Parts): Promise<void> {
   const { config, logger, host, http, transport } = parts;
   logger.log("info", "node.stop", "stopping: handing over and finishing what is under way");
+  const left = config.scalable && (await leaveCluster(host.api, config, logger));
   const inTime = await stopHost(host, config.shutdownTimeoutMs);
   if (!inTime) logger.log("warn", "node.stop", "the node did not hand over in time; closing anyway");
   await http.close(Math.min(1_000, config.shutdownTimeoutMs));
@@ -248,6 +259,7 @@ async function stopParts(parts: Parts): Promise<void> {
   await parts.redis?.close();
   parts.files.unlock();
   for (const end of parts.ends) end();
+  if (left) setAsideData(config, logger);
   logger.log("info", "node.stopped", "stopped");
   await logger.flush();
 }
@@ -260,6 +272,7 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
     nodeId: config.nodeId,
     level: config.log.level,
     dir: config.log.dir,
+    files: config.log,
     format: config.log.format,
     stdout: write,
   });

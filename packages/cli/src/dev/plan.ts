@@ -42,6 +42,7 @@ const launcherOwned = [
   "QUEUE_NODES",
   "CACHE_PEERS",
   "JOIN",
+  "NODE_SCALABLE",
   "DATA_DIR",
   "METRICS_PORT",
   "QUEUE_BACKEND",

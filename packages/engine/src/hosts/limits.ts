@@ -57,3 +57,6 @@ export const handOverRounds: number = 3;
 export const handOverMostMs: number = 5_000;
 /** Then it waits so long for answers to queue commands under way. */
 export const answerOpenMs: number = 2_000;
+/** A scaled replica is dropped after so long a silence; each try to drop it may take the other time, for its shards move first. */
+export const scalableGoneAfterMs: number = 600_000;
+export const dropMemberMs: number = 120_000;

@@ -119,6 +119,11 @@ export class PeerHub implements LinkOwner {
     target.link?.close("this address is no longer a member");
   }
 
+  /** Gives up an address that nobody answers at. */
+  dropUnlinked(address: string): void {
+    if (this.targets.get(address)?.link === null) this.dropTarget(address);
+  }
+
   /** Closes all links and dials again at once: this node's identity has changed. */
   restartLinks(reason: string): void {
     for (const link of this.links) link.close(reason);

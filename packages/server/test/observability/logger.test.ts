@@ -99,7 +99,7 @@ describe("logger", () => {
 describe("log files", () => {
   test("rotate at the size limit and keep a few", async () => {
     const path = join(folder, "r.log");
-    const log = new LogFile(path, (error) => expect.fail(error.message), 100);
+    const log = new LogFile(path, (error) => expect.fail(error.message), { maxBytes: 100, keep: 2 });
     for (let index = 0; index < 6; index++) {
       log.write(`${index}`.repeat(60).concat("\n"));
       await log.flush();
@@ -109,10 +109,20 @@ describe("log files", () => {
     expect(readFileSync(`${path}.2`, "utf8")[0]).toBe("3");
     expect(existsSync(`${path}.3`)).toBe(false);
   });
+  test("none is kept where that is asked for", async () => {
+    const path = join(folder, "k.log");
+    const log = new LogFile(path, (error) => expect.fail(error.message), { maxBytes: 100, keep: 0 });
+    for (const word of ["a", "b"]) {
+      log.write(`${word.repeat(60)}\n`);
+      await log.flush();
+    }
+    expect(readFileSync(path, "utf8")).toBe(`${"b".repeat(60)}\n`);
+    expect(existsSync(`${path}.1`)).toBe(false);
+  });
   test("the size of a file that was there counts", async () => {
     const path = join(folder, "s.log");
     writeFileSync(path, "x".repeat(99));
-    const log = new LogFile(path, (error) => expect.fail(error.message), 100);
+    const log = new LogFile(path, (error) => expect.fail(error.message), { maxBytes: 100, keep: 2 });
     log.write("new line\n");
     await log.flush();
     expect(readFileSync(path, "utf8")).toBe("new line\n");

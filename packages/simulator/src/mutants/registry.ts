@@ -69,6 +69,8 @@ const groups: Readonly<Record<string, string>> = {
   "host-gap-forgotten": "W6: a hole behind the snapshot fallen back to is forgotten by the next restart",
   "host-lease-ignores-pause": "L2: the time of a pause counts against leases whose renewals lie unread",
   "host-lease-no-clock-margin": "L1: leases end without the margin for clock rates",
+  "host-member-dropped-by-silence": "a member that is not a scaled replica is dropped for being silent",
+  "host-scalable-dropped-at-once": "a scaled replica is dropped at its first silence, before it had time to come back",
   "host-only-copy-by-founders": "W6: a node of a cluster that has grown is refused as its only copy",
   "host-peer-frame-unbounded": "all of a turn goes to a peer in one frame, however long that becomes",
   "host-read-asked-by-chance": "L4: a read that is to be asked again waits for a turn that something else brings about",
