@@ -73,6 +73,7 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     roles: config.roles.join(","),
     shards: config.shards,
     queueDefaults: queueDefaults(config),
+    cache: { ...defaultHostConfig.cache, maxEntries: config.cacheCapacity },
     peers: config.peers.map((peer) => peer.url),
     join: config.join === null ? [] : [config.join],
     autoReplace: config.autoReplace,

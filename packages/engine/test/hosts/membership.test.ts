@@ -21,7 +21,11 @@ describe("membership", () => {
     cluster.until("a leader that has written nobody down", isFresh);
     const request = { node: "n9", storage: "ffff", url: "http://n9", roles: "lock,queue,cache", voter: true };
     expect(cluster.leader()?.host.members?.join(request)).toMatchObject({ ok: false, reason: "the node registry is being written" });
-    const names = (): readonly string[] => cluster.leader()?.host.machine?.nodes().map(({ node }) => node) ?? [];
+    const names = (): readonly string[] =>
+      cluster
+        .leader()
+        ?.host.machine?.nodes()
+        .map(({ node }) => node) ?? [];
     cluster.until("the founders are written down", () => ["n1", "n2", "n3"].every((name) => names().includes(name)));
     expect(cluster.leader()?.host.members?.join(request)).toMatchObject({ ok: false, reason: "being registered" });
   });
