@@ -21,6 +21,8 @@ class ShardRing {
   private changes: ValueChange[] = [];
 
   add(change: ValueChange): void {
+    // Of what was skipped nothing is known but that it ended before this one.
+    if (this.floor === Number.POSITIVE_INFINITY) this.floor = change.version - 1;
     this.changes.push(change);
     this.last = change.version;
     if (this.changes.length <= 2 * rememberedChanges) return;
@@ -102,7 +104,7 @@ export class Watches {
       const group = shard as GroupId;
       const ring = this.ring(group);
       const position = positions === null ? ring.last : (positions[shard - 1] ?? 0);
-      if (position < ring.floor) return this.end(watching, { type: "position-gone" });
+      if (positions !== null && position < ring.floor) return this.end(watching, { type: "position-gone" });
       watching.seen.set(group, position);
     }
     if (positions === null) return;
