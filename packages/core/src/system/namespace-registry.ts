@@ -160,7 +160,7 @@ export class NamespaceRegistry {
 type WithoutType<T> = T extends unknown ? Omit<T, "type"> : never;
 
 function refused(why: WithoutType<NamespaceRefused>): Result {
-  return { type: "namespace-refused", ...why } as NamespaceRefused;
+  return { type: "namespace-refused", ...why };
 }
 
 /** What is wrong with the settings, for people; null = nothing. */

@@ -60,9 +60,10 @@ export class CopyReports {
     }
   }
 
-  /** All nodes but this one, as group 0 has them. */
+  /** All members but this node; the registry also knows some that were removed, or are not in yet. */
   others(): readonly string[] {
-    return (this.host.machine?.nodes() ?? []).map(({ node }) => node).filter((node) => node !== this.host.config.node);
+    const { learners, outgoing, voters } = this.host.system?.raft.membership ?? { learners: [], outgoing: [], voters: [] };
+    return [...new Set<string>([...voters, ...outgoing, ...learners])].filter((node) => node !== this.host.config.node);
   }
 
   copiesOf(node: string, from: number, done: (page: CopiesPage | null) => void): void {

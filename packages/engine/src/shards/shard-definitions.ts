@@ -29,7 +29,6 @@ export class ShardDefinitions {
 
   /** Commands named queues or namespaces that the shard does not know well enough. */
   unknown(replica: ShardGroup, queues: readonly number[], namespaces: readonly number[]): void {
-    const notKnown = (numbers: readonly number[]): Known => numbers.map((number) => [number, -1] as const);
     this.configure(replica, notKnown(queues), notKnown(namespaces));
   }
 
@@ -55,6 +54,10 @@ export class ShardDefinitions {
     }
     replica.propose(commands);
   }
+}
+
+function notKnown(numbers: readonly number[]): Known {
+  return numbers.map((number) => [number, -1] as const);
 }
 
 /** What shards know of a namespace: how nodes keep its copies is none of their business. */

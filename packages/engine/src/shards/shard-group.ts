@@ -1,4 +1,4 @@
-import { groupId, type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
+import { type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { encodeEntryPayload, type ShardCommand } from "@trivet/wire";
 import type { GroupHostConfig, GroupHostOwner } from "../hosts/group-host.ts";

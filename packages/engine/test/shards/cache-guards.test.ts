@@ -172,7 +172,6 @@ describe("a node", () => {
     for (let start = 0; start < 3; start++) {
       const ports = {
         clock: {
-          ...clock,
           now: () => 0,
           wallNow: () => 1_000_000_000 - start * 5_000,
           defer: clock.defer.bind(clock),

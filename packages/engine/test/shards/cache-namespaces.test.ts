@@ -12,7 +12,7 @@ type Defined = Parameters<Parameters<CacheApi["defineNamespace"]>[4]>[0];
 const nodes = ["n1", "n2", "n3"] as const;
 
 class Namespaces extends Caches {
-  define(node: string, name: string, settings: Partial<NamespaceSettings>, mode: "create" | "update" | "ensure" = "create"): Defined {
+  make(node: string, name: string, settings: Partial<NamespaceSettings>, mode: "create" | "update" | "ensure" = "create"): Defined {
     const told = new Told<Defined>();
     this.service(node).defineNamespace(name, settings, mode, { timeoutMs: 10_000 }, told.hear);
     return this.answer(told);
@@ -52,12 +52,12 @@ class Namespaces extends Caches {
 describe("namespaces of cached values", () => {
   test("are made, listed, changed and removed through any node; `default` is there from the beginning", () => {
     const caches = new Namespaces();
-    expect(caches.define("n1", "users", { ttlMs: 60_000 })).toMatchObject({ type: "defined", created: true, namespace: { name: "users" } });
-    expect(caches.define("n2", "users", {})).toMatchObject({ type: "namespace-exists" });
-    expect(caches.define("n3", "users", { mode: "strict" }, "update")).toMatchObject({ type: "fixed", field: "mode" });
-    expect(caches.define("n3", "users", { ttlMs: 1 }, "update")).toMatchObject({ type: "defined", created: false });
-    expect(caches.define("n3", "other", {}, "update")).toEqual({ type: "unknown-namespace", namespace: "other" });
-    expect(caches.define("n3", "bad", { mode: "ttl" })).toMatchObject({ type: "malformed" });
+    expect(caches.make("n1", "users", { ttlMs: 60_000 })).toMatchObject({ type: "defined", created: true, namespace: { name: "users" } });
+    expect(caches.make("n2", "users", {})).toMatchObject({ type: "namespace-exists" });
+    expect(caches.make("n3", "users", { mode: "strict" }, "update")).toMatchObject({ type: "fixed", field: "mode" });
+    expect(caches.make("n3", "users", { ttlMs: 1 }, "update")).toMatchObject({ type: "defined", created: false });
+    expect(caches.make("n3", "other", {}, "update")).toEqual({ type: "unknown-namespace", namespace: "other" });
+    expect(caches.make("n3", "bad", { mode: "ttl" })).toMatchObject({ type: "malformed" });
     const listed = new Told<unknown>();
     caches.service("n2").namespaces("", "", 10, 5_000, listed.hear);
     expect(caches.answer(listed)).toMatchObject({ namespaces: [{ name: "default", namespace: 1 }, { name: "users" }], next: null });
@@ -68,13 +68,13 @@ describe("namespaces of cached values", () => {
 
   test("a value of one is not one of another; one that is made again begins empty", () => {
     const caches = new Namespaces();
-    caches.define("n1", "a", {});
-    caches.define("n1", "b", {});
+    caches.make("n1", "a", {});
+    caches.make("n1", "b", {});
     caches.putIn("n1", "a", "k", "in a");
     caches.putIn("n2", "b", "k", "in b");
     for (const node of nodes) expect(caches.getIn(node, "a", "k")).toMatchObject({ value: "in a" });
     caches.remove("n2", "a");
-    caches.define("n3", "a", {});
+    caches.make("n3", "a", {});
     for (const node of nodes) expect(caches.getIn(node, "a", "k")).toMatchObject({ value: null });
     for (const node of nodes) expect(caches.getIn(node, "b", "k")).toMatchObject({ value: "in b" });
   });
@@ -131,10 +131,10 @@ describe("namespaces of cached values", () => {
 
   test("mode strict keeps no copies; mode ttl keeps them for as long as it may be stale", () => {
     const caches = new Namespaces();
-    caches.define("n1", "strict", { mode: "strict" });
+    caches.make("n1", "strict", { mode: "strict" });
     caches.putIn("n1", "strict", "k", "1");
     for (let time = 0; time < 2; time++) expect(caches.getIn("n2", "strict", "k")).toEqual({ value: "1", source: "database" });
-    caches.define("n1", "ttl", { mode: "ttl", staleMs: 1_000 });
+    caches.make("n1", "ttl", { mode: "ttl", staleMs: 1_000 });
     caches.putIn("n1", "ttl", "k", "1");
     expect(caches.getIn("n2", "ttl", "k")).toEqual({ value: "1", source: "database" });
     caches.putIn("n1", "ttl", "k", "2");
@@ -145,7 +145,7 @@ describe("namespaces of cached values", () => {
 
   test("what a namespace may hold is a limit, not a reason to forget", () => {
     const caches = new Namespaces();
-    caches.define("n1", "small", { maxEntries: 1 });
+    caches.make("n1", "small", { maxEntries: 1 });
     const outcomes = Array.from({ length: 20 }, (_, at) => caches.putIn("n1", "small", `k${at}`, "v") as { readonly type: string });
     expect(outcomes.filter(({ type }) => type === "written")).toHaveLength(4);
     expect(outcomes.filter(({ type }) => type === "cache-full")).toHaveLength(16);
@@ -153,7 +153,7 @@ describe("namespaces of cached values", () => {
 
   test("survive the end of all nodes", () => {
     const caches = new Namespaces();
-    caches.define("n1", "users", { ttlMs: 60_000 });
+    caches.make("n1", "users", { ttlMs: 60_000 });
     caches.putIn("n1", "users", "k", "v");
     for (const node of nodes) caches.cluster.kill(node);
     for (const node of nodes) caches.cluster.restart(node);

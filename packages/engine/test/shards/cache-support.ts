@@ -146,7 +146,7 @@ export class Caches extends Shards {
   /** What this node's replica has stored, however late it is; undefined = it does not say. */
   storedIn(node: string, key: string): string | null | undefined {
     const told = new Told<CacheEntry | CacheFailure>();
-    this.service(node).get("default", `${key}`, "stale", 10_000, told.hear);
+    this.service(node).get("default", key, "stale", 10_000, told.hear);
     const entry = this.answer(told);
     if (entry.type !== "entry") return undefined;
     return entry.value === null ? null : decodeUtf8(entry.value);

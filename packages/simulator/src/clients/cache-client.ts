@@ -7,6 +7,8 @@ import type { CacheHistory, CacheOperation } from "./cache-history.ts";
 import type { VirtualClient } from "./virtual-client.ts";
 
 const timeoutMs = 2_500;
+/** Most of them are reads of a copy, which cost next to nothing. */
+const callsPerOperation = 4;
 const keys = ["a", "b", "c", "n"] as const;
 /** Every value of these carries the tag. */
 const tagged: readonly string[] = ["a", "b"];
@@ -26,7 +28,7 @@ export class CacheClient {
   constructor(client: VirtualClient, history: CacheHistory, operations: number, isAsking: () => boolean) {
     this.client = client;
     this.history = history;
-    this.left = operations;
+    this.left = operations * callsPerOperation;
     this.isAsking = isAsking;
     this.pause();
   }
@@ -38,7 +40,7 @@ export class CacheClient {
   private pause(): void {
     const { prng } = this.client;
     // Runs of calls without a pause: races of copies are short.
-    this.client.after(prng.chance(0.6) ? prng.below(8) : prng.below(1_500), () => this.next());
+    this.client.after(prng.chance(0.93) ? prng.next() * 4 : prng.below(2_000), () => this.next());
   }
 
   private next(): void {
@@ -48,8 +50,8 @@ export class CacheClient {
     const { prng, world } = this.client;
     const members = world.machines.filter(({ spare }) => !spare);
     const home = members[this.client.name.length % members.length] as Machine;
-    const machine = prng.chance(0.5) ? prng.pick(members) : home;
-    if (prng.chance(0.03)) this.clear(machine);
+    const machine = prng.chance(0.15) ? prng.pick(members) : home;
+    if (prng.chance(0.01)) this.clear(machine);
     else this.send(machine, this.choose());
   }
 
@@ -99,7 +101,7 @@ export class CacheClient {
     const { prng } = this.client;
     const key = prng.pick(keys);
     const value = `${this.client.name}.${this.left}`;
-    if (prng.chance(0.55)) return { type: "get", key };
+    if (prng.chance(0.8)) return { type: "get", key };
     if (key === counter && !prng.chance(0.2)) return { type: "increment", key, by: 1 + prng.below(3) };
     if (prng.chance(0.15)) return { type: "delete", key };
     const version = this.versions.get(key);
