@@ -81,12 +81,12 @@ describe("namespaces of cached values", () => {
 
   guard("cache-gone-namespace-believed", "a node that has missed that one was made again reads the new one", () => {
     const caches = new Namespaces();
-    caches.define("n1", "a", {});
+    caches.make("n1", "a", {});
     caches.putIn("n1", "a", "k", "old");
     expect(caches.getIn("n3", "a", "k")).toMatchObject({ value: "old" });
     caches.cut("n3");
     caches.remove("n1", "a");
-    caches.define("n1", "a", {});
+    caches.make("n1", "a", {});
     expect(caches.putIn("n1", "a", "k", "new")).toMatchObject({ type: "written" });
     const told = new Told<Parameters<Parameters<CacheApi["get"]>[4]>[0]>();
     caches.service("n3").get("a", "k", "linearizable", 20_000, told.hear);
@@ -98,7 +98,7 @@ describe("namespaces of cached values", () => {
 
   guard("cache-removed-before-dropped", "one that is gone takes no value any more, whoever has not heard of it", () => {
     const caches = new Namespaces();
-    caches.define("n1", "a", {});
+    caches.make("n1", "a", {});
     caches.putIn("n1", "a", "k", "old");
     const { machine } = caches.cluster.member("n3").host;
     const view = machine?.namespace("a") ?? null;
@@ -119,10 +119,10 @@ describe("namespaces of cached values", () => {
 
   test("other bounds for copies take none away whose write is under way", () => {
     const caches = new Namespaces();
-    caches.define("n1", "a", { copyEntries: 10 });
+    caches.make("n1", "a", { copyEntries: 10 });
     for (const key of ["k", "l"]) for (let time = 0; time < 4; time++) caches.putIn("n1", "a", key, "1");
     expect(caches.service("n1").peek("a", "k")).toMatchObject({ state: "M" });
-    caches.define("n1", "a", { copyEntries: 20 }, "update");
+    caches.make("n1", "a", { copyEntries: 20 }, "update");
     const first = caches.beginPut("n1", "l", "2", { namespace: "a" });
     const second = caches.beginPut("n1", "k", "2", { namespace: "a" });
     expect(caches.answer(first)).toMatchObject({ type: "written" });
