@@ -59,10 +59,42 @@ describe("a node's copies", () => {
 });
 
 describe("a watch", () => {
+  test("waits for a namespace that this node has not heard of yet", () => {
+    const clock = new MemoryClock(1_000);
+    let last = 1;
+    const watches = new Watches({
+      clock,
+      newName: () => "run",
+      shards: () => 1,
+      isHere: () => true,
+      namespaceNumbered: (namespace) => (namespace > last ? null : namespace === 2 ? "new" : "ns"),
+      isUnheard: (namespace) => namespace > last,
+    });
+    const heard: number[] = [];
+    const told = { changed: ({ version }: { readonly version: number }) => void heard.push(version), ended: () => void heard.push(-1) };
+    watches.watch({ namespace: "new", prefix: "", from: null }, told);
+    clock.runUntilIdle();
+    for (const [version, namespace] of [1, 2, 1, 2].entries()) {
+      watches.applied(groupId(1), [{ namespace, key: "k", tag: null, change: "put", version: version + 1 }]);
+    }
+    watches.tick();
+    expect(heard).toEqual([]);
+    last = 2;
+    watches.tick();
+    expect(heard).toEqual([2, 4]);
+  });
+
   test("that begins after a snapshot took the place of what was here is told what comes (rule M10)", () => {
     const clock = new MemoryClock(1_000);
     const shards = 1;
-    const watches = new Watches({ clock, newName: () => "run", shards: () => shards, isHere: () => true, namespaceNumbered: () => "ns" });
+    const watches = new Watches({
+      clock,
+      newName: () => "run",
+      shards: () => shards,
+      isHere: () => true,
+      namespaceNumbered: () => "ns",
+      isUnheard: () => false,
+    });
     const heard: string[] = [];
     const watch = (from: string | null): void => {
       watches.watch(
