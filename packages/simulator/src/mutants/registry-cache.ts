@@ -3,6 +3,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   // ── Coherence: holders and homes ──
   "coherence-barrier-of-another-term": "M4: a barrier counts although another term came after it",
   "coherence-barrier-unflushed": "M4: the barrier is logged while others still have copies",
+  "coherence-close-stays-called-off": "a hand-over that follows one that was called off never ends",
   "coherence-ended-session-reopened": "M2: a session that is over begins anew under its old name",
   "coherence-entry-forgotten": "a line leaves the directory although others have copies",
   "coherence-evicts-any-copy": "giving up an earlier copy takes a later one out of the directory",
@@ -35,6 +36,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "coherence-overtaken-fill-kept": "M5: a fill that an invalidation has overtaken is kept",
   "coherence-overtaken-write-kept": "M5: a written copy that an invalidation has overtaken is kept",
   "coherence-renewed-before-invalidation": "M2: a renewal counts before what was withdrawn before it",
+  "coherence-resumed-twice": "M4: a home is open behind the barrier of a hand-over that is under way",
   "coherence-scope-ignored-by-lines": "M8: lines are filled while their namespace is cleared",
   "coherence-silent-holder-not-waited-for": "M3: who is silent is not waited for",
   "coherence-strict-answered-by-fill": "a strict read is answered by a fill that no quorum confirmed",
