@@ -1,7 +1,10 @@
 import { encodeUtf8 } from "@trivet/wire";
-import { groupId } from "@trivet/core";
-import { type CacheFailure, MemoryClock } from "@trivet/engine";
+import { type GroupId, groupId } from "@trivet/core";
+import { type CacheFailure, MemoryClock, type Verified } from "@trivet/engine";
 import { describe, expect, test, vi } from "vitest";
+import type { CopiesPage, CopyReports, Directory } from "../../src/cache/copy-reports.ts";
+import { lineOfKey } from "../../src/cache/lines.ts";
+import { verify } from "../../src/cache/verifying.ts";
 import { Watches } from "../../src/cache/watches.ts";
 import { Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
@@ -128,5 +131,27 @@ describe("a watch", () => {
       [1, 2, 3, 4].some((shard) => caches.cluster.member(node).host.shards?.replica(groupId(shard)) == null);
     caches.cluster.until("a replica is moved", () => nodes.some(gave), 60_000);
     for (const [at, node] of nodes.entries()) if (gave(node)) expect(ended[at]?.value).toEqual({ type: "position-gone" });
+  });
+});
+
+describe("verify", () => {
+  test("finds nothing wrong with copies that a new home still waits for (rule M4)", () => {
+    const look = (phase: Directory["phase"]): Verified | null => {
+      const clock = new MemoryClock(1_000);
+      const directory = { phase, sharers: [], version: 1 } as unknown as Directory;
+      const reports = {
+        others: () => [],
+        copiesOf: (_node: string, _from: number, done: (page: CopiesPage) => void): void =>
+          done({ copies: [{ line: lineOfKey(1, "a"), state: "S", version: 1 }], next: null }),
+        directoryOf: (_group: GroupId, lines: readonly string[], done: (found: readonly Directory[]) => void): void =>
+          done(lines.map(() => directory)),
+      } as unknown as CopyReports;
+      let found: Verified | null = null;
+      verify({ reports, clock, self: "n1", shards: 4, nameOf: () => "default" }, (verified) => (found = verified));
+      for (let ms = 0; ms < 1_000 && found === null; ms++) clock.advance(1);
+      return found;
+    };
+    expect(look("open")?.violations).toMatchObject([{ invariant: "directory-covers-copies" }]);
+    expect(look("recovering")).toMatchObject({ ok: true, violations: [] });
   });
 });
