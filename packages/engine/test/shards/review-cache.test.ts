@@ -33,6 +33,20 @@ describe("a node that starts again", () => {
   });
 });
 
+describe("a home", () => {
+  test("leaves a node whose disk is full, though no barrier can be logged there", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    caches.warm("a");
+    const home = caches.homeOf("a");
+    const next = ["n1", "n2", "n3"].find((node) => node !== home) ?? "";
+    vi.spyOn(caches.cluster.member(home).host.disk, "critical", "get").mockReturnValue(true);
+    caches.moveHome("a", next);
+    caches.put("n1", "a", "2");
+    for (const node of ["n1", "n2", "n3"]) expect(caches.get(node, "a")).toBe("2");
+  });
+});
+
 describe("a node's copies", () => {
   test("whoever is told that a write is done finds it, and nothing older", () => {
     const caches = new Caches();
