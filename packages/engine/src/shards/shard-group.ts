@@ -255,7 +255,7 @@ export class ShardGroup implements GroupHostOwner {
     return !this.hosts.host.disk.critical && enqueuePrivileged(this.group, commands);
   }
 
-  /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader need not wait for anybody's lease. */
+  /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader waits for no lease. It does where no log takes the barrier. */
   handOver(to: NodeId): void {
     const transfer = (): void => {
       this.isHandingOver = false;
@@ -263,7 +263,6 @@ export class ShardGroup implements GroupHostOwner {
       this.markDirty();
     };
     this.isHandingOver = true;
-    // A log that takes nothing takes no barrier either: then the next leader waits.
     if (this.hosts.host.disk.critical || mutant("cache-transfer-with-leases")) transfer();
     else this.home.close(transfer);
   }
