@@ -1,10 +1,11 @@
 import type { GroupId, NamespaceView, ReadMode } from "@trivet/core";
 import { readableCopy } from "@trivet/core";
-import type { LineName, NamespaceSettings } from "@trivet/wire";
-import type { CacheConsistency, CacheEntry, CacheFailure } from "./cache-api.ts";
+import { mutant } from "@trivet/core/mutation";
+import type { CachedRecord, LineName, NamespaceSettings } from "@trivet/wire";
+import { type CacheConsistency, type CacheEntry, type CacheFailure, defaultNamespace } from "./cache-api.ts";
 import type { CacheCalls, Call, Done } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
-import { entryOf } from "./entries.ts";
+import { entryOf, isOfNothing } from "./entries.ts";
 import type { HolderHost } from "./holder-host.ts";
 import { keyProblem } from "./request-checks.ts";
 
@@ -26,11 +27,12 @@ export class Reading {
     if (found === undefined) return undefined;
     const { clock } = host.ports;
     const copy = readableCopy(found.holder, found.line, clock.now(), clock.wallNow());
-    if (copy === undefined) return undefined;
+    if (copy === undefined || mayBeGone(view, copy.record)) return undefined;
     this.hits++;
     cache.copies.hit(found);
     const { state } = found.line;
-    if (found.entry?.state !== state) found.entry = entryOf(key, copy.record, state, "cache");
+    if (found.entry === null || found.told !== copy || found.entry.state !== state) found.entry = entryOf(key, copy.record, state, "cache");
+    found.told = copy;
     return found.entry;
   }
 
@@ -69,9 +71,17 @@ export class Reading {
         const mode = consistency === "strict" ? ({ type: "strict" } as const) : readMode(view.settings);
         holder.read(line, mode, call.deadline, (answer) => {
           if (answer === null) return done(notLed);
-          if (answer.source === "copy") this.hits++;
-          else this.misses++;
-          return done(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
+          const tell = (): void => {
+            if (answer.source === "copy") this.hits++;
+            else this.misses++;
+            done(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
+          };
+          if (!mayBeGone(view, answer.record)) return tell();
+          // This node may have missed that the namespace was removed, and made again under another number.
+          return this.calls.names.refresh(this.calls.left(call), done, () => {
+            if (this.calls.names.known(name)?.namespace === view.namespace) tell();
+            else this.read(name, key, consistency, call, done);
+          });
         });
       });
     });
@@ -107,6 +117,10 @@ export class Reading {
     });
     return true;
   }
+}
+
+function mayBeGone({ name }: NamespaceView, record: CachedRecord): boolean {
+  return name !== defaultNamespace && isOfNothing(record) && !mutant("cache-gone-namespace-believed");
 }
 
 function readMode({ mode, staleMs }: NamespaceSettings): ReadMode {
