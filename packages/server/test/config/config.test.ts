@@ -183,6 +183,12 @@ describe("bad values: one line with name, value, place and example", () => {
     expect(report.rows.find((row) => row.name === "SHARED_MAC_KEY")?.value).toBe("****");
   });
 
+  test("sample values are stored when asked for, never in production", () => {
+    const seeds = (env: Record<string, string>): boolean => loadConfig(given({ env })).config.cache.seedDemoData;
+    expect(seeds({ SEED_DEMO_DATA: "true" })).toBe(true);
+    expect(seeds({ SEED_DEMO_DATA: "true", TRIVET_ENV: "production" })).toBe(false);
+  });
+
   test("production refuses sample keys, development takes them", () => {
     const env = { SHARED_MAC_KEY: "change-me-in-production" };
     expect(loadConfig(given({ env })).config.macKey).toBe("change-me-in-production");
