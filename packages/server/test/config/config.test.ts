@@ -184,9 +184,11 @@ describe("bad values: one line with name, value, place and example", () => {
   });
 
   test("sample values are stored when asked for, never in production", () => {
-    const seeds = (env: Record<string, string>): boolean => loadConfig(given({ env })).config.cache.seedDemoData;
-    expect(seeds({ SEED_DEMO_DATA: "true" })).toBe(true);
-    expect(seeds({ SEED_DEMO_DATA: "true", TRIVET_ENV: "production" })).toBe(false);
+    for (const [TRIVET_ENV, seedDemoData] of [
+      ["development", true],
+      ["production", false],
+    ] as const)
+      expect(loadConfig(given({ env: { SEED_DEMO_DATA: "true", TRIVET_ENV } })).config.cache, TRIVET_ENV).toMatchObject({ seedDemoData });
   });
 
   test("production refuses sample keys, development takes them", () => {
