@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const page = "docs/seed-coverage.md";
-const mutantRegistry = "packages/simulator/src/mutants/registry.ts";
+const mutantRegistries = ["packages/simulator/src/mutants/registry.ts", "packages/simulator/src/mutants/cache-mutants.ts"];
 
 const numbered = (letter: string, numbers: readonly number[]): string[] => numbers.map((n) => `${letter}-${String(n).padStart(2, "0")}`);
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);
@@ -37,7 +37,7 @@ export function seedCoverageProblems(root: string, required: readonly string[] =
     const found = rows.filter((row) => row.id === id).length;
     if (found !== 1) problems.push(`${page}: ${id} stands there ${found} times, expected once`);
   }
-  const mutants = read(root, mutantRegistry) ?? "";
+  const mutants = mutantRegistries.map((file) => read(root, file) ?? "").join("\n");
   for (const row of rows) problems.push(...rowProblems(root, row, mutants).map((problem) => `${page}:${row.line}: ${row.id}: ${problem}`));
   return problems;
 }

@@ -4,7 +4,7 @@ import type { NodeApi } from "../hosts/node-api.ts";
 import type { NodeCache } from "../hosts/node-cache.ts";
 import type { NodeHost } from "../hosts/node-host.ts";
 import type { CacheCallOptions, CacheFailure } from "./cache-api.ts";
-import { notLed } from "./cache-writes.ts";
+import { notLed, notMember } from "./cache-writes.ts";
 import type { HolderHost } from "./holder-host.ts";
 import { retryMs } from "./limits.ts";
 import { lineOfKey } from "./lines.ts";
@@ -81,10 +81,3 @@ export class CacheCalls {
     this.host.ports.clock.defer(run);
   }
 }
-
-export const notMember: CacheFailure = {
-  type: "unavailable",
-  code: "no_leader",
-  retryAfterMs: 200,
-  detail: "this node is not a member of a cluster yet, or takes part in no shards",
-};

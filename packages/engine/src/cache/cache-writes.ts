@@ -124,6 +124,12 @@ export const notLed: Unavailable = {
   retryAfterMs: 200,
   detail: "no leader of the key's shard was reached in time; nothing happened",
 };
+export const notMember: Unavailable = {
+  type: "unavailable",
+  code: "no_leader",
+  retryAfterMs: 200,
+  detail: "this node is not a member of a cluster yet, or takes part in no shards",
+};
 const tooLate: Unavailable = {
   type: "unavailable",
   code: "no_quorum",

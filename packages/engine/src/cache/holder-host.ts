@@ -144,6 +144,12 @@ export class HolderHost {
     }
   }
 
+  /** There is no lease, none is asked for, and nothing keeps it from asking. */
+  private mayAsk({ steady }: Moment): boolean {
+    const { asked, askAgainAt, leasedAt } = this.state;
+    return leasedAt === null && asked.length === 0 && askAgainAt <= steady;
+  }
+
   /** For its copy, and for the lease: nobody waits. */
   private readFor(line: LineName): void {
     this.step({ type: "read", line, mode: { type: "write-through" }, waiter: 0, now: this.owner.now() }, line);
@@ -172,7 +178,7 @@ export class HolderHost {
       case "answer-write": {
         const waiter = this.take(effect.waiter);
         // A write asks for no lease.
-        if (waiter?.cold != null && this.state.leasedAt === null && this.stateOf(waiter.cold) === "I") this.readFor(waiter.cold);
+        if (waiter?.cold != null && this.mayAsk(now) && this.stateOf(waiter.cold) === "I") this.readFor(waiter.cold);
         return waiter?.written?.(effect.outcome);
       }
       case "kept": {

@@ -2,6 +2,7 @@ import type { GroupId } from "@trivet/core";
 import type { Clock } from "../ports/clock.ts";
 import type { ValueChange } from "../shards/worker-protocol.ts";
 import type { CacheChange, CacheFailure, CacheWatch } from "./cache-api.ts";
+import { notMember } from "./cache-writes.ts";
 import { rememberedChanges } from "./limits.ts";
 
 export interface WatchesOwner {
@@ -89,6 +90,7 @@ export class Watches {
   private begin(watching: Watching): void {
     if (!this.watching.has(watching)) return;
     const shards = this.owner.shards();
+    if (shards === 0) return this.end(watching, notMember);
     for (let shard = 1; shard <= shards; shard++) {
       if (this.owner.isHere(shard as GroupId)) continue;
       const detail = `this node has no replica of shard ${shard}: watch through a node that has one of every shard`;

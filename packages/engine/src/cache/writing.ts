@@ -1,8 +1,8 @@
 import { type GroupId, groupId, type NamespaceView } from "@trivet/core";
 import type { ShardCommand, ShardResult } from "@trivet/wire";
 import type { CacheCallOptions, CacheDelete, CacheDeleted, CacheFailure, CacheIncrement, CachePut, CacheWritten } from "./cache-api.ts";
-import { type CacheCalls, type Call, type Done, notMember, type Place } from "./cache-calls.ts";
-import { CacheWrites, notLed, refusalOf } from "./cache-writes.ts";
+import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";
+import { CacheWrites, notLed, notMember, refusalOf } from "./cache-writes.ts";
 import { askHome } from "./home-calls.ts";
 import { retryMs } from "./limits.ts";
 import { deleteProblem, incrementProblem, keyProblem, putProblem } from "./request-checks.ts";

@@ -5,7 +5,6 @@ import {
   decodeMembershipPayload,
   defaultShardLimits,
   invariant,
-  type LeaseId,
   logIndex,
   type OrderedView,
   QueueShard,
@@ -31,37 +30,12 @@ import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { BufferedStore } from "../stores/index.ts";
 import { type DueLease, LeaseClock } from "./lease-clock.ts";
 import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
+import { nothingTold, type Times, type Told } from "./told.ts";
 import { noteChange, recordOf } from "./value-changes.ts";
-import type {
-  Applied,
-  LookedUp,
-  ReadyHint,
-  ValueChange,
-  WorkerAnswer,
-  WorkerEntry,
-  WorkerReply,
-  WorkerRequest,
-} from "./worker-protocol.ts";
+import type { Applied, LookedUp, WorkerEntry, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 /** Deliveries looked at in one step when a new leader starts every lease. */
 const announcedPerStep = 4096;
-
-interface Told {
-  readonly answers: WorkerAnswer[];
-  readonly ready: ReadyHint[];
-  /** In their order; null = it is over. */
-  readonly leases: { readonly id: LeaseId; readonly ms: number | null }[];
-  readonly unconfigured: Set<number>;
-  readonly unknownNamespaces: Set<number>;
-  readonly changes: ValueChange[];
-  readonly points: (readonly [number, string])[];
-  /** As of the last transaction; null = there was none. */
-  times: Times | null;
-}
-interface Times {
-  readonly groupTime: number;
-  readonly wantsEntryAt: number;
-}
 
 /** One shard's state machine over its store: what the apply worker does for one group. No I/O but the store's. */
 export class ShardApplier {
@@ -398,10 +372,6 @@ export class ShardApplier {
 
 function timesOf(shard: QueueShard): Times {
   return { groupTime: shard.now, wantsEntryAt: shard.nextDeadline() };
-}
-
-function nothingTold(unconfigured: Set<number>, unknownNamespaces: Set<number>): Told {
-  return { answers: [], ready: [], leases: [], unconfigured, unknownNamespaces, changes: [], points: [], times: null };
 }
 
 const ownOrigin: CommandOrigin = "leader";

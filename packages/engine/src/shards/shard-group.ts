@@ -392,10 +392,8 @@ export class ShardGroup implements GroupHostOwner {
     if (!this.untrusted || !this.group.raft.mayVote) return;
     this.untrusted = false;
     this.hosts.trusted(this.group.id);
-    this.hosts.wal.trust(this.group.id, () => {
-      this.hosts.host.ports.telemetry.log("info", "storage.recovered", `shard ${this.id} caught up with its leader: it votes again here`, {
-        group: this.id,
-      });
-    });
+    const { telemetry } = this.hosts.host.ports;
+    const told = `shard ${this.id} caught up with its leader: it votes again here`;
+    this.hosts.wal.trust(this.group.id, () => telemetry.log("info", "storage.recovered", told, { group: this.id }));
   }
 }

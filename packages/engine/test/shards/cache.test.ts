@@ -162,6 +162,29 @@ describe("cached values while nodes fail", () => {
     expect(caches.get(cut, "a")).toBe("3");
   });
 
+  test("what a home says does not arrive, though it hears everything: the copy is over before the write is answered", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    caches.warm("a");
+    const home = caches.homeOf("a");
+    const [deaf, other] = nodes.filter((node) => node !== home) as [string, string];
+    const [from, to] = [caches.cluster.member(home).url, caches.cluster.member(deaf).url];
+    caches.cluster.network.options = {
+      fate: (passage) => ({ delaysMs: passage.from === from && passage.to === to ? [] : [0.2] }),
+    };
+    const told = caches.beginPut(other, "a", "2");
+    let isOld = true;
+    caches.cluster.until("the write is done", () => {
+      isOld &&= told.value !== null || caches.peek(deaf, "a") !== "2";
+      return told.value !== null;
+    });
+    expect(told.value).toMatchObject({ type: "written" });
+    expect(isOld).toBe(true);
+    expect(caches.peek(deaf, "a")).toBeUndefined();
+    caches.heal();
+    expect(caches.get(deaf, "a")).toBe("2");
+  });
+
   test("a stopped node's copies are over before somebody else's write is answered, and it never reads them again", () => {
     const caches = new Caches();
     caches.put("n1", "a", "1");
