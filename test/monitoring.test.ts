@@ -36,7 +36,7 @@ describe.skipIf(!hasPrometheus)("the metrics of a live cluster", () => {
     await cluster.destroy();
   });
 
-  /** A bit of everything that is counted: locks, queues and reads, through every node. */
+  /** A bit of everything that is counted: locks, queues, cached values and reads, through every node. */
   async function use(round: number): Promise<void> {
     for (const { id, url } of cluster.nodes) {
       const lock = `${url}/v1/locks/${id}-${round}`;
@@ -49,6 +49,9 @@ describe.skipIf(!hasPrometheus)("the metrics of a live cluster", () => {
       const { body } = await expectStatus(200, `${queue}/consume`, { body: { wait_ms: 5_000 } });
       for (const { receipt } of body["messages"] as readonly Json[])
         await expectStatus(200, `${queue}/ack`, { body: { receipts: [textOf(receipt)] } });
+      await expectStatus(200, `${url}/cache/watched`, { body: { data: round } });
+      // A write through this node takes the copies of the others, so that one of them has to ask the home.
+      for (const other of cluster.nodes) await expectStatus(200, `${other.url}/cache/watched`);
     }
   }
 

@@ -49,8 +49,8 @@ describe("the check of the seed coverage", () => {
     expect(seedCoverageProblems(root, [])).toEqual(["docs/seed-coverage.md: no row was read"]);
   });
 
-  it("requires every row of the lock leg", () => {
-    expect(requiredRows).toHaveLength(11 + 36 + 12);
-    expect(requiredRows).toEqual(expect.arrayContaining(["T-01", "T-24", "W-01", "W-36", "W-67", "W-78"]));
+  it("requires every row of locks and of the cache", () => {
+    expect(requiredRows).toHaveLength(13 + 36 + 26);
+    expect(requiredRows).toEqual(expect.arrayContaining(["T-01", "T-05", "T-24", "T-25", "W-01", "W-36", "W-53", "W-66", "W-78"]));
   });
 });

@@ -1,25 +1,8 @@
-import { boardJson, type Board, type Panel } from "./board-json.ts";
+import { boardJson, type Board } from "./board-json.ts";
+import { by, latency, of, orZero, rate } from "./board-queries.ts";
+import { cache } from "./cache-board.ts";
 
 /** The Grafana boards. Every query is asked of a live cluster by test/monitoring.test.ts. */
-
-/** `$node` is the variable of every board: the nodes that are shown. */
-const of = 'job="trivet", instance=~"$node"';
-const by = "{{instance}}";
-const rate = (metric: string, labels = ""): string => `rate(${metric}{${of}${labels}}[$__rate_interval])`;
-const quantile = (q: number, histogram: string, labels = ""): string =>
-  `histogram_quantile(${q}, sum by (instance, le) (${rate(`${histogram}_bucket`, labels)}))`;
-/** A counter that may not have counted yet is zero, not missing. */
-const orZero = (expression: string): string => `${expression} or vector(0)`;
-
-const latency = (title: string, about: string, histogram: string, labels = ""): Panel => ({
-  title,
-  about,
-  unit: "s",
-  queries: [
-    { expr: quantile(0.5, histogram, labels), legend: `${by} p50` },
-    { expr: quantile(0.99, histogram, labels), legend: `${by} p99` },
-  ],
-});
 
 const cluster: Board = {
   uid: "trivet-cluster",
@@ -334,7 +317,7 @@ const system: Board = {
   ],
 };
 
-export const boards: readonly Board[] = [cluster, locks, queues, system];
+export const boards: readonly Board[] = [cluster, locks, queues, cache, system];
 
 /** Path below docker/monitoring/grafana/boards, and content. */
 export function boardFiles(): ReadonlyMap<string, string> {

@@ -271,7 +271,8 @@ export const serviceSettings = define({
     kind: "boolean",
     default: false,
     use: "cache",
-    about: "Store sample values (item:123 and others) where there are none; on in `npm start`.",
+    about:
+      "Store sample values (item:123 and others) where there are none; on in `npm start` and the Compose file, without effect in production.",
     example: "true",
   },
   DOCKER_ENV: { kind: "boolean", default: false, use: "none", about: "Accepted without effect.", example: "1" },

@@ -290,7 +290,8 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
       capacity: values.number("CACHE_CAPACITY"),
       maxBytes: values.number("CACHE_MAX_BYTES"),
       policy: policyNames.find((name) => name === values.text("CACHE_POLICY")) ?? "wtinylfu",
-      seedDemoData: values.flag("SEED_DEMO_DATA"),
+      // A cluster that real programs use gets no values that nobody wrote.
+      seedDemoData: values.flag("SEED_DEMO_DATA") && !production,
     },
     log: {
       level: (values.text("LOG_LEVEL") ?? "info") as NodeConfig["log"]["level"],

@@ -183,6 +183,14 @@ describe("bad values: one line with name, value, place and example", () => {
     expect(report.rows.find((row) => row.name === "SHARED_MAC_KEY")?.value).toBe("****");
   });
 
+  test("sample values are stored when asked for, never in production", () => {
+    for (const [TRIVET_ENV, seedDemoData] of [
+      ["development", true],
+      ["production", false],
+    ] as const)
+      expect(loadConfig(given({ env: { SEED_DEMO_DATA: "true", TRIVET_ENV } })).config.cache, TRIVET_ENV).toMatchObject({ seedDemoData });
+  });
+
   test("production refuses sample keys, development takes them", () => {
     const env = { SHARED_MAC_KEY: "change-me-in-production" };
     expect(loadConfig(given({ env })).config.macKey).toBe("change-me-in-production");

@@ -63,6 +63,20 @@ describe("calls of a service that another node runs (T-14)", () => {
     expect(await server.call("POST", "/locks/acquire", {})).toMatchObject({ status: 400, json: { success: false } });
   });
 
+  test("cached values are used through a node that has only locks, S0's and S4's paths too", async () => {
+    const { server: cacheNode } = await node({ NODE_ROLES: "cache", NODE_ID: "cache1" });
+    const { server } = await node({
+      NODE_ROLES: "lock",
+      CACHE_PEERS: `http://127.0.0.1:${(cacheNode.http.app.server.address() as AddressInfo).port}`,
+    });
+    expect(await server.call("POST", "/cache/item:1", { data: { n: 1 } })).toMatchObject({ status: 200, json: { new_data: { n: 1 } } });
+    expect(await server.call("GET", "/cache/get?key=item:1")).toMatchObject({ status: 200, json: { value: { n: 1 } } });
+    expect(await server.call("GET", "/v1/cache/item:1?explain=1")).toMatchObject({ status: 200, json: { key: "item:1" } });
+    expect(await server.call("GET", "/v1/cache/none")).toMatchObject({ status: 404, json: { code: "cache_miss" } });
+    // Of the node that answered.
+    expect(await server.call("GET", "/v1/cache-state")).toMatchObject({ status: 200, json: { node_id: "cache1" } });
+  });
+
   test("nothing is changed on the way but what is of one connection", async () => {
     const seen: { request: IncomingMessage; body: string }[] = [];
     const url = await stranger((request, response) => {
