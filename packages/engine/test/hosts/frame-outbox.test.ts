@@ -15,7 +15,7 @@ guard(
         now: () => 0,
         groupTime: () => 0,
         leader: () => leader as never,
-        term: () => 1 as never,
+        term: () => 1,
         dispatch: () => true,
         lookup: () => "unknown",
         isRefusal: (result) => result !== "done",
