@@ -25,6 +25,8 @@ const suites = [
       { program: "nft", debian: "nftables" },
       { program: "mkfs.ext4", debian: "e2fsprogs" },
       { program: "redis-server", debian: "redis-server" },
+      { program: "promtool", debian: "prometheus" },
+      { program: "locust", debian: "python3-locust" },
     ],
   },
   {
@@ -44,6 +46,7 @@ const suites = [
     programs: [
       { program: "redis-server", debian: "redis-server" },
       { program: "openssl", debian: "openssl" },
+      { program: "kubectl", debian: "kubernetes-client" },
     ],
   },
 ];

@@ -20,6 +20,7 @@ describe("hostile requests change nothing", () => {
   afterAll(() => cluster.destroy());
 
   const acquire = "/v1/locks/x/acquire";
+  const cached = "/v1/cache/x";
   const refused: readonly (readonly [what: string, path: string, options: CallOptions, status: number, code: string])[] = [
     ["no JSON", acquire, { raw: "{owner:" }, 400, "bad_request"],
     ["JSON that is no object", acquire, { raw: '"owner"' }, 400, "bad_request"],
@@ -43,6 +44,14 @@ describe("hostile requests change nothing", () => {
     ["a method that does not exist", acquire, { method: "DELETE" }, 405, "method_not_allowed"],
     ["S4's acquire without a resource", "/locks/acquire", { body: { owner: "o" } }, 400, "bad_request"],
     ["S0's acquire with an unknown type", "/lock/x?lock_type=huge", { method: "POST" }, 400, "bad_request"],
+    ["S4's put without a key", "/cache/put", { body: { value: 1 } }, 400, "bad_request"],
+    ["S0's write without a value", "/cache/x", { body: {} }, 400, "bad_request"],
+    ["a cached value beside an unknown field", cached, { method: "PUT", body: { value: 1, tll_ms: 5 } }, 400, "bad_request"],
+    ["a cached value that is broken JSON", cached, { method: "PUT", raw: '{"value":' }, 400, "bad_request"],
+    ["a cached value nested too deep", cached, { method: "PUT", raw: `{"value":${nested(200_000)}}` }, 400, "bad_request"],
+    ["a cached value of more than 512 KiB", cached, { method: "PUT", body: { value: "v".repeat(524_288) } }, 413, "payload_too_large"],
+    ["a key of more than 512 bytes", `/v1/cache/${"é".repeat(300)}`, { method: "PUT", body: { value: 1 } }, 400, "bad_request"],
+    ["an increment by a half", `${cached}/increment`, { body: { by: 0.5 } }, 400, "bad_request"],
     ["headers of more than 16 KiB", acquire, { body: { owner: "o" }, headers: { "x-long": "a".repeat(20_000) } }, 431, "headers_too_large"],
   ];
   it.each(refused)("%s", async (_what, path, options, status, code) => {
@@ -58,6 +67,7 @@ describe("hostile requests change nothing", () => {
     });
     const { body } = await expectStatus(200, `${node.url}/v1/locks`);
     expect(body).toMatchObject({ locks: [], total: 0 });
+    await expectStatus(404, `${node.url}${cached}`);
   });
 
   it("says which field is wrong and what was expected", async () => {
@@ -86,6 +96,13 @@ describe("hostile requests change nothing", () => {
     expect(taken["name"]).toBe(name);
     expect((await expectStatus(200, `${node.url}${path}`)).body).toMatchObject({ name, status: "held" });
     await expectStatus(200, `${node.url}/locks/release`, { body: { resource: name, owner: "o" } });
+  });
+
+  it.each(names)("takes %s as a key of the cache", async (name) => {
+    const path = `/v1/cache/${encodeURIComponent(name)}`;
+    await expectStatus(200, `${node.url}${path}`, { method: "PUT", body: { value: name } });
+    expect((await expectStatus(200, `${node.url}${path}`)).body).toMatchObject({ key: name, value: name });
+    await expectStatus(200, `${node.url}${path}`, { method: "DELETE" });
   });
 
   it.each([".", ".."])("takes the name %s in a body, where no URL parser can touch it", async (name) => {

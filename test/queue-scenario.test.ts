@@ -69,7 +69,7 @@ it(
     // At rest: nothing is leased, so every worker ends with empty hands.
     const surprises = await Promise.all(workers.filter((worker) => worker !== victim).map((worker) => worker.finish()));
     expect(surprises.flat()).toEqual([]);
-    for (const worker of workers) producing.records.push(...worker.records());
+    for (const worker of workers) for (const record of worker.records()) producing.records.push(record);
     expect(producing.sent()).toBe(messages);
     expect(await problemsOf(producing, queue, url(cluster.nodes))).toEqual([]);
     await waitFor("the new node to hold its share", async () => {

@@ -1,49 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { isUp, startDev, type Dev } from "./support/dev.ts";
 import { call, expectStatus, type Json } from "./support/http.ts";
-import { freePorts, repository, run, start, trivet, type Started } from "./support/processes.ts";
+import { freePorts, repository, run, start, trivet } from "./support/processes.ts";
 import { childrenOf, isAlive, runVerbatim } from "./support/shell.ts";
 import { ready, waitFor } from "./support/wait.ts";
-
-/** The sample environment of S4, which its readers copy to `.env` first: it describes containers and must not disturb `npm start`. */
-const sampleEnv = `# Node Configuration
-NODE_ID=node1
-PEERS=node1,node2,node3
-HTTP_PORT=8000
-REDIS_URL=redis://redis:6379/0
-CACHE_CAPACITY=100
-ENABLE_METRICS=true
-LOG_LEVEL=INFO
-HEARTBEAT_INTERVAL=1.0
-HEARTBEAT_TIMEOUT=3.0
-`;
-
-interface Dev {
-  readonly launcher: Started;
-  readonly ports: readonly number[];
-  readonly url: (index: number) => string;
-  /** Ports of the documents to ports of this test. */
-  readonly mapped: ReadonlyMap<number, number>;
-}
-
-async function startDev(folder: string, args: readonly string[] = []): Promise<Dev> {
-  const ports = await freePorts(3);
-  const launcher = start(process.execPath, [trivet, "dev", "--port", String(ports[0]), ...args], { cwd: folder, ownGroup: true });
-  return {
-    launcher,
-    ports,
-    url: (index) => `http://127.0.0.1:${ports[index]}`,
-    mapped: new Map(ports.map((port, index) => [8001 + index, port])),
-  };
-}
-
-const isUp = async (dev: Dev): Promise<void> =>
-  waitFor("the launcher to say that the cluster runs", () => {
-    if (dev.launcher.hasExited()) throw new Error(`it ended:\n${dev.launcher.output()}`);
-    return dev.launcher.output().includes("Trivet is running") ? ready(undefined) : dev.launcher.output().slice(-2_000);
-  });
 
 async function everythingIsGone(pids: readonly number[], dev: Dev): Promise<void> {
   await waitFor("every process to end and every port to be free", async () => {
@@ -67,7 +30,8 @@ describe("npm start on a fresh machine", () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "trivet-start-"));
-    writeFileSync(join(folder, ".env"), sampleEnv);
+    // S4's readers copy it first: it describes containers and must not disturb `npm start`.
+    copyFileSync(join(repository, "env.example"), join(folder, ".env"));
     dev = await startDev(folder);
     await isUp(dev);
   });

@@ -4,7 +4,7 @@
  */
 import { buildProgram } from "@trivet/cli";
 import { defaultSystemLimits, evictionLimits, raftLimits } from "@trivet/core";
-import { errorCatalogue, errorCodes, exitCodes, httpLimits, settingNames, settingOf } from "@trivet/contract";
+import { errorCatalogue, errorCodes, exitCodes, httpLimits, settingNames, settingOf, type SettingAlias } from "@trivet/contract";
 import { limits as wireLimits } from "@trivet/wire";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -51,12 +51,23 @@ ${table(
 `;
 }
 
+function aliasNote({ filesOnly, holds, unit }: SettingAlias): string {
+  const notes = [
+    unit === "seconds" ? "seconds" : "",
+    unit === "either" ? "seconds below 20, else milliseconds" : "",
+    holds === "host" ? "a host name" : "",
+    holds === "file" ? "a file in it" : "",
+    filesOnly === true ? "in files only" : "",
+  ].filter((note) => note !== "");
+  return notes.length === 0 ? "" : ` (${notes.join(", ")})`;
+}
+
 function settingsTable(use: readonly string[]): string {
   const rows = settingNames
     .filter((name) => use.includes(settingOf(name).use))
     .map((name) => {
       const setting = settingOf(name);
-      const aliases = (setting.aliases ?? []).map((alias) => `\`${alias.name}\`${alias.unit === "seconds" ? " (seconds)" : ""}`);
+      const aliases = (setting.aliases ?? []).map((alias) => `\`${alias.name}\`${aliasNote(alias)}`);
       return [
         `\`${name}\``,
         setting.default === null ? "" : `\`${setting.default}\``,
@@ -73,6 +84,7 @@ function configurationPage(): string {
     ["Consensus and storage", ["raft", "storage"]],
     ["Locks and calls", ["locks", "http"]],
     ["Queues", ["queues"]],
+    ["Cache", ["cache"]],
     ["Operations", ["operations"]],
     ["Accepted and checked; their part of the system comes with a later version", ["later"]],
     ["Accepted without effect", ["none"]],

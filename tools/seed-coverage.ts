@@ -7,15 +7,15 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const page = "docs/seed-coverage.md";
-const mutantRegistry = "packages/simulator/src/mutants/registry.ts";
+const mutantRegistries = ["packages/simulator/src/mutants/registry.ts", "packages/simulator/src/mutants/cache-mutants.ts"];
 
 const numbered = (letter: string, numbers: readonly number[]): string[] => numbers.map((n) => `${letter}-${String(n).padStart(2, "0")}`);
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
-/** Rows of the study that the lock leg must cover. */
+/** Rows of the study that locks and the cache must cover. */
 export const requiredRows: readonly string[] = [
-  ...numbered("T", [1, 3, 7, 9, 11, 13, 18, 19, 21, 23, 24]),
-  ...numbered("W", [...range(1, 36), ...range(67, 78)]),
+  ...numbered("T", [1, 3, 5, 7, 9, 11, 13, 18, 19, 21, 23, 24, 25]),
+  ...numbered("W", [...range(1, 36), ...range(53, 78)]),
 ];
 
 const mostWords = 6;
@@ -37,7 +37,7 @@ export function seedCoverageProblems(root: string, required: readonly string[] =
     const found = rows.filter((row) => row.id === id).length;
     if (found !== 1) problems.push(`${page}: ${id} stands there ${found} times, expected once`);
   }
-  const mutants = read(root, mutantRegistry) ?? "";
+  const mutants = mutantRegistries.map((file) => read(root, file) ?? "").join("\n");
   for (const row of rows) problems.push(...rowProblems(root, row, mutants).map((problem) => `${page}:${row.line}: ${row.id}: ${problem}`));
   return problems;
 }

@@ -1,6 +1,8 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { registerCache } from "./commands/cache.ts";
 import { registerConfig } from "./commands/config.ts";
 import { registerDev } from "./commands/dev.ts";
+import { registerHealth } from "./commands/health.ts";
 import { registerLeader } from "./commands/leader.ts";
 import { registerLock } from "./commands/lock.ts";
 import { registerMember } from "./commands/member.ts";
@@ -16,7 +18,7 @@ const longRunning = new Set(["dev", "serve"]);
 /** The whole command tree. `onInterruptible` is called before a verb that ends on Ctrl-C. */
 export function buildProgram(context: Context, onInterruptible: () => void = () => undefined): Command {
   const program = new Command("trivet")
-    .description("Distributed locks and queues on one Raft quorum: start a cluster, look at it, work with it.")
+    .description("Distributed locks, queues and a coherent cache on one Raft quorum: start a cluster, look at it, work with it.")
     .version(version, "-V, --version")
     .addOption(new Option("--url <urls>", "nodes to ask, comma-separated").env("TRIVET_URL"))
     .option("--json", "print JSON (versioned) instead of text")
@@ -35,10 +37,12 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerDev,
     registerServe,
     registerStatus,
+    registerHealth,
     registerMember,
     registerLeader,
     registerLock,
     registerQueue,
+    registerCache,
     registerConfig,
   ];
   for (const register of families) register(program, context);

@@ -47,6 +47,7 @@ describe("the plan of trivet dev", () => {
       DATA_DIR: "data/node1",
       LOG_FORMAT: "json",
       AUTO_REPLACE: "true",
+      SEED_DEMO_DATA: "true",
     });
     for (const name of Object.keys({ ...sample, ...more })) expect(isLauncherOwned(name), name).toBe(true);
     for (const name of ["LOG_LEVEL", "SHARED_MAC_KEY", "HOME"]) expect(isLauncherOwned(name), name).toBe(false);

@@ -156,6 +156,22 @@ describe("consume", () => {
     expect(fake.shards.get("q").kept).toHaveLength(95);
   });
 
+  test("a settlement makes room at once: the next are asked for behind it, in the same frame", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produceMany(Array.from({ length: 30 }, (_, body) => ({ body })));
+    const consumer = queue.consume({ credit: 10 });
+    const first = await take(consumer, 10);
+    const frames = (): number => [...fake.nodes].reduce((sum, node) => sum + node.shardFrames.length, 0);
+    const [framesBefore, executedBefore] = [frames(), fake.shards.executed.length];
+    await Promise.all(first.map((message) => message.ack()));
+    expect(fake.shards.executed.slice(executedBefore).map(({ type }) => type)).toEqual(["settle", "consume"]);
+    expect(frames()).toBe(framesBefore + 1);
+    expect((await take(consumer, 10)).map(({ body }) => body)).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+    await consumer.return();
+  });
+
   test("where there is nothing it waits for a hint, also for a queue that is not there yet", async () => {
     const fake = await cluster();
     fake.shards.partitions = 3;

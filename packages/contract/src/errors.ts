@@ -211,7 +211,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     retryable: false,
     exitCode: exitCodes.notFound,
     what: "{what} is not part of this version.",
-    why: "This node serves locks and queues; the cache comes with a later version.",
+    why: "It comes with a later version.",
     next: "See docs/limits.md for what exists.",
   },
   role_not_enabled: {
@@ -427,7 +427,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     retryable: false,
     exitCode: exitCodes.lost,
     what: "The fence of lock {name} is behind {fence}, and nothing was stored.",
-    why: "A later holder of the lock has written to this queue (rule K5).",
+    why: "A later holder of the lock has written here (rule K5).",
     next: "Stop: the lock is in other hands. Acquire it again before writing.",
   },
   version_mismatch: {
@@ -463,8 +463,8 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     retryable: false,
     exitCode: exitCodes.badRequest,
     what: "The body was not read and nothing changed.",
-    why: "A body may have at most 1 MiB, one queue message 512 KiB.",
-    next: "Send less in one call; keep large content elsewhere, and its address in the message.",
+    why: "A body may have at most 1 MiB, one queue message or cached value 512 KiB.",
+    next: "Send less in one call; keep large content elsewhere, and its address in the message or value.",
   },
   uri_too_long: {
     status: 414,
@@ -626,7 +626,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     exitCode: exitCodes.unavailable,
     what: "The nodes that run the service do not answer; nothing changed.",
     why: "This node does not run it and passes such calls on to {peers}.",
-    next: "Start one of them, or correct QUEUE_NODES or RAFT_PEERS; then send it again.",
+    next: "Start one of them, or correct QUEUE_NODES, CACHE_PEERS or RAFT_PEERS; then send it again.",
   },
   peer_silent: {
     status: 503,

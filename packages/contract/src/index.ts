@@ -5,6 +5,7 @@ export * from "./metrics.ts";
 export * from "./openapi.ts";
 export * from "./routes/index.ts";
 export * as aliasSchemas from "./schemas/aliases.ts";
+export * as cacheSchemas from "./schemas/cache.ts";
 export * as clusterSchemas from "./schemas/cluster.ts";
 export * as commonSchemas from "./schemas/common.ts";
 export * as lockSchemas from "./schemas/locks.ts";

@@ -36,6 +36,15 @@ export const httpLimits = {
   maxKeyBytes: 256,
   maxPartitions: 1_024,
   maxReceiptLength: 1_024,
+  /** Key of a cached value. */
+  maxCacheKeyBytes: 512,
+  /** One cached value, as stored. */
+  maxCacheValueBytes: 524_288,
+  /** Tags of a cached value, and the bytes of each. */
+  maxCacheTags: 16,
+  maxCacheTagBytes: 256,
+  /** Keys of one bulk read: its answer holds at most so many values. */
+  maxCacheKeysPerRead: 128,
   /** Delays, leases and times to live of messages: what a 32-bit timer can hold. */
   maxDurationMs: 2_147_483_647,
   maxWaitMs: 600_000,

@@ -9,6 +9,7 @@ export type * from "./ports/queue-storage.ts";
 export type * from "./queues/queues-api.ts";
 export * from "./cache/cache-api.ts";
 export { defaultHostConfig, type NodeHostConfig } from "./hosts/config.ts";
+export { scalableRole } from "./hosts/gone-members.ts";
 export { NodeHost } from "./hosts/node-host.ts";
 export { systemGroup } from "./hosts/system-machine.ts";
 export { ShardWorker } from "./shards/shard-worker.ts";

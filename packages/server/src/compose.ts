@@ -1,11 +1,22 @@
 import { readFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { defaultHostConfig, NodeHost, type Link, type NodeApi, type NodeHostConfig, type Ports, type Transport } from "@trivet/engine";
+import {
+  defaultHostConfig,
+  NodeHost,
+  scalableRole,
+  type Link,
+  type NodeApi,
+  type NodeHostConfig,
+  type Ports,
+  type Transport,
+} from "@trivet/engine";
 import { exitCodes } from "@trivet/contract";
 import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
 import { RedisQueueStorage } from "./adapters/redis/index.ts";
 import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
+import { seedDemoData } from "./demo-data.ts";
+import { leaveCluster, setAsideData } from "./leave.ts";
 import { createHttpApp, type HttpApp } from "./http/app.ts";
 import { logForcedReleases } from "./observability/forced-releases.ts";
 import { Logger } from "./observability/logger.ts";
@@ -70,13 +81,14 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
   return {
     node: config.nodeId,
     url: config.advertiseUrl,
-    roles: config.roles.join(","),
+    roles: [...config.roles, ...(config.scalable ? [scalableRole] : [])].join(","),
     shards: config.shards,
     queueDefaults: queueDefaults(config),
+    cache: { maxEntries: config.cache.capacity, maxBytes: config.cache.maxBytes, policy: config.cache.policy },
     peers: config.peers.map((peer) => peer.url),
-    join: config.join === null ? [] : [config.join],
+    join: config.join,
     autoReplace: config.autoReplace,
-    mayVote: true,
+    mayVote: !config.scalable,
     macKeys: [config.macKey, config.macKeyPrevious].filter((key) => key !== null).map((key) => encoder.encode(key)),
     trustPeerPort: config.cluster !== null,
     failureDetector: config.failureDetector,
@@ -159,7 +171,8 @@ interface Parts {
   readonly host: NodeHost;
   readonly http: HttpApp;
   readonly redis: RedisQueueStorage | null;
-  readonly endMetrics: readonly (() => void)[];
+  /** What is to be ended with the node. */
+  readonly ends: (() => void)[];
 }
 
 function endProcess(logger: Logger, error: Error): void {
@@ -206,20 +219,21 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   const http = await createHttpApp({
     node: host.api,
     queues: host.queues,
+    cache: host.cache,
     config,
     metrics,
     log: telemetry,
     version,
     peer: config.cluster === null ? (request, socket, head) => void transport.handleUpgrade(request, socket, head) : null,
   });
-  const endMetrics = [
+  const ends = [
     collectSystemMetrics(metrics, version),
-    collectNodeMetrics(metrics, host.api, config),
+    collectNodeMetrics(metrics, host.api, host.cache, config),
     watchQuorum(host.api, telemetry, () => clock.now()),
     logForcedReleases(host.api, telemetry),
     () => telemetry.stop(),
   ];
-  return { config, logger, metrics, telemetry, transport, files, host, http, redis, endMetrics };
+  return { config, logger, metrics, telemetry, transport, files, host, http, redis, ends };
 }
 
 /** False when the node did not stop within the time. */
@@ -237,13 +251,15 @@ function stopHost(host: NodeHost, limitMs: number): Promise<boolean> {
 async function stopParts(parts: Parts): Promise<void> {
   const { config, logger, host, http, transport } = parts;
   logger.log("info", "node.stop", "stopping: handing over and finishing what is under way");
+  const left = config.scalable && (await leaveCluster(host.api, config, logger));
   const inTime = await stopHost(host, config.shutdownTimeoutMs);
   if (!inTime) logger.log("warn", "node.stop", "the node did not hand over in time; closing anyway");
   await http.close(Math.min(1_000, config.shutdownTimeoutMs));
   transport.close();
   await parts.redis?.close();
   parts.files.unlock();
-  for (const end of parts.endMetrics) end();
+  for (const end of parts.ends) end();
+  if (left) setAsideData(config, logger);
   logger.log("info", "node.stopped", "stopped");
   await logger.flush();
 }
@@ -256,6 +272,7 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
     nodeId: config.nodeId,
     level: config.log.level,
     dir: config.log.dir,
+    files: config.log,
     format: config.log.format,
     stdout: write,
   });
@@ -281,13 +298,14 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
     parts.telemetry.starting();
     await startHost(parts.host);
     parts.telemetry.started();
+    if (config.cache.seedDemoData && config.roles.includes("cache")) parts.ends.push(seedDemoData(parts.host.cache, parts.telemetry));
   } catch (error) {
     if (begun) await stopHost(parts.host, 1_000);
     await parts.http.close(0);
     parts.transport.close();
     await parts.redis?.close();
     parts.files.unlock();
-    for (const end of parts.endMetrics) end();
+    for (const end of parts.ends) end();
     await logger.flush();
     throw error;
   }

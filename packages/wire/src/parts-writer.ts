@@ -4,6 +4,7 @@ import { ByteWriter } from "./bytes.ts";
 export class PartsWriter extends ByteWriter {
   private readonly referFrom: number;
   private readonly referred: { readonly at: number; readonly data: Uint8Array }[] = [];
+  private referredBytes = 0;
 
   /** `referFrom`: data of so many bytes and more is not copied. */
   constructor(initialBytes: number, referFrom: number) {
@@ -11,9 +12,15 @@ export class PartsWriter extends ByteWriter {
     this.referFrom = referFrom;
   }
 
+  /** Of all parts together. */
+  get size(): number {
+    return this.length + this.referredBytes;
+  }
+
   override raw(data: Uint8Array): void {
-    if (data.length >= this.referFrom) this.referred.push({ at: this.length, data });
-    else super.raw(data);
+    if (data.length < this.referFrom) return super.raw(data);
+    this.referred.push({ at: this.length, data });
+    this.referredBytes += data.length;
   }
 
   /** What was written, to be sent one after the other. None of it may change from then on: the writer has done its work. */

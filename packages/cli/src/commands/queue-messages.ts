@@ -3,7 +3,7 @@ import type { BrowsedAnswer, BrowsedMessageAnswer, ConsumedAnswer, ProducedAnswe
 import type { Api } from "../api/http.ts";
 import { confirm, toolsOf, type Context } from "../context.ts";
 import { printable, table, type Output } from "../output/output.ts";
-import { bodyOf, given, pairs, queuePath, wholeNumber } from "./queue-fields.ts";
+import { bodyOf, given, pairs, queuePath, wholeNumber } from "./fields.ts";
 
 const maxDurationMs = 2_147_483_647;
 

@@ -3,7 +3,7 @@ import type { QueueListAnswer, QueueStateAnswer, QueueSummaryAnswer } from "../a
 import type { Api } from "../api/http.ts";
 import { confirm, toolsOf, type Context } from "../context.ts";
 import { printable, table, type Output } from "../output/output.ts";
-import { bodyOf, pairs, queuePath, wholeNumber } from "./queue-fields.ts";
+import { bodyOf, pairs, queuePath, wholeNumber } from "./fields.ts";
 import { registerQueueMessages } from "./queue-messages.ts";
 
 export function registerQueue(program: Command, context: Context): void {

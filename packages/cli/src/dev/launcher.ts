@@ -9,12 +9,14 @@ import type { Output } from "../output/output.ts";
 import { createNodeLines } from "./lines.ts";
 import { isLauncherOwned, nodeEnvironment, planNodes, type PlannedNode, type PlanOptions } from "./plan.ts";
 import { takenPorts } from "./ports.ts";
-import { healthOf, waitUntilReady, type ClusterHealth } from "./ready.ts";
+import { healthOf, waitForSampleValue, waitUntilReady, type ClusterHealth } from "./ready.ts";
 import { summary, unreadyText } from "./summary.ts";
 import { createSupervisor, type Supervisor } from "./supervisor.ts";
 
 /** The promise of `npm start`: what it prints, it prints within this time after the build. */
 const readyDeadlineMs = 30_000;
+/** The sample values come with the leaders of the shards, within a second. */
+const sampleDeadlineMs = 5_000;
 /** npm passes Ctrl-C on although the terminal sent it to us as well; only a later one means "now". */
 const secondSignalMs = 1_000;
 
@@ -60,6 +62,9 @@ export async function runCluster(context: Context, output: Output, options: Laun
     supervisor.start();
     const begun = performance.now();
     const health = await waitUntilReady(api, nodes, readyDeadlineMs, ended.signal, progress.show);
+    const [first] = nodes;
+    if (health.ready && first !== undefined && hasSampleValues(context.env))
+      await waitForSampleValue(api, first.url, sampleDeadlineMs, ended.signal);
     progress.clear();
     if (health.ready) lines.started();
     else if (!ended.signal.aborted) for (const node of nodes) for (const text of lines.held(node)) write(text);
@@ -73,6 +78,8 @@ export async function runCluster(context: Context, output: Output, options: Laun
     supervisor.kill();
   }
 }
+
+const hasSampleValues = (env: NodeJS.ProcessEnv): boolean => !/^(?:0|false|no|off)$/i.test(env["SEED_DEMO_DATA"] ?? "");
 
 async function refuseTakenPorts(nodes: readonly PlannedNode[]): Promise<void> {
   const taken = await takenPorts(nodes);

@@ -42,6 +42,7 @@ const launcherOwned = [
   "QUEUE_NODES",
   "CACHE_PEERS",
   "JOIN",
+  "NODE_SCALABLE",
   "DATA_DIR",
   "METRICS_PORT",
   "QUEUE_BACKEND",
@@ -78,5 +79,7 @@ export function nodeEnvironment(
     LOG_FORMAT: "json",
     // A folder deleted under a stopped node of one's own machine is meant; the node comes back as a learner and gets its vote again (rule G5).
     AUTO_REPLACE: environment["AUTO_REPLACE"] ?? "true",
+    // What the source documents read first is there (`curl …/cache/item:123`).
+    SEED_DEMO_DATA: environment["SEED_DEMO_DATA"] ?? "true",
   };
 }

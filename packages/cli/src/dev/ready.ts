@@ -63,3 +63,18 @@ export async function waitUntilReady(
     await pause(askEveryMs, undefined, { signal }).catch(() => undefined);
   }
 }
+
+/** What the source documents read first is stored by the nodes as soon as its shard has a leader. Asking so leaves no copy of it anywhere. */
+const samplePath = "/v1/cache/item:123?explain=1";
+
+/** Asks for the sample value until it is there, or the time is over: then the cluster is announced without it. */
+export async function waitForSampleValue(api: Api, url: string, deadlineMs: number, signal: AbortSignal): Promise<boolean> {
+  const begun = performance.now();
+  while (!signal.aborted) {
+    const answer = await api.ask(url, samplePath);
+    if (!("problem" in answer) && answer.status === 200 && (answer.body as { readonly version?: unknown }).version !== "0") return true;
+    if (performance.now() - begun > deadlineMs) return false;
+    await pause(askEveryMs, undefined, { signal }).catch(() => undefined);
+  }
+  return false;
+}

@@ -6,7 +6,7 @@ export interface ConsumeOptions {
   readonly group?: string;
   /** Shown to people, and released together when this connection is lost. Default: the connection's label and a number. */
   readonly consumer?: string;
-  /** Messages in hand at most: handed out and not settled. Default 100. */
+  /** Messages in hand at most: handed out, and no settlement of them begun. Default 100. */
   readonly credit?: number;
   /** Length of a lease; default the queue's. */
   readonly visibilityMs?: number;

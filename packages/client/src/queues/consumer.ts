@@ -44,6 +44,8 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
   private readonly held = new Set<Message<T>>();
   private readonly keeper: LeaseKeeper<T>;
   private waiters: Waiter<T>[] = [];
+  /** Of these, those whose settlement is on its way: nobody works on them any more. */
+  private settling = 0;
   /** Messages asked for by consumes that are under way. */
   private requested = 0;
   private failure: { readonly error: unknown } | null = null;
@@ -64,9 +66,9 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     this.keeper = new LeaseKeeper(this.held);
   }
 
-  /** Messages handed out and not settled. */
+  /** Messages handed out and not settled, nor about to be. */
   get inHand(): number {
-    return this.held.size;
+    return this.held.size - this.settling;
   }
 
   next(): Promise<IteratorResult<Message<T>, undefined>> {
@@ -215,10 +217,13 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     const { autoExtend, credit } = this.settings;
     // What is not kept must not wait here: it is asked for when somebody wants it.
     if (!autoExtend && this.waiters.length === 0) return;
-    let free = credit - this.held.size - this.requested;
+    // A settlement makes room at once: it goes ahead of the consume. No more of them than the credit once more, should the cluster not answer.
+    let free = Math.min(credit - this.inHand, 2 * credit - this.held.size) - this.requested;
     const isRunningOut = this.ready.length === 0 && this.requested === 0;
     // Half of it at a time, so that a command hands out many; sooner only when there is nothing left to take.
     if (free < 1 || (free < credit / 2 && !isRunningOut)) return;
+    // Ahead of the consume: a key whose message is done may be handed out again by it.
+    this.client.settler.flush();
     const slots = this.slots.askable();
     const maxBytes = Math.max(1, Math.floor(this.settings.maxBytes / Math.max(1, Math.min(slots.length, free))));
     slots.forEach((slot, at) => {
@@ -317,11 +322,15 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
       codec,
       settle: (receipt, settlement, delayMs, reason) =>
         new Promise<SettleOutcome>((resolve, reject) => {
+          const ends = settlement !== "extend";
+          if (ends) this.settling++;
           const done: AnsweredBy<SettleOutcome> = (error, outcome) => {
+            if (ends) this.settling--;
             if (outcome === null) reject(error ?? new TrivetError("internal", "neither an error nor an outcome"));
             else resolve(outcome);
           };
           client.settler.settle({ name, queue, group: settings.group, receipt, settlement, delayMs, reason }, client.timeoutMs, done);
+          if (ends) this.fetchSoon();
         }),
       gone: (message) => {
         this.held.delete(message);

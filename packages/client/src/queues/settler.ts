@@ -32,7 +32,7 @@ export class Settler {
 
   settle(request: SettleRequest, timeoutMs: number, done: AnsweredBy<SettleOutcome>): void {
     const { queue, receipt, group, settlement, delayMs, reason } = request;
-    if (this.turn.size === 0) this.stream.atTurnEnd(() => this.endTurn());
+    if (this.turn.size === 0) this.stream.atTurnEnd(() => this.flush());
     const key = JSON.stringify([queue.queue, receipt.partition, settlement, delayMs, timeoutMs, group, reason]);
     let batch = this.turn.get(key);
     if (batch !== undefined && batch.receipts.length >= limits.maxMessagesPerCommand) {
@@ -44,7 +44,8 @@ export class Settler {
     batch.told.push(done);
   }
 
-  private endTurn(): void {
+  /** Sends what was settled until now; at the end of a turn that happens by itself. */
+  flush(): void {
     const { turn } = this;
     this.turn = new Map();
     for (const batch of turn.values()) this.send(batch);

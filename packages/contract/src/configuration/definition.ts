@@ -17,14 +17,21 @@ export type SettingKind =
   | "path"
   | "list";
 /** Which part reads it. `later`: accepted and checked, its part of the system comes with a later version. `none`: accepted, does nothing. */
-export type SettingUse = "node" | "raft" | "storage" | "locks" | "queues" | "http" | "peers" | "operations" | "later" | "none";
+export type SettingUse = "node" | "raft" | "storage" | "locks" | "queues" | "cache" | "http" | "peers" | "operations" | "later" | "none";
 
 export interface SettingAlias {
   readonly name: string;
-  /** Source document that names it. */
-  readonly source: "S0" | "S1" | "S2" | "S3" | "S4";
-  /** The alias counts seconds, the setting milliseconds. */
-  readonly unit?: "seconds";
+  /** Source document that names it; `kin`: programs of this kind do, those behind the documents among them (decisions/0016). */
+  readonly source: "S0" | "S1" | "S2" | "S3" | "S4" | "kin";
+  /**
+   * The alias counts seconds, the setting milliseconds. `either`: programs disagree, so below 20 it is seconds, else milliseconds, and a warning
+   * says what was understood.
+   */
+  readonly unit?: "seconds" | "either";
+  /** What the alias holds where that is not what the setting holds: a host name of an address, a file of its folder. */
+  readonly holds?: "host" | "file";
+  /** Other programs and shells export a variable of this name and mean something else by it: it counts in files only. */
+  readonly filesOnly?: true;
   /** Spelling of the alias to spelling of the setting. */
   readonly values?: Readonly<Record<string, string>>;
 }

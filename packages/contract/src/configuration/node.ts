@@ -10,7 +10,10 @@ export const nodeSettings = define({
     use: "node",
     about: "Services of this node: all, or any of lock, queue, cache.",
     example: "lock,queue",
-    aliases: [{ name: "NODE_TYPE", source: "S1" }],
+    aliases: [
+      { name: "NODE_TYPE", source: "S1" },
+      { name: "NODE_ROLE", source: "kin" },
+    ],
     flags: ["role", "roles", "node-type"],
   },
   TRIVET_ENV: {
@@ -40,6 +43,10 @@ export const nodeSettings = define({
     use: "http",
     about: "Address to listen on; 0.0.0.0 for every network.",
     example: "0.0.0.0",
+    aliases: [
+      { name: "NODE_HOST", source: "kin" },
+      { name: "HOST", source: "kin", filesOnly: true },
+    ],
     flags: ["host"],
   },
   CLUSTER_PORT: {
@@ -62,6 +69,10 @@ export const nodeSettings = define({
     use: "peers",
     about: "Where the other nodes reach this one; derived when not set.",
     example: "http://node1:8001",
+    aliases: [
+      { name: "SELF_URL", source: "kin" },
+      { name: "ADVERTISE_HOST", source: "kin", holds: "host" },
+    ],
   },
   PEERS: {
     kind: "peers",
@@ -72,6 +83,7 @@ export const nodeSettings = define({
     aliases: [
       { name: "ALL_NODES", source: "S0" },
       { name: "PEER_ADDRESSES", source: "S1" },
+      { name: "CLUSTER_NODES", source: "kin" },
     ],
   },
   RAFT_PEERS: {
@@ -95,7 +107,22 @@ export const nodeSettings = define({
     about: "Nodes of the cache cluster, for requests of another role.",
     example: '{"cache-node-1":"http://cache-node-1:10001"}',
   },
-  JOIN: { kind: "url", default: null, use: "peers", about: "URL of a node of a running cluster to join.", example: "http://node1:8001" },
+  JOIN: {
+    kind: "peers",
+    default: null,
+    use: "peers",
+    about: "Nodes of a running cluster to join; one that answers is enough. With it this node never founds one.",
+    example: "http://node1:8001",
+  },
+  NODE_SCALABLE: {
+    kind: "boolean",
+    default: false,
+    use: "peers",
+    about:
+      "This node comes and goes, as a replica that is scaled does: it holds data but has no vote in group 0, leaves the cluster when it is stopped, and is dropped after ten minutes of silence. Needs JOIN.",
+    example: "true",
+    flags: ["scalable"],
+  },
   AUTO_REPLACE: {
     kind: "boolean",
     default: false,
@@ -113,6 +140,7 @@ export const nodeSettings = define({
     use: "raft",
     about: "The leader's heartbeat.",
     example: "50",
+    aliases: [{ name: "RAFT_HEARTBEAT_INTERVAL", source: "kin", unit: "either" }],
   },
   RAFT_ELECTION_TIMEOUT_MIN_MS: {
     kind: "milliseconds",
@@ -122,6 +150,10 @@ export const nodeSettings = define({
     use: "raft",
     about: "Silence of the leader before an election, at least; 4 heartbeats or more.",
     example: "300",
+    aliases: [
+      { name: "RAFT_ELECTION_TIMEOUT_MIN", source: "kin", unit: "either" },
+      { name: "ELECTION_TIMEOUT_MIN", source: "kin", unit: "either" },
+    ],
   },
   RAFT_ELECTION_TIMEOUT_MAX_MS: {
     kind: "milliseconds",
@@ -131,6 +163,10 @@ export const nodeSettings = define({
     use: "raft",
     about: "The same, at most; above the minimum.",
     example: "600",
+    aliases: [
+      { name: "RAFT_ELECTION_TIMEOUT_MAX", source: "kin", unit: "either" },
+      { name: "ELECTION_TIMEOUT_MAX", source: "kin", unit: "either" },
+    ],
   },
   RAFT_DISK_STALL_MS: {
     kind: "milliseconds",
@@ -185,6 +221,7 @@ export const nodeSettings = define({
     use: "storage",
     about: "Folder of the log and the snapshots; ./data/<node id> when not set.",
     example: "./data/node1",
+    aliases: [{ name: "RAFT_DATA_DIR", source: "kin" }],
   },
   WAL_SEGMENT_BYTES: {
     kind: "bytes",
@@ -232,6 +269,7 @@ export const nodeSettings = define({
     use: "locks",
     about: "Lease of a grant without session.",
     example: "60000",
+    aliases: [{ name: "LOCK_DEFAULT_TTL", source: "kin", unit: "seconds" }],
   },
   LOCK_MAX_TTL_MS: {
     kind: "milliseconds",
@@ -268,7 +306,10 @@ export const nodeSettings = define({
     use: "none",
     about: "Accepted without effect: deadlocks are found when a wait begins.",
     example: "5000",
-    aliases: [{ name: "DEADLOCK_CHECK_INTERVAL", source: "S4", unit: "seconds" }],
+    aliases: [
+      { name: "DEADLOCK_CHECK_INTERVAL", source: "S4", unit: "seconds" },
+      { name: "DEADLOCK_DETECTION_INTERVAL", source: "kin", unit: "seconds" },
+    ],
   },
   REQUEST_TIMEOUT_MS: {
     kind: "milliseconds",
@@ -278,6 +319,7 @@ export const nodeSettings = define({
     use: "http",
     about: "A call waits so long for its commit, besides its own wait.",
     example: "10000",
+    aliases: [{ name: "REQUEST_TIMEOUT", source: "kin", unit: "seconds" }],
   },
   HTTP_MAX_CONNECTIONS: {
     kind: "integer",

@@ -1,5 +1,7 @@
 import { define } from "./definition.ts";
 
+const switchesTls = { true: "server", false: "off", "1": "server", "0": "off" } as const;
+
 /** Security, queue and cache services, operations. */
 export const serviceSettings = define({
   // ── Security ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -10,6 +12,7 @@ export const serviceSettings = define({
     use: "peers",
     about: "Key of the message authentication between nodes; 16 characters or more.",
     example: "(32 random bytes: openssl rand -hex 32)",
+    aliases: [{ name: "NODE_SECRET", source: "kin" }],
   },
   SHARED_MAC_KEY_PREVIOUS: {
     kind: "string",
@@ -26,7 +29,10 @@ export const serviceSettings = define({
     about: "off, server, or mutual.",
     example: "mutual",
     choices: ["off", "server", "mutual"],
-    aliases: [{ name: "ENABLE_ENCRYPTION", source: "S4", values: { true: "server", false: "off", "1": "server", "0": "off" } }],
+    aliases: [
+      { name: "ENABLE_ENCRYPTION", source: "S4", values: switchesTls },
+      { name: "ENABLE_TLS", source: "kin", values: switchesTls },
+    ],
   },
   CERT_FILE: { kind: "path", default: null, use: "later", about: "Certificate of this node.", example: "certs/node1.crt" },
   KEY_FILE: { kind: "path", default: null, use: "later", about: "Key of the certificate.", example: "certs/node1.key" },
@@ -40,6 +46,7 @@ export const serviceSettings = define({
     use: "later",
     about: "Keys accepted before the first `trivet key create`.",
     example: "(made by trivet key create)",
+    aliases: [{ name: "API_KEY", source: "kin", filesOnly: true }],
   },
 
   // ── Queues ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -135,6 +142,7 @@ export const serviceSettings = define({
     use: "queues",
     about: "A message not settled comes back after so long.",
     example: "30000",
+    aliases: [{ name: "QUEUE_ACK_TIMEOUT", source: "kin", unit: "seconds" }],
   },
   QUEUE_MAX_DELIVERIES: {
     kind: "integer",
@@ -171,38 +179,49 @@ export const serviceSettings = define({
     example: "60",
   },
 
-  // ── Cache (later version) ─────────────────────────────────────────────────────────────────────────────────────────
+  // ── Cache ─────────────────────────────────────────────────────────────────────────────────────────────────────────
   CACHE_CAPACITY: {
     kind: "integer",
     default: 10_000,
     min: 1,
     max: 100_000_000,
-    use: "later",
-    about: "Entries of this node's cache.",
+    use: "cache",
+    about: "Copies of cached values that this node keeps.",
     example: "128",
-    aliases: [{ name: "CACHE_MAX_SIZE", source: "S3" }],
+    aliases: [
+      { name: "CACHE_MAX_SIZE", source: "S3" },
+      { name: "CACHE_SIZE", source: "kin" },
+    ],
   },
   CACHE_MAX_BYTES: {
     kind: "bytes",
     default: 67_108_864,
     min: 1_024,
     max: 1_099_511_627_776,
-    use: "later",
-    about: "Bytes of this node's cache.",
+    use: "cache",
+    about: "Bytes of these copies.",
     example: "67108864",
   },
   CACHE_POLICY: {
     kind: "choice",
     default: "wtinylfu",
-    use: "later",
+    use: "cache",
     about: "Which copies go first.",
     example: "lru",
-    choices: ["wtinylfu", "lru", "lfu", "s3fifo", "sieve"],
+    choices: ["wtinylfu", "lru", "lfu", "s3fifo", "sieve", "arc"],
     synonyms: { tinylfu: "wtinylfu", "w-tinylfu": "wtinylfu" },
+    aliases: [{ name: "CACHE_REPLACEMENT_POLICY", source: "kin" }],
   },
 
   // ── Operations ────────────────────────────────────────────────────────────────────────────────────────────────────
-  ENABLE_METRICS: { kind: "boolean", default: true, use: "operations", about: "Serve /metrics.", example: "true" },
+  ENABLE_METRICS: {
+    kind: "boolean",
+    default: true,
+    use: "operations",
+    about: "Serve /metrics.",
+    example: "true",
+    aliases: [{ name: "METRICS_ENABLED", source: "kin" }],
+  },
   METRICS_PORT: { kind: "port", default: null, use: "later", about: "Own listener for /metrics.", example: "9090" },
   LOG_LEVEL: {
     kind: "choice",
@@ -219,6 +238,25 @@ export const serviceSettings = define({
     use: "operations",
     about: "Folder of <node>.log and <node>_structured.log; `off` writes no files.",
     example: "logs",
+    aliases: [{ name: "LOG_FILE", source: "kin", holds: "file" }],
+  },
+  LOG_MAX_BYTES: {
+    kind: "bytes",
+    default: 16_777_216,
+    min: 65_536,
+    max: 1_099_511_627_776,
+    use: "operations",
+    about: "A log file is moved aside (`.1`, `.2`, …) at this size.",
+    example: "16777216",
+  },
+  LOG_KEEP: {
+    kind: "integer",
+    default: 2,
+    min: 0,
+    max: 1_000,
+    use: "operations",
+    about: "Log files kept besides the one that is written.",
+    example: "10",
   },
   LOG_FORMAT: {
     kind: "choice",
@@ -229,6 +267,12 @@ export const serviceSettings = define({
     choices: ["text", "json"],
     synonyms: { both: "text", plain: "text" },
   },
-  SEED_DEMO_DATA: { kind: "boolean", default: false, use: "later", about: "Put sample entries into the cache's origin.", example: "true" },
+  SEED_DEMO_DATA: {
+    kind: "boolean",
+    default: false,
+    use: "cache",
+    about: "Store sample values (item:123 and others) where there are none; on in `npm start`.",
+    example: "true",
+  },
   DOCKER_ENV: { kind: "boolean", default: false, use: "none", about: "Accepted without effect.", example: "1" },
 });

@@ -6,6 +6,7 @@ export const tags = [
   "locks",
   "sessions",
   "queues",
+  "cache",
   "requests",
   "raft",
   "cluster",
@@ -117,6 +118,13 @@ export const groupAliases: readonly FieldAlias[] = [
 ];
 /** Words that are paths of their own under `/queue/`: no queue of that name is reached there, only under /v1 (X-02). */
 export const reservedQueueWords = ["produce", "consume", "publish", "ack", "nack", "create-group"] as const;
+/** Other names of a cached value. */
+export const cacheValueAliases: readonly FieldAlias[] = [
+  { from: "data", to: "value" },
+  { from: "ttl", to: "ttl_ms", unit: "seconds" },
+];
+/** Words that are paths of their own under `/cache/`: no key of that name is reached there, only under /v1 (X-02). */
+export const reservedCacheWords = ["get", "put", "fetch", "state", "invalidate", "read", "write"] as const;
 export const lockNameAliases: readonly FieldAlias[] = [
   { from: "resource", to: "name" },
   { from: "lock_name", to: "name" },

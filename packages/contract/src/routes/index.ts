@@ -1,4 +1,6 @@
 import { s0Routes, s4Routes } from "./aliases.ts";
+import { cacheAliasRoutes } from "./cache-aliases.ts";
+import { cacheRoutes } from "./cache.ts";
 import { clusterRoutes, documentRoutes, healthRoutes, metricsRoutes, raftRoutes, streamRoutes } from "./cluster.ts";
 import { commonErrors, type RouteDefinition } from "./definition.ts";
 import { lockRoutes } from "./locks.ts";
@@ -9,6 +11,8 @@ import type { ErrorCode } from "../errors.ts";
 
 export * from "./definition.ts";
 export {
+  cacheAliasRoutes,
+  cacheRoutes,
   clusterRoutes,
   documentRoutes,
   healthRoutes,
@@ -31,6 +35,7 @@ export const routes = {
   ...sessionRoutes,
   ...queueRoutes,
   ...placementRoutes,
+  ...cacheRoutes,
   ...requestRoutes,
   ...raftRoutes,
   ...clusterRoutes,
@@ -41,6 +46,7 @@ export const routes = {
   ...s0Routes,
   ...s4Routes,
   ...queueAliasRoutes,
+  ...cacheAliasRoutes,
 } as const;
 export type RouteId = keyof typeof routes;
 export const routeIds = Object.keys(routes) as RouteId[];
@@ -50,8 +56,9 @@ export function routeOf(id: RouteId): RouteDefinition {
 }
 
 /** The service a path belongs to; null = every node has it. */
-export function serviceOf(definition: RouteDefinition): "lock" | "queue" | null {
+export function serviceOf(definition: RouteDefinition): "lock" | "queue" | "cache" | null {
   const path = definition.alias?.of ?? definition.path;
+  if (/^\/v1\/cache(?:-[a-z]+)?(?:\/|$)/.test(path)) return "cache";
   if (/^\/v1\/(?:queues|fences\/raise)(?:\/|$)/.test(path)) return "queue";
   return /^\/v1\/(?:locks|lock-sets|lock-graph|fences)(?:\/|$)/.test(path) ? "lock" : null;
 }

@@ -8,7 +8,7 @@ import { KeyReader, keyAfter, keyOf, keysEnd, present, queueTables, tables } fro
 import { laneCount } from "./limits.ts";
 import { placed } from "./messages.ts";
 import type { Placed } from "./partition.ts";
-import { decodeDelivery, decodeGroupRecord, decodeIntegers, decodeMessageRecord, encodeGroup } from "./records.ts";
+import { type GroupRecord, decodeDelivery, decodeGroupRecord, decodeIntegers, decodeMessageRecord, encodeGroup } from "./records.ts";
 
 /** One bounded step of the first job there is. */
 export function clearSome(shard: ShardContext): void {
@@ -60,7 +60,7 @@ function clearQueue(shard: ShardContext, queue: number): boolean {
     });
     for (const lease of leased) {
       const partition = shard.partition(queue, lease.partition);
-      const group = partition.groups().find(({ id }) => id === lease.group);
+      const group = partition.groups().find(({ id }) => id === lease.group) ?? deletedGroup(shard, queue, lease.partition, lease.group);
       if (group !== undefined) shard.leases.ended(leaseId(partition, group, decodeDelivery(lease.value)));
     }
     for (const key of keys) shard.view.remove(key);
@@ -68,6 +68,18 @@ function clearQueue(shard: ShardContext, queue: number): boolean {
     if (left === 0) return false;
   }
   return true;
+}
+
+/** One whose own clearing has not come to its end: the queue goes first. */
+function deletedGroup(shard: ShardContext, queue: number, partition: number, id: number): GroupRecord | undefined {
+  if (mutant("queue-deleted-group-keeps-timers")) return undefined;
+  const prefix = keyOf(tables.job, groupJob, queue, partition, id);
+  let found: GroupRecord | undefined;
+  shard.view.scan(prefix, keysEnd(prefix), (_key, value) => {
+    found = decodeGroupRecord(value);
+    return false;
+  });
+  return found;
 }
 
 /** Deliveries first, then the messages that only this group had still to settle. */

@@ -155,3 +155,17 @@ guard("queue-ready-not-told", "a group that got no more is told once when someth
   expect(b.told).toEqual(["0/g", "0/g", "0/g"]);
   b.check();
 });
+
+guard(
+  "queue-deleted-group-keeps-timers",
+  "a queue that is dropped while a group of it is being deleted takes the timers of its leases along",
+  () => {
+    const b = new Bench({}, { clearedPerEntry: 2 });
+    b.produce({}, {}, {}, {}, {});
+    expect(b.take()).toHaveLength(5);
+    b.do({ type: "delete-group", queue, partition: 0, group: "g" });
+    b.do({ type: "drop-queue", queue, version: 2 }, "leader");
+    b.pass(0, 20);
+    expect(b.leases.size).toBe(0);
+  },
+);

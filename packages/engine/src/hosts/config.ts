@@ -3,7 +3,7 @@ import type { CopyBounds } from "../cache/copies.ts";
 import { logLimits } from "../log/limits.ts";
 import type { QueueSettings } from "@trivet/wire";
 import type { GroupHostConfig } from "./group-host.ts";
-import { maxApplyBytesPerTurn, maxEntryBytes } from "./limits.ts";
+import { maxApplyBytesPerTurn, maxEntryBytes, peerWindowBytes } from "./limits.ts";
 
 /** What a node host is told. Times in milliseconds. */
 export interface NodeHostConfig {
@@ -70,6 +70,8 @@ export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> =
 
 /** How one Raft group of the node runs; the limits of replication are the same for all. */
 export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number): GroupHostConfig {
+  // All groups may have a whole window and one append more on their way to the same peer.
+  const windowBytes = Math.min(16 * 1024 * 1024, Math.floor(peerWindowBytes / (config.shards + 1)));
   return {
     raft: {
       group,
@@ -80,9 +82,9 @@ export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number
       electionMaxMs: config.electionMaxMs,
       diskStallMs: config.diskStallMs,
       maxEntriesPerAppend: 256,
-      maxBytesPerAppend: 1024 * 1024,
+      maxBytesPerAppend: Math.min(1024 * 1024, windowBytes),
       maxInflightMessages: 256,
-      maxInflightBytes: 16 * 1024 * 1024,
+      maxInflightBytes: windowBytes,
       maxUncommittedBytes: 64 * 1024 * 1024,
       snapshotChunkBytes: 256 * 1024,
     },

@@ -1,4 +1,5 @@
 import { type NodeId } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import { checkFrame, type FrameHeader } from "@trivet/wire";
 import { maxOutboxBytes } from "./limits.ts";
 import type { CallerRoute, Unavailable } from "./node-api.ts";
@@ -211,6 +212,11 @@ export class FrameOutbox<R> {
   /** After a snapshot replaced the state: answers what the skipped entries decided. */
   answerFromState(): void {
     for (const record of this.records) {
+      // What the table knows under an idempotency key may be of another request (rule X2): apply compares, when the frame comes again.
+      if (record.fingerprint !== "" && !mutant("host-keyed-answered-from-state")) {
+        record.sentTo = null;
+        continue;
+      }
       for (let offset = 0; offset < record.count; offset += 1) {
         if (record.answered[offset] === 1) continue;
         const found = this.owner.lookup(record.route.caller, record.firstSequence + offset);
@@ -233,7 +239,7 @@ export class FrameOutbox<R> {
           retryAfterMs: 200,
           detail: `no leader was reached within ${this.noLeaderWaitMs} ms`,
         });
-      } else if (groupTime > record.notAfter + 1_000 && !this.isApplied(record)) {
+      } else if (groupTime > record.notAfter + 1_000 && !this.mayWait(record)) {
         // Past not-after apply refuses it: sending again is pointless. The caller's own deadline says `unknown`.
         this.drop(record);
       }
@@ -259,6 +265,13 @@ export class FrameOutbox<R> {
     // What the table knows under an idempotency key may be of another request; sending once more is harmless.
     if (record.fingerprint !== "") return false;
     return this.owner.lookup(record.route.caller, record.firstSequence + offset) !== "unknown";
+  }
+
+  /** The table knows something of it: with an idempotency key maybe another request, for whose end this one then waits in vain until its deadline. */
+  private mayWait(record: FrameRecord<R>): boolean {
+    const offset = record.answered.indexOf(0);
+    if (mutant("host-keyed-wait-past-not-after")) return this.isApplied(record);
+    return offset >= 0 && this.owner.lookup(record.route.caller, record.firstSequence + offset) !== "unknown";
   }
 
   private refuse(record: FrameRecord<R>, reason: Unavailable): void {

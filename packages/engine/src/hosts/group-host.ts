@@ -219,6 +219,8 @@ export class GroupHost {
   }
 
   private hasWork(): boolean {
+    // Who is alone sends no heartbeats: no other turn comes for a read that waits to be asked.
+    if (this.reads.hasAsking && !mutant("host-read-asked-by-chance")) return true;
     return this.raft.hasEffects() || this.canApply() || (!this.queue.isEmpty && this.isLeader && this.raft.canPropose() === null);
   }
 

@@ -98,7 +98,7 @@ export class GroupSnapshots {
     this.bytesSince = 0;
     this.wanted = false;
     const startedAt = this.ports.clock.now();
-    const snapshot = this.group.machine.beginSnapshot();
+    const snapshot = this.group.machine.beginSnapshot(index);
     this.taking = snapshot;
     this.takingIndex = index;
     const writer = this.ports.snapshots.create(meta);
@@ -164,6 +164,12 @@ export class GroupSnapshots {
   sentFrom(): LogIndex | null {
     const { clock, snapshots } = this.ports;
     return earliestSent(receivers(this.group.raft, clock.now()), snapshots.kept(), this.taking === null ? null : this.takingIndex);
+  }
+
+  /** The replica is given up, and is stopped already: its files go as well. */
+  forgetAll(done: () => void): void {
+    if (mutant("shard-given-snapshots-kept")) done();
+    else this.ports.snapshots.keepOnly([], done);
   }
 
   private finished(): void {

@@ -9,6 +9,13 @@ export const maxEntryBytes: number = 8 * 1024;
 export const maxOutboxBytes: number = 64 * 1024 * 1024;
 /** Bytes queued towards one peer before its link is closed as too slow. */
 export const maxPeerBufferBytes: number = 128 * 1024 * 1024;
+/** Entries that all groups of a node together have on their way to one peer; a peer that comes back is sent so much at once. */
+export const peerWindowBytes: number = 60 * 1024 * 1024;
+/**
+ * A frame for a peer that has become so long is followed by another. What the groups of a node have to send in one turn is more than a transport takes
+ * in one frame (64 MiB) when a peer that was away comes back.
+ */
+export const peerFrameBytes: number = 4 * 1024 * 1024;
 /** From so many on no cached values are added: they are asked for again. */
 export const congestedBytes: number = 16 * 1024 * 1024;
 /** Cached values that one frame to a peer carries; more go in further frames of the same turn. */
@@ -50,3 +57,6 @@ export const handOverRounds: number = 3;
 export const handOverMostMs: number = 5_000;
 /** Then it waits so long for answers to queue commands under way. */
 export const answerOpenMs: number = 2_000;
+/** A scaled replica is dropped after so long a silence; each try to drop it may take the other time, for its shards move first. */
+export const scalableGoneAfterMs: number = 600_000;
+export const dropMemberMs: number = 120_000;

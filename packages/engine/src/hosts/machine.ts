@@ -8,8 +8,8 @@ import type { StatePoints } from "./state-audit-points.ts";
 export interface GroupMachine {
   /** Committed entries of all kinds, in order. `applied` is called once per call, in the order of the calls. */
   apply(entries: readonly Entry[], sink: ApplySink, applied: () => void): void;
-  /** A cut behind everything given to `apply` so far (rule W8: applies go on meanwhile). */
-  beginSnapshot(): MachineSnapshot;
+  /** A cut behind everything given to `apply` so far, which ends at `index` (rule W8: applies go on meanwhile). */
+  beginSnapshot(index: LogIndex): MachineSnapshot;
   /** As of the latest entry applied: equal for equal states (rule W7); costs no walk over the state. Null = not known now. */
   stateHash(): string | null;
   /** Hashes at earlier indexes. */

@@ -4,6 +4,7 @@ import type { Command } from "@trivet/wire";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { ClusterIdentity } from "./bootstrap.ts";
+import { GoneMembers } from "./gone-members.ts";
 import type { GroupHost } from "./group-host.ts";
 import { maxSystemVoters } from "./limits.ts";
 
@@ -67,6 +68,7 @@ export class MembershipHost {
   private readonly owner: MembershipOwner;
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
+  private readonly gone: GoneMembers;
   private pending: Pending[] = [];
   private lastRefusal = "";
 
@@ -75,6 +77,14 @@ export class MembershipHost {
     this.owner = owner;
     this.clock = clock;
     this.telemetry = telemetry;
+    this.gone = new GoneMembers(
+      {
+        registry: () => owner.registry(),
+        isActive: (node) => this.isActive(node),
+        changeMembers: (request, timeoutMs, done) => this.changeMembers(request, timeoutMs, done),
+      },
+      telemetry,
+    );
   }
 
   refused(reason: string): void {
@@ -89,7 +99,9 @@ export class MembershipHost {
     const known = this.owner.registry().find((node) => node.node === request.node);
     const isMember = this.isMember(nodeId(request.node));
     if (known === undefined) {
-      if (isMember) return { ok: false, reason: "the node registry is being written" };
+      // The founders come first: where somebody else stands they would never be written down, and shards never be placed.
+      const isUnwritten = identity.founders.length > 0 && this.owner.registry().length === 0;
+      if (isMember || isUnwritten) return { ok: false, reason: "the node registry is being written" };
       this.register(request);
       return { ok: false, reason: "being registered" };
     }
@@ -286,6 +298,7 @@ export class MembershipHost {
     if (this.group.raft.membership.outgoing.length > 0) return;
     if (this.registerFounders()) return;
     this.promote();
+    this.gone.look(this.group.raft.term, this.clock.now());
   }
 
   /** The first leader writes the founders into the registry. */

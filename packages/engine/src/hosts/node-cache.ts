@@ -6,6 +6,7 @@ import { Copies } from "../cache/copies.ts";
 import { HolderHost } from "../cache/holder-host.ts";
 import { holderId, nodeOfHolder } from "../cache/holder-ids.ts";
 import { nextLife } from "../cache/lives.ts";
+import { tellWithdrawal } from "../cache/told-withdrawals.ts";
 import { Transitions } from "../cache/transitions.ts";
 import { Watches } from "../cache/watches.ts";
 import type { NodeApi } from "./node-api.ts";
@@ -24,6 +25,7 @@ export class NodeCache {
   readonly watches: Watches;
   readonly service: CacheService;
   private readonly host: NodeHost;
+  private readonly nameOf: (namespace: number) => string | null;
   private readonly holders = new Map<GroupId, HolderHost>();
   private readonly byState = new Map<HolderState, HolderHost>();
   /** Between a holder and a home of this same node: delivered within the turn, never inside a step. */
@@ -36,6 +38,7 @@ export class NodeCache {
 
   constructor(host: NodeHost, api: NodeApi, state: () => SystemState | null) {
     this.host = host;
+    this.nameOf = (namespace) => state()?.namespaceByNumber(namespace)?.name ?? null;
     this.copies = new Copies(host.config.cache, {
       settings: (namespace) => state()?.namespaceByNumber(namespace)?.settings ?? null,
       evict: (copy) => this.byState.get(copy.holder)?.evict(copy),
@@ -46,7 +49,7 @@ export class NodeCache {
       newName: () => host.ports.random.hex(4),
       shards: () => host.shards?.count ?? 0,
       isHere: (group) => (host.shards?.replica(group) ?? null) !== null,
-      namespaceNumbered: (namespace) => state()?.namespaceByNumber(namespace)?.name ?? null,
+      namespaceNumbered: this.nameOf,
       isUnheard: (namespace) => namespace > (state()?.lastNamespace() ?? 0),
     });
     this.service = new CacheService({ host, cache: this, api, state });
@@ -139,8 +142,15 @@ export class NodeCache {
     this.host.shards?.replica(group)?.home.receive(holderId(node, storage), message);
   }
 
-  toHolder(group: GroupId, message: HomeMessage): void {
-    this.holder(group)?.receive(owned(message));
+  toHolder(from: NodeId, group: GroupId, message: HomeMessage): void {
+    this.handOver(from, group, owned(message));
+  }
+
+  private handOver(from: string, group: GroupId, message: HomeMessage): void {
+    const holder = this.holder(group);
+    if (holder === null) return;
+    tellWithdrawal(this.host.ports.telemetry, holder.state, message, from, this.nameOf);
+    holder.receive(message);
   }
 
   // ── Turns and ticks ──
@@ -151,7 +161,7 @@ export class NodeCache {
     while (this.local.length > 0) {
       for (const { group, message, to } of this.local.splice(0)) {
         if (to === "home") this.toHome(this.host.config.node, this.host.storage, group, message);
-        else this.holder(group)?.receive(message);
+        else this.handOver(this.host.config.node, group, message);
       }
     }
   }

@@ -1,11 +1,12 @@
 import type { NodeId } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import { PartsWriter } from "@trivet/wire";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Crypto } from "../ports/crypto.ts";
 import type { Random } from "../ports/random.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Link, Transport } from "../ports/transport.ts";
-import { congestedBytes, maxPeerBufferBytes } from "./limits.ts";
+import { congestedBytes, maxPeerBufferBytes, peerFrameBytes } from "./limits.ts";
 import { beginBatch, type PeerFrame, type PeerHello, type PeerMessage, type PeerRefusal, writePeerMessage } from "./peer-frames.ts";
 import { type LinkOwner, PeerLink } from "./peer-link.ts";
 
@@ -54,8 +55,9 @@ interface Peer {
   out: PeerLink | null;
   /** Accepted from them: carries our replies to their requests (rule G6). */
   accepted: PeerLink | null;
-  writer: PartsWriter | null;
-  replyWriter: PartsWriter | null;
+  /** Frames of this turn, in order; the last is being written. */
+  frames: PartsWriter[];
+  replyFrames: PartsWriter[];
   lastContact: number;
   rttMs: number | null;
 }
@@ -71,7 +73,7 @@ const handshakeTimeoutMs = 3_000;
 /**
  * Links to the other nodes. Each node dials every address it knows and keeps one link out; answers travel on the link their request
  * came by, so that a cut of one direction of dialling leaves both directions of talking (rule G6). Messages of one turn to one peer
- * travel as one frame: heartbeats of all groups are coalesced by that.
+ * travel as one frame, unless that becomes long: heartbeats of all groups are coalesced by that.
  */
 export class PeerHub implements LinkOwner {
   private readonly ports: PeerHubPorts;
@@ -117,6 +119,11 @@ export class PeerHub implements LinkOwner {
     target.link?.close("this address is no longer a member");
   }
 
+  /** Gives up an address that nobody answers at. */
+  dropUnlinked(address: string): void {
+    if (this.targets.get(address)?.link === null) this.dropTarget(address);
+  }
+
   /** Closes all links and dials again at once: this node's identity has changed. */
   restartLinks(reason: string): void {
     for (const link of this.links) link.close(reason);
@@ -141,39 +148,40 @@ export class PeerHub implements LinkOwner {
     const link = isReply ? (peer.accepted ?? peer.out) : (peer.out ?? peer.accepted);
     if (link === null) return false;
     const reply = link === peer.accepted;
-    let writer = reply ? peer.replyWriter : peer.writer;
-    if (writer === null) {
-      if (peer.writer === null && peer.replyWriter === null) this.dirty.push(peer);
-      writer = new PartsWriter(256, referFromBytes);
-      beginBatch(writer, this.owner.groupTime());
-      if (reply) peer.replyWriter = writer;
-      else peer.writer = writer;
-    }
-    writePeerMessage(writer, message);
+    if (peer.frames.length === 0 && peer.replyFrames.length === 0) this.dirty.push(peer);
+    writePeerMessage(this.frameOf(reply ? peer.replyFrames : peer.frames), message);
     if (message.type === "forward") this.ports.telemetry.count("trivet_raft_forwarded_total", 1);
     return true;
   }
 
-  /** Sends what this turn queued, one frame per link. */
+  private frameOf(frames: PartsWriter[]): PartsWriter {
+    const last = frames.at(-1);
+    if (last !== undefined && (last.size < peerFrameBytes || mutant("host-peer-frame-unbounded"))) return last;
+    const frame = new PartsWriter(256, referFromBytes);
+    beginBatch(frame, this.owner.groupTime());
+    frames.push(frame);
+    return frame;
+  }
+
+  /** Sends what this turn queued. */
   flush(): void {
     for (const peer of this.dirty) {
-      const out = peer.writer;
-      const reply = peer.replyWriter;
-      peer.writer = null;
-      peer.replyWriter = null;
-      if (out !== null) this.transmit(peer.out ?? peer.accepted, out);
-      if (reply !== null) this.transmit(peer.accepted ?? peer.out, reply);
+      const { frames, replyFrames } = peer;
+      peer.frames = [];
+      peer.replyFrames = [];
+      if (frames.length > 0) this.transmit(peer.out ?? peer.accepted, frames);
+      if (replyFrames.length > 0) this.transmit(peer.accepted ?? peer.out, replyFrames);
     }
     this.dirty.length = 0;
   }
 
-  private transmit(link: PeerLink | null, writer: PartsWriter): void {
+  private transmit(link: PeerLink | null, frames: readonly PartsWriter[]): void {
     if (link === null || !link.isReady) return;
     if (link.link.bufferedBytes() > maxPeerBufferBytes) {
       link.close(`the link to ${link.node} does not drain: more than ${maxPeerBufferBytes} bytes queued`);
       return;
     }
-    link.send(writer.parts());
+    for (const frame of frames) link.send(frame.parts());
   }
 
   /** So much is on its way to `node` that what can wait, or can be asked for again, should not be added. */
@@ -278,7 +286,7 @@ export class PeerHub implements LinkOwner {
     let peer = this.peers.get(node);
     const isNew = peer === undefined;
     if (peer === undefined) {
-      peer = { node, hello, out: null, accepted: null, writer: null, replyWriter: null, lastContact: this.ports.clock.now(), rttMs: null };
+      peer = { node, hello, out: null, accepted: null, frames: [], replyFrames: [], lastContact: this.ports.clock.now(), rttMs: null };
       this.peers.set(node, peer);
     }
     peer.hello = hello;

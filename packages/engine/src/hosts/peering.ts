@@ -181,7 +181,7 @@ export class Peering implements PeerHubOwner {
         if (this.isMemberLink(hello)) host.caching.toHome(from, hello.storage, message.group, message.message);
         break;
       case "to-holder":
-        if (this.isMemberLink(hello)) host.caching.toHolder(message.group, message.message);
+        if (this.isMemberLink(hello)) host.caching.toHolder(from, message.group, message.message);
         break;
       case "call":
         this.calls.onCall(from, message.id, message.method, message.json);
@@ -335,5 +335,12 @@ export class Peering implements PeerHubOwner {
     for (const node of known.length > 0 ? known : (host.identity?.founders ?? [])) {
       if (node.node !== host.config.node && node.url !== "" && !this.hub.isUp(nodeId(node.node))) this.hub.addTarget(node.url);
     }
+    if (known.some(({ node }) => node === host.config.node)) this.dropDoors(known.map(({ url }) => url));
+  }
+
+  /** The addresses to join by have served: those that no member has need not be dialled for ever. */
+  private dropDoors(members: readonly string[]): void {
+    const { join, peers } = this.host.config;
+    for (const address of join) if (!members.includes(address) && !peers.includes(address)) this.hub.dropUnlinked(address);
   }
 }

@@ -5,7 +5,6 @@ import {
   decodeMembershipPayload,
   defaultShardLimits,
   invariant,
-  type LeaseId,
   logIndex,
   type OrderedView,
   QueueShard,
@@ -31,36 +30,12 @@ import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { BufferedStore } from "../stores/index.ts";
 import { type DueLease, LeaseClock } from "./lease-clock.ts";
 import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
+import { nothingTold, type Times, type Told } from "./told.ts";
 import { noteChange, recordOf } from "./value-changes.ts";
-import type {
-  Applied,
-  LookedUp,
-  ReadyHint,
-  ValueChange,
-  WorkerAnswer,
-  WorkerEntry,
-  WorkerReply,
-  WorkerRequest,
-} from "./worker-protocol.ts";
+import type { Applied, LookedUp, WorkerEntry, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 /** Deliveries looked at in one step when a new leader starts every lease. */
 const announcedPerStep = 4096;
-
-interface Told {
-  readonly answers: WorkerAnswer[];
-  readonly ready: ReadyHint[];
-  readonly leases: { readonly id: LeaseId; readonly ms: number | null }[];
-  readonly unconfigured: Set<number>;
-  readonly unknownNamespaces: Set<number>;
-  readonly changes: ValueChange[];
-  readonly points: (readonly [number, string])[];
-  /** As of the last transaction; null = there was none. */
-  times: Times | null;
-}
-interface Times {
-  readonly groupTime: number;
-  readonly wantsEntryAt: number;
-}
 
 /** One shard's state machine over its store: what the apply worker does for one group. No I/O but the store's. */
 export class ShardApplier {
@@ -93,6 +68,17 @@ export class ShardApplier {
   /** As of the latest commit. */
   get mark(): StoreMark {
     return this.current;
+  }
+
+  /**
+   * For a cut at that index (rule W5). Throws `no-space` while entries of before wait for it. Those behind, which were given as well, do not matter:
+   * were it refused for them, it would be made again when they are applied.
+   */
+  refuseUnlessAt(index: number): void {
+    if (mutant("shard-cut-after-later")) this.refuseWhileOwing();
+    else if (this.isOwing && this.current.index < index) throw new IoError("no-space", "use", `entries up to ${index} wait for space`);
+    else if (!mutant("shard-cut-while-owing"))
+      invariant(this.current.index === index, "shard-cut-index", () => `a cut at ${index} of the state at ${this.current.index}`);
   }
 
   /**
@@ -158,6 +144,7 @@ export class ShardApplier {
       if (hash !== null) told.points.push([this.current.index, hash]);
     }
     this.untold = null;
+    this.time(told);
     const { answers, changes, points, ready, unconfigured, unknownNamespaces } = told;
     return {
       type: "applied",
@@ -272,12 +259,17 @@ export class ShardApplier {
     for (const answer of some.answers) told.answers.push(answer);
     for (const hint of some.ready) told.ready.push(hint);
     for (const change of some.changes) told.changes.push(change);
-    const { leases } = this;
-    for (const { id, ms } of leases === null ? [] : some.leases) {
-      if (ms === null) leases?.ended(id);
-      else leases?.leased(id, ms);
-    }
+    for (const lease of some.leases) told.leases.push(lease);
+    if (mutant("shard-lease-from-first-try")) this.time(told);
     return count;
+  }
+
+  /** A lease begins when its holder is told of it: after a batch that waited for space, not with the part of it that found some. */
+  private time({ leases }: Told): void {
+    for (const { id, ms } of leases.splice(0)) {
+      if (ms === null) this.leases?.ended(id);
+      else this.leases?.leased(id, ms);
+    }
   }
 
   private transaction(change: (view: OrderedView, cached: OrderedView) => void): void {
@@ -380,10 +372,6 @@ export class ShardApplier {
 
 function timesOf(shard: QueueShard): Times {
   return { groupTime: shard.now, wantsEntryAt: shard.nextDeadline() };
-}
-
-function nothingTold(unconfigured: Set<number>, unknownNamespaces: Set<number>): Told {
-  return { answers: [], ready: [], leases: [], unconfigured, unknownNamespaces, changes: [], points: [], times: null };
 }
 
 const ownOrigin: CommandOrigin = "leader";

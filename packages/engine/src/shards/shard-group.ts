@@ -58,7 +58,8 @@ export class ShardGroup implements GroupHostOwner {
     this.lastNow = clock.now();
     const { group } = config.raft;
     const machine = (loaded: Opened): ShardMachine => new ShardMachine(hosts.worker, group, loaded, this);
-    const factory = { loader: (index: LogIndex) => shardLoader(hosts.worker, group, index, machine) };
+    const retryLater = (run: () => void): void => this.retryLater(run);
+    const factory = { loader: (index: LogIndex) => shardLoader(hosts.worker, group, index, machine, retryLater) };
     this.group = new GroupHost(config, restored, factory, machine(opened), { clock, telemetry, wal: hosts.wal, snapshots }, this, nobody);
     attachAudit(hosts.host, this.group, { snapshots, stateDoubt }, () => {
       this.sentAt = clock.now();
@@ -391,10 +392,8 @@ export class ShardGroup implements GroupHostOwner {
     if (!this.untrusted || !this.group.raft.mayVote) return;
     this.untrusted = false;
     this.hosts.trusted(this.group.id);
-    this.hosts.wal.trust(this.group.id, () => {
-      this.hosts.host.ports.telemetry.log("info", "storage.recovered", `shard ${this.id} caught up with its leader: it votes again here`, {
-        group: this.id,
-      });
-    });
+    const { telemetry } = this.hosts.host.ports;
+    const told = `shard ${this.id} caught up with its leader: it votes again here`;
+    this.hosts.wal.trust(this.group.id, () => telemetry.log("info", "storage.recovered", told, { group: this.id }));
   }
 }

@@ -302,11 +302,11 @@ export class ShardHosts {
     group.audit?.forget();
     this.entry(group.id)?.outbox.resend(true);
     this.host.caching.watches.skipped(group.id);
-    this.drop(group.id, { term: group.raft.term, vote: group.raft.vote });
+    this.drop(group.id, { term: group.raft.term, vote: group.raft.vote }, (then) => group.snapshots.forgetAll(then));
   }
 
   /** The log first: a store that is left over goes at the next start. */
-  private drop(group: GroupId, promised: HardState): void {
+  private drop(group: GroupId, promised: HardState, forget = (then: () => void): void => then()): void {
     this.past.gave(group, promised);
     this.opening.add(group);
     const floor = {
@@ -317,8 +317,11 @@ export class ShardHosts {
       membershipIndex: logIndex(0),
       keepFrom: logIndex(1),
     };
+    // The replica that comes back takes it for known; it may have been heard of in this very turn.
+    if (!mutant("shard-given-term-in-memory"))
+      this.wal.write({ group, hardState: promised, truncateFrom: logIndex(0), append: [], commit: logIndex(0) }, () => {});
     if (mutant("shard-given-log-kept")) this.removeLeft(group);
-    else this.wal.installed(floor, false, () => this.removeLeft(group));
+    else this.wal.installed(floor, false, () => forget(() => this.removeLeft(group)));
   }
 
   private othersHave(group: GroupId): boolean {

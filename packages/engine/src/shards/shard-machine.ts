@@ -3,16 +3,18 @@ import {
   decodeMembershipPayload,
   type Entry,
   type GroupId,
+  type LogIndex,
   logIndex,
   type Membership,
   type SnapshotMeta,
   term,
 } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { GroupMachine, MachineLoader, MachineSnapshot } from "../hosts/machine.ts";
 import { StatePoints } from "../hosts/state-audit-points.ts";
 import { storeProblem } from "./store-problem.ts";
 import { type Failed, type Succeeded, WorkerLine } from "./worker-line.ts";
-import type { Applied, ApplyWorker, WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+import type { Applied, ApplyWorker, StateNumber, WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 export type Opened = Extract<WorkerReply, { readonly type: "opened" }>;
 
@@ -44,8 +46,12 @@ export class ShardMachine implements GroupMachine {
   constructor(worker: ApplyWorker, group: GroupId, opened: Opened, owner: ShardMachineOwner) {
     this.line = new WorkerLine(
       worker,
+      opened.state,
       (failure) => owner.failed(failure),
       (run) => owner.retryLater(run),
+      // What is handed out now is held from now on, not from when space first ran out.
+      (request) =>
+        request.type === "apply" && !mutant("shard-lease-from-first-try") ? { ...request, attended: owner.attendedNow() } : request,
     );
     this.group = group;
     this.owner = owner;
@@ -66,12 +72,12 @@ export class ShardMachine implements GroupMachine {
     });
   }
 
-  beginSnapshot(): MachineSnapshot {
+  beginSnapshot(index: LogIndex): MachineSnapshot {
     const { group } = this;
     const cut = ++this.cuts;
     let ended = false;
     const wanted = (): boolean => !ended;
-    this.line.ask({ type: "cut", group, cut }, () => {}, wanted);
+    this.line.ask({ type: "cut", group, cut, index }, () => {}, wanted);
     const end = (): void => {
       if (ended) return;
       ended = true;
@@ -128,34 +134,53 @@ function problemOf(reply: WorkerReply): Error | null {
   return reply.type === "failed" ? storeProblem("the store of a shard", reply) : null;
 }
 
-/** Fills a new store from a snapshot; at its end it takes the place of the one there is (rule W5). */
+/**
+ * Fills a new store from a snapshot; at its end it takes the place of the one there is (rule W5). `retryLater`: what finds no space is asked again then;
+ * null = it is given up.
+ */
 export function shardLoader(
   worker: ApplyWorker,
   group: GroupId,
   index: number,
   machine: (opened: Opened) => ShardMachine | null,
+  retryLater: ((run: () => void) => void) | null,
 ): MachineLoader {
-  let begun = false;
-  const begin = (then: (problem: Error | null) => void): void => {
-    if (begun) return then(null);
-    begun = true;
-    worker.call({ type: "load", group, index }, (reply) => then(problemOf(reply)));
+  let load: StateNumber | null = null;
+  let isAborted = false;
+  const ask = (request: WorkerRequest, done: (reply: WorkerReply) => void): void => {
+    if (isAborted) return;
+    worker.call(request, (reply) => {
+      const waits = reply.type === "failed" && reply.cause === "no-space" && !mutant("shard-load-stops-without-space");
+      if (waits && retryLater !== null) retryLater(() => ask(request, done));
+      else done(reply);
+    });
+  };
+  const begin = (then: (problem: Error | null, load: StateNumber) => void): void => {
+    if (load !== null) return then(null, load);
+    ask({ type: "load", group, index }, (reply) => {
+      if (reply.type !== "loading") return then(problemOf(reply) ?? new Error(`unexpected answer ${reply.type}`), 0);
+      load = reply.load;
+      then(null, load);
+    });
   };
   return {
     push: (chunk, done) =>
-      begin((problem) => {
+      begin((problem, number) => {
         if (problem !== null) done(problem);
-        else worker.call({ type: "load-chunk", group, chunk }, (reply) => done(problemOf(reply)));
+        else ask({ type: "load-chunk", group, load: number, chunk }, (reply) => done(problemOf(reply)));
       }),
     finish: (done) =>
-      begin((problem) => {
+      begin((problem, number) => {
         if (problem !== null) return done(problem, null);
-        worker.call({ type: "load-end", group }, (reply) => {
+        ask({ type: "load-end", group, load: number }, (reply) => {
           if (reply.type === "opened") done(null, machine(reply));
           else done(problemOf(reply) ?? new Error(`unexpected answer ${reply.type}`), null);
         });
       }),
-    abort: () => worker.call({ type: "load-abort", group }, () => {}),
+    abort: () => {
+      isAborted = true;
+      if (load !== null) worker.call({ type: "load-abort", group, load }, () => {});
+    },
   };
 }
 

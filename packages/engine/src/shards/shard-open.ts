@@ -113,10 +113,17 @@ function fill(
   snapshots.open(meta, (openError, reader) => {
     if (reader === null) return done(openError, null);
     let loaded: Opened | null = null;
-    const loader = shardLoader(worker, group, meta.index, (opened) => {
-      loaded = opened;
-      return null;
-    });
+    const loader = shardLoader(
+      worker,
+      group,
+      meta.index,
+      (opened) => {
+        loaded = opened;
+        return null;
+      },
+      // Nothing runs yet that would wait for space; the program that starts says what it lacks.
+      null,
+    );
     copy(
       reader,
       (chunk, pushed) => loader.push(chunk, pushed),

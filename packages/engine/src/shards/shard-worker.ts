@@ -8,13 +8,14 @@ import { ShardApplier } from "./shard-applier.ts";
 import { cutChunk, ShardLoader } from "./shard-loader.ts";
 import { readMark, type StoreMark } from "./store-mark.ts";
 import { parseStoreName, storeName } from "./store-names.ts";
-import type { WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+import type { StateNumber, WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 interface OpenGroup {
-  name: string;
-  applier: ShardApplier;
+  readonly name: string;
+  readonly state: StateNumber;
+  readonly applier: ShardApplier;
   readonly cuts: Map<number, StoreCut>;
-  loading: { readonly loader: ShardLoader; readonly name: string; readonly index: number } | null;
+  loading: { readonly load: StateNumber; readonly loader: ShardLoader; readonly name: string; readonly index: number } | null;
 }
 
 export interface ShardWorkerOptions {
@@ -31,6 +32,7 @@ export class ShardWorker {
   private readonly stores: OrderedStores;
   private readonly options: ShardWorkerOptions;
   private readonly groups = new Map<number, OpenGroup>();
+  private lastState: StateNumber = 0;
   /** Of groups with a request under way: those that came meanwhile. */
   private readonly turns = new Map<number, { readonly request: GroupRequest; readonly answer: Answer }[]>();
 
@@ -71,10 +73,15 @@ export class ShardWorker {
 
   private attempt(request: WorkerRequest, answer: Answer): void {
     try {
-      this.carryOut(request, answer);
+      if (this.isSuperseded(request)) answer(superseded("another state took the place of the one that was asked"));
+      else this.carryOut(request, answer);
     } catch (error) {
       answer(failure(error));
     }
+  }
+
+  private isSuperseded(request: WorkerRequest): boolean {
+    return request.type !== "list" && request.state !== undefined && this.groups.get(request.group)?.state !== request.state;
   }
 
   /** Closes every store. */
@@ -127,16 +134,13 @@ export class ShardWorker {
         return this.cut(request, answer);
       case "load":
         return this.load(request.group, request.index, answer);
-      case "load-chunk": {
-        const { loading } = this.group(request.group);
-        if (loading === null) throw new CodecError("a chunk of no snapshot");
-        loading.loader.push(request.chunk);
-        return answer({ type: "done" });
-      }
+      case "load-chunk":
+        return this.loadChunk(request, answer);
       case "load-end":
-        return this.loaded(request.group, answer);
+        return this.loaded(request.group, request.load, answer);
       case "load-abort":
-        return this.abortLoad(request.group, answer);
+        if (this.group(request.group).loading?.load !== request.load) return answer({ type: "done" });
+        return this.abortLoad(request.group, () => answer({ type: "done" }));
       case "close":
         return this.close(request.group, request.remove, answer);
     }
@@ -209,9 +213,10 @@ export class ShardWorker {
     try {
       const { buffer, hashes, limits } = this.options;
       const applier = new ShardApplier(new BufferedStore(store, buffer), limits, hashes);
-      reply = opened(applier);
+      const state = ++this.lastState;
+      reply = opened(applier, state);
       // Only now: damage that is found by looking leaves nothing open.
-      this.groups.set(group, { name, applier, cuts: new Map(), loading: null });
+      this.groups.set(group, { name, state, applier, cuts: new Map(), loading: null });
     } catch (error) {
       store.close(() => answer(failure(error)));
       return;
@@ -240,8 +245,7 @@ export class ShardWorker {
     const { applier, cuts } = this.group(request.group);
     const cut = cuts.get(request.cut);
     if (request.type === "cut") {
-      // The host says at which index it is, and everything up to there was given before (rule W5).
-      applier.refuseWhileOwing();
+      applier.refuseUnlessAt(request.index);
       cuts.set(request.cut, applier.store.cut());
       return answer({ type: "done" });
     }
@@ -261,18 +265,29 @@ export class ShardWorker {
         if (removeError !== null && removeError.code !== "not-found") return answer(failure(removeError));
         this.stores.open(name, (error, store) => {
           if (error !== null || store === undefined) return answer(failure(error));
-          open.loading = { loader: new ShardLoader(store), name, index };
-          answer({ type: "done" });
+          const load = ++this.lastState;
+          open.loading = { load, loader: new ShardLoader(store), name, index };
+          answer({ type: "loading", load });
         });
       });
     });
   }
 
+  /** Of two snapshots that are loaded one upon the other, the pieces of the first must not get into the second. */
+  private loadChunk({ group, load, chunk }: Extract<WorkerRequest, { readonly type: "load-chunk" }>, answer: Answer): void {
+    const { loading } = this.group(group);
+    if (loading === null || (loading.load !== load && !mutant("shard-load-mixed")))
+      return answer(superseded("a chunk of a load that is over"));
+    loading.loader.push(chunk);
+    answer({ type: "done" });
+  }
+
   /** Complete, then durable, then used: only now the state of before goes. */
-  private loaded(group: number, answer: Answer): void {
+  private loaded(group: number, load: StateNumber, answer: Answer): void {
     const open = this.group(group);
     const { loading } = open;
-    if (loading === null) throw new CodecError("the end of no snapshot");
+    if (loading === null || (loading.load !== load && !mutant("shard-load-mixed")))
+      return answer(superseded("the end of a load that is over"));
     const { loader, name, index } = loading;
     loader.finish(index);
     const flush = (done: (error: IoError | null) => void): void => {
@@ -290,12 +305,12 @@ export class ShardWorker {
     });
   }
 
-  private abortLoad(group: number, answer: Answer): void {
+  private abortLoad(group: number, done: () => void): void {
     const open = this.group(group);
     const { loading } = open;
-    if (loading === null) return answer({ type: "done" });
+    if (loading === null) return done();
     open.loading = null;
-    loading.loader.store.close(() => this.stores.remove(loading.name, () => answer({ type: "done" })));
+    loading.loader.store.close(() => this.stores.remove(loading.name, () => done()));
   }
 
   private close(group: number, remove: boolean, answer: Answer): void {
@@ -340,12 +355,16 @@ function number(name: string): number {
   return parseStoreName(name)?.index ?? 0;
 }
 
-function opened(applier: ShardApplier): WorkerReply {
-  return { type: "opened", mark: wireMark(applier.mark), hash: applier.store.contentHash(), ...applier.times() };
+function opened(applier: ShardApplier, state: StateNumber): WorkerReply {
+  return { type: "opened", state, mark: wireMark(applier.mark), hash: applier.store.contentHash(), ...applier.times() };
 }
 
 function wireMark({ index, term, membership, membershipIndex }: StoreMark): WireMark {
   return { index, term, membershipIndex, membership: membership === null ? null : encodeMembershipPayload(membership) };
+}
+
+function superseded(detail: string): WorkerReply {
+  return { type: "failed", cause: "superseded", detail };
 }
 
 function failure(error: unknown): WorkerReply {

@@ -1,5 +1,5 @@
 import { mutant } from "@trivet/core/mutation";
-import type { ApplyWorker, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+import type { ApplyWorker, StateNumber, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 export type Failed = Extract<WorkerReply, { readonly type: "failed" }>;
 export type Succeeded = Exclude<WorkerReply, Failed>;
@@ -17,12 +17,15 @@ const unordered: ReadonlySet<WorkerRequest["type"]> = new Set(["query", "lookup"
 
 /**
  * The requests of one machine to its worker. One that finds no space is made again after a while, and all that came behind it wait for it: a cut is
- * made behind the entries it shall hold, and entries are applied in their order (rules W2, W5).
+ * made behind the entries it shall hold, and entries are applied in their order (rules W2, W5). They are for the machine's own state: what is made
+ * again after another took its place must not change that one (rule W7).
  */
 export class WorkerLine {
   private readonly worker: ApplyWorker;
+  private readonly state: StateNumber;
   private readonly failed: (failure: Failed) => void;
   private readonly retryLater: (run: () => void) => void;
+  private readonly anew: (request: WorkerRequest) => WorkerRequest;
   private last = 0;
   /** Without answer yet. */
   private underWay = 0;
@@ -31,18 +34,28 @@ export class WorkerLine {
   private due = false;
   private isClosed = false;
 
-  constructor(worker: ApplyWorker, failed: (failure: Failed) => void, retryLater: (run: () => void) => void) {
+  /** `anew`: a request as it is made again. */
+  constructor(
+    worker: ApplyWorker,
+    state: StateNumber,
+    failed: (failure: Failed) => void,
+    retryLater: (run: () => void) => void,
+    anew: (request: WorkerRequest) => WorkerRequest,
+  ) {
     this.worker = worker;
+    this.state = state;
     this.failed = failed;
     this.retryLater = retryLater;
+    this.anew = anew;
   }
 
   /** `done` hears of success only. `wanted`: asked before it is sent, also again; where it says no, the request is left out. */
   ask(request: WorkerRequest, done: (reply: Succeeded) => void, wanted: () => boolean = always): void {
     if (this.isClosed) return;
-    if (unordered.has(request.type)) return this.askAside(request, done);
+    const meant = mutant("shard-asks-any-state") ? request : { ...request, state: this.state };
+    if (unordered.has(meant.type)) return this.askAside(meant, done);
     this.last += 1;
-    const asked = { number: this.last, request, done, wanted };
+    const asked = { number: this.last, request: meant, done, wanted };
     if (this.stalled.length > 0) this.stalled.push(asked);
     else this.send(asked);
   }
@@ -59,7 +72,7 @@ export class WorkerLine {
       if (this.isClosed) return;
       if (reply.type !== "failed") done(reply);
       else if (reply.cause === "no-space") this.retryLater(() => this.askAside(request, done));
-      else this.failed(reply);
+      else this.fail(reply);
     });
   }
 
@@ -71,9 +84,15 @@ export class WorkerLine {
       this.underWay -= 1;
       if (reply.type !== "failed") asked.done(reply);
       else if (reply.cause === "no-space") this.stall(asked);
-      else this.failed(reply);
+      else this.fail(reply);
       this.resend();
     });
+  }
+
+  private fail(failure: Failed): void {
+    // The host has loaded the state that takes this one's place, and is about to switch to it.
+    if (failure.cause === "superseded") this.close();
+    else this.failed(failure);
   }
 
   /** Those behind it that were sent already find no space either, one after the other. */
@@ -92,7 +111,7 @@ export class WorkerLine {
   private resend(): void {
     if (!this.due || this.isClosed || (this.underWay > 0 && !mutant("shard-retry-overtaken"))) return;
     this.due = false;
-    for (const asked of this.stalled.splice(0)) this.send(asked);
+    for (const asked of this.stalled.splice(0)) this.send({ ...asked, request: this.anew(asked.request) });
   }
 }
 

@@ -21,7 +21,13 @@ export interface WireMark {
   readonly membershipIndex: number;
 }
 
-export type WorkerRequest =
+/** Which of a group's states a machine is of: a number that the worker gives each state it opens or loads. */
+export type StateNumber = number;
+
+/** `state`: what is asked of one state only, and answered `superseded` once another took its place. */
+export type WorkerRequest = { readonly state?: StateNumber } & RequestBody;
+
+type RequestBody =
   /** Which groups have stores. */
   | { readonly type: "list" }
   /** Opens the best store the group has, and removes what else there is of it. */
@@ -62,15 +68,16 @@ export type WorkerRequest =
   | { readonly type: "flush"; readonly group: number }
   /** The state's hash as it is now (rule W7). */
   | { readonly type: "hash"; readonly group: number }
-  /** A cut of the state behind all entries given before, in chunks; `cut` is a number that the host gives it. */
-  | { readonly type: "cut"; readonly group: number; readonly cut: number }
+  /** A cut of the state behind the entry at `index`, the last one given before, in chunks; `cut` is a number that the host gives it. */
+  | { readonly type: "cut"; readonly group: number; readonly cut: number; readonly index: number }
   | { readonly type: "cut-next"; readonly group: number; readonly cut: number; readonly maxBytes: number }
   | { readonly type: "cut-end"; readonly group: number; readonly cut: number }
-  /** A state from chunks, beside the one there is; takes its place at the end. */
+  /** A state from chunks, beside the one there is; takes its place at the end. One that is begun later ends it, and answers `superseded` to the rest. */
   | { readonly type: "load"; readonly group: number; readonly index: number }
-  | { readonly type: "load-chunk"; readonly group: number; readonly chunk: Uint8Array }
-  | { readonly type: "load-end"; readonly group: number }
-  | { readonly type: "load-abort"; readonly group: number }
+  /** `load`: the number of the state that is being loaded. */
+  | { readonly type: "load-chunk"; readonly group: number; readonly load: StateNumber; readonly chunk: Uint8Array }
+  | { readonly type: "load-end"; readonly group: number; readonly load: StateNumber }
+  | { readonly type: "load-abort"; readonly group: number; readonly load: StateNumber }
   /** Closes the group's store; `remove` = and deletes it, also where it is not open. */
   | { readonly type: "close"; readonly group: number; readonly remove: boolean };
 
@@ -133,7 +140,15 @@ export interface LookedUp {
 
 export type WorkerReply =
   | LookedUp
-  | { readonly type: "opened"; readonly mark: WireMark; readonly hash: string; readonly groupTime: number; readonly wantsEntryAt: number }
+  | {
+      readonly type: "opened";
+      readonly state: StateNumber;
+      readonly mark: WireMark;
+      readonly hash: string;
+      readonly groupTime: number;
+      readonly wantsEntryAt: number;
+    }
+  | { readonly type: "loading"; readonly load: StateNumber }
   | Applied
   | { readonly type: "groups"; readonly groups: readonly number[] }
   | { readonly type: "due"; readonly leases: readonly DueLease[]; readonly nextLeaseAt: number }
@@ -156,8 +171,15 @@ export type WorkerReply =
   | { readonly type: "flushed"; readonly index: number; readonly bytes: number; readonly freeBytes: number }
   | { readonly type: "chunk"; readonly chunk: Uint8Array | null }
   | { readonly type: "done" }
-  /** `damaged`: the store's fault (rule W6); `no-space`: to be asked again, the same; `io`: a disk that fails; `other`: a bug. */
-  | { readonly type: "failed"; readonly cause: "damaged" | "no-space" | "bad-chunk" | "io" | "other"; readonly detail: string };
+  /**
+   * `damaged`: the store's fault (rule W6); `no-space`: to be asked again, the same; `superseded`: another state took the place of the one meant;
+   * `io`: a disk that fails; `other`: a bug.
+   */
+  | {
+      readonly type: "failed";
+      readonly cause: "damaged" | "no-space" | "superseded" | "bad-chunk" | "io" | "other";
+      readonly detail: string;
+    };
 
 /** Where stores are applied to: a thread of its own, or a twin on virtual time. */
 export interface ApplyWorker {

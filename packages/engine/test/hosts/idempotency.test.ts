@@ -39,6 +39,31 @@ describe("one idempotency key, two bodies (X2)", () => {
     expect(cluster.leader()?.host.machine?.lock("a").waiters.length).toBe(1);
     expect(waiting.value).toBeNull();
   });
+
+  guard(
+    "host-keyed-answered-from-state",
+    "the second body at a node that gets the first one's answer with a snapshot is refused, not told that answer",
+    () => {
+      const cluster = ready({ snapshotEveryEntries: 20, retainBytes: 100, noLeaderWaitMs: 60_000 });
+      cluster.run(300);
+      const [behind, other] = cluster.roles().followers;
+      const two = new Told<Outcome>();
+      cluster.network.options = { fate: ({ from, to }) => ({ delaysMs: [from, to].includes(behind.url) ? [] : [0.2] }) };
+      cluster.network.breakLinks((a, b) => [a, b].includes(behind.url), "reset");
+      cluster.until("it has no leader", () => behind.host.system?.leader() === null);
+      behind.host.api.submit(acquire("b", "bob"), keyed("two", 50_000), two.hear);
+      const one = cluster.begin(other.config.node, acquire("a", "alice"), keyed("one", 5_000));
+      cluster.until("the first is granted", () => resultType(one.value) === "granted");
+      for (let index = 0; index < 100; index += 1) cluster.submit(other.config.node, acquire(`lock-${index}`, "alice"));
+      cluster.until("the log is trimmed", () => (cluster.leader()?.host.system?.raft.firstIndex ?? 0) > 50);
+      cluster.network.options = { fate: () => ({ delaysMs: [0.2] }) };
+      cluster.network.breakLinks((a, b) => [a, b].includes(behind.url), "reset");
+      cluster.until("it is answered", () => two.value !== null, 30_000);
+      expect(behind.host.system?.snapshots.installedCount).toBe(1);
+      expect(two.value).toMatchObject({ type: "answered", result: { type: "refused", reason: "other-body" } });
+      expect(cluster.lockStatus("b")).toBe("available");
+    },
+  );
 });
 
 describe("one idempotency key, one body, several copies", () => {
@@ -124,6 +149,28 @@ describe("a wait with an idempotency key ends with its clients (K4)", () => {
     expect(cluster.lockStatus("a")).toBe("available");
     expect(cluster.member("n2").host.outbox.openFrames).toBe(0);
   });
+
+  guard(
+    "host-keyed-wait-past-not-after",
+    "a wait is told its grant though the next leader's calendar is ahead of its not-after (L3)",
+    () => {
+      const cluster = settled();
+      cluster.submit("n1", acquire("a", "holder"));
+      const { leader, followers } = cluster.roles();
+      const [entry, heir] = followers;
+      heir.view.jumpWallClock(300_000);
+      const { told } = client(cluster, entry.config.node, "alice", 70_000);
+      cluster.until("alice waits", () => waiters(cluster) === 1);
+      leader.host.api.transferLeadership(heir.config.node, 5_000, () => undefined);
+      cluster.until("the other leads", () => heir.host.system?.isLeader === true);
+      cluster.run(5_000);
+      expect(entry.host.groupTime.now()).toBeGreaterThan(entry.view.wallNow() + 200_000);
+      release(cluster);
+      cluster.run(500);
+      expect(cluster.lockStatus("a")).toBe("held");
+      expect(resultType(told.value)).toBe("granted");
+    },
+  );
 
   guard("host-keyed-wait-kept", "a wait whose deadline has passed is not granted to nobody", () => {
     const cluster = settled();

@@ -14,6 +14,7 @@ import { LeaseClock } from "../../src/shards/lease-clock.ts";
 import { ShardWorker } from "../../src/shards/shard-worker.ts";
 import type { WorkerEntry, WorkerReply, WorkerRequest } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
+import { loadNumber } from "./store-rig.ts";
 import { consumption, definition, message } from "./support.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
@@ -55,13 +56,13 @@ class Bench {
 
   /** Takes the state over from itself, as from a snapshot of `index`. */
   reload(index: number): void {
-    this.ask({ type: "cut", group, cut: 1 });
+    this.ask({ type: "cut", group, cut: 1, index });
     const reply = this.ask({ type: "cut-next", group, cut: 1, maxBytes: 1_000_000 });
     if (reply.type !== "chunk" || reply.chunk === null) throw new Error("no chunk");
     this.ask({ type: "cut-end", group, cut: 1 });
-    this.ask({ type: "load", group, index });
-    this.ask({ type: "load-chunk", group, chunk: reply.chunk });
-    expect(this.ask({ type: "load-end", group })).toMatchObject({ type: "opened" });
+    const load = loadNumber(this.ask({ type: "load", group, index }));
+    this.ask({ type: "load-chunk", group, load, chunk: reply.chunk });
+    expect(this.ask({ type: "load-end", group, load })).toMatchObject({ type: "opened" });
   }
 
   /** Another process. */
@@ -131,12 +132,12 @@ describe("a shard's state and how far it stands in the log", () => {
   guard("shard-incomplete-load-used", "do not count while a snapshot is being loaded: a crash leaves what was before", () => {
     const bench = new Bench();
     bench.apply(configure, produce(2));
-    bench.ask({ type: "cut", group, cut: 1 });
+    bench.ask({ type: "cut", group, cut: 1, index: 2 });
     const chunk = bench.ask({ type: "cut-next", group, cut: 1, maxBytes: 1_000_000 });
     if (chunk.type !== "chunk" || chunk.chunk === null) throw new Error("no chunk");
     bench.apply(produce(3));
-    bench.ask({ type: "load", group, index: 9 });
-    bench.ask({ type: "load-chunk", group, chunk: chunk.chunk });
+    const load = loadNumber(bench.ask({ type: "load", group, index: 9 }));
+    bench.ask({ type: "load-chunk", group, load, chunk: chunk.chunk });
     expect(bench.restart(null).mark.index).toBe(3);
   });
 
@@ -144,12 +145,12 @@ describe("a shard's state and how far it stands in the log", () => {
     for (let seed = 1; seed <= 20; seed++) {
       const bench = new Bench();
       bench.apply(configure, produce(2), produce(3));
-      bench.ask({ type: "cut", group, cut: 1 });
+      bench.ask({ type: "cut", group, cut: 1, index: 3 });
       const chunk = bench.ask({ type: "cut-next", group, cut: 1, maxBytes: 1_000_000 });
       if (chunk.type !== "chunk" || chunk.chunk === null) throw new Error("no chunk");
-      bench.ask({ type: "load", group, index: 3 });
-      bench.ask({ type: "load-chunk", group, chunk: chunk.chunk });
-      expect(bench.ask({ type: "load-end", group })).toMatchObject({ type: "opened", mark: { index: 3 } });
+      const load = loadNumber(bench.ask({ type: "load", group, index: 3 }));
+      bench.ask({ type: "load-chunk", group, load, chunk: chunk.chunk });
+      expect(bench.ask({ type: "load-end", group, load })).toMatchObject({ type: "opened", mark: { index: 3 } });
       expect(bench.restart(new Prng(seed)).mark.index).toBe(3);
     }
   });

@@ -5,6 +5,7 @@ import { ShardWorker } from "../../src/shards/shard-worker.ts";
 import { cutChunk } from "../../src/shards/shard-loader.ts";
 import { writeMark } from "../../src/shards/store-mark.ts";
 import type { WorkerReply, WorkerRequest } from "../../src/shards/worker-protocol.ts";
+import { loadNumber } from "./store-rig.ts";
 
 test("requests that come while a snapshot takes a state's place are answered, as the thread hands them on at once", () => {
   void ByteWriter;
@@ -28,10 +29,10 @@ test("requests that come while a snapshot takes a state's place are answered, as
   clock.advance(10);
   if (chunk === null) throw new Error("no chunk");
   ask({ type: "open", group: 1 });
-  ask({ type: "load", group: 1, index: 9 });
-  ask({ type: "load-chunk", group: 1, chunk });
+  const load = loadNumber(ask({ type: "load", group: 1, index: 9 }));
+  ask({ type: "load-chunk", group: 1, load, chunk });
   let ended: WorkerReply | null = null;
-  worker.handle({ type: "load-end", group: 1 }, (reply) => (ended = reply));
+  worker.handle({ type: "load-end", group: 1, load }, (reply) => (ended = reply));
   const replies: WorkerReply[] = [];
   const asked: WorkerRequest[] = [
     { type: "query", group: 1, query: { type: "stats", queue: 1, partition: 0 } },

@@ -1,4 +1,4 @@
-import { groupId } from "@trivet/core";
+import { groupId, logIndex } from "@trivet/core";
 import { expect, test, vi } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { entries, applyRequest, MachineRig, WorkerRig } from "./store-rig.ts";
@@ -44,7 +44,7 @@ test("a snapshot begun while the store has no space has everything, and leaves n
   bench.apply(1, 20);
   bench.settle();
   problems.full = true;
-  const snapshot = bench.machine.beginSnapshot();
+  const snapshot = bench.machine.beginSnapshot(logIndex(20));
   const chunks: (number | null)[] = [];
   const next = (): void => snapshot.next(64 * 1024, (chunk) => chunks.push(chunk?.length ?? null));
   next();
@@ -68,7 +68,7 @@ test("a snapshot begun behind a batch that found no space is cut behind that bat
   apply(21, 30);
   bench.settle();
   bench.rig.problems.full = false;
-  const snapshot = bench.machine.beginSnapshot();
+  const snapshot = bench.machine.beginSnapshot(logIndex(30));
   snapshot.next(64 * 1024, () => events.push("chunk"));
   bench.settle();
   apply(31, 40);
@@ -86,7 +86,7 @@ test("a snapshot given up while it waits for space leaves no cut open", () => {
   bench.settle();
   bench.rig.problems.full = true;
   bench.apply(3, 4);
-  const snapshot = bench.machine.beginSnapshot();
+  const snapshot = bench.machine.beginSnapshot(logIndex(4));
   bench.settle();
   snapshot.abort();
   bench.rig.problems.full = false;
@@ -102,7 +102,7 @@ guard("shard-retry-overtaken", "what was sent behind a request without space sti
   bench.rig.problems.full = true;
   bench.holding = true;
   bench.apply(3, 4, () => events.push("applied 4"));
-  bench.machine.beginSnapshot().next(64 * 1024, () => events.push("chunk"));
+  bench.machine.beginSnapshot(logIndex(4)).next(64 * 1024, () => events.push("chunk"));
   bench.sent.shift()?.();
   bench.settle();
   bench.rig.problems.full = false;
@@ -116,17 +116,42 @@ guard("shard-retry-overtaken", "what was sent behind a request without space sti
   expect(events).toEqual(["applied 4", "chunk", "applied 6"]);
 });
 
+guard(
+  "shard-cut-after-later",
+  "a snapshot begun between two batches that find no space, twice, has the first of them only (rule W5)",
+  () => {
+    const bench = new MachineRig(1);
+    const { problems } = bench.rig;
+    bench.apply(1, 20);
+    bench.settle();
+    problems.full = true;
+    bench.apply(21, 30);
+    bench.settle();
+    const chunks: Uint8Array[] = [];
+    bench.machine.beginSnapshot(logIndex(30)).next(1_000_000, (chunk) => void (chunk !== null && chunks.push(chunk)));
+    bench.apply(31, 40);
+    // Now the worker knows of both.
+    bench.retryOnce();
+    problems.full = false;
+    bench.retry();
+    const other = WorkerRig.opened();
+    const load = other.load(30);
+    for (const chunk of chunks) other.ask({ type: "load-chunk", group: 1, load, chunk });
+    expect(other.ask({ type: "load-end", group: 1, load })).toMatchObject({ type: "opened", mark: { index: 30 } });
+  },
+);
+
 guard("shard-cut-while-owing", "a worker makes no cut of a state that lacks entries it was given (rule W5)", () => {
   const rig = WorkerRig.opened(1);
   rig.ask(applyRequest(entries(1, 2)));
   rig.problems.full = true;
   rig.ask(applyRequest(entries(3, 4)));
   rig.problems.full = false;
-  expect(rig.ask({ type: "cut", group: 1, cut: 1 })).toMatchObject({ type: "failed", cause: "no-space" });
+  expect(rig.ask({ type: "cut", group: 1, cut: 1, index: 4 })).toMatchObject({ type: "failed", cause: "no-space" });
   expect(rig.ask({ type: "flush", group: 1 })).toMatchObject({ type: "failed", cause: "no-space" });
   expect(rig.ask({ type: "hash", group: 1 })).toEqual({ type: "hashed", hash: null });
   rig.ask(applyRequest(entries(3, 4)));
-  expect(rig.ask({ type: "cut", group: 1, cut: 1 })).toEqual({ type: "done" });
+  expect(rig.ask({ type: "cut", group: 1, cut: 1, index: 4 })).toEqual({ type: "done" });
 });
 
 guard(

@@ -52,16 +52,16 @@ describe.each(["damaged", "full"])("%s", (what) => {
   test("a snapshot takes the place of a store that cannot take what is buffered", () => {
     const source = WorkerRig.opened();
     source.ask(applyRequest(entries(1, 100)));
-    source.ask({ type: "cut", group: 1, cut: 1 });
+    source.ask({ type: "cut", group: 1, cut: 1, index: 100 });
     const part = source.ask({ type: "cut-next", group: 1, cut: 1, maxBytes: 1_000_000 });
     if (part.type !== "chunk" || part.chunk === null) throw new Error(part.type);
     const rig = WorkerRig.opened();
     rig.ask(applyRequest(entries(1, 20)));
-    rig.ask({ type: "load", group: 1, index: 100 });
-    expect(rig.ask({ type: "load-chunk", group: 1, chunk: part.chunk })).toEqual({ type: "done" });
+    const load = rig.load(100);
+    expect(rig.ask({ type: "load-chunk", group: 1, load, chunk: part.chunk })).toEqual({ type: "done" });
     if (what === "damaged") rig.problems.damaged.add("g1-0");
     else rig.problems.fullStores.add("g1-0");
-    expect(rig.ask({ type: "load-end", group: 1 })).toMatchObject({ type: "opened", mark: { index: 100 } });
+    expect(rig.ask({ type: "load-end", group: 1, load })).toMatchObject({ type: "opened", mark: { index: 100 } });
     expect(rig.stores.names).toEqual(["g1-100"]);
   });
 });

@@ -5,6 +5,11 @@ import { type Opened, ShardMachine } from "../../src/shards/shard-machine.ts";
 import type { ApplyWorker, WorkerEntry, WorkerReply, WorkerRequest } from "../../src/shards/worker-protocol.ts";
 import { faultyStores, StoreProblems } from "../hosts/faulty-stores.ts";
 
+export function loadNumber(reply: WorkerReply): number {
+  if (reply.type !== "loading") throw new Error(`unexpected answer ${reply.type}`);
+  return reply.load;
+}
+
 /** An apply worker as a node's thread has it, over stores that can be full or damaged. */
 export class WorkerRig {
   readonly clock = new MemoryClock();
@@ -25,6 +30,11 @@ export class WorkerRig {
     return told[0];
   }
 
+  /** Begins to load a snapshot of group 1; its number. */
+  load(index: number): number {
+    return loadNumber(this.ask({ type: "load", group: 1, index }));
+  }
+
   /** Opened, for group 1. */
   static opened(maxBytes?: number): WorkerRig {
     const rig = new WorkerRig(maxBytes);
@@ -40,6 +50,8 @@ export class MachineRig {
   readonly later: (() => void)[] = [];
   readonly machine: ShardMachine;
   holding = false;
+  /** Attended time of the leadership. */
+  attended = 0;
 
   constructor(maxBytes?: number) {
     this.rig = new WorkerRig(maxBytes);
@@ -52,7 +64,7 @@ export class MachineRig {
     const opened = this.rig.ask({ type: "open", group: 1 });
     this.machine = new ShardMachine({ call, stop: () => undefined }, groupId(1), opened as Opened, {
       told: () => undefined,
-      attendedNow: () => 0,
+      attendedNow: () => this.attended,
       takeRoutes: () => ({ routed: [], unrouted: [] }),
       failed: ({ detail }) => {
         throw new Error(detail);
@@ -69,12 +81,15 @@ export class MachineRig {
     this.rig.clock.runUntilIdle();
   }
 
-  /** The time has come for what shall be made again, until nothing is left. */
+  /** The time has come for what shall be made again. */
+  retryOnce(): void {
+    for (const run of this.later.splice(0)) run();
+    this.settle();
+  }
+
+  /** Until nothing is left. */
   retry(): void {
-    for (let runs = this.later.splice(0); runs.length > 0; runs = this.later.splice(0)) {
-      for (const run of runs) run();
-      this.settle();
-    }
+    while (this.later.length > 0) this.retryOnce();
   }
 }
 

@@ -1,4 +1,5 @@
 import { minMacKeyCharacters, sampleSecrets, settingOf, type SettingName } from "@trivet/contract";
+import { policyNames, type PolicyName } from "@trivet/wire";
 import { isNodeId, parsePeers, type PeerAddress } from "./peers.ts";
 import { readRedis, type RedisConfig } from "./redis.ts";
 import { faultLine, type Fault, type Resolved } from "./resolve.ts";
@@ -21,7 +22,10 @@ export interface NodeConfig {
   readonly elsewhere: Readonly<Record<RoleName, readonly PeerAddress[]>>;
   /** Raft groups for queues and cache, fixed when the cluster is founded. */
   readonly shards: number;
-  readonly join: string | null;
+  /** Members to join through; empty = this node may found a cluster. */
+  readonly join: readonly string[];
+  /** Comes and goes: no vote in group 0, leaves when it is stopped (decisions/0016). */
+  readonly scalable: boolean;
   readonly autoReplace: boolean;
   readonly raft: {
     readonly heartbeatMs: number;
@@ -59,8 +63,20 @@ export interface NodeConfig {
   readonly macKey: string | null;
   readonly macKeyPrevious: string | null;
   readonly metricsEnabled: boolean;
-  readonly cacheCapacity: number;
-  readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly dir: string | null; readonly format: "text" | "json" };
+  /** Bounds of the copies that this node keeps, and whether it stores sample values. */
+  readonly cache: {
+    readonly capacity: number;
+    readonly maxBytes: number;
+    readonly policy: PolicyName;
+    readonly seedDemoData: boolean;
+  };
+  readonly log: {
+    readonly level: "debug" | "info" | "warn" | "error";
+    readonly dir: string | null;
+    readonly format: "text" | "json";
+    readonly maxBytes: number;
+    readonly keep: number;
+  };
   readonly shutdownTimeoutMs: number;
 }
 
@@ -168,12 +184,19 @@ function checkSecrets(values: Values, production: boolean): void {
     values.bad("REDIS_PASSWORD", "a password of your own: this one is a sample");
 }
 
-/** A Redis that is named is meant, unless the backend is said. */
+/** A Redis that is named is meant, unless the backend is said. A node without the queue service has nothing to keep there. */
 function queueBackend(values: Values): "embedded" | "redis" {
+  if (!values.roles().includes("queue")) return "embedded";
   const said = values.text("QUEUE_BACKEND");
   if (said !== null) return said === "redis" ? "redis" : "embedded";
   return (["REDIS_URL", "REDIS_HOST", "REDIS_NODES"] as const).some((name) => values.text(name) !== null) ? "redis" : "embedded";
 }
+
+const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+const withPort = (host: string, port: number): string => `http://${host}:${port}`;
+/** ADVERTISE_HOST gave a host alone, which has the API's port. */
+const advertised = (text: string | null, port: number): string | null =>
+  text === null || text.includes("://") ? text : withPort(text, port);
 
 /** Turns resolved settings into the configuration. Cross-checks add to the faults; the config is usable only when there are none. */
 export function buildConfig(resolved: Resolved, hostname: string): { readonly config: NodeConfig; readonly faults: readonly Fault[] } {
@@ -216,6 +239,9 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
     );
   checkSecrets(values, production);
 
+  const join = (peersOf(values, "JOIN", port) ?? []).map((peer) => peer.url);
+  const scalable = values.flag("NODE_SCALABLE");
+  if (scalable && join.length === 0) values.bad("NODE_SCALABLE", "JOIN beside it, which names nodes of the cluster it belongs to");
   const clusterPort = values.port("CLUSTER_PORT");
   const reachable = host === "0.0.0.0" || host === "::" ? hostname : host;
   const logDir = values.text("LOG_DIR");
@@ -225,15 +251,13 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
     production,
     http: { host, port, requestTimeoutMs: values.number("REQUEST_TIMEOUT_MS"), maxConnections: values.number("HTTP_MAX_CONNECTIONS") },
     cluster: clusterPort === null || clusterPort === port ? null : { host: values.text("CLUSTER_HOST") ?? host, port: clusterPort },
-    advertiseUrl:
-      values.text("ADVERTISE_URL") ??
-      self?.url ??
-      `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${clusterPort ?? port}`,
+    advertiseUrl: advertised(values.text("ADVERTISE_URL"), port) ?? self?.url ?? withPort(bracketed(reachable), port),
     peers,
     self,
     elsewhere: { lock: byRole.lock ?? [], queue: byRole.queue ?? [], cache: byRole.cache ?? [] },
     shards: values.number("SHARDS"),
-    join: values.text("JOIN"),
+    join,
+    scalable,
     autoReplace: values.flag("AUTO_REPLACE"),
     raft,
     failureDetector,
@@ -262,11 +286,18 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
     macKey: values.text("SHARED_MAC_KEY"),
     macKeyPrevious: values.text("SHARED_MAC_KEY_PREVIOUS"),
     metricsEnabled: values.flag("ENABLE_METRICS"),
-    cacheCapacity: values.number("CACHE_CAPACITY"),
+    cache: {
+      capacity: values.number("CACHE_CAPACITY"),
+      maxBytes: values.number("CACHE_MAX_BYTES"),
+      policy: policyNames.find((name) => name === values.text("CACHE_POLICY")) ?? "wtinylfu",
+      seedDemoData: values.flag("SEED_DEMO_DATA"),
+    },
     log: {
       level: (values.text("LOG_LEVEL") ?? "info") as NodeConfig["log"]["level"],
       dir: logDir === null || logDir === "off" ? null : logDir,
       format: values.text("LOG_FORMAT") === "json" ? "json" : "text",
+      maxBytes: values.number("LOG_MAX_BYTES"),
+      keep: values.number("LOG_KEEP"),
     },
     shutdownTimeoutMs: values.number("SHUTDOWN_TIMEOUT_MS"),
   };

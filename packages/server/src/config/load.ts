@@ -16,7 +16,7 @@ function attempt(given: ConfigurationGiven): LoadedConfig & { readonly faults: r
   const sources = collectSources(input);
   const resolved = resolveSettings(sources);
   const { config, faults } = buildConfig(resolved, input.hostname);
-  const warnings = [...sources.warnings];
+  const warnings = [...sources.warnings, ...resolved.warnings];
   if (config.http.port !== 0 && config.peers.length > 0 && config.peers.length < 3 && config.self !== null) {
     warnings.push(`${config.peers.length} nodes tolerate no failure; three tolerate one`);
   }

@@ -17,10 +17,14 @@ export interface Resolved {
   readonly values: Readonly<Record<SettingName, SettingValue>>;
   readonly origins: Readonly<Record<SettingName, Origin>>;
   readonly faults: readonly Fault[];
+  /** Values that were understood in one of two ways, and how. */
+  readonly warnings: readonly string[];
 }
 
 const mask = "****";
 const shownCharacters = 80;
+/** Nobody means an election within 20 ms, and nobody one after 20 s. */
+const secondsBelow = 20;
 
 export function showValue(setting: Setting, raw: unknown): string {
   if (setting.secret === true) return mask;
@@ -41,16 +45,35 @@ function readWritten(written: Written, setting: Setting): ValueOutcome {
     const mapped = alias.values[String(written.raw).trim().toLowerCase()];
     return mapped === undefined ? { type: "bad", expected: "true or false", position: null } : { type: "value", value: mapped };
   }
-  if (alias?.unit === "seconds") {
-    const seconds = readValue({ kind: "seconds", default: null, use: "none", about: "", example: "" }, written.raw);
-    if (seconds.type === "bad") return seconds;
-    return readValue(setting, Math.round(Number(seconds.value) * 1_000));
+  if (alias?.unit !== undefined) {
+    const number = readValue({ kind: "seconds", default: null, use: "none", about: "", example: "" }, written.raw);
+    if (number.type === "bad") return number;
+    const isSeconds = alias.unit === "seconds" || Number(number.value) < secondsBelow;
+    return readValue(setting, Math.round(Number(number.value) * (isSeconds ? 1_000 : 1)));
   }
+  if (alias?.holds === "file") {
+    const path = String(written.raw).trim();
+    return readValue(setting, path.includes("/") ? path.slice(0, Math.max(1, path.lastIndexOf("/"))) : ".");
+  }
+  if (alias?.holds === "host") return readHost(String(written.raw).trim());
   return readValue(setting, written.raw);
 }
 
+/** Stands for an address whose port is the API's, which is known later. */
+function readHost(text: string): ValueOutcome {
+  return /^[A-Za-z0-9._-]+$|^\[?[0-9A-Fa-f:.]+\]?$/.test(text)
+    ? { type: "value", value: text.includes(":") && !text.startsWith("[") ? `[${text}]` : text }
+    : { type: "bad", expected: "a host name or an address, without scheme and port", position: null };
+}
+
+function ambiguity(setting: SettingName, { name, raw, where }: Written, value: SettingValue): string | null {
+  const alias = settingOf(setting).aliases?.find((candidate) => candidate.name === name);
+  if (alias?.unit !== "either") return null;
+  return `${name}=${String(raw)} (${where}) is understood as ${String(value)} ms, because below ${secondsBelow} it counts as seconds; ${setting} says it exactly`;
+}
+
 type Picked =
-  | { readonly type: "picked"; readonly value: SettingValue; readonly origin: Origin }
+  | { readonly type: "picked"; readonly value: SettingValue; readonly origin: Origin; readonly written: Written }
   | { readonly type: "fault"; readonly line: string };
 
 /** The values of one setting inside one source: all names must agree (X-07). */
@@ -70,7 +93,12 @@ function pick(source: Source, setting: Setting, candidates: readonly Written[]):
   }
   return first === null
     ? null
-    : { type: "picked", value: first.value, origin: { source: source.label, name: first.written.name, where: first.written.where } };
+    : {
+        type: "picked",
+        value: first.value,
+        origin: { source: source.label, name: first.written.name, where: first.written.where },
+        written: first.written,
+      };
 }
 
 /** For every setting the value of the highest source that has it. Faults are collected, not thrown. */
@@ -78,6 +106,7 @@ export function resolveSettings({ sources }: Sources): Resolved {
   const values: Partial<Record<SettingName, SettingValue>> = {};
   const origins: Partial<Record<SettingName, Origin>> = {};
   const faults: Fault[] = [];
+  const warnings: string[] = [];
   for (const name of settingNames) {
     const setting = settingOf(name);
     const fallback = setting.default === null ? null : readValue(setting, setting.default);
@@ -94,9 +123,11 @@ export function resolveSettings({ sources }: Sources): Resolved {
       else {
         values[name] = picked.value;
         origins[name] = picked.origin;
+        const warning = ambiguity(name, picked.written, picked.value);
+        if (warning !== null) warnings.push(warning);
       }
       break;
     }
   }
-  return { values: values as Record<SettingName, SettingValue>, origins: origins as Record<SettingName, Origin>, faults };
+  return { values: values as Record<SettingName, SettingValue>, origins: origins as Record<SettingName, Origin>, faults, warnings };
 }

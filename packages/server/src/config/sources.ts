@@ -56,6 +56,10 @@ export const nameTable: ReadonlyMap<string, SettingName> = new Map(
     ...(settingOf(name).aliases ?? []).map((alias): [string, SettingName] => [alias.name, name]),
   ]),
 );
+/** Aliases that a shell or another program exports with a meaning of its own. */
+const filesOnly: ReadonlySet<string> = new Set(
+  settingNames.flatMap((name) => (settingOf(name).aliases ?? []).filter((alias) => alias.filesOnly === true).map((alias) => alias.name)),
+);
 /** Names of other programs that look like ours. */
 const strangers: ReadonlySet<string> = new Set([
   "NODE_ENV",
@@ -74,6 +78,7 @@ function lookAlike(name: string, where: string): string | null {
   return nearest === null ? null : `${name} (${where}) is not a setting; did you mean ${nearest}?`;
 }
 
+const environmentLabel = "environment";
 const isSet = (raw: unknown): boolean => raw !== undefined && raw !== null && raw !== "";
 
 class Collector {
@@ -83,6 +88,7 @@ class Collector {
   add(label: string, entries: Iterable<readonly [string, unknown, string]>): void {
     const written: Written[] = [];
     for (const [name, raw, where] of entries) {
+      if (label === environmentLabel && filesOnly.has(name)) continue;
       const setting = nameTable.get(name);
       if (setting !== undefined) {
         // An empty variable is how Compose passes one that is not set.
@@ -141,8 +147,8 @@ export function collectSources(input: ConfigurationInput): Sources {
     ),
   });
   collector.add(
-    "environment",
-    Object.entries(input.env).map(([name, raw]) => [name, raw, "environment"] as const),
+    environmentLabel,
+    Object.entries(input.env).map(([name, raw]) => [name, raw, environmentLabel] as const),
   );
   for (const path of flags.envFiles.toReversed()) {
     const content = input.readFile(resolvePath(input.cwd, path));

@@ -1,20 +1,26 @@
 import { randomUUID } from "node:crypto";
 import { httpLimits } from "@trivet/contract";
-import type { NodeApi, QueuesApi } from "@trivet/engine";
+import type { CacheApi, NodeApi, QueuesApi } from "@trivet/engine";
 import { fastify, type FastifyInstance } from "fastify";
 import type { AddressInfo } from "node:net";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { collectCacheMetrics } from "../observability/cache-metrics.ts";
 import { collectQueueMetrics } from "../observability/queue-metrics.ts";
 import { s0Handlers, s4Handlers } from "./aliases.ts";
 import { badField, failure, type Failure } from "./answer.ts";
 import { useJsonBodies } from "./body-parser.ts";
+import { cacheAliasHandlers } from "./cache-aliases.ts";
+import { namespaceHandlers } from "./cache-namespaces.ts";
+import { cacheWatchHandlers } from "./cache-watch.ts";
+import { cacheHandlers } from "./cache.ts";
 import type { Handlers } from "./calls.ts";
 import { clusterHandlers } from "./cluster.ts";
 import { answerClientError, Connections } from "./connections.ts";
 import type { HttpContext, HttpLog } from "./context.ts";
 import { crossSite } from "./cross-site.ts";
 import { documentHandlers, openApiYaml, useDocs } from "./docs.ts";
+import { WatchCount } from "./event-stream.ts";
 import { fenceHandlers } from "./fences.ts";
 import { healthHandlers } from "./health.ts";
 import { lockGraphHandlers } from "./lock-graph.ts";
@@ -34,12 +40,14 @@ import { sessionHandlers } from "./sessions.ts";
 import { StreamServer } from "./stream.ts";
 import { UpgradeDispatcher, type UpgradeHandler } from "./upgrade.ts";
 import { useValidators } from "./validation.ts";
-import { WatchCount, watchHandlers } from "./watch.ts";
+import { watchHandlers } from "./watch.ts";
 
 export interface HttpOptions {
   readonly node: NodeApi;
   /** Null where the node keeps no queues. */
   readonly queues: QueuesApi | null;
+  /** Null where the node keeps no cached values. */
+  readonly cache: CacheApi | null;
   readonly config: NodeConfig;
   readonly metrics: Metrics;
   readonly log: HttpLog;
@@ -139,6 +147,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   const context: HttpContext = {
     node: options.node,
     queues: options.queues,
+    cache: options.cache,
     config: options.config,
     metrics: options.metrics,
     log: options.log,
@@ -169,6 +178,9 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     ...queueHandlers,
     ...messageHandlers,
     ...ringHandlers,
+    ...cacheHandlers,
+    ...namespaceHandlers,
+    ...cacheWatchHandlers(watches),
     ...raftHandlers,
     ...memberHandlers,
     ...clusterHandlers,
@@ -179,6 +191,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     ...s0Handlers,
     ...s4Handlers,
     ...queueAliasHandlers,
+    ...cacheAliasHandlers,
   };
   useValidators(app);
   useJsonBodies(app);
@@ -189,6 +202,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     options.metrics.set("watchers", watches.open);
   });
   if (options.queues !== null) collectQueueMetrics(options.metrics, options.queues, context.now, context.wallNow);
+  if (options.cache !== null) collectCacheMetrics(options.metrics, options.cache);
   await useDocs(app, options.version);
   registerRoutes(app, handlers, context);
   const endLongLived = (): void => {

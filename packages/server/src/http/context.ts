@@ -1,4 +1,4 @@
-import type { NodeApi, QueuesApi } from "@trivet/engine";
+import type { CacheApi, NodeApi, QueuesApi } from "@trivet/engine";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
 
@@ -12,6 +12,8 @@ export interface HttpContext {
   readonly node: NodeApi;
   /** Null where the node keeps no queues: their paths are refused before any handler runs. */
   readonly queues: QueuesApi | null;
+  /** Null where the node keeps no cached values: their paths are refused before any handler runs. */
+  readonly cache: CacheApi | null;
   readonly config: NodeConfig;
   readonly metrics: Metrics;
   readonly log: HttpLog;

@@ -2,10 +2,7 @@ import { routeIds, routeOf } from "@trivet/contract";
 import { failure, type Failure } from "./answer.ts";
 
 /** Paths of the source documents whose part of the system comes later; a literal word there stays a literal word. */
-const later: readonly { readonly pattern: RegExp; readonly what: string }[] = [
-  { pattern: /^\/(?:v1\/cache|v1\/cache-state|v1\/cache-verify|cache)(?:\/|$)/, what: "The cache" },
-  { pattern: /^\/ui(?:\/|$)/, what: "The page" },
-];
+const later: readonly { readonly pattern: RegExp; readonly what: string }[] = [{ pattern: /^\/ui(?:\/|$)/, what: "The page" }];
 const s4Words = /^\/(?:queue\/(?:produce|consume|ack)|cache\/(?:get|put|invalidate|fetch|state)|raft\/|locks\/)/;
 
 const patterns = routeIds.map((id) => {

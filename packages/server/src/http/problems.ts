@@ -75,6 +75,8 @@ function inSeconds(fault: AjvFault): string {
   return fault.keyword === "maximum" ? `at most ${limit} seconds` : "a number of seconds";
 }
 
+const decimalPattern = "^(0|[1-9][0-9]{0,15})$";
+
 function expectation(fault: AjvFault, as: WrittenAs | undefined): string {
   const params = fault.params ?? {};
   if (as?.unit === "seconds") return inSeconds(fault);
@@ -86,9 +88,7 @@ function expectation(fault: AjvFault, as: WrittenAs | undefined): string {
     case "const":
       return `expected ${JSON.stringify(params["allowedValue"])}`;
     case "pattern":
-      return String(params["pattern"]).includes("[0-9]{0,15}")
-        ? "a number below 2^53 as a decimal string"
-        : `text like ${String(params["pattern"])}`;
+      return params["pattern"] === decimalPattern ? "a number below 2^53 as a decimal string" : `text like ${String(params["pattern"])}`;
     case undefined:
     default:
       return (fault.message ?? "not valid").replace(/^must be /, "expected ").replace(/^must NOT have/, "must not have");

@@ -22,9 +22,12 @@ export function callOptions(context: HttpContext, call: AnyCall, waitMs = 0): Qu
 
 const refusals = ["past-deadline", "other-body", "already-acknowledged", "window-full", "too-many-callers"] as const;
 
-function refused(reason: string): Failure {
+const next = "Look at what is there, and repeat with values that agree.";
+
+/** Rules X1 and X2. */
+export function refused(reason: string): Failure {
   const known = refusals.find((each) => each === reason);
-  return known === undefined ? failure("conflict", { values: { reason }, members: { reason } }) : fromRefusal(known);
+  return known === undefined ? failure("conflict", { values: { reason: `${reason}.` }, members: { reason, next } }) : fromRefusal(known);
 }
 
 /** What a refused call is told. `name` is its queue. */

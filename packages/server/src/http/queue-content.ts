@@ -1,20 +1,11 @@
 import { httpLimits, type queueSchemas } from "@trivet/contract";
 import type { NewMessage } from "@trivet/wire";
-import { inspectJson } from "../json/strict-json.ts";
 import { badField, failure, type Failure } from "./answer.ts";
+import { base64Bytes, base64Of, jsonBytes, jsonOf } from "./content.ts";
 
 const jsonType = "application/json";
 const isJsonType = (value: string): boolean => /^application\/(?:[a-z0-9.!#$&^_-]+\+)?json *(?:;|$)/i.test(value);
 const isContentType = ([name]: readonly [string, string]): boolean => name.toLowerCase() === "content-type";
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** JSON has no infinity: `1e400` is read as one, and would be written as null. */
-function hasInfinity(value: unknown): boolean {
-  if (typeof value === "number") return !Number.isFinite(value);
-  return typeof value === "object" && value !== null && Object.values(value).some(hasInfinity);
-}
 
 type Headers = readonly (readonly [string, string])[];
 
@@ -39,14 +30,14 @@ function jsonContent(value: unknown, headers: Headers, place: string): { readonl
   const given = headers.find(isContentType);
   if (given !== undefined && !isJsonType(given[1]))
     return badField(`${place}headers.${given[0]}`, "a JSON type beside `body`; send other content as `body_base64`");
-  if (hasInfinity(value)) return badField(`${place}body`, "numbers below 1.8e308");
-  return { body: encoder.encode(JSON.stringify(value)), headers: given === undefined ? [["content-type", jsonType], ...headers] : headers };
+  const body = jsonBytes(value);
+  if (body === null) return badField(`${place}body`, "numbers below 1.8e308");
+  return { body, headers: given === undefined ? [["content-type", jsonType], ...headers] : headers };
 }
 
 function bytesContent(text: string, headers: Headers, place: string): { readonly body: Uint8Array; readonly headers: Headers } | Failure {
-  const body = Buffer.from(text, "base64");
-  const exact = body.toString("base64").replace(/=+$/, "") === text.replace(/=+$/, "");
-  return exact ? { body, headers } : badField(`${place}body_base64`, "base64");
+  const body = base64Bytes(text);
+  return body === null ? badField(`${place}body_base64`, "base64") : { body, headers };
 }
 
 /** A message as it is stored. JSON is kept as its UTF-8 text and marked by its content type. `place` begins the names of its fields. */
@@ -75,13 +66,8 @@ export function newMessage(input: queueSchemas.MessageInput, place = ""): NewMes
 function parsed(headers: Headers, body: Uint8Array): { readonly value: unknown } | null {
   const type = headers.find(isContentType);
   if (type === undefined || !isJsonType(type[1])) return null;
-  try {
-    const text = decoder.decode(body);
-    // What came by another way than this API may only call itself JSON, or be too deep to be written again.
-    return inspectJson(text, httpLimits.maxJsonDepth) === null ? { value: JSON.parse(text) as unknown } : null;
-  } catch {
-    return null;
-  }
+  // What came by another way than this API may only call itself JSON.
+  return jsonOf(body);
 }
 
 export interface Content {
@@ -94,5 +80,5 @@ export function contentJson(message: { readonly headers: Headers; readonly body:
   const headers = Object.fromEntries(message.headers);
   const json = parsed(message.headers, message.body);
   if (json !== null) return { body: json.value, headers };
-  return { body: null, body_base64: Buffer.from(message.body).toString("base64"), headers };
+  return { body: null, body_base64: base64Of(message.body), headers };
 }

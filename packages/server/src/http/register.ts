@@ -50,12 +50,12 @@ function schemaOf(definition: RouteDefinition): Record<string, unknown> {
 }
 
 /** T-14: this node does not have the service. `peers` of the answer are those that have; calls are passed on to them. */
-function missingRole(context: HttpContext, service: "lock" | "queue" | null): Failure | null {
+function missingRole(context: HttpContext, service: "lock" | "queue" | "cache" | null): Failure | null {
   const { roles, elsewhere } = context.config;
   if (service === null) return null;
   if (roles.includes(service)) {
-    const absent = service === "queue" && context.queues === null;
-    return absent ? failure("not_available_yet", { values: { what: "The queue" } }) : null;
+    const absent = (service === "queue" && context.queues === null) || (service === "cache" && context.cache === null);
+    return absent ? failure("not_available_yet", { values: { what: `The ${service}` } }) : null;
   }
   const peers = elsewhere[service].map((peer) => peer.url);
   return failure("role_not_enabled", {

@@ -27,6 +27,11 @@ function shardAnswerJson(answer: RememberedAnswer): unknown {
       };
     case "fence-behind":
       return { ...answer, highest: decimal(answer.highest) };
+    case "cache-written":
+    case "cache-conflict":
+    case "cache-deleted":
+    case "cache-invalidated":
+      return { ...answer, version: decimal(answer.version) };
     default:
       return answer;
   }

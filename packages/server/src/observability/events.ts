@@ -35,6 +35,14 @@ function redisTrouble(event: LogEvent): LogEvent {
   return event.text.includes(words) ? event : { ...event, text: `${event.text} (${words})` };
 }
 
+/** L-05: our words, with those that S0 tells people to grep for before them. A cached key is no secret, and is named as what it is. */
+function withdrawal(event: LogEvent): LogEvent {
+  const { key, ...fields } = event.fields;
+  const words = "INVALIDATE diterima";
+  const text = event.text.includes(words) ? event.text : `${words}: ${event.text}`;
+  return { ...event, text, fields: key === undefined ? fields : { ...fields, cache_key: key } };
+}
+
 /** What the server does with events of the engine; others pass unchanged. */
 export const eventRules: Readonly<Record<string, EventRule>> = {
   /** L-01: the token LEADER stands in the line of a won election, and in `raft_role`. */
@@ -57,6 +65,7 @@ export const eventRules: Readonly<Record<string, EventRule>> = {
   "peer.lost": { limit: (event) => `${event.event}:${field(event, "peer")}` },
   "peer.refused": { limit: (event) => `${event.event}:${field(event, "address")}:${field(event, "code")}` },
   "peer.same-id": { limit: (event) => event.event },
+  "cache.invalidated": { shape: withdrawal, limit: (event) => event.event },
   "redis.down": { shape: redisTrouble },
   "redis.script": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "time.skew": { limit: (event) => event.event },

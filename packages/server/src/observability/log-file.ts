@@ -1,9 +1,12 @@
-import { appendFile, mkdirSync, openSync, closeSync, renameSync, statSync, appendFileSync } from "node:fs";
+import { appendFile, appendFileSync, closeSync, mkdirSync, openSync, renameSync, statSync, truncateSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** A log file is moved aside at this size; so many old ones are kept (W-88). */
-export const maxLogFileBytes: number = 16 * 1024 * 1024;
-export const keptLogFiles = 3;
+/** A log file is moved aside at this size; so many moved ones are kept beside it (W-88). */
+export interface LogFileLimits {
+  readonly maxBytes: number;
+  readonly keep: number;
+}
+export const defaultLogFileLimits: LogFileLimits = { maxBytes: 16 * 1024 * 1024, keep: 2 };
 
 /**
  * One append-only log file with rotation. Writes are collected per turn and never block the event loop; `flushSync` is for the last
@@ -11,7 +14,7 @@ export const keptLogFiles = 3;
  */
 export class LogFile {
   readonly #path: string;
-  readonly #maxBytes: number;
+  readonly #limits: LogFileLimits;
   readonly #failed: (error: Error) => void;
   #size = 0;
   #lines: string[] = [];
@@ -20,10 +23,10 @@ export class LogFile {
   #idle: (() => void)[] = [];
 
   /** Throws when the folder or the file cannot be written. */
-  constructor(path: string, failed: (error: Error) => void, maxBytes: number = maxLogFileBytes) {
+  constructor(path: string, failed: (error: Error) => void, limits: LogFileLimits = defaultLogFileLimits) {
     this.#path = path;
     this.#failed = failed;
-    this.#maxBytes = maxBytes;
+    this.#limits = limits;
     mkdirSync(dirname(path), { recursive: true });
     closeSync(openSync(path, "a"));
     this.#size = statSync(path).size;
@@ -53,10 +56,11 @@ export class LogFile {
 
   #rotate(text: string): void {
     const bytes = Buffer.byteLength(text);
-    if (this.#size > 0 && this.#size + bytes > this.#maxBytes) {
+    const { keep, maxBytes } = this.#limits;
+    if (this.#size > 0 && this.#size + bytes > maxBytes) {
       try {
-        for (let age = keptLogFiles - 1; age >= 1; age--)
-          this.#move(age === 1 ? this.#path : `${this.#path}.${age - 1}`, `${this.#path}.${age}`);
+        for (let age = keep; age >= 1; age--) this.#move(age === 1 ? this.#path : `${this.#path}.${age - 1}`, `${this.#path}.${age}`);
+        if (keep === 0) truncateSync(this.#path);
         this.#size = 0;
       } catch (error) {
         this.#fail(error instanceof Error ? error : new Error(String(error)));

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { pino, type Logger as PinoLogger } from "pino";
 import type { LogLevel } from "@trivet/engine";
-import { LogFile } from "./log-file.ts";
+import { LogFile, type LogFileLimits } from "./log-file.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 export interface LoggerOptions {
@@ -9,6 +9,8 @@ export interface LoggerOptions {
   readonly level: LogLevel;
   /** Folder of the files; null writes none. */
   readonly dir: string | null;
+  /** When a file is moved aside, and how many are kept; as in the configuration when not given. */
+  readonly files?: LogFileLimits;
   /** What stdout shows. */
   readonly format: "text" | "json";
   readonly stdout: (text: string) => void;
@@ -18,7 +20,7 @@ export interface LoggerOptions {
 const order: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 };
 const secretFields = /key|secret|password|token|authorization/i;
 /** Fields that name a thing, not a secret. */
-const plainFields: ReadonlySet<string> = new Set(["fencing_token"]);
+const plainFields: ReadonlySet<string> = new Set(["fencing_token", "cache_key"]);
 
 /** Members of every JSON line; a field of the same name would be a second one, and readers differ in which they take. */
 const lineMembers: ReadonlySet<string> = new Set(["level", "time", "node", "event", "message"]);
@@ -76,12 +78,12 @@ export class Logger {
   }
 
   #open(): void {
-    const { dir, nodeId } = this.#options;
+    const { dir, files, nodeId } = this.#options;
     if (dir === null) return;
     const failed = (error: Error): void => this.log("warn", "log.failed", `log files are off: ${error.message}`);
     try {
-      this.#text = new LogFile(join(dir, `${nodeId}.log`), failed);
-      this.#structured = new LogFile(join(dir, `${nodeId}_structured.log`), failed);
+      this.#text = new LogFile(join(dir, `${nodeId}.log`), failed, files);
+      this.#structured = new LogFile(join(dir, `${nodeId}_structured.log`), failed, files);
     } catch (error) {
       this.#text = null;
       this.#structured = null;

@@ -1,9 +1,10 @@
 import type { MetricName } from "@trivet/contract";
-import type { NodeApi } from "@trivet/engine";
+import type { CacheApi, NodeApi } from "@trivet/engine";
 import { statfs } from "node:fs";
 import type { NodeConfig } from "../config/index.ts";
+import { cacheJson } from "./cache-metrics.ts";
 import type { Metrics } from "./metrics.ts";
-import { systemJson } from "./system-metrics.ts";
+import { diskBytes, systemJson } from "./system-metrics.ts";
 
 interface LockNumbers {
   readonly held: number;
@@ -24,9 +25,21 @@ function lockNumbers(node: NodeApi): Promise<LockNumbers> {
   });
 }
 
+const groupGauges = [
+  "raft_has_leader",
+  "raft_is_leader",
+  "raft_term",
+  "raft_commit_index",
+  "raft_applied_index",
+  "raft_last_index",
+  "raft_first_index",
+] as const;
+
 /** Raft gauges from the node's status. */
 function collectRaft(metrics: Metrics, node: NodeApi): void {
   const status = node.status();
+  // A shard that this node does not hold any more has no leader to know.
+  for (const name of groupGauges) metrics.reset(name);
   for (const group of status.groups) {
     const labels = { group: String(group.group) };
     metrics.set("raft_has_leader", group.leader === null ? 0 : 1, labels);
@@ -54,9 +67,15 @@ function collectRaft(metrics: Metrics, node: NodeApi): void {
   metrics.set("raft_failure_tolerance", Math.max(0, reachable - (Math.floor(voters.length / 2) + 1)));
 }
 
-const diskFree = (path: string): Promise<number | null> =>
+interface DiskNumbers {
+  readonly free: number;
+  readonly size: number;
+}
+const diskNumbers = (path: string): Promise<DiskNumbers | null> =>
   new Promise((resolve) => {
-    statfs(path, (error, stats) => resolve(error === null ? stats.bavail * stats.bsize : null));
+    statfs(path, (error, stats) => {
+      resolve(error === null ? { free: stats.bavail * stats.bsize, size: stats.blocks * stats.bsize } : null);
+    });
   });
 
 /** Counts by one label until the next scrape: a counter of the library costs as much per event as granting a lock does. */
@@ -130,17 +149,17 @@ function total(value: unknown): number {
 }
 
 /** The JSON of /metrics: S0's three keys, S4's families, and every Prometheus family as numbers. */
-async function metricsJson(metrics: Metrics, node: NodeApi, config: NodeConfig): Promise<unknown> {
+async function metricsJson(metrics: Metrics, node: NodeApi, cache: CacheApi | null, config: NodeConfig): Promise<unknown> {
   const values = await metrics.values();
   const status = node.status();
   const group = status.groups[0];
   const numbers = await lockNumbers(node);
+  const own = cacheJson(cache?.statistics() ?? null, config.cache.capacity);
+  const disk = await diskNumbers(config.storage.dataDir);
   return {
-    cache_hits: 0,
-    cache_misses: 0,
-    cache_stats: { size: 0, maxsize: config.cacheCapacity, states: { M: 0, E: 0, S: 0, I: 0 } },
+    ...own.s0,
     node_id: status.node,
-    system: systemJson(),
+    system: { ...systemJson(), disk: { free_bytes: disk?.free ?? null, size_bytes: disk?.size ?? null, ...diskBytes() } },
     raft: {
       role: group?.role ?? "follower",
       leader: group?.leader ?? null,
@@ -162,7 +181,7 @@ async function metricsJson(metrics: Metrics, node: NodeApi, config: NodeConfig):
       deadlocks: total(values["lock_deadlocks_total"]),
       expired: total(values["lock_expired_total"]),
     },
-    cache: { hits: 0, misses: 0, hit_ratio: 0, invalidations_sent: 0, invalidations_received: 0, state_transitions: 0 },
+    cache: own.s4,
     queue: {
       produced: total(values["queue_produced_total"]),
       consumed: total(values["queue_consumed_total"]),
@@ -175,7 +194,7 @@ async function metricsJson(metrics: Metrics, node: NodeApi, config: NodeConfig):
 }
 
 /** Connects the node to the metrics. Returns how to disconnect. */
-export function collectNodeMetrics(metrics: Metrics, node: NodeApi, config: NodeConfig): () => void {
+export function collectNodeMetrics(metrics: Metrics, node: NodeApi, cache: CacheApi | null, config: NodeConfig): () => void {
   metrics.onCollect(async () => {
     collectRaft(metrics, node);
     const numbers = await lockNumbers(node);
@@ -183,9 +202,11 @@ export function collectNodeMetrics(metrics: Metrics, node: NodeApi, config: Node
     metrics.set("lock_waiters", numbers.waiters);
     metrics.set("sessions_open", numbers.sessions);
     metrics.set("lock_last_fence", numbers.lastFence);
-    const free = await diskFree(config.storage.dataDir);
-    if (free !== null) metrics.set("disk_free_bytes", free);
+    const disk = await diskNumbers(config.storage.dataDir);
+    if (disk === null) return;
+    metrics.set("disk_free_bytes", disk.free);
+    metrics.set("disk_size_bytes", disk.size);
   });
-  metrics.json = () => metricsJson(metrics, node, config);
+  metrics.json = () => metricsJson(metrics, node, cache, config);
   return countEvents(metrics, node);
 }

@@ -33,8 +33,8 @@ describe("defaults", () => {
       failureDetector: { intervalMs: 1_000, timeoutMs: 3_000 },
       storage: { dataDir: "./data/box" },
       locks: { defaultTtlMs: 60_000, maxTtlMs: 3_600_000, delayMs: 0 },
-      cacheCapacity: 10_000,
-      log: { level: "info", dir: "logs", format: "text" },
+      cache: { capacity: 10_000, maxBytes: 67_108_864, policy: "wtinylfu", seedDemoData: false },
+      log: { level: "info", dir: "logs", format: "text", maxBytes: 16_777_216, keep: 2 },
     });
     expect(warnings).toEqual([]);
   });
@@ -47,6 +47,7 @@ describe("defaults", () => {
       const env: Record<string, string> = { [name]: example };
       // Pairs that are checked against each other.
       if (name === "LOCK_MAX_TTL_MS") env["LOCK_DEFAULT_TTL_MS"] = "60000";
+      if (name === "NODE_SCALABLE") env["JOIN"] = "http://node1:8001";
       expect(reportConfig(given({ env })).faults, `${name}=${example}`).toEqual([]);
       checked++;
     }
@@ -90,70 +91,21 @@ describe("precedence: flag > environment > --env-file > .env > trivet.config.jso
   });
 });
 
-describe("names of the source documents", () => {
-  test.each([
-    ["S0 PORT", { PORT: "8001" }, { http: { port: 8001 } }],
-    ["S1 NODE_PORT", { NODE_PORT: "8001" }, { http: { port: 8001 } }],
-    ["S2 INTERNAL_PORT", { INTERNAL_PORT: "8000" }, { http: { port: 8000 } }],
-    ["S4 HTTP_PORT", { HTTP_PORT: "8000" }, { http: { port: 8000 } }],
-    ["S1 NODE_TYPE", { NODE_TYPE: "lock" }, { roles: ["lock"] }],
-    ["S3 NODE_TYPE of its programs", { NODE_TYPE: "queue_node" }, { roles: ["queue"] }],
-    ["S1 PEER_ADDRESSES", { PEER_ADDRESSES: "http://b:8002" }, { peers: [{ url: "http://b:8002" }] }],
-    ["S0 ALL_NODES", { ALL_NODES: "http://a:1,http://b:2" }, { peers: [{ url: "http://a:1" }, { url: "http://b:2" }] }],
-    ["S4 PEERS", { PEERS: "node1,node2", HTTP_PORT: "8000" }, { peers: [{ id: "node1", url: "http://node1:8000" }, { id: "node2" }] }],
-    ["S3 RAFT_PEERS", { RAFT_PEERS: '{"node1":"http://node1:8001"}' }, { peers: [{ id: "node1", url: "http://node1:8001" }] }],
-    [
-      "S4 HEARTBEAT_INTERVAL",
-      { HEARTBEAT_INTERVAL: "0.5", HEARTBEAT_TIMEOUT: "2.0" },
-      { failureDetector: { intervalMs: 500, timeoutMs: 2_000 } },
-    ],
-    ["S4 LOG_LEVEL in Python's spelling", { LOG_LEVEL: "WARNING" }, { log: { level: "warn" } }],
-    ["S4 CACHE_CAPACITY", { CACHE_CAPACITY: "100" }, { cacheCapacity: 100 }],
-    ["S3 CACHE_MAX_SIZE", { CACHE_MAX_SIZE: "100" }, { cacheCapacity: 100 }],
-    ["S4 ENABLE_METRICS", { ENABLE_METRICS: "false" }, { metricsEnabled: false }],
-    ["S2 SHARED_MAC_KEY", { SHARED_MAC_KEY: "0123456789abcdef" }, { macKey: "0123456789abcdef" }],
-  ])("%s", (_name, env, expected) => {
-    expect(loadConfig(given({ env })).config).toMatchObject(expected);
+describe("a scaled replica", () => {
+  test("takes its id from the host, joins through whichever node answers, votes never, and tells the others what it is", () => {
+    const env = {
+      NODE_SCALABLE: "true",
+      JOIN: "http://node1:8001,node2:8002",
+      NODE_ROLES: "queue",
+      HTTP_HOST: "0.0.0.0",
+      CLUSTER_PORT: "9000",
+    };
+    const { config } = loadConfig({ ...given({ env }), hostname: "3f2a9c1b7d2e" });
+    expect(config).toMatchObject({ nodeId: "3f2a9c1b7d2e", advertiseUrl: "http://3f2a9c1b7d2e:8000", scalable: true });
+    expect(hostConfig(config)).toMatchObject({ roles: "queue,scalable", mayVote: false, join: ["http://node1:8001", "http://node2:8002"] });
   });
-
-  test("every alias in the table is read", () => {
-    let checked = 0;
-    for (const name of settingNames) {
-      for (const alias of settingOf(name).aliases ?? []) {
-        const value = alias.unit === "seconds" ? "5" : (Object.keys(alias.values ?? {})[0] ?? settingOf(name).example);
-        const row = reportConfig(given({ env: { [alias.name]: value } })).rows.find((candidate) => candidate.name === name);
-        expect(row, alias.name).toMatchObject({ source: "environment", writtenAs: alias.name });
-        checked++;
-      }
-    }
-    expect(checked).toBeGreaterThan(6);
-  });
-
-  test("the whole .env of S4 is accepted", () => {
-    const env =
-      "NODE_ID=node1\nPEERS=node1,node2,node3\nHTTP_PORT=8000\nREDIS_URL=redis://redis:6379/0\nCACHE_CAPACITY=100\nENABLE_METRICS=true\nLOG_LEVEL=INFO\nHEARTBEAT_INTERVAL=1.0\nHEARTBEAT_TIMEOUT=3.0\nDEADLOCK_CHECK_INTERVAL=5.0\nQUEUE_PERSISTENCE=true\nQUEUE_BACKUP_INTERVAL=60\nENABLE_ENCRYPTION=false\nCERT_PATH=/certs/\nLOG_FORMAT=json\nMETRICS_PORT=9090\nDOCKER_ENV=1\n";
-    const { config, warnings } = loadConfig(given({ files: { ".env": env } }));
-    expect(config).toMatchObject({ nodeId: "node1", self: { id: "node1" }, advertiseUrl: "http://node1:8000", log: { format: "json" } });
-    // Names of other machines and no key: the peers would refuse each other.
-    expect(warnings).toEqual([expect.stringContaining("without SHARED_MAC_KEY or CLUSTER_PORT only peers of this machine are accepted")]);
-  });
-
-  test("S1's command line", () => {
-    const { config } = loadConfig(
-      given({
-        argv: ["--env-file", "lock_node1.env", "--node-type", "lock"],
-        files: { "lock_node1.env": "NODE_PORT=8001\nPEER_ADDRESSES=http://localhost:8002,http://localhost:8003\n" },
-      }),
-    );
-    expect(config).toMatchObject({ roles: ["lock"], http: { port: 8001 } });
-    expect(config.peers.map((peer) => peer.url)).toEqual(["http://localhost:8002", "http://localhost:8003"]);
-  });
-
-  test("S0's three terminals: the own entry is found by its port on loopback, the advertised address is the listed one", () => {
-    const ALL_NODES = "http://localhost:8001,http://localhost:8002,http://localhost:8003";
-    const { config } = loadConfig(given({ env: { PORT: "8002", NODE_ID: "node2", ALL_NODES, REDIS_HOST: "localhost" } }));
-    expect(config.self?.url).toBe("http://localhost:8002");
-    expect(config.advertiseUrl).toBe("http://localhost:8002");
+  test("a node that is none may vote", () => {
+    expect(hostConfig(loadConfig(given({})).config)).toMatchObject({ roles: "lock,queue,cache", mayVote: true, join: [] });
   });
 });
 
@@ -198,6 +150,9 @@ describe("bad values: one line with name, value, place and example", () => {
     [{ HEARTBEAT_TIMEOUT: "0.5" }, "expected more than HEARTBEAT_INTERVAL"],
     [{ PEERS: "http://a:1,http://a:1/" }, "http://a:1 appears twice"],
     [{ ENABLE_ENCRYPTION: "perhaps" }, "ENABLE_ENCRYPTION=perhaps"],
+    [{ ADVERTISE_HOST: "http://a" }, "ADVERTISE_HOST=http://a (environment): expected a host name or an address, without scheme and port"],
+    [{ NODE_SCALABLE: "true" }, "NODE_SCALABLE=true (environment): expected JOIN beside it"],
+    [{ JOIN: "http://a:1/path" }, "JOIN=http://a:1/path (environment): expected a list of nodes"],
   ])("%o", (env, line) => {
     const error = failure(() => loadConfig(given({ env })));
     expect(error.exitCode).toBe(78);

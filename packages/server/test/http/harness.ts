@@ -28,6 +28,7 @@ import { createHttpApp, type HttpApp, type HttpOptions } from "../../src/http/ap
 import { Metrics } from "../../src/observability/metrics.ts";
 import { collectNodeMetrics } from "../../src/observability/node-metrics.ts";
 import { given } from "../config/given.ts";
+import { MemoryCache } from "./memory-cache.ts";
 import { MemoryQueues } from "./memory-queues.ts";
 
 /** A transport of a node that has no peers. */
@@ -166,7 +167,8 @@ export async function serve(
     }),
   );
   const metrics = new Metrics();
-  collectNodeMetrics(metrics, node, config);
+  const cache = rest.cache === undefined ? new MemoryCache(config.nodeId) : rest.cache;
+  collectNodeMetrics(metrics, node, cache, config);
   const http = await createHttpApp({
     node,
     config,
@@ -176,6 +178,7 @@ export async function serve(
     peer: null,
     queues: new MemoryQueues(),
     ...rest,
+    cache,
   });
   await http.app.ready();
   // Building the app blocks the loop for longer than an election timeout; a real leader has to have been heard again.

@@ -1,14 +1,8 @@
-import { request as httpRequest } from "node:http";
 import { logIndex, type LogIndex, type SystemEvent } from "@trivet/core";
 import type { NodeHost } from "@trivet/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { scripted, serve, startTestNode, until, type Server } from "./harness.ts";
-
-interface Event {
-  readonly event: string;
-  readonly id: string;
-  readonly data: Record<string, unknown>;
-}
+import { follow } from "./sse.ts";
 
 let host: NodeHost;
 let server: Server;
@@ -23,57 +17,11 @@ afterAll(async () => {
   await new Promise<void>((resolve) => host.api.stop(resolve));
 });
 
-/** Follows a lock; the list grows as events come. */
-function follow(
-  at: number,
-  name: string,
-): Promise<{ readonly events: Event[]; readonly ended: Promise<void>; close(): void; pause(): void; readonly type: string }> {
-  return new Promise((resolve, reject) => {
-    const request = httpRequest(
-      { port: at, host: "127.0.0.1", path: `/v1/locks/${encodeURIComponent(name)}/watch`, agent: false },
-      (response) => {
-        const events: Event[] = [];
-        let text = "";
-        response.setEncoding("utf8");
-        response.on("data", (part: string) => {
-          text += part;
-          for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
-            const fields = new Map(
-              text
-                .slice(0, end)
-                .split("\n")
-                .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
-            );
-            text = text.slice(end + 2);
-            if (fields.has("event"))
-              events.push({
-                event: fields.get("event") ?? "",
-                id: fields.get("id") ?? "",
-                data: JSON.parse(fields.get("data") ?? "null") as Record<string, unknown>,
-              });
-          }
-        });
-        const ended = new Promise<void>((done) => {
-          response.once("close", done);
-        });
-        response.on("error", () => undefined);
-        resolve({
-          events,
-          ended,
-          close: () => request.destroy(),
-          pause: () => response.pause(),
-          type: response.headers["content-type"] ?? "",
-        });
-      },
-    );
-    request.on("error", reject);
-    request.end();
-  });
-}
+const followLock = (at: number, name: string): ReturnType<typeof follow> => follow(at, `/v1/locks/${encodeURIComponent(name)}/watch`);
 
 describe("GET /v1/locks/{name}/watch", () => {
   test("first the state, then what happens to this lock and no other, with the log index as id", async () => {
-    const watch = await follow(port, "watched/é");
+    const watch = await followLock(port, "watched/é");
     expect(watch.type).toBe("text/event-stream");
     await until(() => watch.events.length === 1);
     expect(watch.events[0]).toMatchObject({ event: "state", data: { name: "watched/é", status: "available" } });
@@ -95,7 +43,7 @@ describe("GET /v1/locks/{name}/watch", () => {
   });
 
   test("a watcher that leaves is forgotten, and the metric says so", async () => {
-    const watch = await follow(port, "w2");
+    const watch = await followLock(port, "w2");
     await until(async () => (await server.metrics.text()).includes("\nwatchers 1\n"));
     watch.close();
     await until(async () => (await server.metrics.text()).includes("\nwatchers 0\n"));
@@ -113,7 +61,7 @@ describe("GET /v1/locks/{name}/watch", () => {
       },
     });
     const own = await serve(node, { settle: false });
-    const watch = await follow(await own.http.listen(), "slow");
+    const watch = await followLock(await own.http.listen(), "slow");
     watch.pause();
     let index = 1_000;
     await until(() => {
@@ -128,7 +76,7 @@ describe("GET /v1/locks/{name}/watch", () => {
 
   test("closing the server ends watches with a reason", async () => {
     const own = await serve(host.api);
-    const watch = await follow(await own.http.listen(), "w3");
+    const watch = await followLock(await own.http.listen(), "w3");
     await until(() => watch.events.length === 1);
     await own.http.close(1_000);
     await watch.ended;

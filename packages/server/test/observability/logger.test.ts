@@ -99,7 +99,7 @@ describe("logger", () => {
 describe("log files", () => {
   test("rotate at the size limit and keep a few", async () => {
     const path = join(folder, "r.log");
-    const log = new LogFile(path, (error) => expect.fail(error.message), 100);
+    const log = new LogFile(path, (error) => expect.fail(error.message), { maxBytes: 100, keep: 2 });
     for (let index = 0; index < 6; index++) {
       log.write(`${index}`.repeat(60).concat("\n"));
       await log.flush();
@@ -109,10 +109,20 @@ describe("log files", () => {
     expect(readFileSync(`${path}.2`, "utf8")[0]).toBe("3");
     expect(existsSync(`${path}.3`)).toBe(false);
   });
+  test("none is kept where that is asked for", async () => {
+    const path = join(folder, "k.log");
+    const log = new LogFile(path, (error) => expect.fail(error.message), { maxBytes: 100, keep: 0 });
+    for (const word of ["a", "b"]) {
+      log.write(`${word.repeat(60)}\n`);
+      await log.flush();
+    }
+    expect(readFileSync(path, "utf8")).toBe(`${"b".repeat(60)}\n`);
+    expect(existsSync(`${path}.1`)).toBe(false);
+  });
   test("the size of a file that was there counts", async () => {
     const path = join(folder, "s.log");
     writeFileSync(path, "x".repeat(99));
-    const log = new LogFile(path, (error) => expect.fail(error.message), 100);
+    const log = new LogFile(path, (error) => expect.fail(error.message), { maxBytes: 100, keep: 2 });
     log.write("new line\n");
     await log.flush();
     expect(readFileSync(path, "utf8")).toBe("new line\n");
@@ -138,6 +148,9 @@ describe("log files", () => {
     expect(failures).toHaveLength(1);
   });
 });
+
+const withdrawn = (sink: NodeTelemetry, version: number): void =>
+  sink.log("info", "cache.invalidated", `the copy of item:123 was withdrawn by node2`, { key: "item:123", version, sender: "node2" });
 
 describe("telemetry: the tokens of the source documents", () => {
   let now = 0;
@@ -203,6 +216,20 @@ describe("telemetry: the tokens of the source documents", () => {
     const { telemetry: sink, out } = telemetry("info");
     sink.log("error", "redis.down", "Redis cannot be reached: refused", { node: "node1", reason: "refused" });
     expect(out[0]).toContain("Redis cannot be reached: refused (❌ Node node1 GAGAL terhubung ke Redis)");
+  });
+
+  test("L-05: a withdrawn copy in S0's words, with key, version and sender; one line per interval, complete at DEBUG", () => {
+    const { telemetry: sink, out } = telemetry("info");
+    for (let version = 1; version <= 4; version++) withdrawn(sink, version);
+    now += 10_000;
+    withdrawn(sink, 5);
+    expect(out).toHaveLength(2);
+    expect(out[0]).toContain("INVALIDATE diterima: the copy of item:123 was withdrawn by node2");
+    expect(out[0]).toMatch(/version=1 sender=node2 cache_key=item:123/);
+    expect(out[1]).toContain("(3 more like this since)");
+    const debug = telemetry("debug");
+    for (let version = 1; version <= 4; version++) withdrawn(debug.telemetry, version);
+    expect(debug.out.filter((line) => line.includes("INVALIDATE diterima"))).toHaveLength(4);
   });
 
   test("the words are not put in twice", () => {

@@ -5,7 +5,7 @@ import { isMetricName, metricNames, metricOf } from "@trivet/contract";
 import type { NodeHost } from "@trivet/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Metrics } from "../../src/observability/metrics.ts";
-import { collectSystemMetrics, networkBytes } from "../../src/observability/system-metrics.ts";
+import { collectSystemMetrics, diskBytes, networkBytes } from "../../src/observability/system-metrics.ts";
 import { serve, startTestNode, until, type Server } from "../http/harness.ts";
 import { checkHistogram, parsePrometheus } from "./prometheus.ts";
 
@@ -73,6 +73,18 @@ describe("families", () => {
   });
 });
 
+test("the disk traffic of the process is read", () => {
+  expect(diskBytes(() => "rchar: 9\nwchar: 8\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 7\n")).toEqual({
+    read_bytes: 4_096,
+    written_bytes: 8_192,
+  });
+  expect(
+    diskBytes(() => {
+      throw new Error("no such file");
+    }),
+  ).toEqual({ read_bytes: 0, written_bytes: 0 });
+});
+
 describe("of a running node", () => {
   let host: NodeHost;
   let server: Server;
@@ -123,7 +135,12 @@ describe("of a running node", () => {
     expect(json).toMatchObject({
       locks: { held: 3, waiting: 0, sessions: 1, deadlocks: 1 },
       raft: { role: "leader" },
-      system: { cpu: { count: expect.any(Number) }, memory: {}, network: {} },
+      system: {
+        cpu: { count: expect.any(Number), seconds: { idle: expect.any(Number) } },
+        memory: {},
+        network: {},
+        disk: { written_bytes: expect.any(Number) },
+      },
       metrics: { locks_held: 3 },
     });
   });

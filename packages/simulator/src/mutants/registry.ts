@@ -1,4 +1,4 @@
-import { cacheMutants } from "./registry-cache.ts";
+import { cacheMutants } from "./cache-mutants.ts";
 
 /** A named bug: what it breaks, in the words of the rule it violates. `raft` is its number in the study's list of 42. */
 export interface RegisteredMutant {
@@ -65,11 +65,17 @@ const groups: Readonly<Record<string, string>> = {
   "host-02-reply-before-durable": "messages that speak of a write leave before it is durable",
   "host-apply-beyond-durable": "W2: entries are applied before they are on this node's own disk",
   "host-expire-after-pause-unconfirmed": "L2: a leader that was paused expires leases before it has confirmed its leadership",
+  "host-keyed-answered-from-state": "X2: with a snapshot a call is answered with what its idempotency key's first body was",
   "host-keyed-wait-kept": "K4: a call with an idempotency key whose client is gone stays in the line",
+  "host-keyed-wait-past-not-after": "L3: a wait with an idempotency key is not told its grant once the calendar is past its not-after",
   "host-gap-forgotten": "W6: a hole behind the snapshot fallen back to is forgotten by the next restart",
   "host-lease-ignores-pause": "L2: the time of a pause counts against leases whose renewals lie unread",
   "host-lease-no-clock-margin": "L1: leases end without the margin for clock rates",
+  "host-member-dropped-by-silence": "a member that is not a scaled replica is dropped for being silent",
+  "host-scalable-dropped-at-once": "a scaled replica is dropped at its first silence, before it had time to come back",
   "host-only-copy-by-founders": "W6: a node of a cluster that has grown is refused as its only copy",
+  "host-peer-frame-unbounded": "all of a turn goes to a peer in one frame, however long that becomes",
+  "host-read-asked-by-chance": "L4: a read that is to be asked again waits for a turn that something else brings about",
   "host-refusal-unproven": "a refusal that the key does not vouch for changes what this node does",
   "host-drained-by-the-map": "G4: a node counts as empty when the map does not name it, before the shards have let it go",
   "host-removed-by-the-map": "G4: a node that the map does not name is removed, although shards still count it",
@@ -180,7 +186,10 @@ const groups: Readonly<Record<string, string>> = {
   "store-abandoned-is-written": "W6: what is buffered goes into a store before that is thrown away",
   "store-cut-without-buffer": "W5: a cut lacks what is buffered",
   "shard-batch-unbounded": "a batch is one transaction, however much it makes a store keep in memory",
+  "shard-asks-any-state": "W5, W7: what was meant for a state is done to the one that took its place",
+  "shard-cut-after-later": "W5: a cut waits for entries behind it, and then holds them",
   "shard-cut-while-owing": "W5: a cut is made although entries of before it wait for space",
+  "shard-load-mixed": "W5: pieces of a snapshot get into the one that is loaded after it",
   "shard-hash-fails-batch": "W2: entries that are committed are given again, for want of space for a hash",
   "shard-retry-overtaken": "W5: what finds no space is made again before all that was sent behind it has come back",
   "shard-unknown-cut-is-over": "W5: what was read of a cut that is gone passes for a whole state",
@@ -189,13 +198,17 @@ const groups: Readonly<Record<string, string>> = {
   "shard-expires-unconfirmed": "L2: a shard's leader that was paused ends leases before it has confirmed its leadership",
   "shard-floor-ahead-of-flush": "W1: the log gives up what the store of a shard has not flushed",
   "shard-founded-again": "G5: a founder that gave its shard away founds it again",
+  "shard-given-snapshots-kept": "the snapshots of a shard that was given away stay for ever",
+  "shard-given-term-in-memory": "W2: a shard that was given away comes back with a term that is not on disk",
   "shard-given-log-kept": "a shard that was given away leaves its log behind",
   "shard-incomplete-load-used": "W5: a store whose filling was not finished is used",
+  "shard-lease-from-first-try": "L3: a lease counts from when space ran out for its hand-out, not from when that is told",
   "shard-lease-from-last-look": "L1: a lease of a message counts from when the leader last looked for leases to end",
   "shard-lease-by-group-name": "the end of a deleted group's lease takes the timer of the next group's of its name",
   "shard-lease-no-clock-margin": "L1: leases of messages end without a margin for the holder's clock",
   "shard-leases-not-restarted": "L3: a new leader of a shard does not time the leases of before",
   "shard-load-not-flushed": "W5: an installed state replaces the one of before, before it is on disk",
+  "shard-load-stops-without-space": "a snapshot that finds no space for a moment ends the node that is given it",
   "shard-mark-apart": "W2: how far a store has applied is written apart from what was applied",
   "shard-member-unconfirmed": "G4: a deposed leader of a shard says who is in it",
   "shard-newcomer-catches-up": "G5: a new disk under a shard's voter takes part once it has caught up",
@@ -217,6 +230,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-acquired-uncapped": "hand-outs that lead to nothing go on for ever",
   "queue-body-gone-with-first-group": "Q2: a body goes when the first of several groups has settled it",
   "queue-dead-letter-lost": "Q2: a message that had its chances is nowhere",
+  "queue-deleted-group-keeps-timers": "the leases of a deleted group whose queue is dropped are timed for ever",
   "queue-deadline-early": "L3: calendar deadlines are met before their time",
   "queue-dedupe-acknowledged-executed": "X1: what a caller has acknowledged is executed again by a shard",
   "queue-dedupe-callers-unbounded": "X1: a shard remembers any number of callers",
@@ -324,11 +338,3 @@ export const registry: readonly RegisteredMutant[] = Object.entries(groups).map(
   const number = /^(?:raft|host|wal)-(\d\d)-/.exec(name)?.[1];
   return number === undefined ? { name, breaks } : { name, breaks, raft: Number(number) };
 });
-
-/** Bugs of the study that cannot be made here as a switch, and why. */
-export const notApplicable: Readonly<Record<number, string>> = {
-  35: "group 0 has no store beside its snapshot, which carries its own index and is replaced as a whole; the shards' store writes both in one transaction (rule W5); see wal-35 for the snapshot's own durability",
-  37: "the log in memory is complete above its base: no read of an earlier entry can fail and be taken for the beginning",
-  41: "followers forward frames and answer from their own apply; nothing is proposed by apply (decision 0002)",
-  42: "a retry without identity does not exist: every command has (caller, sequence); without the table it is dedupe-executes-twice",
-};

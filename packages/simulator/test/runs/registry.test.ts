@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 
 import { recordedKills } from "../../src/mutants/kills.ts";
-import { notApplicable, registry } from "../../src/mutants/registry.ts";
+import { notApplicable } from "../../src/mutants/not-applicable.ts";
+import { registry } from "../../src/mutants/registry.ts";
 import { mutantsInSources } from "../../src/mutants/sources.ts";
 import { guardedByUnitTests } from "../../src/mutants/units.ts";
 import { scenarios } from "../../src/scenarios/index.ts";

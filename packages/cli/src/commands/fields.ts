@@ -1,11 +1,14 @@
 import { usageError } from "../output/errors.ts";
 
-/** Path of a queue. */
-export function queuePath(name: string): string {
+/** A name as a part of a path. */
+export function inPath(name: string, what: string): string {
   // A URL parser removes these two from any path, encoded or not.
-  if (name === "." || name === "..") throw usageError(`The name ${name} cannot travel in a path.`, "give the queue another name");
-  return `/v1/queues/${encodeURIComponent(name)}`;
+  if (name === "." || name === "..") throw usageError(`The name ${name} cannot travel in a path.`, `give the ${what} another name`);
+  return encodeURIComponent(name);
 }
+
+/** Path of a queue. */
+export const queuePath = (name: string): string => `/v1/queues/${inPath(name, "queue")}`;
 
 /** Parser of an option that takes a whole number. */
 export function wholeNumber(option: string, least: number, most: number): (text: string) => number {

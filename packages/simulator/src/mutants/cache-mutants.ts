@@ -1,4 +1,4 @@
-/** Named bugs of the cache, see registry.ts. */
+/** Named bugs of the cache: name and what it breaks. */
 export const cacheMutants: Readonly<Record<string, string>> = {
   // ── Coherence: holders and homes ──
   "coherence-barrier-of-another-term": "M4: a barrier counts although another term came after it",

@@ -1,0 +1,33 @@
+import { describe, expect, it } from "vitest";
+import { cliError, runCli } from "./support.ts";
+
+const well = { body: { status: "ok", node_id: "node1", leader: "node2", term: 4 } };
+
+describe("trivet health", () => {
+  it.each([
+    ["HTTP_PORT", { HTTP_PORT: "8001" }, 8001],
+    ["PORT (S0)", { PORT: "8002" }, 8002],
+    ["INTERNAL_PORT (S2)", { INTERNAL_PORT: "8003" }, 8003],
+    ["nothing", { PORT: "" }, 8000],
+  ])("asks the node of the environment: %s", async (_name, env, port) => {
+    const ran = await runCli(["health"], () => well, { env });
+    expect(ran.error).toBeNull();
+    expect(ran.calls).toEqual([`GET http://127.0.0.1:${port}/health`]);
+    expect(ran.stdout).toContain("node1 is well.");
+  });
+
+  it("asks the one node that is named, and whether it lives, where that is the question", async () => {
+    const ran = await runCli(["--url", "http://a:1,http://b:2", "health", "--live"], () => well, { env: { PORT: "8001" } });
+    expect(ran.calls).toEqual(["GET http://a:1/v1/health/live"]);
+  });
+
+  it.each([
+    ["has no leader", { status: 503, body: { status: "no_leader" } }, "no_leader"],
+    ["is silent", { fails: "ECONNREFUSED" }, "connection refused"],
+    ["is another program", { status: 404, body: {} }, "HTTP 404"],
+  ])("fails with exit 69 when the node %s", async (_name, reply, why) => {
+    const error = cliError(await runCli(["health"], () => reply));
+    expect(error).toMatchObject({ exitCode: 69, code: "not_healthy" });
+    expect(error.why).toContain(why);
+  });
+});

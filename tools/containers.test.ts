@@ -1,0 +1,192 @@
+import { loadConfig } from "@trivet/server";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { parseEnv } from "node:util";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+
+interface Service {
+  readonly image: string;
+  readonly build?: { readonly context: string; readonly dockerfile: string };
+  readonly profiles?: readonly string[];
+  readonly env_file?: readonly string[];
+  readonly environment?: Readonly<Record<string, string | number | null>>;
+  readonly command?: readonly string[];
+  readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly networks?: { readonly default: { readonly aliases: readonly string[] } };
+  readonly deploy?: { readonly replicas: number | string };
+  readonly stop_grace_period?: string;
+}
+interface Compose {
+  readonly version?: string;
+  readonly services: Readonly<Record<string, Service>>;
+  readonly networks: Readonly<Record<string, { readonly name: string }>>;
+  readonly volumes: Readonly<Record<string, null>>;
+}
+
+const text = read("docker/docker-compose.yml");
+/** The file as Compose reads it with these variables. */
+function compose(variables: Readonly<Record<string, string>> = {}): Compose {
+  const filled = text.replaceAll(/\$\{([A-Z_]+):-([^}]*)\}/g, (_whole, name: string, fallback: string) => variables[name] || fallback);
+  return parse(filled, { merge: true }) as Compose;
+}
+const { services, networks, volumes, version } = compose();
+const roles = ["lock", "queue", "cache"] as const;
+const split = roles.flatMap((role) => [1, 2, 3].map((number) => `node_${role}_${number}`));
+const scalable = ["node_scalable", "node_queue_scalable"];
+const nodes = ["node1", "node2", "node3", ...scalable, ...split];
+const published = (name: string): readonly string[] => (services[name]?.ports ?? []).map((port) => port.replace("127.0.0.1:", ""));
+
+/** ENV lines of the image. */
+const imageEnv = Object.fromEntries(
+  [...read("docker/Dockerfile.node").matchAll(/^(?:ENV| {4})\s*([A-Z_]+)=(\S+)/gm)].map((match) => [match[1] ?? "", match[2] ?? ""]),
+);
+/** The configuration of a node as its container has it. */
+function configOf(name: string, using: Compose = compose()) {
+  const { env_file: files = [], environment = {}, command = ["serve"] } = using.services[name] as Service;
+  const fromFiles = Object.assign({}, ...files.map((file) => parseEnv(read(normalize(join("docker", file))))));
+  const own = Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, String(value ?? "")]));
+  return loadConfig({
+    argv: command.slice(1),
+    env: { ...imageEnv, ...fromFiles, ...own },
+    cwd: "/app",
+    hostname: "3f2a9c1b7d2e",
+    readFile: () => null,
+  });
+}
+
+describe("docker/docker-compose.yml", () => {
+  it("needs no .env: every variable has a default, and no file is named that may be missing", () => {
+    for (const [variable] of text.matchAll(/\$\{[^}]*\}/g)) expect(variable).toMatch(/^\$\{[A-Z_]+:-/);
+    expect(version).toBeUndefined();
+    for (const { build, env_file: files = [], volumes: mounts = [] } of Object.values(services)) {
+      for (const file of files) expect(existsSync(join(root, "docker", file)), file).toBe(true);
+      if (build !== undefined) expect(existsSync(join(root, "docker", build.context, build.dockerfile))).toBe(true);
+      for (const mount of mounts.filter((each) => each.startsWith(".") && !each.startsWith("../logs:"))) {
+        expect(existsSync(join(root, "docker", mount.split(":")[0] ?? "")), mount).toBe(true);
+      }
+    }
+    // On a file system that knows upper and lower case.
+    expect(readdirSync(join(root, "docker"))).toContain("Dockerfile.node");
+  });
+
+  it("starts redis and three nodes alone (S0)", () => {
+    const started = Object.entries(services).filter(([, { profiles, deploy }]) => profiles === undefined && deploy?.replicas !== 0);
+    expect(started.map(([name]) => name)).toEqual(["redis", "node1", "node2", "node3"]);
+    expect(["redis", "node1", "node2", "node3"].flatMap(published)).toEqual(["6379:6379", "8001:8001", "8002:8002", "8003:8003"]);
+  });
+
+  it("has S3's twelve services with the split lines of .env.example, on S2's ports", () => {
+    const lines = [...read(".env.example").matchAll(/^#(COMPOSE_PROFILES|CLUSTER_REPLICAS)=(.*)$/gm)];
+    const variables = Object.fromEntries(lines.map((match) => [match[1] ?? "", match[2] ?? ""]));
+    expect(variables).toEqual({ COMPOSE_PROFILES: "split,monitoring", CLUSTER_REPLICAS: "0" });
+    const chosen = new Set(variables["COMPOSE_PROFILES"]?.split(","));
+    const started = Object.entries(compose(variables).services)
+      .filter(
+        ([, { profiles = [], deploy }]) =>
+          (profiles.length === 0 || profiles.some((each) => chosen.has(each))) && Number(deploy?.replicas ?? 1) > 0,
+      )
+      .map(([name]) => name);
+    expect(started).toEqual(["redis", ...split, "prometheus", "grafana"]);
+    expect(split.flatMap(published)).toEqual([8001, 8002, 8003, 9101, 9102, 9103, 10_001, 10_002, 10_003].map((port) => `${port}:8000`));
+    expect(services["node_queue_1"]?.networks?.default.aliases).toEqual(["queue-node-1"]);
+    expect(services["node_cache_3"]?.networks?.default.aliases).toEqual(["cache-node-3"]);
+  });
+
+  it("publishes on this machine only, unless it is told otherwise", () => {
+    for (const { ports = [] } of Object.values(services)) for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
+    for (const { ports = [] } of Object.values(compose({ PUBLISH_ADDRESS: "0.0.0.0" }).services))
+      for (const port of ports) expect(port).toMatch(/^0\.0\.0\.0:/);
+  });
+
+  it("uses every volume it declares, and S1's network", () => {
+    const used = Object.values(services).flatMap(({ volumes: mounts = [] }) => mounts.map((mount) => mount.split(":")[0] ?? ""));
+    for (const name of Object.keys(volumes)) expect(used).toContain(name);
+    // The default network: a service pasted as S0 has it is on it too.
+    expect(networks).toEqual({ default: { name: "dist_sys_net" } });
+  });
+
+  it.each(nodes)("%s has a valid configuration without warnings", (name) => {
+    const { config, warnings } = configOf(name);
+    expect(warnings).toEqual([]);
+    expect(config.http.host).toBe("0.0.0.0");
+    expect(config.cluster?.port).toBe(9000);
+    const grace = Number(/^(\d+)s$/.exec(services[name]?.stop_grace_period ?? "")?.[1]);
+    expect(grace * 1_000).toBeGreaterThan(config.shutdownTimeoutMs);
+  });
+
+  it("the nodes by type are three clusters that know each other", () => {
+    for (const [at, name] of split.entries()) {
+      const { config } = configOf(name);
+      const role = roles[Math.floor(at / 3)] ?? "lock";
+      const group = split.filter((each) => each.includes(role));
+      expect(config).toMatchObject({ nodeId: name, roles: [role], http: { port: 8000 }, self: { id: name, url: `http://${name}:8000` } });
+      expect(config.peers.map(({ id }) => id)).toEqual(group);
+      for (const other of roles) expect(config.elsewhere[other].map(({ id }) => id)).toEqual(split.filter((each) => each.includes(other)));
+    }
+  });
+
+  it("the peers by type may come from .env as JSON (S3)", () => {
+    const RAFT_PEERS = JSON.stringify(Object.fromEntries(split.slice(0, 3).map((name) => [name, `http://${name}:8000`])));
+    // YAML between double quotes takes JSON with its quotes escaped; Compose fills values in after it has read the file.
+    const using = compose({ RAFT_PEERS: RAFT_PEERS.replaceAll('"', String.raw`\"`) });
+    expect(configOf("node_lock_1", using).config.peers.map(({ id }) => id)).toEqual(split.slice(0, 3));
+  });
+
+  it("the scaled replicas take their id from the host, have no fixed port, and never vote", () => {
+    for (const name of scalable) {
+      expect(services[name]).toMatchObject({ deploy: { replicas: 0 } });
+      expect(services[name]).not.toHaveProperty("ports");
+      expect(services[name]).not.toHaveProperty("profiles");
+      const { config } = configOf(name);
+      expect(config).toMatchObject({ nodeId: "3f2a9c1b7d2e", scalable: true, advertiseUrl: "http://3f2a9c1b7d2e:8000" });
+    }
+    expect(configOf("node_queue_scalable").config.roles).toEqual(["queue"]);
+  });
+
+  it("Prometheus looks for every node at the port it listens on", () => {
+    const { scrape_configs: jobs } = parse(read("docker/monitoring/prometheus.yml")) as {
+      scrape_configs: readonly { dns_sd_configs?: readonly { names: readonly string[]; port: number }[] }[];
+    };
+    const sought = jobs.flatMap(({ dns_sd_configs: entries = [] }) =>
+      entries.flatMap(({ names, port }) => names.map((name) => [name, port] as const)),
+    );
+    expect(new Map(sought)).toEqual(new Map(nodes.map((name) => [name, configOf(name).config.http.port])));
+    expect(sought).toHaveLength(nodes.length);
+  });
+});
+
+describe("docker/Dockerfile.node", () => {
+  const dockerfile = read("docker/Dockerfile.node");
+
+  it("installs from the lockfile with every workspace in place", () => {
+    const { workspaces } = JSON.parse(read("package.json")) as { workspaces: readonly string[] };
+    for (const workspace of workspaces) expect(dockerfile).toContain(`COPY ${workspace}/package.json ${workspace}/`);
+    // What the build copies is not kept back from it.
+    const ignored = read(".dockerignore").split("\n");
+    for (const [, source] of dockerfile.matchAll(/^COPY (?!--from)(\S+)/gm)) {
+      const top = (source ?? "").split("/")[0] ?? "";
+      expect(
+        ignored.some(
+          (line) => line === `!${top}` || line.startsWith(`!${top}/`) || (top.startsWith("tsconfig") && line === "!tsconfig*.json"),
+        ),
+        source,
+      ).toBe(true);
+    }
+  });
+
+  it("runs as a user without rights, in exec form, with a health check of our own and curl", () => {
+    expect(dockerfile).toMatch(/^FROM node:24-bookworm-slim AS build$/m);
+    expect(dockerfile.split("FROM node:24-bookworm-slim\n")).toHaveLength(2);
+    expect(dockerfile).toMatch(/^USER node$/m);
+    expect(dockerfile).toMatch(/^ENTRYPOINT \["node", .*"\/app\/packages\/cli\/dist\/main\.js"\]$/m);
+    expect(dockerfile).toMatch(/^CMD \["serve"\]$/m);
+    expect(dockerfile).toMatch(/CMD \["node", "--", "\/app\/packages\/cli\/dist\/main\.js", "health"\]/);
+    expect(dockerfile).toMatch(/apt-get install -y --no-install-recommends curl/);
+  });
+});
