@@ -44,12 +44,12 @@ def look_at_cluster(environment, **_):
 
     host = hosts_of(environment.host or "http://localhost")[0]
     try:
-        answer = requests.get(f"{host}/cache/state", timeout=5)
-        Cluster.has_cache = "not_available_yet" not in answer.text
+        answer = requests.get(f"{host}/cache/get", params={"key": "load:0"}, timeout=5)
+        Cluster.has_cache = answer.status_code != 404 or "role_not_enabled" not in answer.text
     except requests.RequestException as error:
         logging.error("%s does not answer: %s", host, error)
     if not Cluster.has_cache:
-        logging.warning("This cluster has no cache yet: the calls to it are left out.")
+        logging.warning("Nobody here runs the cache: the calls to it are left out.")
 
 
 @events.quitting.add_listener

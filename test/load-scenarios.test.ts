@@ -28,6 +28,8 @@ describe.skipIf(!hasLocust)("the scenarios under Locust (S3, S4)", () => {
       "/queue/produce",
       "/queue/consume",
       "/queue/ack",
+      "/cache/get",
+      "/cache/put",
       "/health",
     ]) {
       expect(output).toContain(name);
