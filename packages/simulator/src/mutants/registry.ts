@@ -341,6 +341,7 @@ const groups: Readonly<Record<string, string>> = {
   "cache-older-definition-taken": "G1: an older definition replaces a newer one",
   "cache-older-definition-used": "G1: a write is decided by an older definition than its sender knows",
   "cache-older-life-registered": "M1: a former life of a holder takes the place of the present",
+  "cache-program-unchecked": "M3: a program brings commands of other lines into the log past their copies",
   "cache-removal-not-noted": "M8: a loader's value is put after a delete",
   "cache-token-floor-ignored": "M8: an invalidation that was cleared no longer refuses loaders of before",
   "cache-token-floor-not-raised": "M8: clearing forgets that there was an invalidation",
