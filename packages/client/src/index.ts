@@ -1,6 +1,16 @@
 // AsyncDisposable, for programs whose own `lib` does not have it (--target es2022).
 /// <reference lib="esnext.disposable" preserve="true" />
-export type { Cache, CacheOptions, CacheStatistics, CacheWriteOptions, CompareAndSet, LoadOptions } from "./cache/cache.ts";
+export type {
+  Cache,
+  CacheCallOptions,
+  CacheChangeOptions,
+  CacheOptions,
+  CacheReadOptions,
+  CacheStatistics,
+  CacheWriteOptions,
+  CompareAndSet,
+  LoadOptions,
+} from "./cache/cache.ts";
 export type { CacheEntry } from "./cache/cache-entry.ts";
 export type { Answered } from "./command-stream.ts";
 export { type ConnectionEvent, connect, type ExecuteOptions, type SessionOptions, TrivetConnection } from "./connection.ts";

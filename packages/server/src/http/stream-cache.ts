@@ -76,7 +76,9 @@ export class StreamCache {
       this.#asked -= 1;
       if (outcome.type !== "namespace") return this.#resolved(request, name, ...refusalOf(outcome));
       if (programs.shards === 0) return this.#resolved(request, name, "unavailable", "this node takes part in no shards yet");
-      if (this.#names.size < maxNames) this.#names.set(name, outcome.namespace.namespace);
+      // Who is not told when a name means something else must not go by it.
+      if (this.#names.size >= maxNames && !this.#names.has(name)) return this.#resolved(request, name, "unavailable", tooManyNames);
+      this.#names.set(name, outcome.namespace.namespace);
       return this.#found(request, outcome.namespace);
     });
   }
@@ -165,6 +167,7 @@ export class StreamCache {
   }
 }
 
+const tooManyNames = `more than ${maxNames} namespaces on one stream`;
 const tooMany = "too many names and invalidations of this stream are under way";
 
 function refusalOf(failure: CacheFailure): readonly [refusal: NamespaceRefusal, detail: string] {
