@@ -39,7 +39,7 @@ function importProblems(name: string, rule: PackageRule, source: SourceFile, fou
   if (specifier.startsWith("#")) return [];
   if (specifier.startsWith(scope)) {
     const target = specifier.slice(scope.length).split("/")[0] ?? "";
-    if (target === name || rule.mayImport.includes(target)) return [];
+    if (target === name || rule.mayImport.includes(target) || rule.mayImport.includes(specifier.slice(scope.length))) return [];
     if (dynamicOnly.some((entry) => entry.target === target && entry.file.test(source.path))) {
       return found.dynamic ? [] : [`${at}: ${specifier} may be imported here only dynamically`];
     }
@@ -81,7 +81,7 @@ function manifestProblems(root: string, name: string, rule: PackageRule): string
     const allowed =
       own === null
         ? rule.outside === null || rule.outside.includes(dependency)
-        : rule.mayImport.includes(own) || (own === "server" && name === "cli");
+        : rule.mayImport.some((target) => target.split("/")[0] === own) || (own === "server" && name === "cli");
     if (!allowed) problems.push(`${rule.folder}/package.json: ${name} must not depend on ${dependency}`);
   }
   return problems;

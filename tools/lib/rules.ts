@@ -1,7 +1,7 @@
 /** The arrows of the house (docs/decisions/0001-house.md): who may import whom. One way only. */
 export interface PackageRule {
   readonly folder: string;
-  /** Workspaces it may import, by short name. */
+  /** Workspaces it may import, by short name; `core/holder` = that entry of it alone. */
   readonly mayImport: readonly string[];
   /** Packages from outside it may depend on; null = whatever its package.json lists. */
   readonly outside: readonly string[] | null;
@@ -14,7 +14,8 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
   core: { folder: "packages/core", mayImport: ["wire"], outside: [], pure: true },
   engine: { folder: "packages/engine", mayImport: ["wire", "core"], outside: [], pure: true },
   contract: { folder: "packages/contract", mayImport: [], outside: ["typebox"], pure: false },
-  client: { folder: "packages/client", mayImport: ["wire", "contract"], outside: null, pure: false },
+  // A process of the SDK holds copies by the very rules of a node's holder (docs/decisions/0017-near-cache.md).
+  client: { folder: "packages/client", mayImport: ["wire", "contract", "core/holder"], outside: null, pure: false },
   server: { folder: "packages/server", mayImport: ["wire", "core", "engine", "contract"], outside: null, pure: false },
   cli: { folder: "packages/cli", mayImport: ["client", "contract"], outside: null, pure: false },
   simulator: { folder: "packages/simulator", mayImport: ["wire", "core", "engine"], outside: null, pure: false },

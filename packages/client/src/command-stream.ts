@@ -8,6 +8,7 @@ import {
   type ShardCommand,
   ShardResultsCursor,
   type Welcome,
+  cacheStreamProtocol,
   decodeServerFrame,
   decodeShardAnswer,
   encodeCommandsFrame,
@@ -55,7 +56,7 @@ export class CommandStream {
   /** Monotonic time, read once per turn. */
   private turn = 0;
   /** Group time minus monotonic time. */
-  private groupOffset = 0;
+  groupOffset = 0;
   private isClosed = false;
   private readonly flushNow = (): void => this.flush();
 
@@ -89,6 +90,10 @@ export class CommandStream {
   /** The node of the moment speaks of queues; true also while there is none. */
   get knowsQueues(): boolean {
     return !this.router.isConnected || this.router.protocol >= queueStreamProtocol;
+  }
+  /** It speaks of cached values; true also while there is none. */
+  get knowsCache(): boolean {
+    return !this.router.isConnected || this.router.protocol >= cacheStreamProtocol;
   }
   /** What the node of the moment, or else of before, gives a new queue where its maker says nothing. */
   queueDefaults: Partial<QueueSettings> = {};
@@ -230,6 +235,9 @@ export class CommandStream {
       case "session-event":
       case "queue-resolved":
       case "queue-ready":
+      case "to-holders":
+      case "namespace-resolved":
+      case "cache-invalidated":
         return this.handlers.frame(frame);
     }
   }

@@ -1,5 +1,7 @@
 import type { Command, Result, ServerFrame } from "@trivet/wire";
 import { Watched } from "./answered.ts";
+import { Cache, type CacheOptions } from "./cache/cache.ts";
+import { NearCache } from "./cache/near-cache.ts";
 import { type Answered, CommandStream } from "./command-stream.ts";
 import { TrivetError, UnavailableError, errorOf } from "./errors.ts";
 import { KeepAlives } from "./keepalives.ts";
@@ -45,6 +47,7 @@ export class TrivetConnection implements AsyncDisposable {
   private readonly stream: CommandStream;
   private readonly keepAlives: KeepAlives;
   private readonly queues: Queues;
+  private readonly near: NearCache;
   private whenConnected: ((failure: TrivetError | null) => void) | null = null;
   private closing: Promise<void> | null = null;
   private readonly listeners = new Set<(event: ConnectionEvent) => void>();
@@ -61,11 +64,12 @@ export class TrivetConnection implements AsyncDisposable {
         leaving: () => this.queues.leaving(),
         rejected: (failure) => this.rejected(failure),
         frame: (frame) => this.frame(frame),
-        isWaiting: () => this.keepAlives.count > 0 || this.queues.isWaiting,
+        isWaiting: () => this.keepAlives.count > 0 || this.queues.isWaiting || this.near.isWaiting,
       },
       () => this.keepAlives.first,
     );
     this.queues = new Queues(this.stream, settings);
+    this.near = new NearCache(this.stream, settings.commandTimeoutMs);
     this.locks = new Locks(this);
     shownAs(this, () => this.shown());
   }
@@ -175,6 +179,18 @@ export class TrivetConnection implements AsyncDisposable {
     return new Queue<T>(name, connection, this.queues, options.codec ?? jsonCodec<T>());
   }
 
+  /**
+   * Cached values of a namespace, with copies in this process that are never stale. Content is JSON unless a codec says otherwise. How much is kept is
+   * said once for a namespace and connection.
+   *
+   * @example
+   * const items = trivet.cache<Item>("items");
+   * const item = items.peek(id) ?? (await items.get(id));
+   */
+  cache<T = unknown>(namespace: string, options: CacheOptions<T> = {}): Cache<T> {
+    return new Cache<T>(namespace, this.near, options);
+  }
+
   /** Ends all sessions and consumers, which frees what they hold, waits for that to be known, and closes. Idempotent. */
   close(): Promise<void> {
     this.closing ??= this.closeOnce();
@@ -194,6 +210,7 @@ export class TrivetConnection implements AsyncDisposable {
     await Promise.allSettled([...this.keepAlives.list().map((session) => session.close()), this.queues.close()]);
     this.keepAlives.stop();
     this.queues.names.close();
+    this.near.close();
     this.stream.close();
   }
 
@@ -233,6 +250,7 @@ export class TrivetConnection implements AsyncDisposable {
   private connected(): void {
     this.keepAlives.sendAll();
     this.queues.connected();
+    this.near.connected();
     this.whenConnected?.(null);
     this.tell({ type: "connected", node: this.stream.node ?? "" });
   }
@@ -254,7 +272,10 @@ export class TrivetConnection implements AsyncDisposable {
     if (frame.type === "keep-alive-answer") this.keepAlives.answered(frame);
     else if (frame.type === "session-event") {
       this.keepAlives.find(frame.session)?.end(frame.event === "expired" ? "it expired at the cluster" : "it was closed");
-    } else this.queues.frame(frame);
+    } else {
+      this.queues.frame(frame);
+      this.near.frame(frame);
+    }
   }
 }
 

@@ -1,5 +1,17 @@
 // AsyncDisposable, for programs whose own `lib` does not have it (--target es2022).
 /// <reference lib="esnext.disposable" preserve="true" />
+export type {
+  Cache,
+  CacheCallOptions,
+  CacheChangeOptions,
+  CacheOptions,
+  CacheReadOptions,
+  CacheStatistics,
+  CacheWriteOptions,
+  CompareAndSet,
+  LoadOptions,
+} from "./cache/cache.ts";
+export type { CacheEntry } from "./cache/cache-entry.ts";
 export type { Answered } from "./command-stream.ts";
 export { type ConnectionEvent, connect, type ExecuteOptions, type SessionOptions, TrivetConnection } from "./connection.ts";
 export {
@@ -28,4 +40,4 @@ export type { Produced } from "./queues/producer.ts";
 export type { Queue, QueueInfo } from "./queues/queue.ts";
 export type { MessageHandler, Worker, WorkerOptions } from "./queues/worker.ts";
 export { Session } from "./session.ts";
-export type { Actor, Command, CycleStep, HolderInfo, LockKey, LockMode, QueueSettings, Result } from "@trivet/wire";
+export type { Actor, Command, CycleStep, HolderInfo, LockKey, LockMode, PolicyName, QueueSettings, Result } from "@trivet/wire";

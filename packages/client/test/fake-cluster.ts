@@ -1,4 +1,5 @@
 import { type AcquireLock, type Command, FrameCursor, type FrameRefusal, type LockMode, type Result, type ServerFrame } from "@trivet/wire";
+import { FakeHomes } from "./fake-homes.ts";
 import { FakeNode } from "./fake-node.ts";
 import { FakeShards } from "./fake-shards.ts";
 
@@ -43,6 +44,7 @@ export class FakeCluster {
   readonly executed: Command[] = [];
   readonly sessions = new Set<number>();
   readonly shards = new FakeShards();
+  readonly homes = new FakeHomes();
   readonly locks = new Map<string, FakeLock>();
   private readonly answers = new Map<string, Result | "pending">();
   private nextSession = 1;
@@ -77,6 +79,7 @@ export class FakeCluster {
   }
 
   async stop(): Promise<void> {
+    this.homes.stop();
     await Promise.all(this.nodes.map((node) => node.stop()));
   }
 

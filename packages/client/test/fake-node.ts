@@ -3,6 +3,7 @@ import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
   type Hello,
+  type HomeMessage,
   type QueueSettings,
   type Result,
   ResultsBuilder,
@@ -41,6 +42,8 @@ export class FakeNode {
   keepAlive: "answer" | "ignore" | "lose" = "answer";
   /** Connections are accepted, but nothing is ever said again: like a stopped process. */
   frozen = false;
+  /** What holders say goes nowhere. */
+  deaf = false;
   /** What the welcome says. */
   protocol = streamProtocol;
   queueDefaults: Partial<QueueSettings> = {};
@@ -150,7 +153,7 @@ export class FakeNode {
   }
 
   private say(stream: WebSocket, frame: ServerFrame): void {
-    if (!this.frozen) stream.send(encodeServerFrame(frame));
+    if (!this.frozen && stream.readyState === stream.OPEN) stream.send(encodeServerFrame(frame));
   }
 
   private receive(stream: WebSocket, data: Uint8Array): void {
@@ -172,6 +175,26 @@ export class FakeNode {
         this.watches.push(frame);
         const others = (this.watching.get(stream) ?? []).filter((one) => one.queue !== frame.queue || one.consumer !== frame.consumer);
         this.watching.set(stream, frame.on ? [...others, frame] : others);
+        return;
+      }
+      case "to-homes":
+        if (this.deaf) return;
+        for (const { group, message } of frame.messages) {
+          const say = (from: number, answer: HomeMessage): void =>
+            this.say(stream, { type: "to-holders", messages: [{ group: from, message: answer }] });
+          this.cluster.homes.receive(frame.program, say, group, message);
+        }
+        return;
+      case "resolve-namespace":
+        return this.say(stream, this.cluster.homes.resolve(frame.request, frame.name));
+      case "invalidate-cache": {
+        const namespace = this.cluster.homes.namespaces.get(frame.name)?.namespace ?? 0;
+        const { request } = frame;
+        void this.cluster.homes
+          .invalidate(namespace)
+          .then(() =>
+            this.say(stream, { type: "cache-invalidated", request, shards: this.cluster.homes.shards, refusal: "none", detail: "" }),
+          );
         return;
       }
       case "ping":

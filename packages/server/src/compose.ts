@@ -220,6 +220,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     node: host.api,
     queues: host.queues,
     cache: host.cache,
+    programs: host.caching.programs,
     config,
     metrics,
     log: telemetry,

@@ -26,6 +26,7 @@ export * from "./queue-routing.ts";
 export * from "./request-id.ts";
 export * from "./result-codec.ts";
 export * from "./results.ts";
+export * from "./stream-cache-frames.ts";
 export * from "./stream-codec.ts";
 export * from "./stream-frames.ts";
 export { encodeShardCommandsFrame } from "./stream-queue-codec.ts";

@@ -14,6 +14,12 @@ import {
   sessionEvents,
 } from "./stream-frames.ts";
 import {
+  decodeCacheClientFields,
+  decodeCacheServerFields,
+  encodeCacheClientFields,
+  encodeCacheServerFields,
+} from "./stream-cache-codec.ts";
+import {
   decodeQueueClientFields,
   decodeQueueServerFields,
   decodeShardResults,
@@ -51,6 +57,11 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
     case "await-queue":
     case "watch-queue":
       encodeQueueClientFields(writer, frame);
+      break;
+    case "to-homes":
+    case "resolve-namespace":
+    case "invalidate-cache":
+      encodeCacheClientFields(writer, frame);
       break;
   }
   return writer.finish();
@@ -93,7 +104,7 @@ function decodeClientFields(reader: ByteReader, number: number): ClientFrame {
     case clientFrameNumbers.ping:
       return { type: "ping", nonce: reader.varint() };
     default:
-      return decodeQueueClientFields(reader, number);
+      return decodeCacheClientFields(reader, number) ?? decodeQueueClientFields(reader, number);
   }
 }
 
@@ -138,6 +149,11 @@ export function encodeServerFrame(frame: ServerFrame): Uint8Array<ArrayBuffer> {
     case "queue-ready":
       encodeQueueServerFields(writer, frame);
       break;
+    case "to-holders":
+    case "namespace-resolved":
+    case "cache-invalidated":
+      encodeCacheServerFields(writer, frame);
+      break;
   }
   return writer.finish();
 }
@@ -176,7 +192,7 @@ function decodeServerFields(reader: ByteReader, number: number): ServerFrame {
     case serverFrameNumbers.pong:
       return { type: "pong", nonce: reader.varint(), groupTime: reader.varint() };
     default:
-      return decodeQueueServerFields(reader, number);
+      return decodeCacheServerFields(reader, number) ?? decodeQueueServerFields(reader, number);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { QueueSettings } from "./queue-commands.ts";
+import type { CacheInvalidated, InvalidateCache, NamespaceResolved, ResolveNamespace, ToHolders, ToHomes } from "./stream-cache-frames.ts";
 import type { Result } from "./results.ts";
 
 /**
@@ -10,12 +11,14 @@ import type { Result } from "./results.ts";
  * longer speaks one so old. Any change of a frame's fields, and any new frame type, takes a new protocol number; a frame of unknown
  * type is answered with `closing`, code `protocol`. Nothing but `hello` may be sent before `welcome` has arrived.
  */
-export const streamProtocol = 3;
+export const streamProtocol = 4;
 /**
  * The oldest protocol whose queues are spoken: frames of the shards, `resolve-queue` and `watch-queue`. Hand-outs of protocol 2 did not name the
  * incarnation of their group, so its queues are not.
  */
 export const queueStreamProtocol = 3;
+/** The oldest protocol with cached values: programs hold copies of their own (docs/decisions/0017-near-cache.md). */
+export const cacheStreamProtocol = 4;
 /** The oldest protocol that this version still speaks. */
 export const oldestStreamProtocol = 1;
 
@@ -29,6 +32,9 @@ export const clientFrameNumbers = {
   "resolve-queue": 6,
   "watch-queue": 7,
   "await-queue": 8,
+  "to-homes": 9,
+  "resolve-namespace": 10,
+  "invalidate-cache": 11,
 } as const;
 /** Numbers of the node's frames. Append only; never reuse. */
 export const serverFrameNumbers = {
@@ -44,6 +50,9 @@ export const serverFrameNumbers = {
   "shard-refused": 74,
   "queue-resolved": 75,
   "queue-ready": 76,
+  "to-holders": 77,
+  "namespace-resolved": 78,
+  "cache-invalidated": 79,
 } as const;
 
 export interface Hello {
@@ -103,7 +112,18 @@ export interface WatchQueue {
   readonly consumer: string;
   readonly on: boolean;
 }
-export type ClientFrame = Hello | Commands | KeepAlive | Ping | ShardCommands | ResolveQueue | AwaitQueue | WatchQueue;
+export type ClientFrame =
+  | Hello
+  | Commands
+  | KeepAlive
+  | Ping
+  | ShardCommands
+  | ResolveQueue
+  | AwaitQueue
+  | WatchQueue
+  | ToHomes
+  | ResolveNamespace
+  | InvalidateCache;
 
 export interface Welcome {
   readonly type: "welcome";
@@ -234,4 +254,7 @@ export type ServerFrame =
   | ShardResults
   | ShardRefused
   | QueueResolved
-  | QueueReady;
+  | QueueReady
+  | ToHolders
+  | NamespaceResolved
+  | CacheInvalidated;

@@ -210,6 +210,18 @@ export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly
     { type: "watch-queue", queue: 300, group: "billing", consumer: "host/1", on: true },
     { type: "watch-queue", queue: 1, group: "g", consumer: "c", on: false },
   ],
+  "to-homes": [
+    {
+      type: "to-homes",
+      program: "p1",
+      messages: [
+        { group: 3, message: { type: "renew", term: 4, incarnation: 300, request: 2, processed: 1 } },
+        { group: 200, message: { type: "fetch", term: 1, incarnation: 1, line: "1\u0000k", txn: 9, confirmed: true } },
+      ],
+    },
+  ],
+  "resolve-namespace": [{ type: "resolve-namespace", request: 300, name: "é" }],
+  "invalidate-cache": [{ type: "invalidate-cache", request: 1, name: "items", tag: "t", timeoutMs: 10_000 }],
 };
 
 export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly Extract<ServerFrame, { type: T }>[] } = {
@@ -332,4 +344,28 @@ export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly
     { type: "queue-ready", queue: 5, partition: 0, group: "billing" },
     { type: "queue-ready", queue: 5, partition: -1, group: "billing" },
   ],
+  "to-holders": [
+    {
+      type: "to-holders",
+      messages: [
+        { group: 3, message: { type: "renewed", term: 4, incarnation: 300, request: 2, sequence: 1 } },
+        { group: 200, message: { type: "share", term: 1, incarnation: 1, sequence: 2, line: "1\u0000k" } },
+      ],
+    },
+  ],
+  "namespace-resolved": [
+    {
+      type: "namespace-resolved",
+      request: 300,
+      name: "é",
+      namespace: 2,
+      version: 3,
+      mode: "ttl",
+      staleMs: 500,
+      shards: 8,
+      refusal: "none",
+      detail: "",
+    },
+  ],
+  "cache-invalidated": [{ type: "cache-invalidated", request: 1, shards: 8, refusal: "outcome-unknown", detail: "request 1" }],
 };

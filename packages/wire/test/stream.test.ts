@@ -4,6 +4,7 @@ import {
   ResultsBuilder,
   ResultsCursor,
   type ServerFrame,
+  cacheModes,
   clientFrameNumbers,
   closingCodes,
   decodeClientFrame,
@@ -13,6 +14,7 @@ import {
   formatRequestId,
   frameRefusals,
   limits,
+  namespaceRefusals,
   parseRequestId,
   queueBackends,
   resolveRefusals,
@@ -51,6 +53,26 @@ const clientFrames: { readonly [T in ClientFrame["type"]]: fc.Arbitrary<Extract<
     waitMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
   }),
   "watch-queue": fc.record({ type: fc.constant("watch-queue"), queue: anyUint, group: key, consumer: key, on: fc.boolean() }),
+  // What homes and holders say has tests of its own.
+  "to-homes": fc.record({
+    type: fc.constant("to-homes"),
+    program: anyText(limits.maxCallerBytes, 1),
+    messages: fc.array(
+      fc.record({
+        group,
+        message: fc.record({ type: fc.constant("inv-ack" as const), term: anyUint, incarnation: anyUint, sequence: anyUint }),
+      }),
+      { maxLength: 8 },
+    ),
+  }),
+  "resolve-namespace": fc.record({ type: fc.constant("resolve-namespace"), request: anyUint, name: anyText(limits.maxNameBytes) }),
+  "invalidate-cache": fc.record({
+    type: fc.constant("invalidate-cache"),
+    request: anyUint,
+    name: anyText(limits.maxNameBytes),
+    tag: anyText(limits.maxTagBytes),
+    timeoutMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
+  }),
 };
 const refused = {
   caller,
@@ -118,6 +140,41 @@ const serverFrames: { readonly [T in ServerFrame["type"]]: fc.Arbitrary<Extract<
     queue: anyUint,
     partition: fc.integer({ min: -1, max: limits.maxPartitions - 1 }),
     group: key,
+  }),
+  "to-holders": fc.record({
+    type: fc.constant("to-holders"),
+    messages: fc.array(
+      fc.record({
+        group,
+        message: fc.record({
+          type: fc.constant("renewed" as const),
+          term: anyUint,
+          incarnation: anyUint,
+          request: anyUint,
+          sequence: anyUint,
+        }),
+      }),
+      { maxLength: 8 },
+    ),
+  }),
+  "namespace-resolved": fc.record({
+    type: fc.constant("namespace-resolved"),
+    request: anyUint,
+    name: anyText(limits.maxNameBytes),
+    namespace: anyUint,
+    version: anyUint,
+    mode: fc.constantFrom(...cacheModes),
+    staleMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
+    shards: group,
+    refusal: fc.constantFrom(...namespaceRefusals),
+    detail,
+  }),
+  "cache-invalidated": fc.record({
+    type: fc.constant("cache-invalidated"),
+    request: anyUint,
+    shards: group,
+    refusal: fc.constantFrom(...namespaceRefusals),
+    detail,
   }),
 };
 const anyClientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(...Object.values(clientFrames));

@@ -1,4 +1,5 @@
 import { type NewMessage, type Produce, limits } from "@trivet/wire";
+import { check, isText, isWhole } from "../checks.ts";
 import { TrivetError } from "../errors.ts";
 import type { QueueCodec } from "./codec.ts";
 
@@ -64,16 +65,4 @@ export function fenceOf(given: ProduceCall["ifFence"]): Produce["ifFence"] {
   check("ifFence.name", given.name !== "" && isText(given.name, limits.maxNameBytes), `1 to ${limits.maxNameBytes} bytes of UTF-8`);
   check("ifFence.fence", given.fence >= 0n && given.fence <= BigInt(Number.MAX_SAFE_INTEGER), "the fence of a grant");
   return { lock: given.name, fence: Number(given.fence) };
-}
-
-function isText(text: string, most: number): boolean {
-  return Buffer.byteLength(text) <= most && !/\p{Surrogate}/u.test(text);
-}
-
-function isWhole(value: number, most: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= most;
-}
-
-function check(field: string, isFine: boolean, expected: string): void {
-  if (!isFine) throw new TrivetError("bad_request", `${field}: expected ${expected}`, { details: { field } });
 }

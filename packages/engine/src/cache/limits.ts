@@ -26,3 +26,5 @@ export const doubtfulRoundsEveryMs: number = 100;
 export const rememberedChanges: number = 4096;
 /** Lines that a node without a lease fetches once more when it has one. */
 export const wantedCopies: number = 256;
+/** Programs with copies of their own of which a home's node remembers through whom they were heard; of others it asks all nodes. */
+export const rememberedPrograms: number = 16_384;

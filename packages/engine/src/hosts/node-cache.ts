@@ -4,8 +4,9 @@ import type { HolderId, HolderMessage, HomeMessage } from "@trivet/wire";
 import { CacheService } from "../cache/cache-service.ts";
 import { Copies } from "../cache/copies.ts";
 import { HolderHost } from "../cache/holder-host.ts";
-import { holderId, nodeOfHolder } from "../cache/holder-ids.ts";
+import { holderId, nodeOfHolder, programHolder, programOfHolder } from "../cache/holder-ids.ts";
 import { nextLife } from "../cache/lives.ts";
+import { Programs } from "../cache/programs.ts";
 import { tellWithdrawal } from "../cache/told-withdrawals.ts";
 import { Transitions } from "../cache/transitions.ts";
 import { Watches } from "../cache/watches.ts";
@@ -15,7 +16,8 @@ import type { NodeHost } from "./node-host.ts";
 import type { PeerMessage } from "./peer-frames.ts";
 
 type Local =
-  | { readonly to: "home"; readonly group: GroupId; readonly message: HolderMessage }
+  /** `program` null = of this node's own holder. */
+  | { readonly to: "home"; readonly group: GroupId; readonly message: HolderMessage; readonly program: string | null }
   | { readonly to: "holder"; readonly group: GroupId; readonly message: HomeMessage };
 
 /** What a node has to do with cached values: a holder for each shard, the way to the shards' homes, and the service that finds values by name. */
@@ -23,6 +25,7 @@ export class NodeCache {
   readonly copies: Copies;
   readonly transitions: Transitions = new Transitions();
   readonly watches: Watches;
+  readonly programs: Programs;
   readonly service: CacheService;
   private readonly host: NodeHost;
   private readonly nameOf: (namespace: number) => string | null;
@@ -51,6 +54,15 @@ export class NodeCache {
       isHere: (group) => (host.shards?.replica(group) ?? null) !== null,
       namespaceNumbered: this.nameOf,
       isUnheard: (namespace) => namespace > (state()?.lastNamespace() ?? 0),
+    });
+    this.programs = new Programs({
+      self: nodeId(host.config.node),
+      shards: () => host.shards?.count ?? 0,
+      namespace: (name) => state()?.namespace(name) ?? null,
+      connected: () => host.hub.connected(),
+      isUp: (node) => host.hub.isUp(node),
+      toHome: (program, group, message) => this.sendToHome(group, message, program),
+      toNode: (node, program, group, message) => this.send(node, { type: "to-program", program, group, message }, sizeOf(message)),
     });
     this.service = new CacheService({ host, cache: this, api, state });
   }
@@ -112,7 +124,9 @@ export class NodeCache {
   }
 
   sendToHolder(group: GroupId, to: HolderId, message: HomeMessage): void {
-    if (to === this.self) this.local.push({ to: "holder", group, message });
+    const program = programOfHolder(to);
+    if (program !== null) this.programs.send(program, group, message);
+    else if (to === this.self) this.local.push({ to: "holder", group, message });
     else this.send(nodeId(nodeOfHolder(to)), { type: "to-holder", group, message }, sizeOf(message));
     this.host.markDirty();
   }
@@ -128,18 +142,26 @@ export class NodeCache {
     hub.flush();
   }
 
-  private sendToHome(group: GroupId, message: HolderMessage): void {
+  private sendToHome(group: GroupId, message: HolderMessage, program: string | null = null): void {
     const leader = this.host.shards?.entry(group)?.leader() ?? null;
     // Whoever leads next is told then; what is lost is sent again.
     if (leader === null) return;
-    if (leader === this.host.config.node) this.local.push({ to: "home", group, message });
-    else this.send(leader, { type: "to-home", group, message }, message.type === "write" ? message.command.length : 0);
+    const bytes = message.type === "write" ? message.command.length : 0;
+    if (leader === this.host.config.node) this.local.push({ to: "home", group, message, program });
+    else if (program === null) this.send(leader, { type: "to-home", group, message }, bytes);
+    else this.send(leader, { type: "program-to-home", program, group, message }, bytes);
     this.host.markDirty();
   }
 
   /** From the holder at a node with that disk. */
   toHome(node: string, storage: string, group: GroupId, message: HolderMessage): void {
     this.host.shards?.replica(group)?.home.receive(holderId(node, storage), message);
+  }
+
+  /** From a program, through that node. */
+  programToHome(program: string, through: NodeId, group: GroupId, message: HolderMessage): void {
+    this.programs.heard(program, through);
+    this.host.shards?.replica(group)?.home.receive(programHolder(program), message);
   }
 
   toHolder(from: NodeId, group: GroupId, message: HomeMessage): void {
@@ -159,11 +181,15 @@ export class NodeCache {
     this.valueBytes = 0;
     for (const [group, holder] of this.holders) this.hearHome(group, holder);
     while (this.local.length > 0) {
-      for (const { group, message, to } of this.local.splice(0)) {
-        if (to === "home") this.toHome(this.host.config.node, this.host.storage, group, message);
-        else this.handOver(this.host.config.node, group, message);
-      }
+      for (const local of this.local.splice(0)) this.deliver(local);
     }
+  }
+
+  private deliver(local: Local): void {
+    const { node } = this.host.config;
+    if (local.to === "holder") this.handOver(node, local.group, local.message);
+    else if (local.program === null) this.toHome(node, this.host.storage, local.group, local.message);
+    else this.programToHome(local.program, nodeId(node), local.group, local.message);
   }
 
   tick(now: number): void {

@@ -14,7 +14,7 @@ import {
 import type { ReadyHint, WorkerAnswer } from "../shards/worker-protocol.ts";
 
 /** Version of everything below; two nodes that differ refuse each other and say so. */
-export const peerProtocol: number = 4;
+export const peerProtocol: number = 5;
 
 /** What each end says of itself before anything else (rule G2, G5: identity by storage, never by port or name alone). */
 export interface PeerHello {
@@ -66,6 +66,8 @@ const messageKinds = {
   ready: 9,
   "to-home": 10,
   "to-holder": 11,
+  "program-to-home": 12,
+  "to-program": 13,
 } as const;
 
 /** Why a leader did not take a forwarded frame; by index on the wire, append only. */
@@ -97,7 +99,10 @@ export type PeerMessage =
   | { readonly type: "ready"; readonly hint: ReadyHint }
   /** Coherence of cached copies, of one shard: to its home, and to the holder at the receiver. */
   | { readonly type: "to-home"; readonly group: GroupId; readonly message: HolderMessage }
-  | { readonly type: "to-holder"; readonly group: GroupId; readonly message: HomeMessage };
+  | { readonly type: "to-holder"; readonly group: GroupId; readonly message: HomeMessage }
+  /** The same of a program that is connected to the sender, and to one that may be connected to the receiver. */
+  | { readonly type: "program-to-home"; readonly program: string; readonly group: GroupId; readonly message: HolderMessage }
+  | { readonly type: "to-program"; readonly program: string; readonly group: GroupId; readonly message: HomeMessage };
 
 const maxAnswerBytes = 4 * 1024 * 1024;
 
@@ -224,6 +229,16 @@ export function writePeerMessage(writer: ByteWriter, message: PeerMessage): void
       writer.varint(message.group);
       encodeHomeMessage(writer, message.message);
       break;
+    case "program-to-home":
+      writer.string(message.program);
+      writer.varint(message.group);
+      encodeHolderMessage(writer, message.message);
+      break;
+    case "to-program":
+      writer.string(message.program);
+      writer.varint(message.group);
+      encodeHomeMessage(writer, message.message);
+      break;
   }
 }
 
@@ -284,6 +299,14 @@ function readPeerMessage(reader: ByteReader, from: NodeId, to: NodeId): PeerMess
       return { type: "to-home", group: groupId(reader.varint()), message: decodeHolderMessage(reader) };
     case messageKinds["to-holder"]:
       return { type: "to-holder", group: groupId(reader.varint()), message: decodeHomeMessage(reader) };
+    case messageKinds["program-to-home"]: {
+      const [program, group] = [reader.string(limits.maxCallerBytes, 1), groupId(reader.varint())];
+      return { type: "program-to-home", program, group, message: decodeHolderMessage(reader) };
+    }
+    case messageKinds["to-program"]: {
+      const [program, group] = [reader.string(limits.maxCallerBytes, 1), groupId(reader.varint())];
+      return { type: "to-program", program, group, message: decodeHomeMessage(reader) };
+    }
     default:
       throw new RangeError(`unknown peer message kind ${kind}`);
   }

@@ -183,6 +183,12 @@ export class Peering implements PeerHubOwner {
       case "to-holder":
         if (this.isMemberLink(hello)) host.caching.toHolder(from, message.group, message.message);
         break;
+      case "program-to-home":
+        if (this.isMemberLink(hello)) host.caching.programToHome(message.program, from, message.group, message.message);
+        break;
+      case "to-program":
+        if (this.isMemberLink(hello)) host.caching.programs.deliver(message.program, message.group, message.message);
+        break;
       case "call":
         this.calls.onCall(from, message.id, message.method, message.json);
         break;

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { httpLimits } from "@trivet/contract";
-import type { CacheApi, NodeApi, QueuesApi } from "@trivet/engine";
+import type { CacheApi, NodeApi, ProgramsApi, QueuesApi } from "@trivet/engine";
 import { fastify, type FastifyInstance } from "fastify";
 import type { AddressInfo } from "node:net";
 import type { NodeConfig } from "../config/index.ts";
@@ -48,6 +48,7 @@ export interface HttpOptions {
   readonly queues: QueuesApi | null;
   /** Null where the node keeps no cached values. */
   readonly cache: CacheApi | null;
+  readonly programs?: ProgramsApi;
   readonly config: NodeConfig;
   readonly metrics: Metrics;
   readonly log: HttpLog;
@@ -148,6 +149,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     node: options.node,
     queues: options.queues,
     cache: options.cache,
+    programs: options.config.roles.includes("cache") ? (options.programs ?? null) : null,
     config: options.config,
     metrics: options.metrics,
     log: options.log,

@@ -1,4 +1,4 @@
-import type { CacheApi, NodeApi, QueuesApi } from "@trivet/engine";
+import type { CacheApi, NodeApi, ProgramsApi, QueuesApi } from "@trivet/engine";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
 
@@ -14,6 +14,8 @@ export interface HttpContext {
   readonly queues: QueuesApi | null;
   /** Null where the node keeps no cached values: their paths are refused before any handler runs. */
   readonly cache: CacheApi | null;
+  /** Null where no program can hold copies of cached values through this node. */
+  readonly programs: ProgramsApi | null;
   readonly config: NodeConfig;
   readonly metrics: Metrics;
   readonly log: HttpLog;

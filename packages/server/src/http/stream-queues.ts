@@ -11,6 +11,7 @@ import {
   type FrameHeader,
   type QueueReady,
   type QueueResolved,
+  queueStreamProtocol,
   type ResolveQueue,
   type ShardCommands,
   shardCommandNumbers,
@@ -67,6 +68,14 @@ export class StreamQueues implements ReadyListener {
   }
 
   /** Throws CodecError. */
+  frame(frame: ShardCommands | ResolveQueue | AwaitQueue | WatchQueue, protocol: number): void {
+    if (protocol < queueStreamProtocol) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
+    else if (frame.type === "shard-commands") this.commands(frame);
+    else if (frame.type === "resolve-queue") this.resolve(frame);
+    else if (frame.type === "await-queue") this.await(frame);
+    else this.watch(frame);
+  }
+
   commands({ group, frame }: ShardCommands): void {
     const header = checkFrame(frame);
     const { shards } = this.#context.node;

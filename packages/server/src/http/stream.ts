@@ -8,17 +8,12 @@ import {
   FrameCursor,
   limits as wireLimits,
   oldestStreamProtocol,
-  queueStreamProtocol,
   streamProtocol,
-  type AwaitQueue,
   type ClosingCode,
   type Hello,
   type KeepAlive,
-  type ResolveQueue,
   type Result,
   type ServerFrame,
-  type ShardCommands,
-  type WatchQueue,
 } from "@trivet/wire";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -29,6 +24,7 @@ import { refuseSocket } from "./connections.ts";
 import type { HttpContext } from "./context.ts";
 import { countResult } from "./outcomes.ts";
 import { leadership } from "./raft-view.ts";
+import { StreamCache } from "./stream-cache.ts";
 import { StreamQueues } from "./stream-queues.ts";
 import { StreamRoute } from "./stream-route.ts";
 import { StreamWatches } from "./stream-watches.ts";
@@ -68,6 +64,7 @@ class StreamConnection {
   readonly #cursor = new FrameCursor();
   readonly sessions: Set<number> = new Set();
   readonly #queues: StreamQueues;
+  readonly #cache: StreamCache;
   /** What both ends speak; 0 = no hello yet. */
   #protocol = 0;
   #closing = false;
@@ -81,6 +78,7 @@ class StreamConnection {
     this.#server = server;
     this.#context = context;
     this.#queues = new StreamQueues(this, context, server.watches);
+    this.#cache = new StreamCache(this, context);
     socket.on("message", (data, isBinary) => this.#message(data, isBinary));
     socket.on("pong", () => {
       this.alive = true;
@@ -138,6 +136,10 @@ class StreamConnection {
     this.#socket.ping();
   }
 
+  lookForNames(): void {
+    this.#cache.lookForNames();
+  }
+
   leaderChanged(leader: Leader): void {
     if (this.#protocol > 0) this.send({ type: "leader-changed", ...leader });
   }
@@ -147,6 +149,7 @@ class StreamConnection {
     for (const [caller, route] of this.#routes) this.#context.node.endRoute(caller, route);
     this.#routes.clear();
     this.#queues.closed();
+    this.#cache.closed();
     this.#server.gone(this);
   }
 
@@ -185,17 +188,14 @@ class StreamConnection {
       case "ping":
         this.send({ type: "pong", nonce: frame.nonce, groupTime: this.#context.node.groupTime() });
         return;
+      case "to-homes":
+      case "resolve-namespace":
+      case "invalidate-cache":
+        this.#cache.frame(frame, this.#protocol);
+        return;
       default:
-        this.#queueFrame(frame);
+        this.#queues.frame(frame, this.#protocol);
     }
-  }
-
-  #queueFrame(frame: ShardCommands | ResolveQueue | AwaitQueue | WatchQueue): void {
-    if (this.#protocol < queueStreamProtocol) this.close("protocol", `${frame.type} is not of protocol ${this.#protocol}`);
-    else if (frame.type === "shard-commands") this.#queues.commands(frame);
-    else if (frame.type === "resolve-queue") this.#queues.resolve(frame);
-    else if (frame.type === "await-queue") this.#queues.await(frame);
-    else this.#queues.watch(frame);
   }
 
   #hello(hello: Hello): void {
@@ -386,6 +386,7 @@ export class StreamServer {
       for (const connection of this.#connections) connection.close("stopping", "this node was removed from its cluster");
       return;
     }
+    for (const connection of this.#connections) connection.lookForNames();
     const now = this.leader();
     const before = this.#leader;
     if (now.leader === before.leader && now.term === before.term && now.leaderUrl === before.leaderUrl) return;

@@ -1,0 +1,33 @@
+import type { ShardResult } from "@trivet/wire";
+import type { ShardAnswer } from "../command-stream.ts";
+import { FenceBehindError, TrivetError, errorOf } from "../errors.ts";
+
+/** The error for an answer of a shard that is not what the caller asked for. */
+export function cacheError(namespace: string, key: string, answer: ShardAnswer | ShardResult): TrivetError {
+  switch (answer.type) {
+    case "cache-conflict":
+      return new TrivetError("conflict", `${key} in namespace ${namespace}: ${whyConflict[answer.reason]}; nothing was stored`, {
+        details: { reason: answer.reason, version: answer.version },
+      });
+    case "cache-full":
+      return new TrivetError("cache_full", `Namespace ${namespace} is full (${answer.limit}, at most ${answer.max}); nothing was stored`, {
+        details: { limit: answer.limit, max: answer.max },
+      });
+    case "cache-not-a-number":
+      return new TrivetError("not_a_number", `${key} in namespace ${namespace} is no whole number, or the sum cannot be told exactly`);
+    case "fence-behind":
+      return new FenceBehindError(answer.lock, answer.highest);
+    case "malformed":
+    case "refused":
+      return errorOf(answer);
+    default:
+      return new TrivetError("internal", `Unexpected answer ${answer.type}`);
+  }
+}
+
+const whyConflict = {
+  exists: "a value is there already",
+  absent: "there is no value",
+  version: "it has another version",
+  token: "it changed after the read that the token is of",
+} as const;

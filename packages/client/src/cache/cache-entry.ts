@@ -1,0 +1,24 @@
+import type { CachedRecord, LoadToken } from "@trivet/wire";
+import type { QueueCodec } from "../queues/codec.ts";
+
+/** What is stored under a key. */
+export interface CacheEntry<T> {
+  readonly key: string;
+  /** `negative`: somebody stored that there is nothing. `absent`: nothing is stored. */
+  readonly found: "value" | "negative" | "absent";
+  /** Null unless `found` is `value`. The same object for all who read this copy: do not change it. */
+  readonly value: T | null;
+  /** Rises with every change of the key, also across deletion; for `compareAndSet`. */
+  readonly version: number;
+  readonly tags: readonly string[];
+  /** Of this process, without any call; or the home's answer. */
+  readonly source: "copy" | "home";
+  /** For a loader's `set` (rule M8). */
+  readonly token: LoadToken;
+}
+
+export function entryOf<T>(key: string, record: CachedRecord, source: CacheEntry<T>["source"], codec: QueueCodec<T>): CacheEntry<T> {
+  const { asOf, tags, value, version } = record;
+  const found = value !== null ? "value" : version > 0 ? "negative" : "absent";
+  return { key, found, value: value === null ? null : codec.decode(value), version, tags, source, token: { version, asOf } };
+}

@@ -1,0 +1,316 @@
+import { randomBytes } from "node:crypto";
+import type { Line, Moment, PolicyName } from "@trivet/core/holder";
+import {
+  type CachedRecord,
+  type CacheInvalidated,
+  cacheShardOf,
+  encodeClientFrame,
+  type HolderMessage,
+  type HomeMessage,
+  lineName,
+  type LineName,
+  namespaceOf,
+  type ServerFrame,
+  type ShardCommand,
+  type ToHomes,
+} from "@trivet/wire";
+import type { CommandStream, ShardAnswer } from "../command-stream.ts";
+import { TrivetError, UnavailableError } from "../errors.ts";
+import { type KnownNamespace, NamespaceNames } from "./namespace-names.ts";
+import { NearCopies } from "./near-copies.ts";
+import { NearHolder, type ReadAnswer } from "./near-holder.ts";
+import { NearWrites } from "./near-writes.ts";
+
+/** How many copies of a namespace this process keeps, and which go. */
+export interface CopyBounds {
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+  readonly policy: PolicyName;
+}
+
+/** One namespace as this connection knows it. */
+export interface Near {
+  readonly name: string;
+  readonly bounds: CopyBounds;
+  readonly copies: NearCopies;
+  known: KnownNamespace | null;
+}
+
+/** Leases are prolonged, and what was lost is sent again, in steps of so long. */
+const tickMs = 50;
+/** Of what is sent to homes in one message; what exceeds it goes into the next one. */
+const maxMessageBytes = 524_288;
+/** A shard that has not heard of a namespace is asked again after so long. */
+const retryMs = 20;
+const perMessageBytes = 64;
+
+/**
+ * The copies that this process holds of cached values: a holder for each shard, whose messages go to the shards' homes through the node of the moment.
+ * The lease is this process's own, so a change of nodes costs messages and no promise.
+ */
+export class NearCache {
+  readonly timeoutMs: number;
+  private readonly stream: CommandStream;
+  private readonly names: NamespaceNames;
+  private readonly writes: NearWrites;
+  /** Known to the cluster alone: whoever has it may speak for this holder. */
+  private readonly program = newName();
+  private readonly holders = new Map<number, NearHolder>();
+  private readonly byName = new Map<string, Near>();
+  private readonly byNumber = new Map<string, Near>();
+  private readonly invalidations = new Map<number, (answer: CacheInvalidated | null) => void>();
+  private requests = 0;
+  private outgoing: ToHomes["messages"][number][] = [];
+  private outgoingBytes = 0;
+  private ticker: NodeJS.Timeout | null = null;
+  private lastTick = 0;
+  private isClosed = false;
+
+  constructor(stream: CommandStream, timeoutMs: number) {
+    this.stream = stream;
+    this.timeoutMs = timeoutMs;
+    this.names = new NamespaceNames(stream, (name, known) => this.changed(name, known));
+    this.writes = new NearWrites(stream, newName);
+  }
+
+  /** Somebody awaits something: a silent node must be noticed. */
+  get isWaiting(): boolean {
+    if (this.names.isWaiting || this.invalidations.size > 0) return true;
+    for (const holder of this.holders.values()) if (holder.waiting > 0) return true;
+    return false;
+  }
+
+  /** One for all handles of a namespace; who comes first says how much is kept. Throws TrivetError. */
+  namespace(name: string, wanted: Partial<CopyBounds>, otherwise: CopyBounds): Near {
+    const near = this.byName.get(name);
+    if (near === undefined) {
+      const bounds = { ...otherwise, ...wanted };
+      const made: Near = { name, bounds, copies: new NearCopies(bounds.policy, bounds), known: null };
+      this.byName.set(name, made);
+      return made;
+    }
+    for (const field of ["maxEntries", "maxBytes", "policy"] as const) {
+      if (wanted[field] === undefined || wanted[field] === near.bounds[field]) continue;
+      throw new TrivetError("bad_request", `Namespace ${name} is in use on this connection with ${field} ${near.bounds[field]}`);
+    }
+    return near;
+  }
+
+  /** Rejects with TrivetError. */
+  async read(near: Near, key: string, strict: boolean, deadline: number): Promise<NonNullable<ReadAnswer>> {
+    for (;;) {
+      const known = near.known ?? (await this.resolve(near, deadline));
+      const { holder, line } = this.place(known, key);
+      const mode = strict ? ({ type: "strict" } as const) : known.mode;
+      const answer = await new Promise<ReadAnswer>((resolve) => holder.read(line, mode, deadline, resolve));
+      if (answer === null) throw this.notReached();
+      // Else the name has come to mean another namespace meanwhile.
+      if (near.known?.namespace === known.namespace) return answer;
+    }
+  }
+
+  /** Rejects with TrivetError; answers are whatever the shard says. */
+  async write(
+    near: Near,
+    key: string,
+    deadline: number,
+    command: (namespace: { readonly namespace: number; readonly version: number }) => ShardCommand,
+  ): Promise<ShardAnswer> {
+    for (;;) {
+      const known = near.known ?? (await this.resolve(near, deadline));
+      const { group, holder, line } = this.place(known, key);
+      const { mode, namespace, version } = known;
+      const answer = await this.writes.write(group, holder, line, command({ namespace, version }), mode.type === "write-through", deadline);
+      if (answer.type !== "no-namespace") return answer;
+      // The shard does not know it yet, or not any more. Nothing was done.
+      if (performance.now() + retryMs >= deadline) throw this.notReached();
+      this.forget(near, known);
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    }
+  }
+
+  /** Everything with the tag, or of the namespace (""). Again after a lost link: it may be done twice. Rejects with TrivetError. */
+  async invalidate(near: Near, tag: string, deadline: number): Promise<number> {
+    await this.resolve(near, deadline);
+    for (;;) {
+      const left = Math.floor(deadline - performance.now());
+      if (left <= 0) throw unknownInvalidation(near.name);
+      const answer = await this.askToInvalidate(near.name, tag, left);
+      if (this.isClosed) throw new TrivetError("closed", "The connection was closed");
+      if (answer === null || answer.refusal === "unavailable" || answer.refusal === "outcome-unknown") {
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+      } else if (answer.refusal === "none") return answer.shards;
+      else if (answer.refusal === "unknown") throw new TrivetError("namespace_unknown", `Cache namespace ${near.name} does not exist`);
+      else throw new TrivetError("bad_request", `Cache namespace ${near.name}: ${answer.detail}`);
+    }
+  }
+
+  frame(frame: ServerFrame): void {
+    if (frame.type === "to-holders") {
+      for (const { group, message } of frame.messages) this.holders.get(group)?.receive(owned(message));
+    } else if (frame.type === "namespace-resolved") this.names.answered(frame);
+    else if (frame.type === "cache-invalidated") this.answerInvalidation(frame.request, frame);
+  }
+
+  /** Another node knows nothing of what was asked for here. Holders send again what was lost, and renew where they were not heard. */
+  connected(): void {
+    this.names.connected();
+    for (const request of this.invalidations.keys()) this.answerInvalidation(request, null);
+  }
+
+  /** Nobody shall wait for this process's leases. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    if (this.ticker !== null) clearInterval(this.ticker);
+    for (const holder of this.holders.values()) holder.leave();
+    this.flush();
+    this.names.close();
+    for (const request of this.invalidations.keys()) this.answerInvalidation(request, null);
+  }
+
+  // ── Holders ──
+
+  private place(known: KnownNamespace, key: string): { readonly group: number; readonly holder: NearHolder; readonly line: LineName } {
+    if (this.isClosed) throw new TrivetError("closed", "The connection is closed");
+    const group = cacheShardOf(known.namespace, key, known.shards);
+    return { group, holder: this.holder(group), line: lineName(String(known.namespace), key) };
+  }
+
+  private holder(group: number): NearHolder {
+    let holder = this.holders.get(group);
+    if (holder === undefined) {
+      const owner = {
+        now,
+        send: (message: HolderMessage) => this.send(group, message),
+        kept: (keeper: NearHolder, line: Line) => this.kept(keeper, line),
+        dropped: (line: LineName) => this.byNumber.get(namespaceOf(line))?.copies.dropped(keyOf(line)),
+      };
+      this.holders.set(group, (holder = new NearHolder(this.program, owner)));
+    }
+    if (this.ticker === null) {
+      this.lastTick = performance.now();
+      this.ticker = setInterval(() => this.tick(), tickMs);
+      // The stream keeps the process alive; leases do not.
+      this.ticker.unref();
+    }
+    return holder;
+  }
+
+  private kept(holder: NearHolder, line: Line): void {
+    const near = this.byNumber.get(namespaceOf(line.name));
+    if (near === undefined) holder.evict(line.name);
+    else near.copies.kept(holder, line, keyOf(line.name));
+  }
+
+  private tick(): void {
+    const moment = now();
+    const onTime = moment.steady - this.lastTick < 2 * tickMs;
+    this.lastTick = moment.steady;
+    for (const holder of this.holders.values()) holder.tick(moment, onTime);
+  }
+
+  private send(group: number, message: HolderMessage): void {
+    const bytes = perMessageBytes + (message.type === "write" ? message.command.length : 0);
+    if (this.outgoingBytes + bytes > maxMessageBytes) this.flush();
+    if (this.outgoing.length === 0) this.stream.atTurnEnd(() => this.flush());
+    this.outgoing.push({ group, message });
+    this.outgoingBytes += bytes;
+  }
+
+  private flush(): void {
+    if (this.outgoing.length === 0) return;
+    const messages = this.outgoing;
+    this.outgoing = [];
+    this.outgoingBytes = 0;
+    // What finds no node is lost, and sent again by its holder.
+    if (this.stream.isConnected && this.stream.knowsCache) {
+      this.stream.send(encodeClientFrame({ type: "to-homes", program: this.program, messages }));
+    }
+  }
+
+  // ── Names ──
+
+  private async resolve(near: Near, deadline: number): Promise<KnownNamespace> {
+    const known = await this.names.resolve(near.name, deadline);
+    if (near.known === null) this.changed(near.name, known);
+    return near.known ?? known;
+  }
+
+  private forget(near: Near, known: KnownNamespace): void {
+    this.names.forget(near.name, known);
+    if (near.known === known) this.changed(near.name, null);
+  }
+
+  /** A name has another meaning: copies of what it meant before are no answer any more. */
+  private changed(name: string, known: KnownNamespace | null): void {
+    const near = this.byName.get(name);
+    if (near === undefined) return;
+    const before = near.known;
+    near.known = known;
+    if (before !== null && before.namespace !== known?.namespace) {
+      near.copies.clear();
+      this.byNumber.delete(String(before.namespace));
+    }
+    if (known !== null) this.byNumber.set(String(known.namespace), near);
+  }
+
+  private askToInvalidate(name: string, tag: string, timeoutMs: number): Promise<CacheInvalidated | null> {
+    return new Promise((resolve) => {
+      const request = ++this.requests;
+      const timer = setTimeout(() => this.answerInvalidation(request, null), timeoutMs);
+      this.invalidations.set(request, (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      });
+      if (!this.stream.send(encodeClientFrame({ type: "invalidate-cache", request, name, tag, timeoutMs }))) {
+        setTimeout(() => this.answerInvalidation(request, null), retryMs);
+      }
+    });
+  }
+
+  private answerInvalidation(request: number, answer: CacheInvalidated | null): void {
+    const told = this.invalidations.get(request);
+    this.invalidations.delete(request);
+    told?.(answer);
+  }
+
+  private notReached(): TrivetError {
+    if (this.isClosed) return new TrivetError("closed", "The connection was closed");
+    if (!this.stream.isConnected) {
+      return new UnavailableError("unreachable", `No node answered in time: ${this.stream.describeFailures()}`);
+    }
+    return new UnavailableError("no_leader", "The key's shard did not answer in time; nothing happened");
+  }
+}
+
+function now(): Moment {
+  return { steady: performance.now(), wall: Date.now() };
+}
+
+/** 128 random bits. */
+function newName(): string {
+  return randomBytes(16).toString("base64url");
+}
+
+function keyOf(line: LineName): string {
+  return line.slice(line.indexOf("\u0000") + 1);
+}
+
+function unknownInvalidation(name: string): TrivetError {
+  return new TrivetError(
+    "commit_timeout",
+    `No answer in time; the invalidation in namespace ${name} may have taken effect; send it again`,
+    {
+      retryable: true,
+    },
+  );
+}
+
+/** What a copy keeps must not keep the whole message that it came in. */
+function owned(message: HomeMessage): HomeMessage {
+  if (message.type !== "data" && message.type !== "done") return message;
+  const { record } = message;
+  const copied: CachedRecord = { ...record, value: record.value?.slice() ?? null };
+  return { ...message, record: copied };
+}

@@ -1,0 +1,180 @@
+import { type Cache, TrivetError } from "@trivet/client";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import type { FakeCluster } from "./fake-cluster.ts";
+import { cluster, connected, failure, until } from "./support.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Reads until this process has a copy: the first read of a shard goes without a lease. */
+async function warm(cache: Cache, key: string): Promise<void> {
+  await cache.get(key);
+  await until(() => cache.peek(key) !== undefined, `a copy of ${key}`);
+}
+
+async function warmed(value = 1): Promise<{ readonly fake: FakeCluster; readonly cache: Cache<number> }> {
+  const fake = await cluster();
+  const cache = (await connected(fake)).cache<number>("default");
+  await fake.homes.put("k", String(value));
+  await warm(cache, "k");
+  return { fake, cache };
+}
+
+describe("copies of this process", () => {
+  test("a hit asks nobody and gives the same object each time", async () => {
+    const { cache, fake } = await warmed(7);
+    const first = cache.peek("k");
+    expect(first).toMatchObject({ key: "k", found: "value", value: 7, source: "copy" });
+    fake.node(0).deaf = true;
+    expect(cache.peek("k")).toBe(first);
+    expect(await cache.get("k")).toBe(first);
+    expect(cache.statistics()).toMatchObject({ entries: 1 });
+  });
+
+  test("a write that another was answered is what the next read gives, in both directions", async () => {
+    const { cache, fake } = await warmed();
+    const other = (await connected(fake)).cache<number>("default");
+    for (let value = 2; value < 200; value += 2) {
+      await other.set("k", value);
+      expect((await cache.get("k")).value).toBe(value);
+      await cache.set("k", value + 1);
+      expect((await other.get("k")).value).toBe(value + 1);
+      expect([cache.peek("k")?.value ?? value + 1, other.peek("k")?.value ?? value + 1]).toEqual([value + 1, value + 1]);
+    }
+  });
+
+  test("a holder that is not heard delays a write to the end of its lease, and reads nothing then", async () => {
+    const { cache, fake } = await warmed();
+    fake.homes.loses = () => true;
+    await fake.homes.put("k", "2");
+    expect(cache.peek("k")).toBeUndefined();
+    fake.homes.loses = () => false;
+    expect((await cache.get("k")).value).toBe(2);
+  });
+
+  test.each(["performance", "Date"] as const)("a copy is not read when the clock of %s says that the lease is over", async (clock) => {
+    const { cache } = await warmed();
+    const now = performance.now();
+    if (clock === "Date") vi.spyOn(Date, "now").mockReturnValue(Date.now() + 700);
+    else vi.spyOn(performance, "now").mockReturnValue(now + 700);
+    expect(cache.peek("k")).toBeUndefined();
+  });
+
+  test("other homes and a lost link: reads go on, and are right", async () => {
+    const { cache, fake } = await warmed();
+    for (let value = 2; value < 8; value++) {
+      fake.homes.elect();
+      if (value % 2 === 0) fake.node(0).cutConnections();
+      await fake.homes.put("k", String(value));
+      expect((await cache.get("k")).value).toBe(value);
+    }
+    await until(() => cache.peek("k")?.value === 7, "a copy again");
+  });
+
+  test("bounds are kept, and said once for a connection", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const cache = trivet.cache<number>("default", { maxEntries: 2, policy: "lru" });
+    for (const key of ["a", "b", "c", "d"]) await warm(cache, key);
+    expect(cache.statistics().entries).toBe(2);
+    expect(cache.peek("a")).toBeUndefined();
+    expect(() => trivet.cache("default", { maxEntries: 3 })).toThrow(TrivetError);
+    expect(trivet.cache("default").peek("d")).toMatchObject({ found: "absent" });
+  });
+
+  test("a namespace that is another one now: copies of the former are no answer", async () => {
+    const { cache, fake } = await warmed();
+    fake.homes.namespaces.set("default", { namespace: 2, mode: "write-through" });
+    await fake.homes.put("k", "22", 2);
+    fake.node(0).tellAll(fake.homes.resolve(0, "default"));
+    await until(() => cache.peek("k")?.value !== 1, "the former copy is gone");
+    expect((await cache.get("k")).value).toBe(22);
+  });
+});
+
+describe("writes", () => {
+  test("compare-and-set, increment, delete, and what is refused", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number | string>("default");
+    expect(await cache.compareAndSet("n", 0, 5)).toMatchObject({ swapped: true });
+    const { version } = await cache.get("n");
+    expect(await cache.compareAndSet("n", version + 1, 6)).toEqual({ swapped: false, version });
+    expect(await cache.increment("n", 3)).toBe(8);
+    expect((await cache.get("n")).value).toBe(8);
+    expect([await cache.delete("n"), await cache.delete("n")]).toEqual([true, false]);
+    expect(await cache.getMany(["n", "m"])).toMatchObject([{ found: "absent" }, { found: "absent" }]);
+    await cache.set("n", "text");
+    expect(await failure(cache.increment("n"))).toMatchObject({ code: "not_a_number" });
+    expect(await failure(cache.set("n".repeat(600), 1))).toMatchObject({ code: "bad_request" });
+  });
+
+  test("an answer that is lost: sent again, executed once", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number>("default");
+    let lost = 0;
+    fake.homes.loses = ({ type }) => type === "done" && lost++ < 2;
+    expect(await cache.increment("n")).toBe(1);
+    expect(await cache.increment("n")).toBe(2);
+    expect(fake.homes.executed).toHaveLength(2);
+  });
+
+  test("no answer in time: the outcome is unknown, and it says so", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number>("default");
+    await cache.set("n", 1);
+    fake.node(0).deaf = true;
+    expect(await failure(cache.set("n", 2, { timeoutMs: 100 }))).toMatchObject({ code: "commit_timeout" });
+    expect(await failure(cache.get("other", { timeoutMs: 100 }))).toMatchObject({ code: "no_leader", retryable: true });
+  });
+
+  test("a shard that has not heard of the namespace is asked again; a name that nobody knows is told", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    fake.homes.unconfigured = 2;
+    expect(await trivet.cache<number>("default").increment("n")).toBe(1);
+    expect(await failure(trivet.cache("nobody").get("k"))).toMatchObject({ code: "namespace_unknown" });
+  });
+
+  test("a node older than this says so", async () => {
+    const fake = await cluster();
+    fake.node(0).protocol = 3;
+    const cache = (await connected(fake)).cache("default");
+    expect(await failure(cache.get("k"))).toMatchObject({ code: "upgrade_required" });
+  });
+});
+
+describe("getOrLoad", () => {
+  test("one loader for all who ask while it runs; then copies", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<string>("default");
+    const loader = vi.fn(async (key: string) => `of ${key}`);
+    const all = await Promise.all(Array.from({ length: 5 }, () => cache.getOrLoad("k", loader)));
+    expect(all).toEqual(Array.from({ length: 5 }, () => "of k"));
+    expect(await cache.getOrLoad("k", loader)).toBe("of k");
+    expect(loader).toHaveBeenCalledTimes(1);
+  });
+
+  test("a value that an invalidation has overtaken is not stored, and nobody is given it (rule M8)", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number>("default");
+    let source = 1;
+    const loader = vi.fn(async () => {
+      const value = source;
+      if (value === 1) {
+        source = 2;
+        await cache.invalidate();
+      }
+      return value;
+    });
+    expect(await cache.getOrLoad("k", loader)).toBe(2);
+    expect((await cache.get("k")).value).toBe(2);
+    expect(loader).toHaveBeenCalledTimes(2);
+  });
+
+  test("a loader that fails fails for who waits for it; the next one is called anew", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number>("default");
+    expect(await failure(cache.getOrLoad("k", () => Promise.reject(new Error("no source"))))).toMatchObject({ message: "no source" });
+    expect(await cache.getOrLoad("k", () => null)).toBeNull();
+    expect((await cache.get("k")).found).toBe("negative");
+  });
+});

@@ -1,0 +1,113 @@
+import type { GroupId, NamespaceView, NodeId } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
+import { checkFrame, CodecError, FrameCursor, type HolderMessage, type HomeMessage } from "@trivet/wire";
+import { rememberedPrograms } from "./limits.ts";
+import { lineOfKey, shardOfLine } from "./lines.ts";
+
+/** Told what homes say to one program. Values in it are views: not to be kept. */
+export type ToldProgram = (group: GroupId, message: HomeMessage) => void;
+
+/** Programs that hold copies of their own, as nodes do; this node passes on what they and the homes say to each other. */
+export interface ProgramsApi {
+  /** 0 = this node takes part in no shards. */
+  readonly shards: number;
+  /** As far as this node knows. */
+  namespace(name: string): NamespaceView | null;
+  /** What is for the program comes here from now on, also when another stream had it. Until the returned function is called. */
+  attach(program: string, told: ToldProgram): () => void;
+  /** To the home, or lost on the way. Throws CodecError for what no program may say. */
+  toHome(program: string, group: GroupId, message: HolderMessage): void;
+}
+
+export interface ProgramsOwner {
+  readonly self: NodeId;
+  shards(): number;
+  namespace(name: string): NamespaceView | null;
+  connected(): readonly NodeId[];
+  isUp(node: NodeId): boolean;
+  toHome(program: string, group: GroupId, message: HolderMessage): void;
+  toNode(node: NodeId, program: string, group: GroupId, message: HomeMessage): void;
+}
+
+/**
+ * A relay and no holder: a node that answered for its programs' copies would have to be told by them before it acknowledged a withdrawal, and could be
+ * paused while they read. So a program has its lease from the home itself, and a node between them can only lose messages.
+ */
+export class Programs implements ProgramsApi {
+  private readonly owner: ProgramsOwner;
+  /** Programs connected to this node. */
+  private readonly attached = new Map<string, ToldProgram>();
+  /** Through whom each was heard last; the longest unheard is forgotten first. */
+  private readonly routes = new Map<string, NodeId>();
+  private readonly cursor = new FrameCursor();
+
+  constructor(owner: ProgramsOwner) {
+    this.owner = owner;
+  }
+
+  get shards(): number {
+    return this.owner.shards();
+  }
+
+  namespace(name: string): NamespaceView | null {
+    return this.owner.namespace(name);
+  }
+
+  attach(program: string, told: ToldProgram): () => void {
+    this.attached.set(program, told);
+    return () => {
+      if (this.attached.get(program) === told) this.attached.delete(program);
+    };
+  }
+
+  toHome(program: string, group: GroupId, message: HolderMessage): void {
+    if (!mutant("cache-program-unchecked")) this.check(group, message);
+    this.owner.toHome(program, group, message);
+  }
+
+  /** A home of this node has heard of it. */
+  heard(program: string, through: NodeId): void {
+    this.routes.delete(program);
+    this.routes.set(program, through);
+    if (this.routes.size <= rememberedPrograms) return;
+    const [oldest] = this.routes.keys();
+    if (oldest !== undefined) this.routes.delete(oldest);
+  }
+
+  /** A home of this node speaks: to where it was heard last, or else wherever it may be. What is lost is said again when it asks for more time. */
+  send(program: string, group: GroupId, message: HomeMessage): void {
+    const through = this.routes.get(program);
+    if (through === this.owner.self && this.deliver(program, group, message)) return;
+    if (through !== undefined && through !== this.owner.self && this.owner.isUp(through))
+      return this.owner.toNode(through, program, group, message);
+    this.deliver(program, group, message);
+    for (const node of this.owner.connected()) this.owner.toNode(node, program, group, message);
+  }
+
+  /** False = it is not connected to this node. */
+  deliver(program: string, group: GroupId, message: HomeMessage): boolean {
+    const told = this.attached.get(program);
+    told?.(group, message);
+    return told !== undefined;
+  }
+
+  /**
+   * What a home takes from nodes on trust: a line's own home, and one command of this very line. A frame of anything else would reach the log without
+   * its copies withdrawn (rule M3).
+   */
+  private check(group: GroupId, message: HolderMessage): void {
+    const { shards } = this;
+    if (group < 1 || group > shards) throw new CodecError(`shard ${group} where there are ${shards}`);
+    if (!("line" in message)) return;
+    if (shardOfLine(message.line, shards) !== group)
+      throw new CodecError(`a line of shard ${shardOfLine(message.line, shards)} for ${group}`);
+    if (message.type !== "write") return;
+    const { command: frame, line } = message;
+    if (checkFrame(frame).count !== 1) throw new CodecError("several commands for one line");
+    this.cursor.open(frame);
+    this.cursor.next();
+    const command = this.cursor.decodeShard();
+    const isWrite = command.type === "cache-put" || command.type === "cache-delete" || command.type === "cache-increment";
+    if (!isWrite || lineOfKey(command.namespace, command.key) !== line) throw new CodecError("a command of something else than its line");
+  }
+}

@@ -1,0 +1,186 @@
+import { httpLimits } from "@trivet/contract";
+import { groupId } from "@trivet/core";
+import type { CacheFailure, NamespaceView } from "@trivet/engine";
+import {
+  type CacheInvalidated,
+  cacheStreamProtocol,
+  type ClosingCode,
+  type HomeMessage,
+  type InvalidateCache,
+  limits as wireLimits,
+  type NamespaceRefusal,
+  type NamespaceResolved,
+  type ResolveNamespace,
+  type ServerFrame,
+  type ToHolders,
+  type ToHomes,
+} from "@trivet/wire";
+import type { HttpContext } from "./context.ts";
+
+/** Names of namespaces that a stream is told of when they come to mean something else. */
+const maxNames = 1_024;
+/** Names and invalidations under way. */
+const maxAsked = 256;
+
+/** The stream that this belongs to. */
+export interface CacheStream {
+  readonly bufferedBytes: number;
+  send(frame: ServerFrame): void;
+  close(code: ClosingCode, detail: string): void;
+}
+
+/** Cached values on one stream (protocol 4): what a program that holds copies and the homes say to each other, names, and invalidations. */
+export class StreamCache {
+  readonly #stream: CacheStream;
+  readonly #context: HttpContext;
+  #program: string | null = null;
+  #detach: (() => void) | null = null;
+  #messages: ToHolders["messages"][number][] = [];
+  #bytes = 0;
+  #flushing = false;
+  #asked = 0;
+  #closed = false;
+  /** By name, what the stream was told last. */
+  readonly #names = new Map<string, number>();
+
+  constructor(stream: CacheStream, context: HttpContext) {
+    this.#stream = stream;
+    this.#context = context;
+  }
+
+  /** Throws CodecError for what no program may say. */
+  frame(frame: ToHomes | ResolveNamespace | InvalidateCache, protocol: number): void {
+    if (protocol < cacheStreamProtocol) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
+    else if (frame.type === "to-homes") this.#toHomes(frame);
+    else if (frame.type === "resolve-namespace") this.#resolve(frame);
+    else this.#invalidate(frame);
+  }
+
+  #toHomes({ messages, program }: ToHomes): void {
+    const { programs } = this.#context;
+    if (programs === null || programs.shards === 0) return;
+    if (this.#program !== null && this.#program !== program) {
+      this.#stream.close("protocol", "two holders on one stream");
+      return;
+    }
+    this.#program = program;
+    this.#detach ??= programs.attach(program, (group, message) => this.#told(group, message));
+    for (const { group, message } of messages) programs.toHome(program, groupId(group), message);
+  }
+
+  #resolve({ name, request }: ResolveNamespace): void {
+    const { cache, config, programs } = this.#context;
+    if (cache === null || programs === null) return this.#resolved(request, name, "invalid", "this node keeps no cached values");
+    if (!this.#begin()) return this.#resolved(request, name, "unavailable", tooMany);
+    cache.namespace(name, config.http.requestTimeoutMs, (outcome) => {
+      this.#asked -= 1;
+      if (outcome.type !== "namespace") return this.#resolved(request, name, ...refusalOf(outcome));
+      if (programs.shards === 0) return this.#resolved(request, name, "unavailable", "this node takes part in no shards yet");
+      // Who is not told when a name means something else must not go by it.
+      if (this.#names.size >= maxNames && !this.#names.has(name)) return this.#resolved(request, name, "unavailable", tooManyNames);
+      this.#names.set(name, outcome.namespace.namespace);
+      return this.#found(request, outcome.namespace);
+    });
+  }
+
+  #invalidate({ name, request, tag, timeoutMs }: InvalidateCache): void {
+    const { cache } = this.#context;
+    const answer = (shards: number, refusal: NamespaceRefusal, detail: string): void => {
+      const frame: CacheInvalidated = { type: "cache-invalidated", request, shards, refusal, detail };
+      if (!this.#closed) this.#stream.send(frame);
+    };
+    if (cache === null) return answer(0, "invalid", "this node keeps no cached values");
+    if (!this.#begin()) return answer(0, "unavailable", tooMany);
+    cache.invalidate(name, tag === "" ? null : tag, { timeoutMs }, (outcome) => {
+      this.#asked -= 1;
+      if (outcome.type === "invalidated") answer(outcome.shards, "none", "");
+      else answer(0, ...refusalOf(outcome));
+    });
+  }
+
+  /** Tells of names that mean another namespace now, or none. */
+  lookForNames(): void {
+    const { programs } = this.#context;
+    if (programs === null) return;
+    for (const [name, namespace] of this.#names) {
+      const now = programs.namespace(name);
+      if (now?.namespace === namespace) continue;
+      if (now === null) {
+        this.#names.delete(name);
+        this.#resolved(0, name, "unknown", "");
+      } else {
+        this.#names.set(name, now.namespace);
+        this.#found(0, now);
+      }
+    }
+  }
+
+  closed(): void {
+    this.#closed = true;
+    this.#detach?.();
+    this.#detach = null;
+    this.#messages = [];
+  }
+
+  #begin(): boolean {
+    if (this.#asked >= maxAsked) return false;
+    this.#asked += 1;
+    return true;
+  }
+
+  /** Everything of a turn in one frame. A value for who reads slowly is dropped: who lacks it asks again; what takes things from holders always goes. */
+  #told(group: number, message: HomeMessage): void {
+    if (this.#closed) return;
+    const bytes = message.type === "data" || message.type === "done" ? (message.record.value?.length ?? 0) : 0;
+    if (bytes > 0 && this.#stream.bufferedBytes > httpLimits.maxBufferedBytes / 2) return;
+    if (this.#bytes + bytes > wireLimits.maxFrameBytes) this.#flush();
+    this.#messages.push({ group, message });
+    this.#bytes += bytes;
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#messages.length === 0 || this.#closed) return;
+    const messages = this.#messages;
+    this.#messages = [];
+    this.#bytes = 0;
+    this.#stream.send({ type: "to-holders", messages });
+  }
+
+  #found(request: number, { name, namespace, settings, version }: NamespaceView): void {
+    if (this.#closed) return;
+    const { mode, staleMs } = settings;
+    const shards = this.#context.programs?.shards ?? 0;
+    const known = { namespace, version, mode, staleMs, shards, refusal: "none", detail: "" } as const;
+    this.#stream.send({ type: "namespace-resolved", request, name, ...known });
+  }
+
+  #resolved(request: number, name: string, refusal: NamespaceRefusal, detail: string): void {
+    const nothing = { namespace: 0, version: 0, mode: "strict", staleMs: 0, shards: 0 } as const;
+    const frame: NamespaceResolved = { type: "namespace-resolved", request, name, ...nothing, refusal, detail };
+    if (!this.#closed) this.#stream.send(frame);
+  }
+}
+
+const tooManyNames = `more than ${maxNames} namespaces on one stream`;
+const tooMany = "too many names and invalidations of this stream are under way";
+
+function refusalOf(failure: CacheFailure): readonly [refusal: NamespaceRefusal, detail: string] {
+  switch (failure.type) {
+    case "unknown-namespace":
+      return ["unknown", ""];
+    case "malformed":
+      return ["invalid", failure.detail];
+    case "unavailable":
+      return ["unavailable", failure.detail];
+    case "unknown":
+      return ["outcome-unknown", `request ${failure.requestId}`];
+    default:
+      return ["unavailable", failure.type];
+  }
+}

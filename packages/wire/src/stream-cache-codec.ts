@@ -1,0 +1,118 @@
+import type { ByteReader, ByteWriter } from "./bytes.ts";
+import { cacheModes } from "./cache-commands.ts";
+import { decodeHolderMessage, decodeHomeMessage, encodeHolderMessage, encodeHomeMessage } from "./coherence-codec.ts";
+import type { HolderMessage, HomeMessage } from "./coherence-messages.ts";
+import { decodeDuration, decodeIndexed } from "./fields.ts";
+import { limits } from "./limits.ts";
+import {
+  type CacheInvalidated,
+  type InvalidateCache,
+  namespaceRefusals,
+  type NamespaceResolved,
+  type ResolveNamespace,
+  type ToHolders,
+  type ToHomes,
+} from "./stream-cache-frames.ts";
+import { clientFrameNumbers, serverFrameNumbers } from "./stream-frames.ts";
+import { clipText } from "./text.ts";
+
+/** Frames of protocol 4 (cached values). Called by stream-codec.ts alone. */
+
+export function encodeCacheClientFields(writer: ByteWriter, frame: ToHomes | ResolveNamespace | InvalidateCache): void {
+  if (frame.type === "to-homes") {
+    writer.string(frame.program);
+    for (const { group, message } of frame.messages) {
+      writer.varint(group);
+      encodeHolderMessage(writer, message);
+    }
+    return;
+  }
+  writer.varint(frame.request);
+  writer.string(frame.name);
+  if (frame.type === "resolve-namespace") return;
+  writer.string(frame.tag);
+  writer.varint(frame.timeoutMs);
+}
+
+/** Null = no frame of the cache has this number. Commands in messages are views. */
+export function decodeCacheClientFields(reader: ByteReader, number: number): ToHomes | ResolveNamespace | InvalidateCache | null {
+  switch (number) {
+    case clientFrameNumbers["to-homes"]: {
+      const program = reader.string(limits.maxCallerBytes, 1);
+      const messages: { readonly group: number; readonly message: HolderMessage }[] = [];
+      while (reader.remaining > 0) messages.push({ group: reader.varint(limits.maxShards), message: decodeHolderMessage(reader) });
+      return { type: "to-homes", program, messages };
+    }
+    case clientFrameNumbers["resolve-namespace"]:
+      return { type: "resolve-namespace", request: reader.varint(), name: reader.string(limits.maxNameBytes) };
+    case clientFrameNumbers["invalidate-cache"]:
+      return {
+        type: "invalidate-cache",
+        request: reader.varint(),
+        name: reader.string(limits.maxNameBytes),
+        tag: reader.string(limits.maxTagBytes),
+        timeoutMs: decodeDuration(reader),
+      };
+    default:
+      return null;
+  }
+}
+
+export function encodeCacheServerFields(writer: ByteWriter, frame: ToHolders | NamespaceResolved | CacheInvalidated): void {
+  switch (frame.type) {
+    case "to-holders":
+      for (const { group, message } of frame.messages) {
+        writer.varint(group);
+        encodeHomeMessage(writer, message);
+      }
+      return;
+    case "namespace-resolved":
+      writer.varint(frame.request);
+      writer.string(frame.name);
+      writer.varint(frame.namespace);
+      writer.varint(frame.version);
+      writer.u8(cacheModes.indexOf(frame.mode));
+      writer.varint(frame.staleMs);
+      break;
+    case "cache-invalidated":
+      writer.varint(frame.request);
+      break;
+  }
+  writer.varint(frame.shards);
+  writer.u8(namespaceRefusals.indexOf(frame.refusal));
+  writer.string(clipText(frame.detail, limits.maxDetailBytes));
+}
+
+/** As `decodeCacheClientFields`. Values are views. */
+export function decodeCacheServerFields(reader: ByteReader, number: number): ToHolders | NamespaceResolved | CacheInvalidated | null {
+  switch (number) {
+    case serverFrameNumbers["to-holders"]: {
+      const messages: { readonly group: number; readonly message: HomeMessage }[] = [];
+      while (reader.remaining > 0) messages.push({ group: reader.varint(limits.maxShards), message: decodeHomeMessage(reader) });
+      return { type: "to-holders", messages };
+    }
+    case serverFrameNumbers["namespace-resolved"]:
+      return {
+        type: "namespace-resolved",
+        request: reader.varint(),
+        name: reader.string(limits.maxNameBytes),
+        namespace: reader.varint(),
+        version: reader.varint(),
+        mode: decodeIndexed(reader, cacheModes, "mode"),
+        staleMs: decodeDuration(reader),
+        ...decodeEnd(reader),
+      };
+    case serverFrameNumbers["cache-invalidated"]:
+      return { type: "cache-invalidated", request: reader.varint(), ...decodeEnd(reader) };
+    default:
+      return null;
+  }
+}
+
+function decodeEnd(reader: ByteReader): Pick<CacheInvalidated, "shards" | "refusal" | "detail"> {
+  return {
+    shards: reader.varint(limits.maxShards),
+    refusal: decodeIndexed(reader, namespaceRefusals, "refusal"),
+    detail: reader.string(limits.maxDetailBytes),
+  };
+}
