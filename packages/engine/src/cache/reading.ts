@@ -1,11 +1,14 @@
-import type { GroupId, NamespaceView, ReadMode } from "@trivet/core";
+import type { GroupId, NamespaceView } from "@trivet/core";
 import { readableCopy } from "@trivet/core";
-import type { LineName, NamespaceSettings } from "@trivet/wire";
+import { mutant } from "@trivet/core/mutation";
+import type { LineName } from "@trivet/wire";
 import type { CacheConsistency, CacheEntry, CacheFailure } from "./cache-api.ts";
 import type { CacheCalls, Call, Done } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
 import { entryOf } from "./entries.ts";
 import type { HolderHost } from "./holder-host.ts";
+import { readMode } from "./read-mode.ts";
+import { ReadThrough } from "./read-through.ts";
 import { keyProblem } from "./request-checks.ts";
 
 /** Reads: a copy of this node's own, without the network, or whatever the home says. */
@@ -13,9 +16,11 @@ export class Reading {
   hits = 0;
   misses = 0;
   private readonly calls: CacheCalls;
+  private readonly through: ReadThrough;
 
   constructor(calls: CacheCalls) {
     this.calls = calls;
+    this.through = new ReadThrough(calls);
   }
 
   peek(namespace: string, key: string): CacheEntry | undefined {
@@ -27,6 +32,8 @@ export class Reading {
     const { clock } = host.ports;
     const copy = readableCopy(found.holder, found.line, clock.now(), clock.wallNow());
     if (copy === undefined) return undefined;
+    // That nothing is stored does not say what there is, where values come from outside.
+    if (copy.record.version === 0 && view.settings.origin !== "none" && !mutant("origin-copy-of-nothing-answers")) return undefined;
     this.hits++;
     cache.copies.hit(found);
     const { state } = found.line;
@@ -64,14 +71,19 @@ export class Reading {
 
   private read(name: string, key: string, consistency: CacheConsistency, call: Call, done: Done<CacheEntry>): void {
     this.calls.find(name, call, done, (view) => {
-      this.calls.place(view, key, call, done, ({ group, holder, line }) => {
-        if (consistency === "stale" && this.readStale(view, key, group, holder, line, call, done)) return;
+      this.calls.place(view, key, call, done, (place) => {
+        const { group, holder, line } = place;
+        const told: Done<CacheEntry> = (entry) => {
+          if (entry.type !== "entry" || entry.found !== "absent" || view.settings.origin === "none") done(entry);
+          else this.through.load(place, entry, call, done);
+        };
+        if (consistency === "stale" && this.readStale(view, key, group, holder, line, call, told)) return;
         const mode = consistency === "strict" ? ({ type: "strict" } as const) : readMode(view.settings);
         holder.read(line, mode, call.deadline, (answer) => {
           if (answer === null) return done(notLed);
           if (answer.source === "copy") this.hits++;
           else this.misses++;
-          return done(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
+          return told(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
         });
       });
     });
@@ -107,8 +119,4 @@ export class Reading {
     });
     return true;
   }
-}
-
-function readMode({ mode, staleMs }: NamespaceSettings): ReadMode {
-  return mode === "ttl" ? { type: "ttl", staleMs } : { type: mode };
 }

@@ -66,6 +66,7 @@ export const eventRules: Readonly<Record<string, EventRule>> = {
   "peer.refused": { limit: (event) => `${event.event}:${field(event, "address")}:${field(event, "code")}` },
   "peer.same-id": { limit: (event) => event.event },
   "cache.invalidated": { shape: withdrawal, limit: (event) => event.event },
+  "origin.load": { limit: (event) => `${event.event}:${field(event, "origin")}` },
   "redis.down": { shape: redisTrouble },
   "redis.script": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "time.skew": { limit: (event) => event.event },
