@@ -4,6 +4,7 @@ import { NodeClock } from "../../../src/adapters/clock.ts";
 import { RedisOrigin } from "../../../src/adapters/origins/index.ts";
 import { NodeRandom } from "../../../src/adapters/random.ts";
 import { defaultRedisOptions, type RedisOptions } from "../../../src/adapters/redis/index.ts";
+import { RedisCluster } from "../redis/redis-cluster.ts";
 import { hasRedis, RedisServer, until } from "../redis/redis-server.ts";
 import { eventsOf, load, textOf } from "./support.ts";
 
@@ -58,3 +59,28 @@ describe.skipIf(!hasRedis)("Redis as an origin", () => {
     expect(eventsOf(telemetry)).toEqual(["origin.up", "origin.down", "origin.up"]);
   });
 });
+
+test.skipIf(!hasRedis)(
+  "a Redis Cluster as an origin: each key is read on the node that has it, also after its slot has moved",
+  async () => {
+    const cluster = await RedisCluster.start(3);
+    const options = { ...defaultRedisOptions, node: "node1", mode: "cluster", nodes: cluster.nodes } as const;
+    const tools = { clock: new NodeClock(), random: new NodeRandom(), telemetry: new MemoryTelemetry() };
+    const origin = new RedisOrigin(options, "{key}", 5_000, tools);
+    try {
+      const keys = Array.from({ length: 12 }, (_, at) => `k${at}`);
+      for (const key of keys) await (await cluster.ownerOf(await cluster.slotOf(key))).ask("SET", key, `value of ${key}`);
+      for (const key of keys) expect(await textOf(origin, "n", key)).toBe(`value of ${key}`);
+      const slot = await cluster.slotOf("k0");
+      const from = await cluster.ownerOf(slot);
+      const to = cluster.servers.find((server) => server !== from);
+      if (to === undefined) throw new Error("no other server");
+      await cluster.move(slot, to);
+      expect(await textOf(origin, "n", "k0")).toBe("value of k0");
+    } finally {
+      await origin.close();
+      await cluster.stop();
+    }
+  },
+  60_000,
+);
