@@ -199,7 +199,7 @@ function originsOf({ cache, nodeId }: NodeConfig, tools: OriginTools): Origins &
   const { postgres, redis, timeoutMs } = cache.origins;
   return {
     ...(redis === null ? {} : { redis: new RedisOrigin(redisOptions(redis.server, nodeId), redis.keyPattern, timeoutMs, tools) }),
-    ...(postgres === null ? {} : { postgres: new PostgresOrigin(postgres.url, postgres.query, timeoutMs, tools.telemetry) }),
+    ...(postgres === null ? {} : { postgres: new PostgresOrigin({ ...postgres, timeoutMs, node: nodeId }, tools.telemetry) }),
   };
 }
 

@@ -12,6 +12,15 @@ const types = {
   getTypeParser: (type: number) => (text: string | Buffer) => (type === bytea ? bytesOf(String(text)) : String(text)),
 };
 
+export interface PostgresOptions {
+  readonly url: string;
+  /** With `$1` for the key and, where it needs it, `$2` for the namespace. */
+  readonly query: string;
+  readonly timeoutMs: number;
+  /** This node, in log lines. */
+  readonly node: string;
+}
+
 /** Rows of a PostgreSQL as an origin: one query, whose first column of the first row is the value. */
 export class PostgresOrigin implements CacheOrigin {
   readonly timeoutMs: number;
@@ -20,13 +29,12 @@ export class PostgresOrigin implements CacheOrigin {
   private readonly wantsNamespace: boolean;
   private readonly health: OriginHealth;
 
-  /** `query`: with `$1` for the key and, where it needs it, `$2` for the namespace. */
-  constructor(url: string, query: string, timeoutMs: number, telemetry: Telemetry) {
+  constructor({ node, query, timeoutMs, url }: PostgresOptions, telemetry: Telemetry) {
     this.timeoutMs = timeoutMs;
     this.query = query;
     this.wantsNamespace = /\$2(?!\d)/.test(query);
     const { host, pathname } = new URL(url);
-    this.health = new OriginHealth(telemetry, "postgres", `${host}${pathname}`);
+    this.health = new OriginHealth(telemetry, { node, origin: "postgres", address: `${host}${pathname}` });
     this.pool = new Pool({
       connectionString: url,
       application_name: "trivet",

@@ -48,8 +48,9 @@ export class RedisOrigin implements CacheOrigin {
 
   private open(): Promise<void> {
     const { clock, random, telemetry } = this.tools;
-    const { mode, nodes } = this.options;
-    const health = new OriginHealth(telemetry, "redis", nodes.map(({ host, port }) => `${host}:${port}`).join(","));
+    const { mode, node, nodes } = this.options;
+    const address = nodes.map(({ host, port }) => `${host}:${port}`).join(",");
+    const health = new OriginHealth(telemetry, { node, origin: "redis", address });
     return new Promise((resolve) => {
       const watcher = {
         up: () => {

@@ -10,7 +10,7 @@ describe.skipIf(!hasPostgres)("PostgreSQL as an origin", () => {
   const opened: PostgresOrigin[] = [];
   const telemetry = new MemoryTelemetry();
   function open(query: string, timeoutMs = 5_000, told = telemetry): PostgresOrigin {
-    const origin = new PostgresOrigin(server.url, query, timeoutMs, told);
+    const origin = new PostgresOrigin({ url: server.url, query, timeoutMs, node: "node1" }, told);
     opened.push(origin);
     return origin;
   }
@@ -58,6 +58,6 @@ describe.skipIf(!hasPostgres)("PostgreSQL as an origin", () => {
     expect(await textOf(origin, "n", "/a")).toBe("höst");
     expect(eventsOf(told)).toEqual(["origin.up", "origin.down", "origin.up"]);
     expect(JSON.stringify(told.lines)).not.toContain("s3cret");
-    expect(told.lines[0]?.fields).toEqual({ origin: "postgres", address: `127.0.0.1:${server.port}/postgres` });
+    expect(told.lines[0]?.fields).toEqual({ node: "node1", origin: "postgres", address: `127.0.0.1:${server.port}/postgres` });
   }, 60_000);
 });
