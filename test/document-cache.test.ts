@@ -77,7 +77,11 @@ describe("npm start", () => {
   });
 
   it("the log says `INVALIDATE diterima` where a copy was withdrawn, with key, version and sender", async () => {
-    const line = await waitFor("the line", () => {
+    let round = 0;
+    const line = await waitFor("the line", async () => {
+      // At INFO one line in 5 s and node; those in between are told to DEBUG.
+      for (const port of [8002, 8003]) await curl(`curl http://localhost:${port}/cache/item:999`);
+      await postJson("http://localhost:8001/cache/item:999", { data: `withdrawn ${++round}` });
       const lines = readdirSync(join(folder, "logs"))
         .filter((name) => name.endsWith("_structured.log"))
         .flatMap((name) => readFileSync(join(folder, "logs", name), "utf8").split("\n"));

@@ -25,12 +25,8 @@ export function filled(holder: HolderState, message: Data, now: Moment, effects:
   if (overtaken || (fetch.passOnly && !mutant("coherence-fill-beside-write-kept"))) {
     return passedOn(holder, line, fetch, record, now, effects);
   }
-  keep(
-    line,
-    isExclusive(line, grant, sequence) ? "fill-E" : "fill-S",
-    { record, fill: txn, until: endOf(record.ttlMs, fetch.begunAt), timed: false },
-    effects,
-  );
+  const copy = { record, fill: txn, until: endOf(record.ttlMs, fetch.begunAt), timed: false };
+  keep(holder, line, isExclusive(line, grant, sequence) ? "fill-E" : "fill-S", copy, now, effects);
 }
 
 /** Read at the home after a quorum round: true at a moment after it was sent, and perhaps no more when others joined. */
@@ -39,7 +35,7 @@ function confirmed(holder: HolderState, line: Line, fetch: Fetch, record: Cached
   if (mode.type === "ttl" && !fetch.passOnly) {
     // Stale by at most so much from the moment the fetch was sent: whoever joined may have it too.
     const ms = record.ttlMs > 0 ? Math.min(record.ttlMs, mode.staleMs) : mode.staleMs;
-    return keep(line, "fill-S", { record, fill: fetch.txn, until: endOf(ms, fetch.begunAt), timed: true }, effects);
+    return keep(holder, line, "fill-S", { record, fill: fetch.txn, until: endOf(ms, fetch.begunAt), timed: true }, now, effects);
   }
   const late = mutant("coherence-unkept-fill-shared") ? [] : fetch.joined.splice(0);
   passedOn(holder, line, fetch, record, now, effects, late);
@@ -50,7 +46,14 @@ function isExclusive(line: Line, grant: Grant, sequence: number): boolean {
   return grant !== "S" && (sequence >= line.shared || mutant("coherence-overtaken-exclusive-kept"));
 }
 
-function keep(line: Line, event: "fill-S" | "fill-E" | "won" | "won-S", copy: Copy, effects: HolderEffect[]): void {
+function keep(
+  holder: HolderState,
+  line: Line,
+  event: "fill-S" | "fill-E" | "won" | "won-S",
+  copy: Copy,
+  now: Moment,
+  effects: HolderEffect[],
+): void {
   line.state = nextLineState(line.state, event);
   line.copy = copy;
   line.invalidated = 0;
@@ -61,6 +64,13 @@ function keep(line: Line, event: "fill-S" | "fill-E" | "won" | "won-S", copy: Co
   for (const waiter of [...(fetch?.first ?? []), ...(fetch?.joined ?? []), ...line.after.splice(0)]) {
     effects.push({ type: "answer-read", waiter, record: copy.record, source: "home" });
   }
+  readStrict(holder, line, now, effects);
+}
+
+/** Whoever wants a quorum's word sends for it, now that nothing else is on its way. */
+function readStrict(holder: HolderState, line: Line, now: Moment, effects: HolderEffect[]): void {
+  const strict = line.strict.splice(0);
+  if (strict.length > 0) read(holder, line.name, { type: "strict" }, strict, now, effects);
 }
 
 /** Answers those who came before it was overtaken; the others need another one. */
@@ -90,6 +100,7 @@ function again(
   line.state = nextLineState(line.state, "pass");
   line.fetch = null;
   if (line.writes.size === 0) line.invalidated = 0;
+  readStrict(holder, line, now, effects);
   if (waiters.length > 0) read(holder, line.name, mode, waiters, now, effects, isConfirmed);
   forgetIdle(holder, line);
 }
@@ -97,7 +108,7 @@ function again(
 type Done = Extract<HomeMessage, { readonly type: "done" }>;
 
 /** The answer to a write of ours. `present`: of this session, so that a copy which comes along may be kept. */
-export function wrote(holder: HolderState, message: Done, present: boolean, effects: HolderEffect[]): void {
+export function wrote(holder: HolderState, message: Done, present: boolean, now: Moment, effects: HolderEffect[]): void {
   const line = holder.lines.get(message.line);
   const write = line?.writes.get(message.txn);
   // Answered before.
@@ -113,7 +124,8 @@ export function wrote(holder: HolderState, message: Done, present: boolean, effe
   const overtaken = isOlder || (sequence < line.invalidated && !mutant("coherence-overtaken-write-kept"));
   if (present && grant === "M" && holder.leasedAt !== null && !overtaken) {
     const event = isExclusive(line, grant, sequence) ? "won" : "won-S";
-    return keep(line, event, { record, fill: txn, until: endOf(record.ttlMs, write.begunAt), timed: false }, effects);
+    const copy = { record, fill: txn, until: endOf(record.ttlMs, write.begunAt), timed: false };
+    return keep(holder, line, event, copy, now, effects);
   }
   // It changed nothing, and neither did anybody else: the copy is as good as before.
   const changedNothing = outcome.version === null && present;

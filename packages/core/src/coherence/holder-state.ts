@@ -48,6 +48,8 @@ export interface Line {
   readonly writes: Map<number, PendingWrite>;
   /** Readers that the present fill cannot answer: they came after an invalidation or beside a write. */
   after: Waiter[];
+  /** Readers that a quorum is to confirm, behind a fill that it does not: the next flight is theirs. */
+  strict: Waiter[];
   /** Sequence of the last invalidation of this line while something was on its way. */
   invalidated: number;
   /** Of the last withdrawal that says somebody else reads too, likewise. */
@@ -64,6 +66,8 @@ export interface HolderState {
   /** Of the home it talks to; 0 = it knows none yet. */
   term: number;
   incarnation: number;
+  /** The first life of this process: transactions of earlier ones are of a process that is no more, and have the same numbers. */
+  readonly born: number;
   /** When the request for the present lease was sent; null = there is none. */
   leasedAt: Moment | null;
   /** Requests that may still be answered, oldest first. */
@@ -131,6 +135,7 @@ export function newHolder(
     limits,
     term: 0,
     incarnation,
+    born: incarnation,
     leasedAt: null,
     asked: [],
     held: null,
@@ -147,7 +152,7 @@ export function newHolder(
 export function lineOf(holder: HolderState, name: LineName): Line {
   let line = holder.lines.get(name);
   if (line === undefined) {
-    line = { name, state: "I", copy: null, fetch: null, writes: new Map(), after: [], invalidated: 0, shared: 0, newest: 0 };
+    line = { name, state: "I", copy: null, fetch: null, writes: new Map(), after: [], strict: [], invalidated: 0, shared: 0, newest: 0 };
     holder.lines.set(name, line);
   }
   return line;

@@ -52,8 +52,12 @@ function receive(holder: HolderState, message: HomeMessage, now: Moment, effects
     if (message.term === holder.term) effects.push({ type: "send", message: { ...envelope(holder), type: "flush-ack" } });
     return;
   }
-  // What was decided is decided, whichever home tells it; only the copy that came along belongs to a session.
-  if (type === "done") return wrote(holder, message, isPresent(holder, message), effects);
+  if (type === "done") {
+    // Said to the process that was here before: its transactions had the same numbers.
+    if (message.incarnation < holder.born && !mutant("coherence-former-process-answered")) return;
+    // What was decided is decided, whichever home tells it; only the copy that came along belongs to a session.
+    return wrote(holder, message, isPresent(holder, message), now, effects);
+  }
   if (!isPresent(holder, message)) return;
   switch (type) {
     case "renewed":

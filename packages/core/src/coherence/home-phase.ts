@@ -63,6 +63,8 @@ export function mayGrant(home: HomeState): boolean {
 export function close(home: HomeState, effects: HomeEffect[]): void {
   // Leases of a former home, which this one cannot withdraw, may still live: no barrier, and the successor waits.
   if (home.phase === "recovering") effects.push({ type: "closed" });
+  // The barrier of a hand-over that was called off is on its way: it is this one's.
+  if (home.phase === "closing" && !mutant("coherence-close-stays-called-off")) home.resuming = false;
   if (home.phase !== "open") return;
   home.phase = "closing";
   for (const session of home.sessions.values()) {
@@ -73,13 +75,15 @@ export function close(home: HomeState, effects: HomeEffect[]): void {
 
 /** Every lease is over or empty: whoever leads next need not wait. */
 export function barrierWhenClosed(home: HomeState, effects: HomeEffect[]): void {
-  if (home.phase === "closing" && home.closingWaits.size === 0 && !isBarrierProposed(home)) propose(home, "barrier", effects);
+  if (home.phase === "closing" && home.closingWaits.size === 0 && !isProposed(home, "barrier")) propose(home, "barrier", effects);
 }
 
 /** The hand-over came to nothing. What was logged must be taken back in the log before anybody gets a lease again. */
 export function resume(home: HomeState, effects: HomeEffect[]): void {
-  if (home.phase === "handed") propose(home, "resume", effects);
-  else if (isBarrierProposed(home)) home.resuming = true;
+  if (home.phase === "handed") {
+    // A second one could be applied when the next hand-over is under way, and open the home behind its barrier.
+    if (!isProposed(home, "resume") || mutant("coherence-resumed-twice")) propose(home, "resume", effects);
+  } else if (isProposed(home, "barrier")) home.resuming = true;
   else if (home.phase === "closing") {
     home.closingWaits.clear();
     home.phase = "open";
@@ -99,8 +103,8 @@ export function barrierApplied(home: HomeState, marker: "barrier" | "resume", ef
   }
 }
 
-function isBarrierProposed(home: HomeState): boolean {
-  for (const open of home.proposals.values()) if (open.type === "barrier") return true;
+function isProposed(home: HomeState, marker: "barrier" | "resume"): boolean {
+  for (const open of home.proposals.values()) if (open.type === marker) return true;
   return false;
 }
 

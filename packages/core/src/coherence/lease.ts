@@ -124,6 +124,8 @@ function startOver(holder: HolderState, now: Moment, effects: HolderEffect[]): v
     const { fetch } = line;
     const waiters = [...(fetch?.first ?? []), ...(fetch?.joined ?? []), ...line.after.splice(0)];
     line.fetch = null;
+    const strict = line.strict.splice(0);
+    if (strict.length > 0) read(holder, line.name, { type: "strict" }, strict, now, effects);
     if (waiters.length > 0) {
       wanted = true;
       read(holder, line.name, fetch?.mode ?? { type: "write-through" }, waiters, now, effects);

@@ -34,6 +34,11 @@ export function read(
     return beginFetch(holder, line, mode, confirmed, waiters, now, effects);
   }
   line.state = nextLineState(line.state, "read");
+  // Only a flight that a quorum confirms is for who wants that.
+  if (mode.type === "strict" && fetch.mode.type !== "strict" && !mutant("coherence-strict-answered-by-fill")) {
+    line.strict.push(...waiters);
+    return;
+  }
   // A flight that an invalidation or a write of our own has overtaken is for those who came before.
   const isOlder = line.state !== "IS_D" || mode.type === "strict";
   if (isOlder && !mutant("coherence-older-flight-joined")) line.after.push(...waiters);

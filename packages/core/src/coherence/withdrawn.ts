@@ -52,6 +52,9 @@ function linesIn(holder: HolderState, scope: Scope): readonly Line[] {
   if (scope.type === "everything") return lines;
   const { namespace, tag } = scope;
   // What is on its way may carry the tag.
-  const isMeant = ({ copy }: Line): boolean => tag === null || copy === null || copy.record.tags.includes(tag);
+  const isMeant = ({ copy, writes }: Line): boolean => {
+    if (tag === null || copy === null || copy.record.tags.includes(tag)) return true;
+    return writes.size > 0 && !mutant("coherence-tag-spares-a-write");
+  };
   return lines.filter((line) => namespaceOf(line.name) === namespace && isMeant(line));
 }

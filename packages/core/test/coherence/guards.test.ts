@@ -324,6 +324,35 @@ const handOver: Budget = { reads: 1, closings: 1, depositions: 1, overtakings: 0
 guard("coherence-grants-while-closing", "M4: nobody gets a copy while leadership is handed over", model([a], handOver));
 guard("coherence-barrier-unflushed", "M4: the barrier is logged when nobody has a copy", model([a], handOver));
 
+guard(
+  "coherence-close-stays-called-off",
+  "M4: a hand-over that begins behind the barrier of one that was called off comes to its end",
+  () => {
+    const home = newHome();
+    stepHome(home, { type: "elected", term: 1, electedAt: 0, registered: [], barred: true, now: 0 });
+    const [barrier] = stepHome(home, { type: "close", now: 0 });
+    if (barrier?.type !== "propose") throw new Error("no barrier is proposed");
+    for (const type of ["resume", "close"] as const) stepHome(home, { type, now: 0 });
+    const { proposal } = barrier;
+    expect(stepHome(home, { type: "applied", proposal, outcome: null, record: null, now: 0 })).toEqual([{ type: "closed" }]);
+  },
+);
+
+guard("coherence-resumed-twice", "M4: what called the former hand-over off does not open a home behind the next one's barrier", () => {
+  const home = newHome();
+  const proposed = (event: Parameters<typeof stepHome>[1]): readonly number[] =>
+    stepHome(home, event).flatMap((effect) => (effect.type === "propose" ? [effect.proposal] : []));
+  const applied = (proposal: number): readonly number[] => proposed({ type: "applied", proposal, outcome: null, record: null, now: 0 });
+  stepHome(home, { type: "elected", term: 1, electedAt: 0, registered: [], barred: true, now: 0 });
+  for (const proposal of proposed({ type: "close", now: 0 })) applied(proposal);
+  // Called off; the next one is handed over at once, and called off as well.
+  const resumes = [...proposed({ type: "resume", now: 0 }), ...proposed({ type: "resume", now: 0 })];
+  applied(resumes[0] ?? 0);
+  expect(proposed({ type: "close", now: 0 })).toHaveLength(1);
+  for (const late of resumes.slice(1)) applied(late);
+  expect(home.phase).toBe("closing");
+});
+
 guard("coherence-barrier-of-another-term", "M4: a barrier holds for the term that follows it alone", () => {
   expect(barrierHolds({ barrier: true, term: 3 }, 3)).toBe(true);
   expect(barrierHolds({ barrier: true, term: 3 }, 4)).toBe(false);

@@ -126,6 +126,20 @@ const loadedBeforeClearing = (): void => {
 guard("cache-token-floor-ignored", "M8: an invalidation that is cleared refuses loaders of before all the same", loadedBeforeClearing);
 guard("cache-token-floor-not-raised", "M8: clearing leaves behind that there was an invalidation", loadedBeforeClearing);
 
+const endedByItsOwnTag = (cleared: number) => (): void => {
+  const b = new ValueBench({}, { clearedPerEntry: 1 });
+  b.put("a", "", { tags: ["t"] });
+  const token = b.record("x");
+  b.put("x", "newer", { tags: ["t"] });
+  b.invalidate("t");
+  b.pass(cleared);
+  expect(b.get("x")).toBeUndefined();
+  expect(b.put("x", "old", { token })).toMatchObject({ reason: "token" });
+  expect(b.put("x", "new", { token: b.record("x") })).toMatchObject({ type: "cache-written" });
+};
+guard("cache-token-outlives-ended-value", "M8: a loader's value is not put after what a tag has ended since", endedByItsOwnTag(0));
+guard("cache-clearing-not-noted", "M8: nor once that was cleared", endedByItsOwnTag(3));
+
 guard("cache-invalidated-value-read", "M8: what carried the tag is gone at once, and nothing else", () => {
   const b = new ValueBench({}, { clearedPerEntry: 2 });
   for (let i = 0; i < 6; i++) b.put(`t${i}`, "x", { tags: ["t", `u${i}`] });

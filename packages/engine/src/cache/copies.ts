@@ -1,5 +1,6 @@
 import {
   type Bounds,
+  type Copy,
   createPolicy,
   type EvictionPolicy,
   type HolderState,
@@ -25,6 +26,8 @@ export interface Copied {
   resident: Resident<Copied> | null;
   /** What a hit tells, made at the first one: the others allocate nothing. */
   entry: CacheEntry | null;
+  /** What it was made of. */
+  told: Copy | null;
   readonly policy: EvictionPolicy<Copied>;
   state: LineState;
 }
@@ -93,7 +96,7 @@ export class Copies {
     const [namespace, key] = keyOfLine(line.name);
     this.forget(namespace, key, "dropped");
     const policy = this.policyOf(namespace);
-    const copy: Copied = { namespace, key, line, holder, keptAt: now, resident: null, entry: null, policy, state: line.state };
+    const copy: Copied = { namespace, key, line, holder, keptAt: now, resident: null, entry: null, told: null, policy, state: line.state };
     let copies = this.byNamespace.get(namespace);
     if (copies === undefined) this.byNamespace.set(namespace, (copies = new Map()));
     copies.set(key, copy);
@@ -146,7 +149,10 @@ export class Copies {
     if (settings === null || (settings.copyEntries === 0 && settings.copyBytes === 0)) return this.shared;
     const known = this.own.get(namespace);
     if (known !== undefined && sameBounds(known.settings, settings)) return known.policy;
-    for (const copy of this.byNamespace.get(namespace)?.values() ?? []) if (copy.policy !== this.shared) this.evict(copy);
+    // One with a write under way goes when that is answered.
+    for (const copy of this.byNamespace.get(namespace)?.values() ?? [])
+      if (copy.policy !== this.shared && isEvictable(copy.holder, copy.line.name)) this.evict(copy);
+    for (const former of this.own.keys()) if (this.owner.settings(former) === null) this.own.delete(former);
     const bounds = {
       maxEntries: settings.copyEntries === 0 ? this.bounds.maxEntries : settings.copyEntries,
       maxBytes: settings.copyBytes === 0 ? Number.POSITIVE_INFINITY : settings.copyBytes,

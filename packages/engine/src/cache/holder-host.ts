@@ -95,7 +95,7 @@ export class HolderHost {
   }
 
   tick(now: Moment): void {
-    if (this.state.lines.size > 0) this.step({ type: "tick", now }, null);
+    if (this.state.lines.size + this.state.pending.size > 0) this.step({ type: "tick", now }, null);
     for (let due = this.deadlines.takeDue(now.steady); due !== null; due = this.deadlines.takeDue(now.steady)) this.give(due);
   }
 

@@ -77,6 +77,8 @@ export class HomeHost {
   private lastCall = 0;
   /** Lines whose value is being ended. */
   private readonly expiring = new Set<LineName>();
+  /** Reads that a quorum has confirmed, of values that have to end first: read again then. */
+  private readonly ending = new Map<LineName, Confirmation["reads"]>();
   /** Group time at which values are looked for that are over; and whether that is under way. */
   private dueAt = 0;
   private isLooking = false;
@@ -126,6 +128,7 @@ export class HomeHost {
     this.early = [];
     this.proposals.clear();
     this.expiring.clear();
+    this.ending.clear();
     this.isLooking = false;
     this.closing = null;
     for (const told of this.calls.values()) told(null);
@@ -201,7 +204,7 @@ export class HomeHost {
     for (const answer of answers) {
       const proposed = this.proposals.answered(answer);
       if (proposed === null) continue;
-      if (proposed.line !== null) this.expiring.delete(proposed.line);
+      if (proposed.line !== null) this.ended(proposed.line);
       const { record = nothingRecorded } = answer;
       this.noteEnd(record);
       const outcome = { version: writtenVersion(decodeShardAnswer(answer.bytes)), answer: answer.bytes };
@@ -317,9 +320,8 @@ export class HomeHost {
       if (read === undefined) return;
       // Its time is over: it ends before it is told to anybody, and then it is read again. Before this home may write nobody has seen its end.
       if (isDue && this.state.phase === "open" && !mutant("cache-home-tells-due")) {
-        this.expire(line, record.version);
-        this.unconfirmed.reads.push(read);
-        return this.owner.markDirty();
+        this.ending.set(line, [...(this.ending.get(line) ?? []), read]);
+        return this.expire(line, record.version);
       }
       this.step({ type: "confirmed-value", read: read.read, record, now: this.owner.clock.now() });
     });
@@ -367,6 +369,15 @@ export class HomeHost {
     this.expiring.add(line);
     const command = this.endOf(line, version);
     this.step({ type: "expire", line, command, now: this.owner.clock.now() });
+  }
+
+  private ended(line: LineName): void {
+    this.expiring.delete(line);
+    const reads = this.ending.get(line);
+    if (reads === undefined) return;
+    this.ending.delete(line);
+    this.unconfirmed.reads.push(...reads);
+    this.owner.markDirty();
   }
 
   /** The frame that ends the value. */

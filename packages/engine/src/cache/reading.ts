@@ -1,11 +1,11 @@
 import type { GroupId, NamespaceView } from "@trivet/core";
 import { readableCopy } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { LineName } from "@trivet/wire";
-import type { CacheConsistency, CacheEntry, CacheFailure } from "./cache-api.ts";
+import type { CachedRecord, LineName } from "@trivet/wire";
+import { type CacheConsistency, type CacheEntry, type CacheFailure, defaultNamespace } from "./cache-api.ts";
 import type { CacheCalls, Call, Done } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
-import { entryOf } from "./entries.ts";
+import { entryOf, isOfNothing } from "./entries.ts";
 import type { HolderHost } from "./holder-host.ts";
 import { readMode } from "./read-mode.ts";
 import { ReadThrough } from "./read-through.ts";
@@ -31,13 +31,14 @@ export class Reading {
     if (found === undefined) return undefined;
     const { clock } = host.ports;
     const copy = readableCopy(found.holder, found.line, clock.now(), clock.wallNow());
-    if (copy === undefined) return undefined;
+    if (copy === undefined || mayBeGone(view, copy.record)) return undefined;
     // That nothing is stored does not say what there is, where values come from outside.
     if (copy.record.version === 0 && view.settings.origin !== "none" && !mutant("origin-copy-of-nothing-answers")) return undefined;
     this.hits++;
     cache.copies.hit(found);
     const { state } = found.line;
-    if (found.entry?.state !== state) found.entry = entryOf(key, copy.record, state, "cache");
+    if (found.entry === null || found.told !== copy || found.entry.state !== state) found.entry = entryOf(key, copy.record, state, "cache");
+    found.told = copy;
     return found.entry;
   }
 
@@ -75,18 +76,41 @@ export class Reading {
         const { group, holder, line } = place;
         const told: Done<CacheEntry> = (entry) => {
           if (entry.type !== "entry" || entry.found !== "absent" || view.settings.origin === "none") done(entry);
-          else this.through.load(place, entry, call, done);
+          else this.through.load(place, entry, call, (outcome) => this.loaded(outcome, view, name, key, consistency, call, done));
         };
         if (consistency === "stale" && this.readStale(view, key, group, holder, line, call, told)) return;
         const mode = consistency === "strict" ? ({ type: "strict" } as const) : readMode(view.settings);
         holder.read(line, mode, call.deadline, (answer) => {
           if (answer === null) return done(notLed);
-          if (answer.source === "copy") this.hits++;
-          else this.misses++;
-          return told(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
+          const tell = (): void => {
+            if (answer.source === "copy") this.hits++;
+            else this.misses++;
+            told(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
+          };
+          if (!mayBeGone(view, answer.record)) return tell();
+          // This node may have missed that the namespace was removed, and made again under another number.
+          return this.calls.names.refresh(this.calls.left(call), done, () => {
+            if (this.calls.names.known(name)?.namespace === view.namespace) tell();
+            else this.read(name, key, consistency, call, done);
+          });
         });
       });
     });
+  }
+
+  /** Where the namespace went meanwhile, one of that name may have been made again. */
+  private loaded(
+    outcome: CacheEntry | CacheFailure,
+    { namespace }: NamespaceView,
+    name: string,
+    key: string,
+    consistency: CacheConsistency,
+    call: Call,
+    done: Done<CacheEntry>,
+  ): void {
+    const isGone = outcome.type === "entry" && outcome.found === "absent" && this.calls.names.numbered(namespace) === null;
+    if (isGone) this.read(name, key, consistency, call, done);
+    else done(outcome);
   }
 
   /** False = there is no replica here. */
@@ -119,4 +143,8 @@ export class Reading {
     });
     return true;
   }
+}
+
+function mayBeGone({ name }: NamespaceView, record: CachedRecord): boolean {
+  return name !== defaultNamespace && isOfNothing(record) && !mutant("cache-gone-namespace-believed");
 }

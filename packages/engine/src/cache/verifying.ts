@@ -116,7 +116,7 @@ function askHomes(
 }
 
 /** Rules M2 to M7, as far as one look can tell. */
-function judge(line: LineName, copies: readonly Held[], { sharers, version }: Directory, doubts: Map<string, Doubt>): void {
+function judge(line: LineName, copies: readonly Held[], { phase, sharers, version }: Directory, doubts: Map<string, Doubt>): void {
   const doubt = (invariant: string, { node, version: of }: Held, detail: string): void => {
     doubts.set(`${invariant}/${line}/${node}/${of}`, { invariant, line, detail });
   };
@@ -127,7 +127,8 @@ function judge(line: LineName, copies: readonly Held[], { sharers, version }: Di
   }
   for (const copy of copies) {
     if (copy.version !== version) doubt("data-value", copy, `${copy.node} has version ${copy.version}, stored is ${version}`);
-    if (!sharers.some(({ holder }) => holder === copy.node)) {
+    // A new home knows nothing of leases of the former one, and waits for them to end before it writes (rule M4).
+    if (phase !== "recovering" && !sharers.some(({ holder }) => holder === copy.node)) {
       doubt("directory-covers-copies", copy, `${copy.node} has ${copy.state}, and its home does not know of it`);
     }
   }

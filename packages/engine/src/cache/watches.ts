@@ -12,20 +12,27 @@ export interface WatchesOwner {
   shards(): number;
   isHere(group: GroupId): boolean;
   namespaceNumbered(namespace: number): string | null;
+  /** Was it made so lately that this node's group 0 does not know of it? */
+  isUnheard(namespace: number): boolean;
 }
 
 /** What happened in one shard since this node began to follow it, the latest of it. */
 class ShardRing {
   /** A position below it is older than what is known. */
   floor = 0;
+  /** Changes up to it were remembered here once. */
+  dropped = 0;
   last = 0;
   private changes: ValueChange[] = [];
 
   add(change: ValueChange): void {
+    // Of what was skipped nothing is known but that it ended before this one.
+    if (this.floor === Number.POSITIVE_INFINITY) this.floor = change.version - 1;
     this.changes.push(change);
     this.last = change.version;
     if (this.changes.length <= 2 * rememberedChanges) return;
-    this.floor = this.changes[rememberedChanges - 1]?.version ?? 0;
+    this.dropped = this.changes[rememberedChanges - 1]?.version ?? 0;
+    this.floor = this.dropped;
     this.changes = this.changes.slice(rememberedChanges);
   }
 
@@ -55,6 +62,8 @@ export class Watches {
   private readonly rings = new Map<GroupId, ShardRing>();
   private readonly watching = new Set<Watching>();
   private run: string | null = null;
+  /** Shards where something happened in a namespace that this node has not heard of yet. */
+  private readonly ahead = new Map<GroupId, number>();
 
   constructor(owner: WatchesOwner) {
     this.owner = owner;
@@ -65,7 +74,33 @@ export class Watches {
     const ring = this.ring(group);
     for (const change of changes) {
       ring.add(change);
-      for (const watching of this.watching) if (watching.started) this.tell(watching, group, change);
+      if (this.owner.isUnheard(change.namespace)) this.ahead.set(group, Math.max(change.namespace, this.ahead.get(group) ?? 0));
+    }
+    const isAhead = this.ahead.has(group);
+    for (const watching of this.watching) {
+      if (!watching.started) continue;
+      if (isAhead) this.catchUp(watching, group);
+      else for (const change of changes) this.tell(watching, group, change);
+    }
+  }
+
+  /** Time has passed: perhaps group 0 has told of what was ahead of it. */
+  tick(): void {
+    for (const [group, namespace] of this.ahead) {
+      if (this.owner.isUnheard(namespace)) continue;
+      this.ahead.delete(group);
+      for (const watching of this.watching) if (watching.started) this.catchUp(watching, group);
+    }
+  }
+
+  /** What happened in a namespace that is not known here yet waits for that, and so does what came after it. */
+  private catchUp(watching: Watching, group: GroupId): void {
+    const ring = this.ring(group);
+    const seen = watching.seen.get(group) ?? 0;
+    if (seen < ring.dropped) return this.end(watching, { type: "position-gone" });
+    for (const change of ring.since(seen)) {
+      if (this.owner.isUnheard(change.namespace)) return;
+      this.tell(watching, group, change);
     }
   }
 
@@ -104,12 +139,11 @@ export class Watches {
       const group = shard as GroupId;
       const ring = this.ring(group);
       const position = positions === null ? ring.last : (positions[shard - 1] ?? 0);
-      if (position < ring.floor) return this.end(watching, { type: "position-gone" });
+      if (positions !== null && position < ring.floor) return this.end(watching, { type: "position-gone" });
       watching.seen.set(group, position);
     }
     if (positions === null) return;
-    for (const [group, position] of watching.seen)
-      for (const change of this.ring(group).since(position)) this.tell(watching, group, change);
+    for (const group of watching.seen.keys()) this.catchUp(watching, group);
   }
 
   private tell(watching: Watching, group: GroupId, change: ValueChange): void {

@@ -1,4 +1,5 @@
 import { type GroupId, groupId, type NamespaceView } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { ShardCommand, ShardResult } from "@trivet/wire";
 import type { CacheCallOptions, CacheDelete, CacheDeleted, CacheFailure, CacheIncrement, CachePut, CacheWritten } from "./cache-api.ts";
 import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";
@@ -117,9 +118,16 @@ export class Writing {
   }
 
   /** The shard does not know the namespace yet, or not any more: its leader hears of it from group 0. Nothing was done. */
-  private again<T>(name: string, namespace: number, call: Call, done: Done<T>, attempt: () => void): void {
+  private again<T>(
+    name: string,
+    namespace: number,
+    call: Call,
+    done: Done<T>,
+    attempt: () => void,
+    late: CacheFailure = notConfigured,
+  ): void {
     const { clock } = this.calls.host.ports;
-    if (clock.now() + retryMs >= call.deadline) return done(notConfigured);
+    if (clock.now() + retryMs >= call.deadline) return done(late);
     clock.schedule(retryMs, () => {
       const isGone = this.calls.names.known(name)?.namespace !== namespace;
       if (isGone) this.calls.names.refresh(this.calls.left(call), done, attempt);
@@ -127,7 +135,10 @@ export class Writing {
     });
   }
 
-  /** Of a namespace that group 0 has no more: whoever still knows it finds nothing in it. */
+  /**
+   * Of a namespace that group 0 has no more. Until a shard has dropped it, who has not heard of that goes on writing to it, and keeps that there is
+   * nothing: so each is asked again, and its copies are withdrawn again, until it knows it no more.
+   */
   withdrawAll(view: NamespaceView, call: Call, done: (failure: CacheFailure | null) => void): void {
     const { deadline } = call;
     this.invalidateAll(view, null, { deadline }, (outcome) => done(outcome.type === "invalidated" ? null : outcome), true);
@@ -152,6 +163,10 @@ export class Writing {
           return this.again(view.name, view.namespace, call, told, () => one(group));
         }
         if (answer.type !== "answered") return told(answer);
+        if (isGone && answer.result.type === "cache-invalidated" && !mutant("cache-removed-before-dropped")) {
+          const late = { type: "unknown", requestId: answer.requestId } as const;
+          return this.again(view.name, view.namespace, call, told, () => one(group), late);
+        }
         return told(answer.result.type === "cache-invalidated" ? null : refusalOf(answer.result));
       });
     const told = (outcome: CacheFailure | null): void => {

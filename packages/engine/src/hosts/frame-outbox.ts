@@ -43,6 +43,8 @@ export interface FrameOutboxOwner<R> {
   lookup(caller: string, sequence: number): R | "pending" | "unknown";
   /** Does the answer refuse the frame that carried it, rather than the request? */
   isRefusal(result: R): boolean;
+  /** Of a refusal: may the same frame be executed where it stands in the log a second time? */
+  isPassing(result: R): boolean;
   /** A frame was refused before it reached a log: counted. */
   failed(reason: Unavailable["code"]): void;
 }
@@ -146,6 +148,11 @@ export class FrameOutbox<R> {
       if (offset < 0 || offset >= record.count || record.answered[offset] === 1) continue;
       if (record.fingerprint !== fingerprint) continue;
       if (notAfter !== 0 && record.notAfter !== notAfter && this.owner.isRefusal(result)) continue;
+      // Under a key it may be executed yet, with another copy: "nothing happened" would be a lie. That copy's answer, or the deadline, ends the wait.
+      if (fingerprint !== "" && record.copies > 1 && this.owner.isPassing(result) && !mutant("host-passing-refusal-told")) {
+        record.copies -= 1;
+        continue;
+      }
       record.answered[offset] = 1;
       record.remaining -= 1;
       if (record.remaining === 0) {

@@ -99,7 +99,9 @@ export class MembershipHost {
     const known = this.owner.registry().find((node) => node.node === request.node);
     const isMember = this.isMember(nodeId(request.node));
     if (known === undefined) {
-      if (isMember) return { ok: false, reason: "the node registry is being written" };
+      // The founders come first: where somebody else stands they would never be written down, and shards never be placed.
+      const isUnwritten = identity.founders.length > 0 && this.owner.registry().length === 0;
+      if (isMember || isUnwritten) return { ok: false, reason: "the node registry is being written" };
       this.register(request);
       return { ok: false, reason: "being registered" };
     }

@@ -50,6 +50,7 @@ export class NodeCache {
       shards: () => host.shards?.count ?? 0,
       isHere: (group) => (host.shards?.replica(group) ?? null) !== null,
       namespaceNumbered: this.nameOf,
+      isUnheard: (namespace) => namespace > (state()?.lastNamespace() ?? 0),
     });
     this.service = new CacheService({ host, cache: this, api, state });
   }
@@ -168,6 +169,7 @@ export class NodeCache {
   tick(now: number): void {
     const moment = { steady: now, wall: this.host.ports.clock.wallNow() };
     for (const holder of this.holders.values()) holder.tick(moment);
+    this.watches.tick();
   }
 
   /** Before this node goes: nobody has to wait for its leases. */

@@ -15,6 +15,7 @@ export function systemOutbox(host: NodeHost): FrameOutbox<Result> {
       dispatch: (leader, frame) => dispatch(host, leader, frame),
       lookup: (caller, sequence) => host.machine?.lookup(caller, sequence) ?? "unknown",
       isRefusal: (result) => result.type === "refused",
+      isPassing: (result) => result.type === "refused" && result.reason === "too-many-callers",
       failed: (reason) => host.ports.telemetry.count("trivet_raft_proposals_failed_total", 1, { reason }),
     },
     host.config.noLeaderWaitMs,

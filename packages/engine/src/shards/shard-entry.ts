@@ -38,9 +38,8 @@ export class ShardEntry {
         dispatch: (leader, frame) => this.dispatch(leader, frame),
         // Only apply's worker knows. Sending once more is harmless: the dedupe table answers.
         lookup: () => "unknown",
-        // A shard that does not know the queue yet keeps no answer: another copy, under the same key, may still be executed.
-        isRefusal: ([first]) =>
-          first === resultNumbers.refused || first === shardResultNumbers["not-configured"] || first === shardResultNumbers["no-namespace"],
+        isRefusal: (bytes) => bytes[0] === resultNumbers.refused || isUnconfigured(bytes),
+        isPassing: isUnconfigured,
         failed: (reason) => host.ports.telemetry.count("trivet_raft_proposals_failed_total", 1, { reason }),
       },
       host.config.noLeaderWaitMs,
@@ -154,4 +153,9 @@ export class ShardEntry {
     host.markDirty();
     return host.hub.send(leader, { type: replica === null ? "forward-answer" : "forward", group: this.id, frame }, false);
   }
+}
+
+/** A shard that does not know the queue or namespace yet keeps no answer: another copy, under the same key, may still be executed. */
+function isUnconfigured([first]: Uint8Array): boolean {
+  return first === shardResultNumbers["not-configured"] || first === shardResultNumbers["no-namespace"];
 }

@@ -256,7 +256,7 @@ export class ShardGroup implements GroupHostOwner {
     return !this.hosts.host.disk.critical && enqueuePrivileged(this.group, commands);
   }
 
-  /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader need not wait for anybody's lease. */
+  /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader waits for no lease. It does where no log takes the barrier. */
   handOver(to: NodeId): void {
     const transfer = (): void => {
       this.isHandingOver = false;
@@ -264,7 +264,7 @@ export class ShardGroup implements GroupHostOwner {
       this.markDirty();
     };
     this.isHandingOver = true;
-    if (mutant("cache-transfer-with-leases")) transfer();
+    if (this.hosts.host.disk.critical || mutant("cache-transfer-with-leases")) transfer();
     else this.home.close(transfer);
   }
 

@@ -301,6 +301,7 @@ export class ShardHosts {
     replica.stop();
     group.audit?.forget();
     this.entry(group.id)?.outbox.resend(true);
+    this.host.caching.watches.skipped(group.id);
     this.drop(group.id, { term: group.raft.term, vote: group.raft.vote }, (then) => group.snapshots.forgetAll(then));
   }
 

@@ -15,6 +15,21 @@ describe("membership", () => {
     expect(cluster.submit("n4", acquire("a", "bob"))).toMatchObject({ result: { type: "busy" } });
   });
 
+  test("a node that asks to join before the founders are written down waits for that", () => {
+    const cluster = Cluster.of(3);
+    const isFresh = (): boolean => cluster.leader()?.host.members != null && cluster.leader()?.host.machine?.nodes().length === 0;
+    cluster.until("a leader that has written nobody down", isFresh);
+    const request = { node: "n9", storage: "ffff", url: "http://n9", roles: "lock,queue,cache", voter: true };
+    expect(cluster.leader()?.host.members?.join(request)).toMatchObject({ ok: false, reason: "the node registry is being written" });
+    const names = (): readonly string[] =>
+      cluster
+        .leader()
+        ?.host.machine?.nodes()
+        .map(({ node }) => node) ?? [];
+    cluster.until("the founders are written down", () => ["n1", "n2", "n3"].every((name) => names().includes(name)));
+    expect(cluster.leader()?.host.members?.join(request)).toMatchObject({ ok: false, reason: "being registered" });
+  });
+
   test("a node joins by one address, through snapshots when the log is trimmed", () => {
     const cluster = ready({ snapshotEveryEntries: 20, retainBytes: 100 });
     for (let index = 0; index < 100; index += 1) cluster.submit("n1", acquire(`lock-${index}`, "alice"));

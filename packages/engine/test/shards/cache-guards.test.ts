@@ -84,6 +84,8 @@ describe("a home", () => {
     home.turn();
     expect(home.answered).toBe(false);
     expect(home.proposed).toHaveLength(1);
+    // Until it has ended there is nothing to ask a quorum.
+    expect(home.rounds).toHaveLength(0);
   });
 
   guard("cache-home-takes-own-frames", "takes no command of a holder that only a leader may say", () => {

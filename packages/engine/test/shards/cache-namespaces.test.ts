@@ -1,8 +1,12 @@
 import type { CacheApi, CacheFailure, NamespaceSettings } from "@trivet/engine";
 import { decodeUtf8, encodeUtf8 } from "@trivet/wire";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import type { ShardHosts } from "../../src/shards/shard-hosts.ts";
 import { Told } from "../hosts/cluster.ts";
+import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
+
+vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 type Defined = Parameters<Parameters<CacheApi["defineNamespace"]>[4]>[0];
 const nodes = ["n1", "n2", "n3"] as const;
@@ -18,6 +22,18 @@ class Namespaces extends Caches {
     const told = new Told<unknown>();
     this.service(node).removeNamespace(name, { timeoutMs: 10_000 }, told.hear);
     return this.answer(told);
+  }
+
+  definitions(): ShardHosts["definitions"][] {
+    return nodes.flatMap((node) => this.cluster.member(node).host.shards?.definitions ?? []);
+  }
+
+  /** Leaders look at group 0 once more. */
+  lookAgain(): void {
+    for (const node of nodes) {
+      const { shards } = this.cluster.member(node).host;
+      shards?.definitions.changed(shards.all());
+    }
   }
 
   putIn(node: string, namespace: string, key: string, value: string): unknown {
@@ -61,6 +77,56 @@ describe("namespaces of cached values", () => {
     caches.make("n3", "a", {});
     for (const node of nodes) expect(caches.getIn(node, "a", "k")).toMatchObject({ value: null });
     for (const node of nodes) expect(caches.getIn(node, "b", "k")).toMatchObject({ value: "in b" });
+  });
+
+  guard("cache-gone-namespace-believed", "a node that has missed that one was made again reads the new one", () => {
+    const caches = new Namespaces();
+    caches.make("n1", "a", {});
+    caches.putIn("n1", "a", "k", "old");
+    expect(caches.getIn("n3", "a", "k")).toMatchObject({ value: "old" });
+    caches.cut("n3");
+    caches.remove("n1", "a");
+    caches.make("n1", "a", {});
+    expect(caches.putIn("n1", "a", "k", "new")).toMatchObject({ type: "written" });
+    const told = new Told<Parameters<Parameters<CacheApi["get"]>[4]>[0]>();
+    caches.service("n3").get("a", "k", "linearizable", 20_000, told.hear);
+    caches.cluster.run(1);
+    caches.heal();
+    const entry = caches.answer(told);
+    expect(entry).toMatchObject({ type: "entry", value: encodeUtf8("new") });
+  });
+
+  guard("cache-removed-before-dropped", "one that is gone takes no value any more, whoever has not heard of it", () => {
+    const caches = new Namespaces();
+    caches.make("n1", "a", {});
+    caches.putIn("n1", "a", "k", "old");
+    const { machine } = caches.cluster.member("n3").host;
+    const view = machine?.namespace("a") ?? null;
+    if (machine === null || view === null) throw new Error("n3 knows no namespace");
+    const held = caches.definitions().map((definitions) => vi.spyOn(definitions, "changed").mockImplementation(() => {}));
+    const told = new Told<unknown>();
+    caches.service("n1").removeNamespace("a", { timeoutMs: 10_000 }, told.hear);
+    caches.cluster.run(1_000);
+    for (const spy of held) spy.mockRestore();
+    if (told.value === null) caches.lookAgain();
+    expect(caches.answer(told)).toEqual({ type: "removed" });
+    // Its group 0 is late.
+    vi.spyOn(machine, "namespace").mockImplementation(() => view);
+    const late = caches.beginPut("n3", "k", "lost", { namespace: "a" });
+    caches.cluster.run(500);
+    expect(late.value?.type).not.toBe("written");
+  });
+
+  test("other bounds for copies take none away whose write is under way", () => {
+    const caches = new Namespaces();
+    caches.make("n1", "a", { copyEntries: 10 });
+    for (const key of ["k", "l"]) for (let time = 0; time < 4; time++) caches.putIn("n1", "a", key, "1");
+    expect(caches.service("n1").peek("a", "k")).toMatchObject({ state: "M" });
+    caches.make("n1", "a", { copyEntries: 20 }, "update");
+    const first = caches.beginPut("n1", "l", "2", { namespace: "a" });
+    const second = caches.beginPut("n1", "k", "2", { namespace: "a" });
+    expect(caches.answer(first)).toMatchObject({ type: "written" });
+    expect(caches.answer(second)).toMatchObject({ type: "written" });
   });
 
   test("mode strict keeps no copies; mode ttl keeps them for as long as it may be stale", () => {

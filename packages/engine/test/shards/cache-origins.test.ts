@@ -144,6 +144,8 @@ describe("a namespace with an origin", () => {
 
   guard("origin-copy-of-nothing-answers", "asks its origin also where a node has a copy that says that nothing is stored", () => {
     const fronted = new Fronted();
+    fronted.put("n1", "k", "here", { namespace: "pages" });
+    fronted.deleteIn("n1");
     fronted.outside.problem = "gone";
     for (let reads = 0; reads < 5; reads++) fronted.read("n1");
     fronted.cluster.run(5_000);

@@ -24,9 +24,12 @@ export class CacheClient {
   private left: number;
   private busy = false;
   private readonly versions = new Map<string, number>();
+  /** Who writes waits for others; who does not reads on, also from a copy that is over. */
+  private readonly readsMostly: boolean;
 
-  constructor(client: VirtualClient, history: CacheHistory, operations: number, isAsking: () => boolean) {
+  constructor(client: VirtualClient, history: CacheHistory, operations: number, readsMostly: boolean, isAsking: () => boolean) {
     this.client = client;
+    this.readsMostly = readsMostly;
     this.history = history;
     this.left = operations * callsPerOperation;
     this.isAsking = isAsking;
@@ -50,7 +53,7 @@ export class CacheClient {
     const { prng, world } = this.client;
     const members = world.machines.filter(({ spare }) => !spare);
     const home = members[this.client.name.length % members.length] as Machine;
-    const machine = prng.chance(0.15) ? prng.pick(members) : home;
+    const machine = prng.chance(this.readsMostly ? 0.02 : 0.3) ? prng.pick(members) : home;
     if (prng.chance(0.01)) this.clear(machine);
     else this.send(machine, this.choose());
   }
@@ -101,7 +104,7 @@ export class CacheClient {
     const { prng } = this.client;
     const key = prng.pick(keys);
     const value = `${this.client.name}.${this.left}`;
-    if (prng.chance(0.8)) return { type: "get", key };
+    if (prng.chance(this.readsMostly ? 0.97 : 0.5)) return { type: "get", key };
     if (key === counter && !prng.chance(0.2)) return { type: "increment", key, by: 1 + prng.below(3) };
     if (prng.chance(0.15)) return { type: "delete", key };
     const version = this.versions.get(key);

@@ -43,7 +43,7 @@ export class CacheWorkload implements Workload {
       const client = this.client(`c${"x".repeat(i)}`, seed, i + 1);
       this.clients.push(client);
       world.clients.push(client.name);
-      this.flows.push(new CacheClient(client, this.history, operationsPerClient, () => this.asking));
+      this.flows.push(new CacheClient(client, this.history, operationsPerClient, i % 2 === 0, () => this.asking));
     }
   }
 

@@ -65,6 +65,8 @@ const groups: Readonly<Record<string, string>> = {
   "host-02-reply-before-durable": "messages that speak of a write leave before it is durable",
   "host-apply-beyond-durable": "W2: entries are applied before they are on this node's own disk",
   "host-expire-after-pause-unconfirmed": "L2: a leader that was paused expires leases before it has confirmed its leadership",
+  "host-passing-refusal-told":
+    "X1: what a shard says that does not know the queue yet is told while another copy of the call is on its way",
   "host-keyed-answered-from-state": "X2: with a snapshot a call is answered with what its idempotency key's first body was",
   "host-keyed-wait-kept": "K4: a call with an idempotency key whose client is gone stays in the line",
   "host-keyed-wait-past-not-after": "L3: a wait with an idempotency key is not told its grant once the calendar is past its not-after",

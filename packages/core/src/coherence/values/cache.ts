@@ -80,9 +80,10 @@ export function readValue(
   now: number,
 ): { readonly record: CachedRecord; readonly isDue: boolean } {
   const asOf = latestVersion(shard);
-  // What a dropped namespace has left is cleared in steps, and nobody's to read.
+  // What a dropped namespace has left is cleared in steps, and nobody's to read. Who asks may not have heard that it is gone: nothing is known of it.
   const isThere = namespaceOf(shard, namespace) !== undefined || mutant("cache-dropped-namespace-read");
-  const found = isThere ? liveValue(shard, namespace, key) : undefined;
+  if (!isThere) return { record: nothingRecorded, isDue: false };
+  const found = liveValue(shard, namespace, key);
   if (found === undefined) return { record: { ...nothingRecorded, asOf }, isDue: false };
   const { endsAt, tags, value, version } = found;
   const ttlMs = endsAt === 0 ? 0 : Math.max(endsAt - now, 1);

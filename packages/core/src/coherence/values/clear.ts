@@ -3,7 +3,7 @@ import { later, schedule } from "../../queues/calendar.ts";
 import type { ShardContext } from "../../queues/context.ts";
 import { KeyReader, keyAfter, keyOf, keysEnd, tables } from "../../queues/keys.ts";
 import { decodeClearing, encodeClearing, type ClearingRecord } from "./records.ts";
-import { invalidatedAt, raiseTokenFloor, removeValue, storedValue } from "./value-table.ts";
+import { invalidatedAt, noteRemoval, raiseTokenFloor, removeValue, storedValue } from "./value-table.ts";
 
 /** One step of what an invalidation left behind; true when nothing is. */
 export function clearTag(shard: ShardContext, namespace: number, tag: string, job: Uint8Array, stored: Uint8Array): boolean {
@@ -12,8 +12,10 @@ export function clearTag(shard: ShardContext, namespace: number, tag: string, jo
   const { keys, rest } = someKeys(shard, next ?? prefix, keysEnd(prefix), tag === "" ? 1 : 2);
   for (const key of keys) {
     const record = storedValue(shard, namespace, key);
-    if (record !== undefined && (record.version <= version || mutant("cache-clearing-takes-newer")))
-      removeValue(shard, namespace, key, record);
+    if (record === undefined || (record.version > version && !mutant("cache-clearing-takes-newer"))) continue;
+    // Of the namespace itself it is known for as long, whatever the key.
+    if (tag !== "" && !mutant("cache-clearing-not-noted")) noteRemoval(shard, namespace, key, version);
+    removeValue(shard, namespace, key, record);
   }
   if (rest !== null) {
     shard.view.put(job, encodeClearing({ version, next: rest } satisfies ClearingRecord));

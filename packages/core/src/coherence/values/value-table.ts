@@ -71,6 +71,7 @@ export function removedAt(shard: ShardContext, namespace: number, key: string): 
 }
 
 export function noteRemoval(shard: ShardContext, namespace: number, key: string, version: number): void {
+  if (version <= removedAt(shard, namespace, key)) return;
   shard.view.put(removalKey(namespace, key), encodeIntegers(version));
 }
 

@@ -93,6 +93,9 @@ function isTokenStale(shard: ShardContext, { key, namespace, tags, token }: Cach
   if (token === null || mutant("cache-token-ignored")) return false;
   if ((known?.version ?? 0) !== token.version) return true;
   if (known === undefined && removedAt(shard, namespace, key) > token.asOf) return true;
+  // Written since, and ended by one of its own tags, which the loader's value need not carry.
+  const stored = storedValue(shard, namespace, key)?.version ?? 0;
+  if (stored > token.asOf && !mutant("cache-token-outlives-ended-value")) return true;
   const invalidated = ["", ...tags].some((tag) => invalidatedAt(shard, namespace, tag) > token.asOf);
   return (
     (invalidated && !mutant("cache-token-outlives-tag")) ||

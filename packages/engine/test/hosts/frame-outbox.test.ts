@@ -1,0 +1,40 @@
+import { encodeSingleCommandFrame } from "@trivet/wire";
+import { expect, vi } from "vitest";
+import { FrameOutbox } from "../../src/hosts/frame-outbox.ts";
+import { guard } from "./guard.ts";
+
+vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
+
+guard(
+  "host-passing-refusal-told",
+  "that a shard does not know the queue yet is not told of a keyed call while another copy of its frame may be executed (rule X1)",
+  () => {
+    let leader = "n1";
+    const outbox = new FrameOutbox<string>(
+      {
+        now: () => 0,
+        groupTime: () => 0,
+        leader: () => leader as never,
+        term: () => 1,
+        dispatch: () => true,
+        lookup: () => "unknown",
+        isRefusal: (result) => result !== "done",
+        isPassing: (result) => result === "not known yet",
+        failed: () => undefined,
+      },
+      1_000,
+    );
+    const told: string[] = [];
+    outbox.setRoute("key", { answer: (_sequence, result) => told.push(result), flush: () => undefined, refused: () => undefined });
+    outbox.submit(encodeSingleCommandFrame("key", "body", 5_000, { type: "fence-floor", fence: 1 }));
+    leader = "n2";
+    outbox.resend(false);
+    outbox.answer("key", 1, "not known yet", "body", 5_000);
+    outbox.answer("key", 1, "done", "body", 5_000);
+    expect(told).toEqual(["done"]);
+    // With one copy there is nothing to wait for.
+    outbox.submit(encodeSingleCommandFrame("key", "body", 6_000, { type: "fence-floor", fence: 1 }));
+    outbox.answer("key", 1, "not known yet", "body", 6_000);
+    expect(told).toEqual(["done", "not known yet"]);
+  },
+);
