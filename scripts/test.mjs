@@ -45,6 +45,8 @@ const suites = [
     built: false,
     programs: [
       { program: "redis-server", debian: "redis-server" },
+      // The server itself is not on the path; its keeper is.
+      { program: "pg_ctlcluster", debian: "postgresql" },
       { program: "openssl", debian: "openssl" },
       { program: "kubectl", debian: "kubernetes-client" },
     ],

@@ -9,6 +9,7 @@ import { limits as wireLimits } from "@trivet/wire";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { originLimits } from "../packages/server/src/adapters/origins/limits.ts";
 import { redisLimits } from "../packages/server/src/adapters/redis/limits.ts";
 import { filesBelow, lineAt } from "./lib/sources.ts";
 
@@ -114,6 +115,7 @@ function limitsTables(): string {
     ["Eviction (`packages/core/src/eviction/limits.ts`)", evictionLimits],
     ["Wire format (`packages/wire/src/limits.ts`)", wireLimits],
     ["Queues on Redis (`packages/server/src/adapters/redis/limits.ts`)", redisLimits],
+    ["Outside origins (`packages/server/src/adapters/origins/limits.ts`)", originLimits],
   ];
   const part = ([title, limits]: (typeof groups)[number]): string =>
     `### ${title}\n\n${table(

@@ -97,6 +97,7 @@ export const errorCodes = [
   "not_ready",
   "not_executed",
   "redis_unavailable",
+  "origin_unavailable",
   "role_unreachable",
   "peer_silent",
   "commit_timeout",
@@ -618,6 +619,15 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     what: "The storage of the queues does not answer; nothing changed.",
     why: "This node keeps trying to reach Redis; locks work without it.",
     next: "Start Redis, or correct REDIS_URL; then send it again. No node has to be restarted.",
+  },
+  origin_unavailable: {
+    status: 503,
+    title: "The origin of the namespace cannot be read",
+    retryable: true,
+    exitCode: exitCodes.unavailable,
+    what: "No value of {key} is stored here, and none could be loaded from the origin of namespace {namespace}; nothing changed.",
+    why: "The Redis or PostgreSQL behind the namespace does not answer, or not as expected; what is stored here is served all the same.",
+    next: "The log of the key's home says what is wrong. Start the origin, or correct CACHE_ORIGIN_… on every node; then send it again.",
   },
   role_unreachable: {
     status: 503,

@@ -136,6 +136,17 @@ export const metrics = define({
   cache_max_entries: { kind: "gauge", help: "Copies that this node keeps at most (CACHE_CAPACITY)." },
   cache_bytes: { kind: "gauge", help: "Bytes of these copies." },
   cache_max_bytes: { kind: "gauge", help: "Bytes that this node keeps at most (CACHE_MAX_BYTES)." },
+  cache_origin_loads_total: {
+    kind: "counter",
+    help: "Reads of outside origins by this node, as the home of their keys: value, absent, failed.",
+    labels: ["origin", "outcome"],
+  },
+  cache_origin_load_duration_seconds: {
+    kind: "histogram",
+    help: "Until the origin answered.",
+    labels: ["origin"],
+    buckets: secondsBuckets,
+  },
   cache_read_duration_seconds: {
     kind: "histogram",
     help: "Reads over HTTP at this node, by what answered them.",

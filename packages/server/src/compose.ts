@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import {
+  type CacheOrigins,
   defaultHostConfig,
   NodeHost,
   scalableRole,
@@ -13,7 +14,8 @@ import {
 } from "@trivet/engine";
 import { exitCodes } from "@trivet/contract";
 import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
-import { RedisQueueStorage } from "./adapters/redis/index.ts";
+import { type OriginTools, PostgresOrigin, RedisOrigin } from "./adapters/origins/index.ts";
+import { type RedisOptions, RedisQueueStorage } from "./adapters/redis/index.ts";
 import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
 import { seedDemoData } from "./demo-data.ts";
 import { leaveCluster, setAsideData } from "./leave.ts";
@@ -171,6 +173,7 @@ interface Parts {
   readonly host: NodeHost;
   readonly http: HttpApp;
   readonly redis: RedisQueueStorage | null;
+  readonly origins: Origins;
   /** What is to be ended with the node. */
   readonly ends: (() => void)[];
 }
@@ -180,13 +183,28 @@ function endProcess(logger: Logger, error: Error): void {
   process.exit((error as { readonly code?: unknown }).code === "invariant_broken" ? exitCodes.internal : exitCodes.storage);
 }
 
-function redisStorage(
-  { tls, tlsCaFile, ...redis }: NonNullable<NodeConfig["queues"]["redis"]>,
-  node: string,
-  tools: ConstructorParameters<typeof RedisQueueStorage>[1],
-): RedisQueueStorage {
+type RedisConfig = NonNullable<NodeConfig["queues"]["redis"]>;
+
+function redisOptions({ tls, tlsCaFile, ...redis }: RedisConfig, node: string): RedisOptions {
   const ca = tlsCaFile === null ? {} : { ca: readCertificate(tlsCaFile) };
-  return new RedisQueueStorage({ ...redis, node, tls: tls || tlsCaFile !== null ? ca : null }, tools);
+  return { ...redis, node, tls: tls || tlsCaFile !== null ? ca : null };
+}
+
+interface Origins {
+  readonly redis?: RedisOrigin;
+  readonly postgres?: PostgresOrigin;
+}
+
+function originsOf({ cache, nodeId }: NodeConfig, tools: OriginTools): Origins & CacheOrigins {
+  const { postgres, redis, timeoutMs } = cache.origins;
+  return {
+    ...(redis === null ? {} : { redis: new RedisOrigin(redisOptions(redis.server, nodeId), redis.keyPattern, timeoutMs, tools) }),
+    ...(postgres === null ? {} : { postgres: new PostgresOrigin({ ...postgres, timeoutMs, node: nodeId }, tools.telemetry) }),
+  };
+}
+
+async function closeStorages({ origins, redis }: Pick<Parts, "origins" | "redis">): Promise<void> {
+  await Promise.all([redis?.close(), origins.redis?.close(), origins.postgres?.close()]);
 }
 
 function readCertificate(path: string): string {
@@ -204,7 +222,9 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   const transport = new NodeTransport();
   const files = new NodeFiles(config.storage.dataDir);
   const random = new NodeRandom();
-  const redis = config.queues.redis === null ? null : redisStorage(config.queues.redis, config.nodeId, { clock, random, telemetry });
+  const tools = { clock, random, telemetry };
+  const redis = config.queues.redis === null ? null : new RedisQueueStorage(redisOptions(config.queues.redis, config.nodeId), tools);
+  const origins = originsOf(config, tools);
   const ports: Ports = {
     clock,
     crypto: new NodeCrypto(),
@@ -214,6 +234,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     transport: config.cluster === null ? transport : new ClusterPortTransport(transport, config.cluster.port),
     applyWorker: new ThreadApplyWorker(join(config.storage.dataDir, "shards"), (error) => host.fatal(error)),
     ...(redis === null ? {} : { queueStorage: redis }),
+    cacheOrigins: origins,
   };
   const host: NodeHost = new NodeHost(ports, hostConfig(config), options.onFatal ?? ((error) => endProcess(logger, error)));
   const http = await createHttpApp({
@@ -234,7 +255,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     logForcedReleases(host.api, telemetry),
     () => telemetry.stop(),
   ];
-  return { config, logger, metrics, telemetry, transport, files, host, http, redis, ends };
+  return { config, logger, metrics, telemetry, transport, files, host, http, redis, origins, ends };
 }
 
 /** False when the node did not stop within the time. */
@@ -257,7 +278,7 @@ async function stopParts(parts: Parts): Promise<void> {
   if (!inTime) logger.log("warn", "node.stop", "the node did not hand over in time; closing anyway");
   await http.close(Math.min(1_000, config.shutdownTimeoutMs));
   transport.close();
-  await parts.redis?.close();
+  await closeStorages(parts);
   parts.files.unlock();
   for (const end of parts.ends) end();
   if (left) setAsideData(config, logger);
@@ -304,7 +325,7 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
     if (begun) await stopHost(parts.host, 1_000);
     await parts.http.close(0);
     parts.transport.close();
-    await parts.redis?.close();
+    await closeStorages(parts);
     parts.files.unlock();
     for (const end of parts.ends) end();
     await logger.flush();

@@ -24,17 +24,22 @@ export interface NamespaceDefinition {
   readonly maxBytes: number;
 }
 
+export const originNames = ["none", "redis", "postgres"] as const;
+/** Where a value comes from that nobody has stored: an outside system that the nodes read. Append only. */
+export type OriginName = (typeof originNames)[number];
+
 export const policyNames = ["wtinylfu", "lru", "lfu", "s3fifo", "sieve", "arc"] as const;
 /** Which copies a node keeps when it cannot keep all (core/eviction). */
 export type PolicyName = (typeof policyNames)[number];
 
-/** What the owner of a namespace may say. The last three are for the nodes, not for the shards. */
+/** What the owner of a namespace may say. The last four are for the nodes, not for the shards. */
 export interface NamespaceSettings extends Omit<NamespaceDefinition, "name" | "version"> {
   /** Copies that a node keeps of this namespace alone, by `policy`; 0 = among those of all others, within the node's own bounds. */
   readonly copyEntries: number;
   /** The same in bytes; 0 with `copyEntries` = not bounded. */
   readonly copyBytes: number;
   readonly policy: PolicyName;
+  readonly origin: OriginName;
 }
 
 /** What a write wants of the value that is there. */

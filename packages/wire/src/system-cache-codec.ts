@@ -1,5 +1,5 @@
 import type { ByteReader, ByteWriter } from "./bytes.ts";
-import { cacheModes, type NamespaceSettings, policyNames } from "./cache-commands.ts";
+import { cacheModes, type NamespaceSettings, originNames, policyNames } from "./cache-commands.ts";
 import { CodecError } from "./codec-error.ts";
 import { type DefineMode, type DefineNamespace, type DeleteNamespace, defineModes } from "./commands.ts";
 import { decodeIdentity, decodeIndexed, decodeName } from "./fields.ts";
@@ -7,7 +7,7 @@ import { limits } from "./limits.ts";
 import { type DefinedNamespace, type NamespaceRefused, namespaceRefusalReasons } from "./results.ts";
 import { clipText } from "./text.ts";
 
-/** The numbers of a namespace's settings, by their bits in the mask of those present. Append only; `mode` and `policy` have bits of their own. */
+/** The numbers of a namespace's settings, by their bits in the mask of those present. Append only; the names have bits of their own. */
 const settingBits = {
   staleMs: 1,
   ttlMs: 2,
@@ -16,11 +16,12 @@ const settingBits = {
   maxBytes: 16,
   copyEntries: 32,
   copyBytes: 64,
-} as const satisfies Record<Exclude<keyof NamespaceSettings, "mode" | "policy">, number>;
+} as const satisfies Record<Exclude<keyof NamespaceSettings, "mode" | "origin" | "policy">, number>;
 const numberSettings = Object.entries(settingBits) as readonly (readonly [keyof typeof settingBits, number])[];
 const modeBit = 128;
 const policyBit = 256;
-const allBits = 511;
+const originBit = 512;
+const allBits = 1023;
 
 const modeNumbers = Object.fromEntries(defineModes.map((mode, number) => [mode, number])) as Readonly<Record<DefineMode, number>>;
 
@@ -49,8 +50,8 @@ export function decodeDeleteNamespace(reader: ByteReader): DeleteNamespace {
 
 /** Only those that are there. */
 function encodeSettings(writer: ByteWriter, settings: Partial<NamespaceSettings>): void {
-  const { mode, policy } = settings;
-  let mask = (mode === undefined ? 0 : modeBit) | (policy === undefined ? 0 : policyBit);
+  const { mode, origin, policy } = settings;
+  let mask = (mode === undefined ? 0 : modeBit) | (policy === undefined ? 0 : policyBit) | (origin === undefined ? 0 : originBit);
   for (const [setting, bit] of numberSettings) if (settings[setting] !== undefined) mask |= bit;
   writer.varint(mask);
   for (const [setting] of numberSettings) {
@@ -59,6 +60,7 @@ function encodeSettings(writer: ByteWriter, settings: Partial<NamespaceSettings>
   }
   if (mode !== undefined) writer.u8(cacheModes.indexOf(mode));
   if (policy !== undefined) writer.u8(policyNames.indexOf(policy));
+  if (origin !== undefined) writer.u8(originNames.indexOf(origin));
 }
 
 function decodeSettings(reader: ByteReader): Partial<NamespaceSettings> {
@@ -67,6 +69,7 @@ function decodeSettings(reader: ByteReader): Partial<NamespaceSettings> {
   for (const [setting, bit] of numberSettings) if ((mask & bit) !== 0) settings[setting] = reader.varint();
   if ((mask & modeBit) !== 0) settings.mode = decodeIndexed(reader, cacheModes, "cache mode");
   if ((mask & policyBit) !== 0) settings.policy = decodeIndexed(reader, policyNames, "eviction policy");
+  if ((mask & originBit) !== 0) settings.origin = decodeIndexed(reader, originNames, "origin");
   return settings;
 }
 
@@ -75,7 +78,9 @@ export function encodeDefinedNamespace(writer: ByteWriter, view: DefinedNamespac
   writer.varint(view.namespace);
   writer.string(view.name);
   writer.varint(view.version);
-  encodeSettings(writer, view.settings);
+  const { origin, ...others } = view.settings;
+  // As before there were origins, where there is none.
+  encodeSettings(writer, origin === "none" ? others : view.settings);
   writer.varint(view.createdAt);
 }
 
@@ -86,10 +91,10 @@ export function decodeDefinedNamespace(reader: ByteReader): DefinedNamespace {
 }
 
 /** In the order of their declaration. */
-function wholeSettings({ mode, policy, ...numbers }: Partial<NamespaceSettings>): NamespaceSettings {
+function wholeSettings({ mode, origin = "none", policy, ...numbers }: Partial<NamespaceSettings>): NamespaceSettings {
   const { copyBytes = 0, copyEntries = 0, maxBytes = 0, maxEntries = 0, negativeTtlMs = 0, staleMs = 0, ttlMs = 0 } = numbers;
   if (mode === undefined || policy === undefined) throw new CodecError("a namespace without all its settings");
-  return { mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, copyEntries, copyBytes, policy };
+  return { mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, copyEntries, copyBytes, policy, origin };
 }
 
 export function encodeNamespaceRefused(writer: ByteWriter, refused: NamespaceRefused): void {

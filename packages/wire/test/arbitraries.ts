@@ -11,6 +11,7 @@ import {
   expiryKinds,
   limits,
   lockModes,
+  originNames,
   policyNames,
   refusalReasons,
   resultNumbers,
@@ -75,6 +76,7 @@ const namespaceSettings = {
   copyEntries: uint,
   copyBytes: uint,
   policy: fc.constantFrom(...policyNames),
+  origin: fc.constantFrom(...originNames),
 };
 const namespace = { namespace: uint, name, version: uint, settings: fc.record(namespaceSettings), createdAt: uint };
 const namespaceRefused = fc.constant("namespace-refused" as const);

@@ -34,9 +34,12 @@ const namespace: DefinedNamespace = {
     copyEntries: 5,
     copyBytes: 2048,
     policy: "sieve",
+    origin: "none",
   },
   createdAt: 1_700_000_000_000,
 };
+/** As before there were origins. */
+const { origin: _origin, ...withoutOrigin } = namespace.settings;
 
 export const commandSamples: { readonly [T in CommandType]: readonly Extract<Command, { type: T }>[] } = {
   nothing: [{ type: "nothing" }],
@@ -116,8 +119,9 @@ export const commandSamples: { readonly [T in CommandType]: readonly Extract<Com
     },
   ],
   "define-namespace": [
-    { type: "define-namespace", name: "users", mode: "ensure", settings: namespace.settings, principal: "alice" },
+    { type: "define-namespace", name: "users", mode: "ensure", settings: withoutOrigin, principal: "alice" },
     { type: "define-namespace", name: "users", mode: "update", settings: { ttlMs: 1000 }, principal: "" },
+    { type: "define-namespace", name: "users", mode: "update", settings: { origin: "postgres" }, principal: "" },
   ],
   "delete-namespace": [{ type: "delete-namespace", name: "users", principal: "alice" }],
 };
@@ -183,7 +187,10 @@ export const resultSamples: { readonly [T in ResultType]: readonly Extract<Resul
   "queue-deleted": [{ type: "queue-deleted", queue: 3 }],
   "placement-set": [{ type: "placement-set", epoch: 2 }],
   "placement-refused": [{ type: "placement-refused", epoch: 7 }],
-  "namespace-defined": [{ type: "namespace-defined", created: true, ...namespace }],
+  "namespace-defined": [
+    { type: "namespace-defined", created: true, ...namespace },
+    { type: "namespace-defined", created: true, ...namespace, settings: { ...namespace.settings, origin: "redis" } },
+  ],
   "namespace-refused": [
     { type: "namespace-refused", reason: "exists", ...namespace },
     { type: "namespace-refused", reason: "unknown" },

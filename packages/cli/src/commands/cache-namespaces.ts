@@ -79,6 +79,7 @@ function namespaceTable(output: Output, namespaces: readonly NamespaceAnswer[]):
     limit(settings["ttl_ms"]),
     limit(settings["max_entries"]),
     limit(settings["max_bytes"]),
+    settings["origin"] === "none" ? "" : String(settings["origin"] ?? ""),
   ]);
-  return table(["NAME", "ID", "MODE", "STALE MS", "TTL MS", "MAX ENTRIES", "MAX BYTES"], rows, output.paint);
+  return table(["NAME", "ID", "MODE", "STALE MS", "TTL MS", "MAX ENTRIES", "MAX BYTES", "ORIGIN"], rows, output.paint);
 }

@@ -212,6 +212,45 @@ export const serviceSettings = define({
     synonyms: { tinylfu: "wtinylfu", "w-tinylfu": "wtinylfu" },
     aliases: [{ name: "CACHE_REPLACEMENT_POLICY", source: "kin" }],
   },
+  CACHE_ORIGIN_REDIS_URL: {
+    kind: "url",
+    default: null,
+    secret: true,
+    use: "cache",
+    about: "Redis that namespaces with origin redis are loaded from; the one of REDIS_… when not set.",
+    example: "redis://redis:6379/0",
+  },
+  CACHE_ORIGIN_REDIS_KEY: {
+    kind: "string",
+    default: "{namespace}:{key}",
+    use: "cache",
+    about: "What a key is called in that Redis.",
+    example: "{key}",
+  },
+  CACHE_ORIGIN_POSTGRES_URL: {
+    kind: "url",
+    default: null,
+    secret: true,
+    use: "cache",
+    about: "PostgreSQL that namespaces with origin postgres are loaded from.",
+    example: "postgresql://trivet@db:5432/shop",
+  },
+  CACHE_ORIGIN_POSTGRES_QUERY: {
+    kind: "string",
+    default: "SELECT value FROM trivet_cache WHERE namespace = $2 AND key = $1",
+    use: "cache",
+    about: "How: $1 is the key, $2 the namespace; the first column of the first row is the value.",
+    example: "SELECT body FROM pages WHERE path = $1",
+  },
+  CACHE_ORIGIN_TIMEOUT_MS: {
+    kind: "milliseconds",
+    default: 2_000,
+    min: 10,
+    max: 60_000,
+    use: "cache",
+    about: "An origin is not waited for longer than this.",
+    example: "500",
+  },
 
   // ── Operations ────────────────────────────────────────────────────────────────────────────────────────────────────
   ENABLE_METRICS: {

@@ -15,6 +15,7 @@ export const cacheErrors = ["namespace_unknown", ...commandErrors] as const sati
 export const cacheReadErrors = [
   "namespace_unknown",
   "conflict",
+  "origin_unavailable",
   "storage_unavailable",
   "commit_timeout",
   ...readErrors,

@@ -45,8 +45,9 @@ export const LineState = Type.String({
     "Of the copy: M (the only one, just written), E (the only one), S (beside others), I (none); IS_D, IS_D_I, IM_D, SM_D while a fill or a write is on its way.",
   examples: ["S"],
 });
-export const Source = Type.Enum(["cache", "database", "peer"], {
-  description: "`cache`: this node's own copy, no network. `database`: the stored value. `peer`: another node's copy.",
+export const Source = Type.Enum(["cache", "database", "peer", "origin"], {
+  description:
+    "`cache`: this node's own copy, no network. `database`: the stored value. `peer`: another node's copy. `origin`: just loaded from the namespace's origin.",
 });
 const LoadToken = Type.String({
   pattern: "^(0|[1-9][0-9]{0,15})\\.(0|[1-9][0-9]{0,15})$",
@@ -267,6 +268,10 @@ const settings = {
   copy_bytes: Type.Integer({ minimum: 0, maximum: 1_099_511_627_776, description: "The same in bytes." }),
   policy: Type.Enum(["wtinylfu", "lru", "lfu", "s3fifo", "sieve", "arc"], {
     description: "Which copies go first, where the namespace has bounds of its own.",
+  }),
+  origin: Type.Enum(["none", "redis", "postgres"], {
+    description:
+      "Where a value is read from that nobody has stored: the Redis or PostgreSQL of CACHE_ORIGIN_…, which every node must be able to reach. What is written here is not written there.",
   }),
 };
 export const NamespaceSettings = Type.Object(settings);

@@ -78,6 +78,7 @@ export const defaultNamespaceSettings: NamespaceSettings = {
   copyEntries: 0,
   copyBytes: 0,
   policy: "wtinylfu",
+  origin: "none",
 };
 
 /** Holders, owners and cycle steps that one answer lists; an answer is kept in the dedupe table, so it must stay small. */

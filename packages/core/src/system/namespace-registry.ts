@@ -179,8 +179,10 @@ function fault({ copyEntries, mode, negativeTtlMs, staleMs, ttlMs }: NamespaceSe
 
 function digestOf({ createdAt, name, namespace, settings, version }: NamespaceView): number {
   let hash = mix(mix(hashText(name), namespace), mix(createdAt, version));
-  const { copyBytes, copyEntries, maxBytes, maxEntries, mode, negativeTtlMs, policy, staleMs, ttlMs } = settings;
+  const { copyBytes, copyEntries, maxBytes, maxEntries, mode, negativeTtlMs, origin, policy, staleMs, ttlMs } = settings;
   hash = mix(mix(hash, hashText(mode)), hashText(policy));
   for (const number of [staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, copyEntries, copyBytes]) hash = mix(hash, number);
+  // As before there were origins, where there is none: replicas of different versions compare these.
+  if (origin !== "none") hash = mix(hash, hashText(origin));
   return avalanche(hash);
 }

@@ -96,4 +96,17 @@ describe("namespaces of cached values", () => {
     expect(restored.namespace("default")?.settings.ttlMs).toBe(5);
     expect(restored.lastNamespace()).toBe(3);
   });
+
+  test("an origin is a setting that may change; it is in the snapshot and in the hash", () => {
+    const bench = new Bench();
+    expect(tell(bench, define("pages"))).toMatchObject({ settings: { origin: "none" } });
+    const plain = bench.state.stateHash();
+    expect(tell(bench, define("pages", { origin: "redis" }))).toMatchObject({ settings: { origin: "redis" } });
+    const [redis, restored] = [bench.state.stateHash(), restoreSystem(chunksOf(bench.state))];
+    expect(redis).not.toBe(plain);
+    expect(restored.stateHash()).toBe(redis);
+    expect(restored.namespace("pages")?.settings.origin).toBe("redis");
+    expect(tell(bench, define("pages", { ttlMs: 5 }))).toMatchObject({ settings: { origin: "redis", ttlMs: 5 } });
+    expect(tell(bench, define("pages", { origin: "none" }))).toMatchObject({ settings: { origin: "none" } });
+  });
 });

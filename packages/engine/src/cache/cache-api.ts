@@ -19,6 +19,8 @@ export type CacheRefusal =
   /** Rule M9: what is stored is data, and nothing is pushed out for it. `shard` = all namespaces together. */
   | { readonly type: "cache-full"; readonly limit: "entries" | "bytes" | "shard"; readonly max: number }
   | { readonly type: "not-a-number" }
+  /** Nothing is stored, and the namespace's origin cannot say what there is; it may later. */
+  | { readonly type: "origin-unavailable"; readonly reason: string }
   /** Rule K5. */
   | { readonly type: "fence-behind"; readonly lock: string; readonly highest: string }
   /** Rule M10: what happened since that position is no longer known here. */
@@ -40,8 +42,8 @@ export interface CacheCallOptions {
  * replica says, however late it is; where it has none, as `linearizable`.
  */
 export type CacheConsistency = "linearizable" | "strict" | "stale";
-/** `cache`: this node's own copy, no network. `database`: the stored value, read by its home. `peer`: the copy of another node (`fetchCopy`). */
-export type CacheSource = "cache" | "database" | "peer";
+/** `cache`: this node's own copy, no network. `database`: the stored value, read by its home. `peer`: the copy of another node (`fetchCopy`). `origin`: just loaded from the namespace's origin. */
+export type CacheSource = "cache" | "database" | "peer" | "origin";
 
 /** What is stored under a key. */
 export interface CacheEntry {

@@ -4,6 +4,7 @@ import { CacheCalls, type CacheServiceParts } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
 import { CopyReports } from "./copy-reports.ts";
 import { explain, firstCopy } from "./explaining.ts";
+import { OriginLoads } from "./origin-loads.ts";
 import { Reading } from "./reading.ts";
 import { keyProblem } from "./request-checks.ts";
 import { verify } from "./verifying.ts";
@@ -12,6 +13,7 @@ import { Writing } from "./writing.ts";
 /** Cached values by name, from any node. */
 export class CacheService implements CacheApi {
   readonly reports: CopyReports;
+  readonly loads: OriginLoads;
   private readonly calls: CacheCalls;
   private readonly reading: Reading;
   private readonly writing: Writing;
@@ -21,6 +23,7 @@ export class CacheService implements CacheApi {
     this.calls = new CacheCalls(parts);
     this.reading = new Reading(this.calls);
     this.writing = new Writing(this.calls);
+    this.loads = new OriginLoads(this.calls, this.writing.commands);
     this.administration = new Administration(this.calls, this.writing, parts.api);
     this.reports = new CopyReports(parts.host, parts.cache);
   }

@@ -2,14 +2,16 @@ import { type GroupId, groupId } from "@trivet/core";
 import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
 import type { NodeHost } from "../hosts/node-host.ts";
 import type { HomeHost } from "./home-host.ts";
-import { retryMs } from "./limits.ts";
+import { askAgainMs, retryMs } from "./limits.ts";
+import type { LoadQuestion, LoadReply } from "./origin-loads.ts";
 
 /** What a node asks of the home of a shard, beside what holders say; in JSON, as it is rare. */
 export type HomeQuestion =
   | { readonly type: "invalidate"; readonly namespace: number; readonly tag: string | null; readonly frame: string }
-  | { readonly type: "drop"; readonly line: string };
+  | { readonly type: "drop"; readonly line: string }
+  | LoadQuestion;
 /** Null = it is none, or not to the end: ask again. */
-export type HomeReply = { readonly type: "answered"; readonly answer: string } | { readonly type: "dropped" } | null;
+export type HomeReply = { readonly type: "answered"; readonly answer: string } | { readonly type: "dropped" } | LoadReply | null;
 
 export const askHomeMethod = "cache-home";
 
@@ -32,7 +34,9 @@ export function askHome(
     if (leader === null) return told(null);
     wasAsked = true;
     if (leader === host.config.node) return answerHere(host, group, question, told);
-    const left = Math.max(1, deadline - clock.now());
+    const whole = Math.max(1, deadline - clock.now());
+    // A home that says nothing may be none any more. Whoever asks twice for a load waits for the one there is.
+    const left = question.type === "load" ? Math.min(askAgainMs, whole) : whole;
     return host.calls.call(leader, askHomeMethod, { group, question }, (reply) => told(reply as HomeReply), left);
   };
   attempt();
@@ -48,6 +52,7 @@ function answerHere(host: NodeHost, group: GroupId, question: HomeQuestion, done
   home?.wake();
   if (home === undefined || !home.isHome) return host.ports.clock.defer(() => done(null));
   if (question.type === "drop") return home.dropCopies(question.line, (answer) => done(answer === null ? null : { type: "dropped" }));
+  if (question.type === "load") return host.cache.loads.load(group, question, done);
   const frame = decodeBase64(question.frame);
   if (frame === null) return host.ports.clock.defer(() => done(null));
   return home.invalidate(question.namespace, question.tag, frame, (answer) =>

@@ -24,6 +24,11 @@ export const doubtfulRounds: number = 4;
 export const doubtfulRoundsEveryMs: number = 100;
 /** Changes of each shard that a node remembers for those who watch (rule M10). */
 export const rememberedChanges: number = 4096;
+/** Loads from outside origins that are under way at one home; more are refused. A loaded value is stored in so long, or asked for again. */
+export const openLoads: number = 1024;
+export const storeLoadedMs: number = 5_000;
+/** A home that has not answered in so long is asked again, or another one that leads by then. */
+export const askAgainMs: number = 1_000;
 /** Lines that a node without a lease fetches once more when it has one. */
 export const wantedCopies: number = 256;
 /** Programs with copies of their own of which a home's node remembers through whom they were heard; of others it asks all nodes. */

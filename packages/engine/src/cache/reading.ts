@@ -1,12 +1,14 @@
-import type { GroupId, NamespaceView, ReadMode } from "@trivet/core";
+import type { GroupId, NamespaceView } from "@trivet/core";
 import { readableCopy } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { CachedRecord, LineName, NamespaceSettings } from "@trivet/wire";
+import type { CachedRecord, LineName } from "@trivet/wire";
 import { type CacheConsistency, type CacheEntry, type CacheFailure, defaultNamespace } from "./cache-api.ts";
 import type { CacheCalls, Call, Done } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
 import { entryOf, isOfNothing } from "./entries.ts";
 import type { HolderHost } from "./holder-host.ts";
+import { readMode } from "./read-mode.ts";
+import { ReadThrough } from "./read-through.ts";
 import { keyProblem } from "./request-checks.ts";
 
 /** Reads: a copy of this node's own, without the network, or whatever the home says. */
@@ -14,9 +16,11 @@ export class Reading {
   hits = 0;
   misses = 0;
   private readonly calls: CacheCalls;
+  private readonly through: ReadThrough;
 
   constructor(calls: CacheCalls) {
     this.calls = calls;
+    this.through = new ReadThrough(calls);
   }
 
   peek(namespace: string, key: string): CacheEntry | undefined {
@@ -28,6 +32,8 @@ export class Reading {
     const { clock } = host.ports;
     const copy = readableCopy(found.holder, found.line, clock.now(), clock.wallNow());
     if (copy === undefined || mayBeGone(view, copy.record)) return undefined;
+    // That nothing is stored does not say what there is, where values come from outside.
+    if (copy.record.version === 0 && view.settings.origin !== "none" && !mutant("origin-copy-of-nothing-answers")) return undefined;
     this.hits++;
     cache.copies.hit(found);
     const { state } = found.line;
@@ -66,15 +72,20 @@ export class Reading {
 
   private read(name: string, key: string, consistency: CacheConsistency, call: Call, done: Done<CacheEntry>): void {
     this.calls.find(name, call, done, (view) => {
-      this.calls.place(view, key, call, done, ({ group, holder, line }) => {
-        if (consistency === "stale" && this.readStale(view, key, group, holder, line, call, done)) return;
+      this.calls.place(view, key, call, done, (place) => {
+        const { group, holder, line } = place;
+        const told: Done<CacheEntry> = (entry) => {
+          if (entry.type !== "entry" || entry.found !== "absent" || view.settings.origin === "none") done(entry);
+          else this.through.load(place, entry, call, (outcome) => this.loaded(outcome, view, name, key, consistency, call, done));
+        };
+        if (consistency === "stale" && this.readStale(view, key, group, holder, line, call, told)) return;
         const mode = consistency === "strict" ? ({ type: "strict" } as const) : readMode(view.settings);
         holder.read(line, mode, call.deadline, (answer) => {
           if (answer === null) return done(notLed);
           const tell = (): void => {
             if (answer.source === "copy") this.hits++;
             else this.misses++;
-            done(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
+            told(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
           };
           if (!mayBeGone(view, answer.record)) return tell();
           // This node may have missed that the namespace was removed, and made again under another number.
@@ -85,6 +96,21 @@ export class Reading {
         });
       });
     });
+  }
+
+  /** Where the namespace went meanwhile, one of that name may have been made again. */
+  private loaded(
+    outcome: CacheEntry | CacheFailure,
+    { namespace }: NamespaceView,
+    name: string,
+    key: string,
+    consistency: CacheConsistency,
+    call: Call,
+    done: Done<CacheEntry>,
+  ): void {
+    const isGone = outcome.type === "entry" && outcome.found === "absent" && this.calls.names.numbered(namespace) === null;
+    if (isGone) this.read(name, key, consistency, call, done);
+    else done(outcome);
   }
 
   /** False = there is no replica here. */
@@ -121,8 +147,4 @@ export class Reading {
 
 function mayBeGone({ name }: NamespaceView, record: CachedRecord): boolean {
   return name !== defaultNamespace && isOfNothing(record) && !mutant("cache-gone-namespace-believed");
-}
-
-function readMode({ mode, staleMs }: NamespaceSettings): ReadMode {
-  return mode === "ttl" ? { type: "ttl", staleMs } : { type: mode };
 }

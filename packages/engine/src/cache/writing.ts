@@ -14,7 +14,7 @@ type Answered = { readonly result: ShardResult; readonly requestId: string };
 export class Writing {
   writes = 0;
   private readonly calls: CacheCalls;
-  private readonly commands: CacheWrites;
+  readonly commands: CacheWrites;
 
   constructor(calls: CacheCalls) {
     this.calls = calls;

@@ -1,3 +1,4 @@
+import type { CacheOrigins } from "./cache-origin.ts";
 import type { Clock } from "./clock.ts";
 import type { Crypto } from "./crypto.ts";
 import type { FileStore } from "./file.ts";
@@ -7,6 +8,7 @@ import type { Telemetry } from "./telemetry.ts";
 import type { ApplyWorker } from "../shards/worker-protocol.ts";
 import type { Transport } from "./transport.ts";
 
+export * from "./cache-origin.ts";
 export * from "./clock.ts";
 export * from "./crypto.ts";
 export * from "./file.ts";
@@ -28,4 +30,6 @@ export interface Ports {
   readonly applyWorker?: ApplyWorker;
   /** Where the messages of queues are kept instead of in the shards. */
   readonly queueStorage?: QueueStorage;
+  /** What namespaces with an origin are loaded from; one that is left out is not configured on this node. */
+  readonly cacheOrigins?: CacheOrigins;
 }

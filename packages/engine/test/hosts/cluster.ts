@@ -1,4 +1,5 @@
 import {
+  type CacheOrigin,
   defaultHostConfig,
   MemoryApplyWorker,
   MemoryClock,
@@ -53,6 +54,8 @@ export class Cluster {
   withShards = false;
   /** What the apply worker of a program that starts from here on keeps of each store in memory; undefined = as a node does. */
   bufferedBytes: number | undefined = undefined;
+  /** Of all nodes, as they are at the time of each load. */
+  readonly cacheOrigins: { redis?: CacheOrigin; postgres?: CacheOrigin } = {};
 
   constructor(seed = 1, transportOf: TransportOf = (network, url) => network.transport(url)) {
     this.prng = new Prng(seed);
@@ -113,6 +116,7 @@ export class Cluster {
       files: member.files,
       random: new MemoryRandom(this.prng.nextUint32()),
       telemetry: member.telemetry,
+      cacheOrigins: this.cacheOrigins,
       transport: this.transportOf(this.network, member.url),
       ...(member.stores === null ? {} : { applyWorker: this.applyWorker(member, member.stores) }),
     };

@@ -1,5 +1,6 @@
 import { minMacKeyCharacters, sampleSecrets, settingOf, type SettingName } from "@trivet/contract";
 import { policyNames, type PolicyName } from "@trivet/wire";
+import { type OriginsConfig, readOrigins } from "./origins.ts";
 import { isNodeId, parsePeers, type PeerAddress } from "./peers.ts";
 import { readRedis, type RedisConfig } from "./redis.ts";
 import { faultLine, type Fault, type Resolved } from "./resolve.ts";
@@ -69,6 +70,7 @@ export interface NodeConfig {
     readonly maxBytes: number;
     readonly policy: PolicyName;
     readonly seedDemoData: boolean;
+    readonly origins: OriginsConfig;
   };
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
@@ -184,12 +186,16 @@ function checkSecrets(values: Values, production: boolean): void {
     values.bad("REDIS_PASSWORD", "a password of your own: this one is a sample");
 }
 
+function namesRedis(values: Values): boolean {
+  return (["REDIS_URL", "REDIS_HOST", "REDIS_NODES"] as const).some((name) => values.text(name) !== null);
+}
+
 /** A Redis that is named is meant, unless the backend is said. A node without the queue service has nothing to keep there. */
 function queueBackend(values: Values): "embedded" | "redis" {
   if (!values.roles().includes("queue")) return "embedded";
   const said = values.text("QUEUE_BACKEND");
   if (said !== null) return said === "redis" ? "redis" : "embedded";
-  return (["REDIS_URL", "REDIS_HOST", "REDIS_NODES"] as const).some((name) => values.text(name) !== null) ? "redis" : "embedded";
+  return namesRedis(values) ? "redis" : "embedded";
 }
 
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);
@@ -242,6 +248,8 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
   const join = (peersOf(values, "JOIN", port) ?? []).map((peer) => peer.url);
   const scalable = values.flag("NODE_SCALABLE");
   if (scalable && join.length === 0) values.bad("NODE_SCALABLE", "JOIN beside it, which names nodes of the cluster it belongs to");
+  const backend = queueBackend(values);
+  const redis = backend === "redis" || namesRedis(values) ? readRedis(values) : null;
   const clusterPort = values.port("CLUSTER_PORT");
   const reachable = host === "0.0.0.0" || host === "::" ? hostname : host;
   const logDir = values.text("LOG_DIR");
@@ -275,13 +283,13 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
       sessionTtlMs: values.number("SESSION_DEFAULT_TTL_MS"),
     },
     queues: {
-      backend: queueBackend(values),
+      backend,
       autoCreate: values.flag("QUEUE_AUTO_CREATE"),
       partitions: values.number("QUEUE_PARTITIONS"),
       visibilityMs: values.number("QUEUE_VISIBILITY_MS"),
       maxDeliveries: values.number("QUEUE_MAX_DELIVERIES"),
       maxMessages: values.number("QUEUE_MAX_LENGTH"),
-      redis: queueBackend(values) === "redis" ? readRedis(values) : null,
+      redis: backend === "redis" ? redis : null,
     },
     macKey: values.text("SHARED_MAC_KEY"),
     macKeyPrevious: values.text("SHARED_MAC_KEY_PREVIOUS"),
@@ -292,6 +300,7 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
       policy: policyNames.find((name) => name === values.text("CACHE_POLICY")) ?? "wtinylfu",
       // A cluster that real programs use gets no values that nobody wrote.
       seedDemoData: values.flag("SEED_DEMO_DATA") && !production,
+      origins: readOrigins(values, namesRedis(values) ? redis : null),
     },
     log: {
       level: (values.text("LOG_LEVEL") ?? "info") as NodeConfig["log"]["level"],

@@ -28,7 +28,7 @@ const nothing: RedisAddress = { host: "localhost", port: 6_379 };
 
 /** REDIS_URL says all in one; the other settings win over its parts, but two hosts are a contradiction. */
 export function readRedis(values: SettingReader): RedisConfig {
-  const url = parseUrl(values);
+  const url = parseRedisUrl(values, "REDIS_URL");
   const host = values.text("REDIS_HOST");
   if (url !== null && host !== null && url.hostname !== "" && url.hostname !== host) {
     values.bad("REDIS_HOST", `the host of REDIS_URL (${url.hostname}), or only one of the two`);
@@ -56,14 +56,15 @@ export function readRedis(values: SettingReader): RedisConfig {
   };
 }
 
-function parseUrl(values: SettingReader): URL | null {
-  const text = values.text("REDIS_URL");
+/** Null when the setting is not there, or is no URL of a Redis: that is told. */
+export function parseRedisUrl(values: SettingReader, name: "REDIS_URL" | "CACHE_ORIGIN_REDIS_URL"): URL | null {
+  const text = values.text(name);
   if (text === null) return null;
   if (URL.canParse(text)) {
     const url = new URL(text);
     if (url.protocol === "redis:" || url.protocol === "rediss:") return url;
   }
-  values.bad("REDIS_URL", "redis://HOST:PORT/DATABASE, or rediss:// with TLS");
+  values.bad(name, "redis://HOST:PORT/DATABASE, or rediss:// with TLS");
   return null;
 }
 

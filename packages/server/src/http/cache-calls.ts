@@ -54,6 +54,8 @@ export function cacheFailure(context: HttpContext, outcome: CacheFailure, { name
       });
     case "not-a-number":
       return failure("not_a_number", { values: { key } });
+    case "origin-unavailable":
+      return failure("origin_unavailable", { values: { namespace, key }, members: { reason: outcome.reason }, retryAfterMs: 1_000 });
     case "fence-behind":
       return failure("fence_behind", { values: { name: outcome.lock, fence: outcome.highest }, members: { highest: outcome.highest } });
     case "position-gone":
@@ -83,6 +85,7 @@ const failures: ReadonlySet<string> = new Set([
   "conflict",
   "cache-full",
   "not-a-number",
+  "origin-unavailable",
   "fence-behind",
   "position-gone",
   "refused",

@@ -87,6 +87,7 @@ const names = {
   copy_entries: "copyEntries",
   copy_bytes: "copyBytes",
   policy: "policy",
+  origin: "origin",
 } as const satisfies Readonly<Record<keyof Omit<cacheSchemas.NamespaceBody, "request_id">, keyof NamespaceSettings>>;
 
 /** The settings that a body names. */

@@ -35,12 +35,17 @@ function redisTrouble(event: LogEvent): LogEvent {
   return event.text.includes(words) ? event : { ...event, text: `${event.text} (${words})` };
 }
 
-/** L-05: our words, with those that S0 tells people to grep for before them. A cached key is no secret, and is named as what it is. */
-function withdrawal(event: LogEvent): LogEvent {
+/** A cached key is no secret, and is named as what it is. */
+function withCachedKey(event: LogEvent): LogEvent {
   const { key, ...fields } = event.fields;
+  return key === undefined ? event : { ...event, fields: { ...fields, cache_key: key } };
+}
+
+/** L-05: our words, with those that S0 tells people to grep for before them. */
+function withdrawal(event: LogEvent): LogEvent {
   const words = "INVALIDATE diterima";
   const text = event.text.includes(words) ? event.text : `${words}: ${event.text}`;
-  return { ...event, text, fields: key === undefined ? fields : { ...fields, cache_key: key } };
+  return withCachedKey({ ...event, text });
 }
 
 /** What the server does with events of the engine; others pass unchanged. */
@@ -66,6 +71,8 @@ export const eventRules: Readonly<Record<string, EventRule>> = {
   "peer.refused": { limit: (event) => `${event.event}:${field(event, "address")}:${field(event, "code")}` },
   "peer.same-id": { limit: (event) => event.event },
   "cache.invalidated": { shape: withdrawal, limit: (event) => event.event },
+  "origin.down": { shape: (event) => (field(event, "origin") === "redis" ? redisTrouble(event) : event) },
+  "origin.load": { shape: withCachedKey, limit: (event) => `${event.event}:${field(event, "origin")}` },
   "redis.down": { shape: redisTrouble },
   "redis.script": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "time.skew": { limit: (event) => event.event },

@@ -33,7 +33,13 @@ describe("defaults", () => {
       failureDetector: { intervalMs: 1_000, timeoutMs: 3_000 },
       storage: { dataDir: "./data/box" },
       locks: { defaultTtlMs: 60_000, maxTtlMs: 3_600_000, delayMs: 0 },
-      cache: { capacity: 10_000, maxBytes: 67_108_864, policy: "wtinylfu", seedDemoData: false },
+      cache: {
+        capacity: 10_000,
+        maxBytes: 67_108_864,
+        policy: "wtinylfu",
+        seedDemoData: false,
+        origins: { timeoutMs: 2_000, redis: null, postgres: null },
+      },
       log: { level: "info", dir: "logs", format: "text", maxBytes: 16_777_216, keep: 2 },
     });
     expect(warnings).toEqual([]);

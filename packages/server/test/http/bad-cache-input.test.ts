@@ -126,6 +126,7 @@ describe("everything else", () => {
     ["POST", "/v1/cache-invalidate", { namespace: "é".repeat(257), all: true }, "namespace", "512"],
     ["PUT", "/v1/cache-namespaces/n", { mode: "loose" }, "mode", "write-through, strict, ttl"],
     ["PUT", "/v1/cache-namespaces/n", { policy: "random" }, "policy", "wtinylfu"],
+    ["PUT", "/v1/cache-namespaces/n", { origin: "mysql" }, "origin", "postgres"],
     ["PUT", "/v1/cache-namespaces/n", { ttl_ms: -1 }, "ttl_ms", ">= 0"],
     ["PUT", "/v1/cache-namespaces/n", { copy_entries: 16_777_217 }, "copy_entries", "16777216"],
     ["PATCH", "/v1/cache-namespaces/n", { max_entires: 1 }, "max_entires", "did you mean max_entries"],

@@ -60,6 +60,13 @@ describe("what the cache refuses", () => {
       expect(await server.call("GET", path)).toMatchObject({ status: 503, headers: { "retry-after": "2" } });
     }
   });
+  test("a read whose origin is away is told why", async () => {
+    for (const path of ["/v1/cache/k", "/cache/k", "/cache/get?key=k"]) {
+      cache.refuse({ type: "origin-unavailable", reason: "no answer in 50 ms" });
+      const json = { code: "origin_unavailable", reason: "no answer in 50 ms" };
+      expect(await server.call("GET", path)).toMatchObject({ status: 503, json, headers: { "retry-after": "1" } });
+    }
+  });
   test("too many namespaces", async () => {
     cache.refuse({ type: "too-many-namespaces", max: 10 });
     expect(await server.call("PUT", "/v1/cache-namespaces/n")).toMatchObject({ status: 429, json: { code: "quota_exceeded", max: 10 } });

@@ -36,6 +36,7 @@ const defaults: NamespaceSettings = {
   copyEntries: 0,
   copyBytes: 0,
   policy: "wtinylfu",
+  origin: "none",
 };
 
 export const nameOf = (namespace: string, key: string): string => JSON.stringify([namespace, key]);

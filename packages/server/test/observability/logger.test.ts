@@ -212,6 +212,20 @@ describe("telemetry: the tokens of the source documents", () => {
     expect(out[1]).toContain("Timeout saat mengirim ke http://node3:8003");
   });
 
+  test("L-04: a Redis that values come from, too; any other origin in our words alone", () => {
+    const { telemetry: sink, out } = telemetry("info");
+    for (const origin of ["redis", "postgres"]) sink.log("error", "origin.down", `${origin} is away`, { node: "node1", origin });
+    expect(out[0]).toContain("redis is away (❌ Node node1 GAGAL terhubung ke Redis)");
+    expect(out[1]).not.toContain("GAGAL");
+  });
+
+  test("loads that fail are one line per origin and interval, and name the key", () => {
+    const { telemetry: sink, out } = telemetry("info");
+    for (const origin of ["redis", "redis", "postgres"]) sink.log("warn", "origin.load", "not loaded", { key: "k1", origin });
+    expect(out).toHaveLength(2);
+    expect(out[0]).toContain("cache_key=k1");
+  });
+
   test("L-04: a lost Redis in S0's words", () => {
     const { telemetry: sink, out } = telemetry("info");
     sink.log("error", "redis.down", "Redis cannot be reached: refused", { node: "node1", reason: "refused" });

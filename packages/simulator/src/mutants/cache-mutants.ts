@@ -83,4 +83,10 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "cache-unbounded": "M9: a namespace grows beyond its limits",
   "cache-w7-doubtful-home": "W7: a home reads values from a state that is in doubt",
   "cache-version-ignored": "M8: compare-and-set sets without comparing",
+  // ── Outside origins ──
+  "origin-copy-of-nothing-answers": "a copy that says that nothing is stored hides what the origin has",
+  "origin-flights-not-shared": "an outside origin is asked once for each reader",
+  "origin-late-joiner-served": "a reader is answered with what was loaded before a change that it knows of",
+  "origin-load-without-token": "M8: a load that an invalidation has overtaken is stored",
+  "origin-loads-unbounded": "loads that wait for an outside origin are unbounded",
 };

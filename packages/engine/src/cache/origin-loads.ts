@@ -1,0 +1,163 @@
+import { mutant } from "@trivet/core/mutation";
+import type { GroupId, NamespaceView } from "@trivet/core";
+import { limits, type LineName, type LoadToken } from "@trivet/wire";
+import { encodeBase64 } from "../hosts/base64.ts";
+import type { OriginAnswer } from "../ports/cache-origin.ts";
+import type { CacheCalls, Place } from "./cache-calls.ts";
+import type { CacheWrites } from "./cache-writes.ts";
+import { lineOfKey } from "./lines.ts";
+import { openLoads, retryMs, storeLoadedMs } from "./limits.ts";
+
+/** What a node asks the home of a key that is stored nowhere; `token` is of the read that found nothing. */
+export interface LoadQuestion {
+  readonly type: "load";
+  readonly namespace: number;
+  readonly key: string;
+  readonly token: LoadToken;
+}
+export type LoadReply =
+  /** It is stored now, or that there is nothing: read again. */
+  | { readonly type: "loaded" }
+  /** There was no room to store it: base64, or null = the origin has nothing. */
+  | { readonly type: "unstored"; readonly value: string | null }
+  /** Something has changed since the read that found nothing, or may have. */
+  | { readonly type: "changed" }
+  | { readonly type: "failed"; readonly reason: string }
+  | { readonly type: "too-many" };
+
+/** One load that is under way, and who waits for it. */
+interface Flight {
+  /** Of the read that began it. */
+  readonly token: LoadToken;
+  readonly waiting: { readonly token: LoadToken; readonly done: (reply: LoadReply) => void }[];
+}
+
+/** The home's part of read-through: whatever the number of nodes that ask for a key, its origin is asked once. */
+export class OriginLoads {
+  private readonly calls: CacheCalls;
+  private readonly commands: CacheWrites;
+  private readonly flights = new Map<LineName, Flight>();
+
+  constructor(calls: CacheCalls, commands: CacheWrites) {
+    this.calls = calls;
+    this.commands = commands;
+  }
+
+  /** `done` comes later. */
+  load(group: GroupId, { key, namespace, token }: LoadQuestion, done: (reply: LoadReply) => void): void {
+    const line = lineOfKey(namespace, key);
+    const known = this.flights.get(line);
+    if (known !== undefined && !mutant("origin-flights-not-shared")) {
+      known.waiting.push({ token, done });
+      return;
+    }
+    const later = (reply: LoadReply): void => this.calls.later(() => done(reply));
+    const view = this.calls.names.numbered(namespace);
+    if (view === null || view.settings.origin === "none") return later({ type: "changed" });
+    if (this.flights.size >= openLoads && !mutant("origin-loads-unbounded")) return later({ type: "too-many" });
+    const flight: Flight = { token, waiting: [{ token, done }] };
+    this.flights.set(line, flight);
+    return this.ask(view, key, (answer) => {
+      if (answer.type === "failed") return this.land(line, flight, answer);
+      return this.store(group, view, key, token, answer, (reply) => this.land(line, flight, reply));
+    });
+  }
+
+  /** Who began to look after the flight was begun may have heard of a change that the loaded value does not have. */
+  private land(line: LineName, flight: Flight, reply: LoadReply): void {
+    if (this.flights.get(line) === flight) this.flights.delete(line);
+    for (const { done, token } of flight.waiting) {
+      const isLate = token.asOf > flight.token.asOf && !mutant("origin-late-joiner-served");
+      done(reply.type === "unstored" && isLate ? { type: "changed" } : reply);
+    }
+  }
+
+  private ask({ name, settings }: NamespaceView, key: string, done: (answer: OriginAnswer) => void): void {
+    const { config, ports } = this.calls.host;
+    const { clock, telemetry } = ports;
+    const labels = { origin: settings.origin };
+    const origin = settings.origin === "none" ? undefined : ports.cacheOrigins?.[settings.origin];
+    const began = clock.now();
+    let isTold = false;
+    const tell = (answer: OriginAnswer): void => {
+      if (isTold) return;
+      isTold = true;
+      timer?.cancel();
+      telemetry.count("cache_origin_loads_total", 1, { ...labels, outcome: answer.type });
+      telemetry.observe("cache_origin_load_duration_seconds", (clock.now() - began) / 1_000, labels);
+      if (answer.type === "failed") {
+        const text = `a value of namespace ${name} could not be loaded from ${settings.origin}: ${answer.reason}`;
+        telemetry.log("warn", "origin.load", text, { namespace: name, key, ...labels, reason: answer.reason });
+      }
+      done(answer);
+    };
+    const timer =
+      origin === undefined
+        ? null
+        : clock.schedule(origin.timeoutMs, () => tell({ type: "failed", reason: `no answer in ${origin.timeoutMs} ms` }));
+    if (origin === undefined) {
+      const reason = `node ${config.node} has no ${settings.origin} configured as an origin`;
+      return clock.defer(() => tell({ type: "failed", reason }));
+    }
+    return origin.load(name, key, (answer) => tell(answer.type === "value" ? fitting(answer.value) : answer));
+  }
+
+  /** Rule M8: only if nothing has changed since the read that found nothing. */
+  private store(
+    group: GroupId,
+    view: NamespaceView,
+    key: string,
+    token: LoadToken,
+    answer: Exclude<OriginAnswer, { readonly type: "failed" }>,
+    done: (reply: LoadReply) => void,
+  ): void {
+    const { negativeTtlMs, ttlMs } = view.settings;
+    const value = answer.type === "value" ? answer.value : null;
+    const call = this.calls.call({ timeoutMs: storeLoadedMs });
+    const command = {
+      type: "cache-put",
+      namespace: view.namespace,
+      version: view.version,
+      key,
+      value,
+      tags: [],
+      // Where absence has no time of its own it is believed as long as a value.
+      ttlMs: value === null && negativeTtlMs === 0 ? ttlMs : 0,
+      condition: { type: "always" },
+      token: mutant("origin-load-without-token") ? null : token,
+      ifFence: null,
+    } as const;
+    const write = (place: Place): void =>
+      this.commands.write(group, place.holder, place.line, command, false, call, (written) => {
+        if (written.type !== "answered") return done({ type: "changed" });
+        switch (written.result.type) {
+          case "cache-written":
+            return done({ type: "loaded" });
+          case "no-namespace":
+            // The shard does not know it yet, or not any more. Nothing was done, and what was loaded is still good for the token.
+            return this.retry(
+              call.deadline,
+              () => write(place),
+              () => done({ type: "changed" }),
+            );
+          case "cache-full":
+            return done({ type: "unstored", value: value === null ? null : encodeBase64(value) });
+          default:
+            return done({ type: "changed" });
+        }
+      });
+    this.calls.place(view, key, call, () => done({ type: "changed" }), write);
+  }
+
+  private retry(deadline: number, again: () => void, never: () => void): void {
+    const { clock } = this.calls.host.ports;
+    if (clock.now() + retryMs >= deadline) never();
+    else clock.schedule(retryMs, again);
+  }
+}
+
+function fitting(value: Uint8Array): OriginAnswer {
+  const { maxBodyBytes } = limits;
+  if (value.length <= maxBodyBytes) return { type: "value", value };
+  return { type: "failed", reason: `the value has ${value.length} bytes, and ${maxBodyBytes} at most can be cached` };
+}

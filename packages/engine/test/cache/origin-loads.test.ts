@@ -1,0 +1,57 @@
+import { groupId } from "@trivet/core";
+import { type CacheOrigin, MemoryClock, MemoryTelemetry, type OriginAnswer } from "@trivet/engine";
+import { encodeUtf8, type LoadToken } from "@trivet/wire";
+import { describe, expect, vi } from "vitest";
+import type { CacheCalls } from "../../src/cache/cache-calls.ts";
+import type { CacheWrites, WriteAnswer } from "../../src/cache/cache-writes.ts";
+import { openLoads } from "../../src/cache/limits.ts";
+import { type LoadReply, OriginLoads } from "../../src/cache/origin-loads.ts";
+import { guard } from "../hosts/guard.ts";
+
+vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
+
+/** The loads of a home without its cluster: the origin and the log answer when the test says so. */
+class Bench {
+  readonly clock = new MemoryClock(1_000);
+  readonly asked: ((answer: OriginAnswer) => void)[] = [];
+  readonly written: ((answer: WriteAnswer) => void)[] = [];
+  readonly replies: LoadReply[] = [];
+  private readonly loads: OriginLoads;
+
+  constructor() {
+    const origin: CacheOrigin = { timeoutMs: 500, load: (_namespace, _key, done) => void this.asked.push(done) };
+    const settings = { origin: "redis", negativeTtlMs: 0, ttlMs: 0 };
+    const calls = {
+      host: { config: { node: "n1" }, ports: { clock: this.clock, telemetry: new MemoryTelemetry(), cacheOrigins: { redis: origin } } },
+      names: { numbered: () => ({ namespace: 2, name: "pages", version: 1, settings }) },
+      later: (run: () => void) => this.clock.defer(run),
+      call: () => ({ deadline: 10_000 }),
+      place: (_view: unknown, _key: string, _call: unknown, _done: unknown, run: (place: object) => void) => run({}),
+    };
+    const commands = { write: (...given: unknown[]) => void this.written.push(given.at(-1) as (answer: WriteAnswer) => void) };
+    this.loads = new OriginLoads(calls as unknown as CacheCalls, commands as unknown as CacheWrites);
+  }
+
+  load(key: string, token: LoadToken): void {
+    this.loads.load(groupId(1), { type: "load", namespace: 2, key, token }, (reply) => void this.replies.push(reply));
+    this.clock.runUntil(this.clock.now());
+  }
+}
+
+describe("loads at the home of their keys", () => {
+  guard("origin-late-joiner-served", "who has heard of a change that a load may not have is not answered with its value", () => {
+    const bench = new Bench();
+    bench.load("k", { version: 0, asOf: 5 });
+    bench.asked[0]?.({ type: "value", value: encodeUtf8("old") });
+    bench.load("k", { version: 0, asOf: 6 });
+    bench.written[0]?.({ type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" });
+    expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }, { type: "changed" }]);
+  });
+
+  guard("origin-loads-unbounded", "are bounded", () => {
+    const bench = new Bench();
+    for (let at = 0; at <= openLoads; at++) bench.load(`k${at}`, { version: 0, asOf: 5 });
+    expect(bench.asked).toHaveLength(openLoads);
+    expect(bench.replies).toEqual([{ type: "too-many" }]);
+  });
+});

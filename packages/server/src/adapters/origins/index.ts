@@ -1,0 +1,2 @@
+export { PostgresOrigin } from "./postgres-origin.ts";
+export { type OriginTools, RedisOrigin } from "./redis-origin.ts";

@@ -1,0 +1,75 @@
+import type { CacheOrigin, Clock, OriginAnswer, Random, Telemetry } from "@trivet/engine";
+import { ClusterLink } from "../redis/cluster-link.ts";
+import { reasonOf, type RedisLink } from "../redis/link.ts";
+import type { RedisOptions } from "../redis/options.ts";
+import { ServerLink } from "../redis/server-link.ts";
+import { OriginHealth } from "./origin-health.ts";
+
+export interface OriginTools {
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly random: Random;
+}
+
+/**
+ * Strings of a Redis as an origin: `GET`, and nothing else. Connections are made, lost and found as those of queues are, from the first load on: where
+ * no namespace comes from Redis, nobody connects.
+ */
+export class RedisOrigin implements CacheOrigin {
+  readonly timeoutMs: number;
+  private readonly options: RedisOptions;
+  private readonly keyPattern: string;
+  private readonly tools: OriginTools;
+  private link: RedisLink | null = null;
+  /** Until it is known for the first time whether there is a server. */
+  private tried: Promise<void> | null = null;
+
+  /** `keyPattern`: what a key is called there, with `{namespace}` and `{key}`. */
+  constructor(options: RedisOptions, keyPattern: string, timeoutMs: number, tools: OriginTools) {
+    this.options = options;
+    this.keyPattern = keyPattern;
+    this.timeoutMs = timeoutMs;
+    this.tools = tools;
+  }
+
+  load(namespace: string, key: string, done: (answer: OriginAnswer) => void): void {
+    const name = this.keyPattern.replaceAll(/\{(namespace|key)\}/g, (_whole, part: string) => (part === "key" ? key : namespace));
+    this.get(name).then(done, (error: unknown) => done({ type: "failed", reason: reasonOf(error) }));
+  }
+
+  async close(): Promise<void> {
+    await this.link?.close();
+  }
+
+  private async get(name: string): Promise<OriginAnswer> {
+    await (this.tried ??= this.open());
+    return answerOf(await this.link?.send(name, ["GET", name]));
+  }
+
+  private open(): Promise<void> {
+    const { clock, random, telemetry } = this.tools;
+    const { mode, node, nodes } = this.options;
+    const address = nodes.map(({ host, port }) => `${host}:${port}`).join(",");
+    const health = new OriginHealth(telemetry, { node, origin: "redis", address });
+    return new Promise((resolve) => {
+      const watcher = {
+        up: () => {
+          health.up();
+          resolve();
+        },
+        down: (reason: string) => {
+          health.down(reason);
+          resolve();
+        },
+      };
+      const tools = { clock, random: () => random.nextUint32() / 2 ** 32, watcher };
+      this.link = mode === "cluster" ? new ClusterLink(this.options, tools) : new ServerLink(this.options, tools);
+    });
+  }
+}
+
+function answerOf(reply: unknown): OriginAnswer {
+  if (reply === null) return { type: "absent" };
+  if (Buffer.isBuffer(reply)) return { type: "value", value: new Uint8Array(reply) };
+  return { type: "failed", reason: "Redis answered GET with something else than a string" };
+}

@@ -1,0 +1,53 @@
+import { parseRedisUrl, type RedisConfig, type SettingReader } from "./redis.ts";
+
+/** What namespaces with an origin are loaded from. Null = not on this node. */
+export interface OriginsConfig {
+  readonly timeoutMs: number;
+  readonly redis: { readonly server: RedisConfig; readonly keyPattern: string } | null;
+  readonly postgres: { readonly url: string; readonly query: string } | null;
+}
+
+/** `shared`: the Redis that REDIS_… name, null when they name none; an origin is that one where it has no URL of its own. */
+export function readOrigins(values: SettingReader, shared: RedisConfig | null): OriginsConfig {
+  const server = redisOf(values, shared);
+  const keyPattern = values.text("CACHE_ORIGIN_REDIS_KEY") ?? "{namespace}:{key}";
+  if (!keyPattern.includes("{key}")) values.bad("CACHE_ORIGIN_REDIS_KEY", "a text with {key} in it: else all keys would have one value");
+  return {
+    timeoutMs: values.number("CACHE_ORIGIN_TIMEOUT_MS"),
+    redis: server === null ? null : { server, keyPattern },
+    postgres: postgresOf(values),
+  };
+}
+
+function redisOf(values: SettingReader, shared: RedisConfig | null): RedisConfig | null {
+  const url = parseRedisUrl(values, "CACHE_ORIGIN_REDIS_URL");
+  if (url === null) return shared;
+  const database = Number(url.pathname.slice(1) || 0);
+  if (!Number.isSafeInteger(database)) values.bad("CACHE_ORIGIN_REDIS_URL", "redis://HOST:PORT/DATABASE, with a number as the database");
+  return {
+    mode: "standalone",
+    nodes: [{ host: url.hostname.replaceAll(/[[\]]/g, ""), port: Number(url.port || 6_379) }],
+    primaryName: "mymaster",
+    username: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+    sentinelPassword: "",
+    database,
+    tls: url.protocol === "rediss:",
+    tlsCaFile: url.protocol === "rediss:" ? values.text("REDIS_TLS_CA_FILE") : null,
+    ack: "primary",
+    prefix: "",
+  };
+}
+
+function postgresOf(values: SettingReader): OriginsConfig["postgres"] {
+  const url = values.text("CACHE_ORIGIN_POSTGRES_URL");
+  const query = values.text("CACHE_ORIGIN_POSTGRES_QUERY") ?? "";
+  if (!/\$1(?!\d)/.test(query))
+    values.bad("CACHE_ORIGIN_POSTGRES_QUERY", "a query with $1 for the key, such as SELECT body FROM pages WHERE path = $1");
+  if (url === null) return null;
+  if (!URL.canParse(url) || !/^postgres(?:ql)?:$/.test(new URL(url).protocol)) {
+    values.bad("CACHE_ORIGIN_POSTGRES_URL", "postgresql://USER:PASSWORD@HOST:PORT/DATABASE");
+    return null;
+  }
+  return { url, query };
+}
