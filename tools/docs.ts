@@ -72,6 +72,7 @@ function configurationPage(): string {
     ["The node and its peers", ["node", "peers"]],
     ["Consensus and storage", ["raft", "storage"]],
     ["Locks and calls", ["locks", "http"]],
+    ["Security", ["security"]],
     ["Queues", ["queues"]],
     ["Operations", ["operations"]],
     ["Accepted and checked; their part of the system comes with a later version", ["later"]],

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { registerCert } from "./commands/cert.ts";
 import { registerConfig } from "./commands/config.ts";
 import { registerDev } from "./commands/dev.ts";
 import { registerLeader } from "./commands/leader.ts";
@@ -19,6 +20,9 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     .description("Distributed locks and queues on one Raft quorum: start a cluster, look at it, work with it.")
     .version(version, "-V, --version")
     .addOption(new Option("--url <urls>", "nodes to ask, comma-separated").env("TRIVET_URL"))
+    .addOption(new Option("--ca <file>", "authority of the nodes' certificates (https)").env("TRIVET_CA_FILE"))
+    .addOption(new Option("--client-cert <file>", "certificate of this client, where nodes want one").env("TRIVET_CERT_FILE"))
+    .addOption(new Option("--client-key <file>", "its key").env("TRIVET_KEY_FILE"))
     .option("--json", "print JSON (versioned) instead of text")
     .option("--timeout <seconds>", "give up on a node after so long", positiveNumber, 15)
     .showHelpAfterError("(--help shows what each verb takes)")
@@ -39,6 +43,7 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerLeader,
     registerLock,
     registerQueue,
+    registerCert,
     registerConfig,
   ];
   for (const register of families) register(program, context);

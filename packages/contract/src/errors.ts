@@ -42,6 +42,7 @@ export interface ErrorEntry {
 export const errorCodes = [
   "bad_request",
   "not_supported",
+  "https_required",
   "unauthorized",
   "forbidden",
   "not_holder",
@@ -113,6 +114,15 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     what: "The call was refused and nothing changed.",
     why: "{reason}",
     next: "Leave that out, or keep queues on the embedded storage (QUEUE_BACKEND=embedded).",
+  },
+  https_required: {
+    status: 400,
+    title: "HTTPS required",
+    retryable: false,
+    exitCode: exitCodes.configuration,
+    what: "This port takes HTTPS only, and the call came as plain HTTP.",
+    why: "TLS is on at this node (TLS_MODE); it never falls back to plain HTTP.",
+    next: "Write https:// in the URL, and name the authority: curl --cacert certs/ca.crt, trivet --ca certs/ca.crt.",
   },
   unauthorized: {
     status: 401,

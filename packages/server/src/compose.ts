@@ -12,6 +12,7 @@ import { Logger } from "./observability/logger.ts";
 import { Metrics } from "./observability/metrics.ts";
 import { collectNodeMetrics } from "./observability/node-metrics.ts";
 import { collectSystemMetrics } from "./observability/system-metrics.ts";
+import { NodeTls, type NodeTlsTools } from "./security/node-tls.ts";
 import { watchQuorum } from "./observability/quorum-watch.ts";
 import { NodeTelemetry } from "./observability/telemetry.ts";
 import { version } from "./version.ts";
@@ -188,7 +189,15 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   const metrics = new Metrics();
   const clock = new NodeClock();
   const telemetry = new NodeTelemetry(logger, metrics, () => clock.now());
-  const transport = new NodeTransport();
+  const tls = config.tls === null ? null : new NodeTls(config.tls, config.nodeId, toolsOf(telemetry, clock));
+  if (tls !== null) metrics.onCollect(() => metrics.set("tls_certificate_not_after_seconds", tls.notAfter / 1_000));
+  const transport = new NodeTransport({
+    tls,
+    refused: (remote, code, detail) => {
+      telemetry.count("peer_refusals_total", 1, { code });
+      telemetry.log("warn", "peer.turned-away", `a peer that came from ${remote} was turned away: ${detail}`, { address: remote, code });
+    },
+  });
   const files = new NodeFiles(config.storage.dataDir);
   const random = new NodeRandom();
   const redis = config.queues.redis === null ? null : redisStorage(config.queues.redis, config.nodeId, { clock, random, telemetry });
@@ -210,6 +219,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     metrics,
     log: telemetry,
     version,
+    tls,
     peer: config.cluster === null ? (request, socket, head) => void transport.handleUpgrade(request, socket, head) : null,
   });
   const endMetrics = [
@@ -218,9 +228,18 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     watchQuorum(host.api, telemetry, () => clock.now()),
     logForcedReleases(host.api, telemetry),
     () => telemetry.stop(),
+    () => tls?.stop(),
   ];
+  tls?.start();
   return { config, logger, metrics, telemetry, transport, files, host, http, redis, endMetrics };
 }
+
+/** What the parts of security tell and count with. */
+const toolsOf = (telemetry: NodeTelemetry, clock: NodeClock): NodeTlsTools => ({
+  log: (level, event, text, fields) => telemetry.log(level, event, text, fields),
+  count: (name, by, labels) => telemetry.count(name, by, labels),
+  wallNow: () => clock.wallNow(),
+});
 
 /** False when the node did not stop within the time. */
 function stopHost(host: NodeHost, limitMs: number): Promise<boolean> {

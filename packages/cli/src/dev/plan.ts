@@ -45,6 +45,11 @@ const launcherOwned = [
   "DATA_DIR",
   "METRICS_PORT",
   "QUEUE_BACKEND",
+  "TLS_MODE",
+  "CERT_FILE",
+  "KEY_FILE",
+  "CA_FILE",
+  "CERT_PATH",
 ] as const;
 
 /** Every name, canonical or not, that `trivet dev` decides itself. */

@@ -17,12 +17,12 @@ export type SettingKind =
   | "path"
   | "list";
 /** Which part reads it. `later`: accepted and checked, its part of the system comes with a later version. `none`: accepted, does nothing. */
-export type SettingUse = "node" | "raft" | "storage" | "locks" | "queues" | "http" | "peers" | "operations" | "later" | "none";
+export type SettingUse = "node" | "raft" | "storage" | "locks" | "queues" | "http" | "peers" | "security" | "operations" | "later" | "none";
 
 export interface SettingAlias {
   readonly name: string;
-  /** Source document that names it. */
-  readonly source: "S0" | "S1" | "S2" | "S3" | "S4";
+  /** Source document that names it; `origin`: a program behind one of them does. */
+  readonly source: "S0" | "S1" | "S2" | "S3" | "S4" | "origin";
   /** The alias counts seconds, the setting milliseconds. */
   readonly unit?: "seconds";
   /** Spelling of the alias to spelling of the setting. */

@@ -1,5 +1,7 @@
 import { define } from "./definition.ts";
 
+const tlsSwitch = { true: "server", false: "off", "1": "server", "0": "off", yes: "server", no: "off", on: "server", off: "off" } as const;
+
 /** Security, queue and cache services, operations. */
 export const serviceSettings = define({
   // ── Security ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -7,31 +9,54 @@ export const serviceSettings = define({
     kind: "string",
     default: null,
     secret: true,
-    use: "peers",
+    use: "security",
     about: "Key of the message authentication between nodes; 16 characters or more.",
     example: "(32 random bytes: openssl rand -hex 32)",
+    aliases: [{ name: "NODE_SECRET", source: "origin" }],
   },
   SHARED_MAC_KEY_PREVIOUS: {
     kind: "string",
     default: null,
     secret: true,
-    use: "peers",
-    about: "The key before, while keys are rotated.",
+    use: "security",
+    about: "A second key that is accepted while keys are rotated.",
     example: "(the old key)",
   },
   TLS_MODE: {
     kind: "choice",
-    default: "off",
-    use: "later",
-    about: "off, server, or mutual.",
-    example: "mutual",
+    default: null,
+    use: "security",
+    about:
+      "off, server (HTTPS; nodes prove themselves to each other by certificate), or mutual (clients need a certificate, too). server when CERT_FILE, KEY_FILE or CERT_PATH is set.",
+    example: "off",
     choices: ["off", "server", "mutual"],
-    aliases: [{ name: "ENABLE_ENCRYPTION", source: "S4", values: { true: "server", false: "off", "1": "server", "0": "off" } }],
+    aliases: [
+      { name: "ENABLE_ENCRYPTION", source: "S4", values: tlsSwitch },
+      { name: "ENABLE_TLS", source: "origin", values: tlsSwitch },
+    ],
   },
-  CERT_FILE: { kind: "path", default: null, use: "later", about: "Certificate of this node.", example: "certs/node1.crt" },
-  KEY_FILE: { kind: "path", default: null, use: "later", about: "Key of the certificate.", example: "certs/node1.key" },
-  CA_FILE: { kind: "path", default: null, use: "later", about: "Certificate of the authority.", example: "certs/ca.crt" },
-  CERT_PATH: { kind: "path", default: null, use: "later", about: "Folder with <node>.crt, <node>.key and ca.crt.", example: "certs/" },
+  CERT_FILE: {
+    kind: "path",
+    default: null,
+    use: "security",
+    about: "Certificate of this node, with intermediate ones behind it (PEM); read again when it changes.",
+    example: "certs/node1.crt",
+  },
+  KEY_FILE: { kind: "path", default: null, use: "security", about: "Key of the certificate (PEM).", example: "certs/node1.key" },
+  CA_FILE: {
+    kind: "path",
+    default: null,
+    use: "security",
+    about: "Certificate of the authority that nodes and clients are signed by; several one after the other while it is replaced.",
+    example: "certs/ca.crt",
+  },
+  CERT_PATH: {
+    kind: "path",
+    default: null,
+    use: "security",
+    about: "Folder with <node id>.crt, <node id>.key and ca.crt, for what the three settings above do not name.",
+    example: "certs/",
+  },
   AUTH_MODE: { kind: "choice", default: "none", use: "later", about: "none, or keys.", example: "keys", choices: ["none", "keys"] },
   API_KEYS: {
     kind: "list",

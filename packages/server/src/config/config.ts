@@ -2,6 +2,7 @@ import { minMacKeyCharacters, sampleSecrets, settingOf, type SettingName } from 
 import { isNodeId, parsePeers, type PeerAddress } from "./peers.ts";
 import { readRedis, type RedisConfig } from "./redis.ts";
 import { faultLine, type Fault, type Resolved } from "./resolve.ts";
+import { readTls, secured, securedPeers, type TlsConfig } from "./tls.ts";
 import type { RoleName } from "./values.ts";
 
 /** The configuration of one node, parsed and checked. Nothing behind it reads the environment. */
@@ -56,6 +57,8 @@ export interface NodeConfig {
     /** Null with the embedded backend. */
     readonly redis: RedisConfig | null;
   };
+  /** Null = plain HTTP everywhere. */
+  readonly tls: TlsConfig | null;
   readonly macKey: string | null;
   readonly macKeyPrevious: string | null;
   readonly metricsEnabled: boolean;
@@ -191,11 +194,16 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
   const port = values.number("HTTP_PORT");
   const host = values.text("HTTP_HOST") ?? "127.0.0.1";
 
-  const shared = peersOf(values, "PEERS", port) ?? [];
+  const tls = readTls(values, nodeId);
+  const listed = (name: SettingName): readonly PeerAddress[] | null => {
+    const peers = peersOf(values, name, port);
+    return peers === null || tls === null ? peers : securedPeers(peers);
+  };
+  const shared = listed("PEERS") ?? [];
   const byRole: Record<RoleName, readonly PeerAddress[] | null> = {
-    lock: peersOf(values, "RAFT_PEERS", port),
-    queue: peersOf(values, "QUEUE_NODES", port),
-    cache: peersOf(values, "CACHE_PEERS", port),
+    lock: listed("RAFT_PEERS"),
+    queue: listed("QUEUE_NODES"),
+    cache: listed("CACHE_PEERS"),
   };
   const mainRole = roles[0] ?? "lock";
   const peers = byRole[mainRole] ?? shared;
@@ -219,21 +227,21 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
   const clusterPort = values.port("CLUSTER_PORT");
   const reachable = host === "0.0.0.0" || host === "::" ? hostname : host;
   const logDir = values.text("LOG_DIR");
+  const advertiseUrl =
+    values.text("ADVERTISE_URL") ?? self?.url ?? `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${clusterPort ?? port}`;
+  const join = values.text("JOIN");
   const config: NodeConfig = {
     nodeId,
     roles,
     production,
     http: { host, port, requestTimeoutMs: values.number("REQUEST_TIMEOUT_MS"), maxConnections: values.number("HTTP_MAX_CONNECTIONS") },
     cluster: clusterPort === null || clusterPort === port ? null : { host: values.text("CLUSTER_HOST") ?? host, port: clusterPort },
-    advertiseUrl:
-      values.text("ADVERTISE_URL") ??
-      self?.url ??
-      `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${clusterPort ?? port}`,
+    advertiseUrl: tls === null ? advertiseUrl : secured(advertiseUrl),
     peers,
     self,
     elsewhere: { lock: byRole.lock ?? [], queue: byRole.queue ?? [], cache: byRole.cache ?? [] },
     shards: values.number("SHARDS"),
-    join: values.text("JOIN"),
+    join: join === null || tls === null ? join : secured(join),
     autoReplace: values.flag("AUTO_REPLACE"),
     raft,
     failureDetector,
@@ -259,6 +267,7 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
       maxMessages: values.number("QUEUE_MAX_LENGTH"),
       redis: queueBackend(values) === "redis" ? readRedis(values) : null,
     },
+    tls,
     macKey: values.text("SHARED_MAC_KEY"),
     macKeyPrevious: values.text("SHARED_MAC_KEY_PREVIOUS"),
     metricsEnabled: values.flag("ENABLE_METRICS"),

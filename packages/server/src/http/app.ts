@@ -1,17 +1,21 @@
 import { randomUUID } from "node:crypto";
 import { httpLimits } from "@trivet/contract";
 import type { NodeApi, QueuesApi } from "@trivet/engine";
-import { fastify, type FastifyInstance } from "fastify";
+import { fastify, type FastifyInstance, type FastifyServerFactory } from "fastify";
+import type { RequestListener, Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { NodeTls } from "../security/node-tls.ts";
+import { answerPlainHttp } from "../security/plain-http.ts";
 import { collectQueueMetrics } from "../observability/queue-metrics.ts";
 import { s0Handlers, s4Handlers } from "./aliases.ts";
 import { badField, failure, type Failure } from "./answer.ts";
 import { useJsonBodies } from "./body-parser.ts";
 import type { Handlers } from "./calls.ts";
 import { clusterHandlers } from "./cluster.ts";
-import { answerClientError, Connections } from "./connections.ts";
+import { answerClientError, Connections, refuseSocket } from "./connections.ts";
 import type { HttpContext, HttpLog } from "./context.ts";
 import { crossSite } from "./cross-site.ts";
 import { documentHandlers, openApiYaml, useDocs } from "./docs.ts";
@@ -46,6 +50,8 @@ export interface HttpOptions {
   readonly version: string;
   /** Takes peers that come to the API port; null when they have their own listener. */
   readonly peer: UpgradeHandler | null;
+  /** Null = plain HTTP. */
+  readonly tls?: NodeTls | null;
   readonly now?: () => number;
   readonly wallNow?: () => number;
   /** Tighter times for tests. */
@@ -62,8 +68,33 @@ export interface HttpApp {
 
 const requestIdPattern = /^[\x21-\x7e]{1,128}$/;
 
+type ServerTimes = Readonly<Record<"keepAliveTimeoutMs" | "requestTimeoutMs" | "headersTimeoutMs", number>>;
+
+/** The server of a node with TLS; what Fastify sets on its own servers is set here. */
+function createTlsServer(tls: NodeTls, options: HttpOptions, http: object, limits: ServerTimes, handler: RequestListener): Server {
+  const server = createHttpsServer({ ...http, ...tls.serverOptions(false) }, handler);
+  server.keepAliveTimeout = limits.keepAliveTimeoutMs;
+  server.requestTimeout = limits.requestTimeoutMs;
+  server.setTimeout(0);
+  tls.keep(server, false);
+  answerPlainHttp(server, limits.headersTimeoutMs, (socket) => {
+    options.metrics.count("tls_refused_total", 1, { reason: "plain_http" });
+    refuseSocket(socket, failure("https_required"));
+    // The rest of what was sent is read, lest a reset overtakes the answer.
+    socket.resume();
+    setTimeout(() => socket.destroy(), 1_000).unref();
+  });
+  return server;
+}
+
 function createFastify(options: HttpOptions): FastifyInstance {
   const limits = { ...httpLimits, ...options.limits };
+  const { tls = null } = options;
+  const http = {
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    connectionsCheckingInterval: limits.connectionsCheckingIntervalMs,
+  };
   return fastify({
     logger: false,
     bodyLimit: limits.maxBodyBytes,
@@ -83,11 +114,10 @@ function createFastify(options: HttpOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => {
       sendFailure(reply, failureOf(error) ?? failure("bad_request", { values: { field: "request", expected: error.message } }), false);
     },
-    http: {
-      maxHeaderSize: limits.maxHeaderBytes,
-      headersTimeout: limits.headersTimeoutMs,
-      connectionsCheckingInterval: limits.connectionsCheckingIntervalMs,
-    },
+    http,
+    ...(tls === null
+      ? {}
+      : { serverFactory: ((handler) => createTlsServer(tls, options, http, limits, handler)) satisfies FastifyServerFactory }),
   });
 }
 
@@ -143,6 +173,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     metrics: options.metrics,
     log: options.log,
     version: options.version,
+    tls: options.tls ?? null,
     now: options.now ?? (() => performance.now()),
     wallNow: options.wallNow ?? (() => Date.now()),
     port: () => address()?.port ?? options.config.http.port,
@@ -154,7 +185,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   const connections = new Connections(options.config.http.maxConnections, (reason) =>
     options.metrics.count("http_rejected_connections_total", 1, { reason }),
   );
-  connections.attach(app.server);
+  connections.attach(app.server, context.tls !== null);
   const watches = new WatchCount();
   const streams = new StreamServer(context);
   const upgrades = new UpgradeDispatcher(app.server, { peer: options.peer, stream: streams.accept }, connections);

@@ -1,6 +1,7 @@
 import type { NodeApi, QueuesApi } from "@trivet/engine";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { NodeTls } from "../security/node-tls.ts";
 
 /** What the HTTP layer logs to. */
 export interface HttpLog {
@@ -16,6 +17,8 @@ export interface HttpContext {
   readonly metrics: Metrics;
   readonly log: HttpLog;
   readonly version: string;
+  /** Null = plain HTTP. */
+  readonly tls: NodeTls | null;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Unix milliseconds; for ages shown to people only (rule L3). */

@@ -56,6 +56,8 @@ export const eventRules: Readonly<Record<string, EventRule>> = {
   "peer.unreachable": { shape: peerTrouble, limit: (event) => `${event.event}:${field(event, "address")}:${field(event, "reason")}` },
   "peer.lost": { limit: (event) => `${event.event}:${field(event, "peer")}` },
   "peer.refused": { limit: (event) => `${event.event}:${field(event, "address")}:${field(event, "code")}` },
+  "peer.turned-away": { limit: (event) => `${event.event}:${field(event, "code")}` },
+  "tls.refused": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "peer.same-id": { limit: (event) => event.event },
   "redis.down": { shape: redisTrouble },
   "redis.script": { limit: (event) => `${event.event}:${field(event, "reason")}` },

@@ -47,6 +47,7 @@ describe("defaults", () => {
       const env: Record<string, string> = { [name]: example };
       // Pairs that are checked against each other.
       if (name === "LOCK_MAX_TTL_MS") env["LOCK_DEFAULT_TTL_MS"] = "60000";
+      if (name === "CERT_FILE" || name === "KEY_FILE") Object.assign(env, { CERT_FILE: example, KEY_FILE: example, CA_FILE: "ca.crt" });
       expect(reportConfig(given({ env })).faults, `${name}=${example}`).toEqual([]);
       checked++;
     }
@@ -135,7 +136,9 @@ describe("names of the source documents", () => {
     const { config, warnings } = loadConfig(given({ files: { ".env": env } }));
     expect(config).toMatchObject({ nodeId: "node1", self: { id: "node1" }, advertiseUrl: "http://node1:8000", log: { format: "json" } });
     // Names of other machines and no key: the peers would refuse each other.
-    expect(warnings).toEqual([expect.stringContaining("without SHARED_MAC_KEY or CLUSTER_PORT only peers of this machine are accepted")]);
+    expect(warnings).toEqual([
+      expect.stringContaining("without TLS, SHARED_MAC_KEY or CLUSTER_PORT only peers of this machine are accepted"),
+    ]);
   });
 
   test("S1's command line", () => {
