@@ -38,6 +38,7 @@ export function toolsOf(
       urls: urlsFrom(options.url, context.env),
       timeoutMs: seconds * 1_000,
       fetch: secureFetch(options) ?? context.fetch,
+      token: context.env["TRIVET_TOKEN"],
     }),
   };
 }

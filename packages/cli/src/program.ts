@@ -1,11 +1,14 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { registerAudit } from "./commands/audit.ts";
 import { registerCert } from "./commands/cert.ts";
 import { registerConfig } from "./commands/config.ts";
 import { registerDev } from "./commands/dev.ts";
+import { registerKey } from "./commands/key.ts";
 import { registerLeader } from "./commands/leader.ts";
 import { registerLock } from "./commands/lock.ts";
 import { registerMember } from "./commands/member.ts";
 import { registerQueue } from "./commands/queue.ts";
+import { registerRole } from "./commands/role.ts";
 import { registerServe } from "./commands/serve.ts";
 import { registerStatus } from "./commands/status.ts";
 import type { Context } from "./context.ts";
@@ -44,6 +47,9 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerLock,
     registerQueue,
     registerCert,
+    registerKey,
+    registerRole,
+    registerAudit,
     registerConfig,
   ];
   for (const register of families) register(program, context);
@@ -51,6 +57,8 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
 }
 
 const helpFooter = `
+TRIVET_TOKEN holds the key of a cluster that asks for one (AUTH_MODE=keys).
+
 Exit codes: 0 done, 1 failed, 10 locked, 11 deadlock, 12 lock, session or message lost, 13 conflict, 14 outcome unknown, 64 wrong use,
 65 bad request, 66 not found, 69 no node or no leader, 70 a fault in Trivet, 74 disk, 75 try again, 77 not allowed, 78 configuration.`;
 

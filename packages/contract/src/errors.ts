@@ -130,7 +130,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     retryable: false,
     exitCode: exitCodes.permission,
     what: "The call needs credentials.",
-    why: "Access control is on and the request carried no valid credential.",
+    why: "{reason}",
     next: "Send `Authorization: Bearer <key>`.",
   },
   forbidden: {

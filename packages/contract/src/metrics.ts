@@ -136,6 +136,13 @@ export const metrics = define({
   },
   peer_refusals_total: { kind: "counter", help: "Peer links that one end refused, by what did not fit.", labels: ["code"] },
 
+  audit_failures_total: { kind: "counter", help: "Times the audit log could not be written." },
+  access_refused_total: {
+    kind: "counter",
+    help: "Calls refused for who made them: none, form, unknown, expired, revoked credential, forbidden, or over its rate.",
+    labels: ["reason"],
+  },
+
   http_requests_total: { kind: "counter", help: "HTTP requests.", labels: ["route", "method", "status"] },
   http_request_duration_seconds: { kind: "histogram", help: "HTTP requests.", labels: ["route", "method"], buckets: secondsBuckets },
   http_connections: { kind: "gauge", help: "Open connections of the API port.", labels: ["kind"] },

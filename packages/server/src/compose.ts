@@ -12,6 +12,8 @@ import { Logger } from "./observability/logger.ts";
 import { Metrics } from "./observability/metrics.ts";
 import { collectNodeMetrics } from "./observability/node-metrics.ts";
 import { collectSystemMetrics } from "./observability/system-metrics.ts";
+import { AccessControl } from "./security/access-control.ts";
+import { AuditLog } from "./security/audit-log.ts";
 import { NodeTls, type NodeTlsTools } from "./security/node-tls.ts";
 import { watchQuorum } from "./observability/quorum-watch.ts";
 import { NodeTelemetry } from "./observability/telemetry.ts";
@@ -160,6 +162,7 @@ interface Parts {
   readonly host: NodeHost;
   readonly http: HttpApp;
   readonly redis: RedisQueueStorage | null;
+  readonly audit: AuditLog | null;
   readonly endMetrics: readonly (() => void)[];
 }
 
@@ -191,6 +194,8 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   const telemetry = new NodeTelemetry(logger, metrics, () => clock.now());
   const tls = config.tls === null ? null : new NodeTls(config.tls, config.nodeId, toolsOf(telemetry, clock));
   if (tls !== null) metrics.onCollect(() => metrics.set("tls_certificate_not_after_seconds", tls.notAfter / 1_000));
+  const access = config.access === null ? null : new AccessControl(config.access, toolsOf(telemetry, clock));
+  const audit = config.audit === null ? null : new AuditLog(config.audit.path, config.audit.key, config.nodeId, toolsOf(telemetry, clock));
   const transport = new NodeTransport({
     tls,
     refused: (remote, code, detail) => {
@@ -220,6 +225,8 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     log: telemetry,
     version,
     tls,
+    access,
+    audit,
     peer: config.cluster === null ? (request, socket, head) => void transport.handleUpgrade(request, socket, head) : null,
   });
   const endMetrics = [
@@ -229,9 +236,11 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     logForcedReleases(host.api, telemetry),
     () => telemetry.stop(),
     () => tls?.stop(),
+    () => access?.stop(),
   ];
   tls?.start();
-  return { config, logger, metrics, telemetry, transport, files, host, http, redis, endMetrics };
+  access?.start();
+  return { config, logger, metrics, telemetry, transport, files, host, http, redis, audit, endMetrics };
 }
 
 /** What the parts of security tell and count with. */
@@ -261,6 +270,7 @@ async function stopParts(parts: Parts): Promise<void> {
   await http.close(Math.min(1_000, config.shutdownTimeoutMs));
   transport.close();
   await parts.redis?.close();
+  await parts.audit?.close();
   parts.files.unlock();
   for (const end of parts.endMetrics) end();
   logger.log("info", "node.stopped", "stopped");
@@ -305,6 +315,7 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
     await parts.http.close(0);
     parts.transport.close();
     await parts.redis?.close();
+    await parts.audit?.close();
     parts.files.unlock();
     for (const end of parts.endMetrics) end();
     await logger.flush();

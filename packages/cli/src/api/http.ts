@@ -21,6 +21,8 @@ export interface ApiOptions {
   readonly urls: readonly string[];
   readonly timeoutMs: number;
   readonly fetch: typeof fetch;
+  /** Sent as `Authorization: Bearer`; from TRIVET_TOKEN, never from a flag, which other users of the machine could read. */
+  readonly token?: string | undefined;
 }
 
 /** URLs from `--url`, else TRIVET_URL, else this machine. */
@@ -54,7 +56,11 @@ export function createApi(options: ApiOptions): Api {
     const answer = await options.fetch(`${url}${path}`, {
       method,
       signal: AbortSignal.timeout(timeoutMs),
-      headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
+      headers: {
+        ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();

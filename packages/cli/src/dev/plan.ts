@@ -50,6 +50,8 @@ const launcherOwned = [
   "KEY_FILE",
   "CA_FILE",
   "CERT_PATH",
+  // One file would be written by all nodes.
+  "AUDIT_LOG",
 ] as const;
 
 /** Every name, canonical or not, that `trivet dev` decides itself. */

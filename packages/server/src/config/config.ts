@@ -1,4 +1,5 @@
 import { minMacKeyCharacters, sampleSecrets, settingOf, type SettingName } from "@trivet/contract";
+import { readAccess, readAudit, type AccessConfig } from "./access.ts";
 import { isNodeId, parsePeers, type PeerAddress } from "./peers.ts";
 import { readRedis, type RedisConfig } from "./redis.ts";
 import { faultLine, type Fault, type Resolved } from "./resolve.ts";
@@ -59,6 +60,11 @@ export interface NodeConfig {
   };
   /** Null = plain HTTP everywhere. */
   readonly tls: TlsConfig | null;
+  /** Null = everybody may do everything. */
+  readonly access: AccessConfig | null;
+  /** Of one caller at this node; null = no limit. */
+  readonly rateLimit: { readonly perSecond: number; readonly burst: number } | null;
+  readonly audit: { readonly path: string; readonly key: string } | null;
   readonly macKey: string | null;
   readonly macKeyPrevious: string | null;
   readonly metricsEnabled: boolean;
@@ -87,6 +93,9 @@ class Values {
   port(name: SettingName): number | null {
     const value = this.#resolved.values[name];
     return value === null ? null : Number(value);
+  }
+  list(name: SettingName): readonly string[] | null {
+    return this.#resolved.values[name] as readonly string[] | null;
   }
   roles(): readonly RoleName[] {
     return this.#resolved.values.NODE_ROLES as readonly RoleName[];
@@ -230,6 +239,7 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
   const advertiseUrl =
     values.text("ADVERTISE_URL") ?? self?.url ?? `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${clusterPort ?? port}`;
   const join = values.text("JOIN");
+  const perSecond = values.number("RATE_LIMIT_PER_SECOND");
   const config: NodeConfig = {
     nodeId,
     roles,
@@ -268,6 +278,9 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
       redis: queueBackend(values) === "redis" ? readRedis(values) : null,
     },
     tls,
+    access: readAccess(values, values.list("API_KEYS"), production),
+    rateLimit: perSecond === 0 ? null : { perSecond, burst: values.number("RATE_LIMIT_BURST") || perSecond },
+    audit: readAudit(values, production),
     macKey: values.text("SHARED_MAC_KEY"),
     macKeyPrevious: values.text("SHARED_MAC_KEY_PREVIOUS"),
     metricsEnabled: values.flag("ENABLE_METRICS"),

@@ -7,10 +7,15 @@ import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { AccessControl } from "../security/access-control.ts";
+import type { AuditLog } from "../security/audit-log.ts";
 import type { NodeTls } from "../security/node-tls.ts";
+import { RateLimiter } from "../security/rate-limiter.ts";
 import { answerPlainHttp } from "../security/plain-http.ts";
 import { collectQueueMetrics } from "../observability/queue-metrics.ts";
 import { s0Handlers, s4Handlers } from "./aliases.ts";
+import { useAudit } from "./audit.ts";
+import { authenticate, limitRate, streamGate } from "./authenticate.ts";
 import { badField, failure, type Failure } from "./answer.ts";
 import { useJsonBodies } from "./body-parser.ts";
 import type { Handlers } from "./calls.ts";
@@ -32,8 +37,9 @@ import { messageHandlers } from "./queue-messages.ts";
 import { queueHandlers } from "./queues.ts";
 import { raftHandlers } from "./raft.ts";
 import { ringHandlers } from "./ring.ts";
-import { pathOf, registerRoutes, sendFailure } from "./register.ts";
+import { isLegacy, pathOf, registerRoutes, sendFailure } from "./register.ts";
 import { requestHandlers } from "./requests.ts";
+import { useSecurityHeaders } from "./security-headers.ts";
 import { sessionHandlers } from "./sessions.ts";
 import { StreamServer } from "./stream.ts";
 import { UpgradeDispatcher, type UpgradeHandler } from "./upgrade.ts";
@@ -52,6 +58,10 @@ export interface HttpOptions {
   readonly peer: UpgradeHandler | null;
   /** Null = plain HTTP. */
   readonly tls?: NodeTls | null;
+  /** Null = nobody is asked who they are. */
+  readonly access?: AccessControl | null;
+  /** Null = nothing is audited. */
+  readonly audit?: AuditLog | null;
   readonly now?: () => number;
   readonly wallNow?: () => number;
   /** Tighter times for tests. */
@@ -140,9 +150,13 @@ function useMeasures(app: FastifyInstance, context: HttpContext, connections: Co
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
     const refused =
-      connections.admit(request.raw) ?? crossSite(request.raw, takes(request.routeOptions.config)) ?? brokenQuery(request.url);
+      connections.admit(request.raw) ??
+      crossSite(request.raw, takes(request.routeOptions.config)) ??
+      brokenQuery(request.url) ??
+      (context.access === null ? null : authenticate(context.access, request)) ??
+      (context.limiter === null ? null : limitRate(context, request));
     if (refused === null) done();
-    else sendFailure(reply, refused, false);
+    else sendFailure(reply, refused, isLegacy(request));
   });
   app.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "other";
@@ -174,6 +188,9 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     log: options.log,
     version: options.version,
     tls: options.tls ?? null,
+    access: options.access ?? null,
+    audit: options.audit ?? null,
+    limiter: options.config.rateLimit === null ? null : new RateLimiter(options.config.rateLimit, options.now ?? (() => performance.now())),
     now: options.now ?? (() => performance.now()),
     wallNow: options.wallNow ?? (() => Date.now()),
     port: () => address()?.port ?? options.config.http.port,
@@ -188,7 +205,12 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   connections.attach(app.server, context.tls !== null);
   const watches = new WatchCount();
   const streams = new StreamServer(context);
-  const upgrades = new UpgradeDispatcher(app.server, { peer: options.peer, stream: streams.accept }, connections);
+  const upgrades = new UpgradeDispatcher(
+    app.server,
+    { peer: options.peer, stream: streams.accept },
+    connections,
+    streamGate(context.access),
+  );
   const handlers: Handlers = {
     ...lockHandlers,
     ...lockSetHandlers,
@@ -213,6 +235,8 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   };
   useValidators(app);
   useJsonBodies(app);
+  useSecurityHeaders(app, context);
+  if (context.audit !== null) useAudit(app, context.audit);
   useMeasures(app, context, connections);
   options.metrics.onCollect(() => {
     options.metrics.set("http_connections", connections.clients, { kind: "http" });

@@ -1,6 +1,9 @@
 import type { NodeApi, QueuesApi } from "@trivet/engine";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { AccessControl } from "../security/access-control.ts";
+import type { AuditLog } from "../security/audit-log.ts";
+import type { RateLimiter } from "../security/rate-limiter.ts";
 import type { NodeTls } from "../security/node-tls.ts";
 
 /** What the HTTP layer logs to. */
@@ -19,6 +22,12 @@ export interface HttpContext {
   readonly version: string;
   /** Null = plain HTTP. */
   readonly tls: NodeTls | null;
+  /** Null = nobody is asked who they are. */
+  readonly access: AccessControl | null;
+  /** Null = nothing is audited. */
+  readonly audit: AuditLog | null;
+  /** Null = callers may be as fast as they like. */
+  readonly limiter: RateLimiter | null;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Unix milliseconds; for ages shown to people only (rule L3). */

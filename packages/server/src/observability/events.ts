@@ -57,6 +57,7 @@ export const eventRules: Readonly<Record<string, EventRule>> = {
   "peer.lost": { limit: (event) => `${event.event}:${field(event, "peer")}` },
   "peer.refused": { limit: (event) => `${event.event}:${field(event, "address")}:${field(event, "code")}` },
   "peer.turned-away": { limit: (event) => `${event.event}:${field(event, "code")}` },
+  "access.forbidden": { limit: (event) => `${event.event}:${field(event, "principal")}` },
   "tls.refused": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "peer.same-id": { limit: (event) => event.event },
   "redis.down": { shape: redisTrouble },

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { createSecureContext, type SecureContext, type Server, type TLSSocket, type TlsOptions } from "node:tls";
 import { exitCodes } from "@trivet/contract";
 import { ConfigError } from "../config/errors.ts";
@@ -39,6 +40,7 @@ export class NodeTls {
   private refusedFault = "";
   private warnedAt = -Infinity;
   private timer: NodeJS.Timeout | null = null;
+  private isLooking = false;
 
   /** Throws ConfigError when the files are not good: a node never starts without what it was told to use (W-79). */
   constructor(config: TlsConfig, nodeId: string, tools: NodeTlsTools) {
@@ -111,7 +113,7 @@ export class NodeTls {
   }
 
   start(): void {
-    this.timer = setInterval(() => this.look(), lookEveryMs);
+    this.timer = setInterval(() => void this.lookIfChanged(), lookEveryMs);
     this.timer.unref();
   }
 
@@ -120,7 +122,25 @@ export class NodeTls {
     this.timer = null;
   }
 
-  /** Reads the files again; for the timer, and for tests. */
+  /** Without holding up the node: a volume that hangs must not. Most of the time nothing has changed, and then nothing is parsed. */
+  private async lookIfChanged(): Promise<void> {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    try {
+      const { certFile, keyFile, caFile } = this.config;
+      const [cert, key, ca] = await Promise.all([certFile, keyFile, caFile].map((file) => readFile(file, "utf8")));
+      const { current } = this;
+      if (cert === current.cert && key === current.key && ca === current.ca) this.warn();
+      else this.look();
+    } catch {
+      // It says itself what is missing.
+      this.look();
+    } finally {
+      this.isLooking = false;
+    }
+  }
+
+  /** Reads the files again and judges them. */
   look(): void {
     const { tools, current } = this;
     const outcome = readCertificates(this.config, { kind: "node", id: this.nodeId }, tools.wallNow());

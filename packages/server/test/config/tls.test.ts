@@ -13,6 +13,36 @@ function faultsOf(run: () => unknown): readonly string[] {
 }
 const tlsOf = (env: Record<string, string>): unknown => loadConfig(given({ env: { NODE_ID: "node1", ...env } })).config.tls;
 
+const env = (more: Record<string, string>) => (): unknown => loadConfig(given({ env: more }));
+const keysOf = (text: string): unknown => loadConfig(given({ env: { AUTH_MODE: "keys", API_KEY: text } })).config.access?.keys;
+
+describe("access control and audit log", () => {
+  const key = "0123456789abcdef";
+
+  test("are off unless asked for; keys that nobody would be asked for are a fault", () => {
+    const { config } = loadConfig(given({}));
+    expect([config.access, config.audit, config.rateLimit]).toEqual([null, null, null]);
+    expect(faultsOf(env({ API_KEYS: key }))[0]).toMatch(/expected AUTH_MODE=keys beside it/);
+    expect(faultsOf(env({ ACCESS_FILE: "access.json" }))[0]).toMatch(/expected AUTH_MODE=keys beside it/);
+    expect(faultsOf(env({ AUTH_MODE: "keys" }))[0]).toMatch(/nobody would be let in/);
+    expect(faultsOf(env({ AUDIT_LOG: "audit.log" }))[0]).toMatch(/expected AUDIT_KEY beside it/);
+  });
+
+  test("API_KEYS and API_KEY: a role before each, admin without; short and sample keys are refused, and never shown", () => {
+    expect(keysOf(`reader=${key},${key}=`)).toEqual([
+      { role: "reader", key },
+      { role: "admin", key: `${key}=` },
+    ]);
+    const faults = [
+      ...faultsOf(env({ AUTH_MODE: "keys", API_KEYS: "reader=short" })),
+      ...faultsOf(env({ AUTH_MODE: "keys", API_KEYS: `owner=${key}` })),
+    ];
+    expect(faults.join()).toMatch(/16 characters or more.*ROLE=KEY/s);
+    expect(faults.join()).not.toMatch(/short,|0123456789abcdef/);
+    expect(faultsOf(env({ AUTH_MODE: "keys", API_KEYS: "your-secret-key-1234", TRIVET_ENV: "production" }))[0]).toMatch(/sample/);
+  });
+});
+
 describe("TLS (S2, S4)", () => {
   const files = { CERT_FILE: "/etc/c/node1.crt", KEY_FILE: "/etc/c/node1.key", CA_FILE: "/etc/c/ca.crt" };
 
