@@ -84,6 +84,7 @@ function configurationPage(): string {
     ["The node and its peers", ["node", "peers"]],
     ["Consensus and storage", ["raft", "storage"]],
     ["Locks and calls", ["locks", "http"]],
+    ["Security", ["security"]],
     ["Queues", ["queues"]],
     ["Cache", ["cache"]],
     ["Operations", ["operations"]],

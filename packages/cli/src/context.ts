@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { createInterface } from "node:readline/promises";
 import { createApi, urlsFrom, type Api } from "./api/http.ts";
+import { secureFetch, type TlsFiles } from "./api/secure-fetch.ts";
 import { usageError } from "./output/errors.ts";
 import { createOutput, type Output, type Streams } from "./output/output.ts";
 
@@ -15,7 +16,7 @@ export interface Context {
   readonly signal: AbortSignal;
 }
 
-interface GlobalOptions {
+interface GlobalOptions extends TlsFiles {
   readonly json?: boolean;
   readonly url?: string;
   readonly timeout?: number;
@@ -36,7 +37,8 @@ export function toolsOf(
     api: createApi({
       urls: urlsFrom(options.url, context.env),
       timeoutMs: seconds * 1_000,
-      fetch: context.fetch,
+      fetch: secureFetch(options) ?? context.fetch,
+      token: context.env["TRIVET_TOKEN"],
     }),
   };
 }

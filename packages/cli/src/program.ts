@@ -1,12 +1,16 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { registerAudit } from "./commands/audit.ts";
 import { registerCache } from "./commands/cache.ts";
+import { registerCert } from "./commands/cert.ts";
 import { registerConfig } from "./commands/config.ts";
 import { registerDev } from "./commands/dev.ts";
 import { registerHealth } from "./commands/health.ts";
+import { registerKey } from "./commands/key.ts";
 import { registerLeader } from "./commands/leader.ts";
 import { registerLock } from "./commands/lock.ts";
 import { registerMember } from "./commands/member.ts";
 import { registerQueue } from "./commands/queue.ts";
+import { registerRole } from "./commands/role.ts";
 import { registerServe } from "./commands/serve.ts";
 import { registerStatus } from "./commands/status.ts";
 import type { Context } from "./context.ts";
@@ -21,6 +25,9 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     .description("Distributed locks, queues and a coherent cache on one Raft quorum: start a cluster, look at it, work with it.")
     .version(version, "-V, --version")
     .addOption(new Option("--url <urls>", "nodes to ask, comma-separated").env("TRIVET_URL"))
+    .addOption(new Option("--ca <file>", "authority of the nodes' certificates (https)").env("TRIVET_CA_FILE"))
+    .addOption(new Option("--client-cert <file>", "certificate of this client, where nodes want one").env("TRIVET_CERT_FILE"))
+    .addOption(new Option("--client-key <file>", "its key").env("TRIVET_KEY_FILE"))
     .option("--json", "print JSON (versioned) instead of text")
     .option("--timeout <seconds>", "give up on a node after so long", positiveNumber, 15)
     .showHelpAfterError("(--help shows what each verb takes)")
@@ -43,6 +50,10 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerLock,
     registerQueue,
     registerCache,
+    registerCert,
+    registerKey,
+    registerRole,
+    registerAudit,
     registerConfig,
   ];
   for (const register of families) register(program, context);
@@ -50,6 +61,8 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
 }
 
 const helpFooter = `
+TRIVET_TOKEN holds the key of a cluster that asks for one (AUTH_MODE=keys).
+
 Exit codes: 0 done, 1 failed, 10 locked, 11 deadlock, 12 lock, session or message lost, 13 conflict, 14 outcome unknown, 64 wrong use,
 65 bad request, 66 not found, 69 no node or no leader, 70 a fault in Trivet, 74 disk, 75 try again, 77 not allowed, 78 configuration.`;
 

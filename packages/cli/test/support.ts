@@ -18,7 +18,11 @@ export interface Ran {
 export async function runCli(
   args: readonly string[],
   answer: (method: string, url: string, body: unknown) => Reply,
-  options: { readonly prompt?: (question: string) => Promise<string>; readonly env?: NodeJS.ProcessEnv } = {},
+  options: {
+    readonly headers?: (headers: Headers) => void;
+    readonly prompt?: (question: string) => Promise<string>;
+    readonly env?: NodeJS.ProcessEnv;
+  } = {},
 ): Promise<Ran> {
   let stdout = "";
   let stderr = "";
@@ -29,6 +33,7 @@ export async function runCli(
     prompt: options.prompt ?? null,
     signal: new AbortController().signal,
     fetch: async (input, init) => {
+      options.headers?.(new Headers(init?.headers));
       const url = input instanceof Request ? input.url : String(input);
       const text = typeof init?.body === "string" ? init.body : "";
       calls.push([init?.method, url, text].filter(Boolean).join(" "));

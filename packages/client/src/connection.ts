@@ -174,7 +174,7 @@ export class TrivetConnection implements AsyncDisposable {
   queue<T = unknown>(name: string, options: { readonly codec?: QueueCodec<T> } = {}): Queue<T> {
     const connection = {
       execute: (command: Command) => this.execute(command),
-      get: (path: string) => httpGet(this.node, path, this.settings.token, this.settings.commandTimeoutMs),
+      get: (path: string) => httpGet(this.node, path, this.settings, this.settings.commandTimeoutMs),
     };
     return new Queue<T>(name, connection, this.queues, options.codec ?? jsonCodec<T>());
   }

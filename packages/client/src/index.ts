@@ -30,7 +30,7 @@ export {
 } from "./errors.ts";
 export { type HeldKey, Lock } from "./lock.ts";
 export { type AcquireOptions, type CallOptions, type KeyOptions, Locks } from "./locks.ts";
-export type { ConnectOptions } from "./options.ts";
+export type { ConnectOptions, TlsOptions } from "./options.ts";
 export { type QueueCodec, bytesCodec, jsonCodec } from "./queues/codec.ts";
 export type { ConsumeOptions } from "./queues/consume-options.ts";
 export type { Consumer } from "./queues/consumer.ts";

@@ -8,7 +8,7 @@ import {
   streamProtocol,
 } from "@trivet/wire";
 import { WebSocket } from "ws";
-import { streamUrl } from "./options.ts";
+import { type SecureOptions, streamUrl } from "./options.ts";
 
 /** Why a link could not be had, or ended. */
 export interface LinkFailure {
@@ -25,6 +25,12 @@ export interface LinkHandlers {
   message(link: Link, bytes: Uint8Array): void;
   /** Once, unless this side closed the link. */
   closed(link: Link, failure: LinkFailure): void;
+}
+
+/** What a node is shown of us. */
+export interface LinkAccess {
+  readonly token: string | null;
+  readonly tls: () => SecureOptions;
 }
 
 /** Largest message a node may send. */
@@ -44,7 +50,8 @@ export class Link {
   private isWelcomed = false;
   private ended = false;
 
-  constructor(node: string, hello: Hello, token: string | null, timeoutMs: number, handlers: LinkHandlers) {
+  constructor(node: string, hello: Hello, access: LinkAccess, timeoutMs: number, handlers: LinkHandlers) {
+    const { token, tls } = access;
     this.node = node;
     this.handlers = handlers;
     this.socket = new WebSocket(streamUrl(node), {
@@ -54,6 +61,7 @@ export class Link {
       followRedirects: false,
       // The mask protects proxies from what scripts in browsers send. This is no browser: an all-zero mask costs nothing.
       generateMask: () => {},
+      ...(node.startsWith("https:") ? tls() : {}),
       ...(token === null ? {} : { headers: { authorization: `Bearer ${token}` } }),
     });
     this.deadline = setTimeout(() => this.abort(`no greeting within ${timeoutMs} ms`), timeoutMs);

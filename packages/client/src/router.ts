@@ -141,7 +141,7 @@ export class Router {
   }
 
   private dial(node: string): Link {
-    return new Link(node, this.hello(), this.settings.token, Math.max(1_000, this.settings.deadAfterMs), {
+    return new Link(node, this.hello(), this.settings, Math.max(1_000, this.settings.deadAfterMs), {
       welcomed: (link, welcome) => this.welcomed(link, welcome),
       message: (link, bytes) => {
         if (link === this.active) this.handlers.message(bytes);

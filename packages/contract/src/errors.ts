@@ -42,6 +42,7 @@ export interface ErrorEntry {
 export const errorCodes = [
   "bad_request",
   "not_supported",
+  "https_required",
   "unauthorized",
   "forbidden",
   "not_holder",
@@ -125,13 +126,22 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     why: "{reason}",
     next: "Leave that out, or keep queues on the embedded storage (QUEUE_BACKEND=embedded).",
   },
+  https_required: {
+    status: 400,
+    title: "HTTPS required",
+    retryable: false,
+    exitCode: exitCodes.configuration,
+    what: "This port takes HTTPS only, and the call came as plain HTTP.",
+    why: "TLS is on at this node (TLS_MODE); it never falls back to plain HTTP.",
+    next: "Write https:// in the URL, and name the authority: curl --cacert certs/ca.crt, trivet --ca certs/ca.crt.",
+  },
   unauthorized: {
     status: 401,
     title: "Credentials are needed",
     retryable: false,
     exitCode: exitCodes.permission,
     what: "The call needs credentials.",
-    why: "Access control is on and the request carried no valid credential.",
+    why: "{reason}",
     next: "Send `Authorization: Bearer <key>`.",
   },
   forbidden: {

@@ -160,6 +160,26 @@ export const metrics = define({
     buckets: secondsBuckets,
   },
 
+  tls_certificate_not_after_seconds: { kind: "gauge", help: "When this node's certificate ends, Unix seconds." },
+  tls_reloads_total: {
+    kind: "counter",
+    help: "Times certificate files had changed: loaded, or refused and the old ones kept.",
+    labels: ["outcome"],
+  },
+  tls_refused_total: {
+    kind: "counter",
+    help: "Connections that ended in the TLS handshake, and plain HTTP on a TLS port.",
+    labels: ["reason"],
+  },
+  peer_refusals_total: { kind: "counter", help: "Peer links that one end refused, by what did not fit.", labels: ["code"] },
+
+  audit_failures_total: { kind: "counter", help: "Times the audit log could not be written." },
+  access_refused_total: {
+    kind: "counter",
+    help: "Calls refused for who made them: none, form, unknown, expired, revoked credential, forbidden, or over its rate.",
+    labels: ["reason"],
+  },
+
   http_requests_total: { kind: "counter", help: "HTTP requests.", labels: ["route", "method", "status"] },
   http_request_duration_seconds: { kind: "histogram", help: "HTTP requests.", labels: ["route", "method"], buckets: secondsBuckets },
   http_connections: { kind: "gauge", help: "Open connections of the API port.", labels: ["kind"] },

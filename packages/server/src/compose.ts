@@ -25,6 +25,9 @@ import { Logger } from "./observability/logger.ts";
 import { Metrics } from "./observability/metrics.ts";
 import { collectNodeMetrics } from "./observability/node-metrics.ts";
 import { collectSystemMetrics } from "./observability/system-metrics.ts";
+import { AccessControl } from "./security/access-control.ts";
+import { AuditLog } from "./security/audit-log.ts";
+import { NodeTls, type NodeTlsTools } from "./security/node-tls.ts";
 import { watchQuorum } from "./observability/quorum-watch.ts";
 import { NodeTelemetry } from "./observability/telemetry.ts";
 import { version } from "./version.ts";
@@ -174,6 +177,7 @@ interface Parts {
   readonly http: HttpApp;
   readonly redis: RedisQueueStorage | null;
   readonly origins: Origins;
+  readonly audit: AuditLog | null;
   /** What is to be ended with the node. */
   readonly ends: (() => void)[];
 }
@@ -219,7 +223,17 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   const metrics = new Metrics();
   const clock = new NodeClock();
   const telemetry = new NodeTelemetry(logger, metrics, () => clock.now());
-  const transport = new NodeTransport();
+  const tls = config.tls === null ? null : new NodeTls(config.tls, config.nodeId, toolsOf(telemetry, clock));
+  if (tls !== null) metrics.onCollect(() => metrics.set("tls_certificate_not_after_seconds", tls.notAfter / 1_000));
+  const access = config.access === null ? null : new AccessControl(config.access, toolsOf(telemetry, clock));
+  const audit = config.audit === null ? null : new AuditLog(config.audit.path, config.audit.key, config.nodeId, toolsOf(telemetry, clock));
+  const transport = new NodeTransport({
+    tls,
+    refused: (remote, code, detail) => {
+      telemetry.count("peer_refusals_total", 1, { code });
+      telemetry.log("warn", "peer.turned-away", `a peer that came from ${remote} was turned away: ${detail}`, { address: remote, code });
+    },
+  });
   const files = new NodeFiles(config.storage.dataDir);
   const random = new NodeRandom();
   const tools = { clock, random, telemetry };
@@ -246,6 +260,9 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     metrics,
     log: telemetry,
     version,
+    tls,
+    access,
+    audit,
     peer: config.cluster === null ? (request, socket, head) => void transport.handleUpgrade(request, socket, head) : null,
   });
   const ends = [
@@ -254,9 +271,20 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     watchQuorum(host.api, telemetry, () => clock.now()),
     logForcedReleases(host.api, telemetry),
     () => telemetry.stop(),
+    () => tls?.stop(),
+    () => access?.stop(),
   ];
-  return { config, logger, metrics, telemetry, transport, files, host, http, redis, origins, ends };
+  tls?.start();
+  access?.start();
+  return { config, logger, metrics, telemetry, transport, files, host, http, redis, origins, audit, ends };
 }
+
+/** What the parts of security tell and count with. */
+const toolsOf = (telemetry: NodeTelemetry, clock: NodeClock): NodeTlsTools => ({
+  log: (level, event, text, fields) => telemetry.log(level, event, text, fields),
+  count: (name, by, labels) => telemetry.count(name, by, labels),
+  wallNow: () => clock.wallNow(),
+});
 
 /** False when the node did not stop within the time. */
 function stopHost(host: NodeHost, limitMs: number): Promise<boolean> {
@@ -279,6 +307,7 @@ async function stopParts(parts: Parts): Promise<void> {
   await http.close(Math.min(1_000, config.shutdownTimeoutMs));
   transport.close();
   await closeStorages(parts);
+  await parts.audit?.close();
   parts.files.unlock();
   for (const end of parts.ends) end();
   if (left) setAsideData(config, logger);
@@ -326,6 +355,7 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
     await parts.http.close(0);
     parts.transport.close();
     await closeStorages(parts);
+    await parts.audit?.close();
     parts.files.unlock();
     for (const end of parts.ends) end();
     await logger.flush();

@@ -21,6 +21,8 @@ export interface ApiOptions {
   readonly urls: readonly string[];
   readonly timeoutMs: number;
   readonly fetch: typeof fetch;
+  /** Sent as `Authorization: Bearer`; from TRIVET_TOKEN, never from a flag, which other users of the machine could read. */
+  readonly token?: string | undefined;
 }
 
 /** URLs from `--url`, else TRIVET_URL, else this machine. */
@@ -54,7 +56,11 @@ export function createApi(options: ApiOptions): Api {
     const answer = await options.fetch(`${url}${path}`, {
       method,
       signal: AbortSignal.timeout(timeoutMs),
-      headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
+      headers: {
+        ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
@@ -128,6 +134,7 @@ function wasRefused(error: unknown): boolean {
   const code = codeOf(error);
   // fetch itself knows ports that it never dials.
   if (error instanceof Error && error.cause instanceof Error && error.cause.message === "bad port") return true;
+  if (code !== null && isTlsFailure(code)) return true;
   return code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EHOSTUNREACH" || code === "EAI_AGAIN";
 }
 
@@ -137,6 +144,23 @@ function codeOf(error: unknown): string | null {
   return null;
 }
 
+/** The handshake did not come to its end, so no call was sent. */
+function isTlsFailure(code: string): boolean {
+  return /^(?:EPROTO$|ERR_TLS_|ERR_SSL_|CERT_|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_(?:GET|VERIFY)_|INVALID_PURPOSE$)/.test(code);
+}
+
+/** What to do is part of it: a person meets these when certificates are new. */
+function tlsReason(code: string, error: Error): string {
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG")
+    return "it speaks plain HTTP: write http:// in the URL";
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return `its certificate is for another name (${error.message}): use a name that it has, or trivet cert issue NODE --host NAME`;
+  if (code === "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED")
+    return "it wants a certificate: --client-cert and --client-key (trivet cert issue NAME --client)";
+  if (code === "CERT_HAS_EXPIRED") return "its certificate has ended: trivet cert issue NODE";
+  return `its certificate is not of an authority that is trusted here (${code}): --ca certs/ca.crt, or TRIVET_CA_FILE`;
+}
+
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === "TimeoutError") return "no answer in time";
@@ -144,5 +168,6 @@ export function reasonOf(error: unknown): string {
   if (code === "ECONNREFUSED") return "connection refused (nothing listens there)";
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "the host name is not known";
   if (code === "ECONNRESET") return "the connection was closed";
-  return error.cause instanceof Error ? error.cause.message : error.message;
+  const said = error.cause instanceof Error ? error.cause : error;
+  return code !== null && isTlsFailure(code) ? tlsReason(code, said) : said.message;
 }

@@ -98,6 +98,11 @@ function noteIgnored(output: Output, env: NodeJS.ProcessEnv): void {
   const written = existsSync(".env") ? Object.keys(parseEnv(readFileSync(".env", "utf8"))) : [];
   const ignored = written.filter(isLauncherOwned);
   if (ignored.length > 0) output.say(`Not taken from .env, because this command decides it: ${ignored.join(", ")}.`);
+  const others = ["TLS_MODE", "CERT_FILE", "CERT_PATH", "AUDIT_LOG"].filter((name) => env[name]);
+  if (others.length > 0)
+    output.say(
+      `Not taken: ${others.join(", ")}. This cluster is on 127.0.0.1, speaks plain HTTP and keeps no audit log; a node that does: npm run node.`,
+    );
   if (env["PORT"]) output.say(`PORT=${env["PORT"]} is for one node; for a cluster use: npm start -- --port ${env["PORT"]}`);
 }
 

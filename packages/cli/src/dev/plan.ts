@@ -46,6 +46,13 @@ const launcherOwned = [
   "DATA_DIR",
   "METRICS_PORT",
   "QUEUE_BACKEND",
+  "TLS_MODE",
+  "CERT_FILE",
+  "KEY_FILE",
+  "CA_FILE",
+  "CERT_PATH",
+  // One file would be written by all nodes.
+  "AUDIT_LOG",
 ] as const;
 
 /** Every name, canonical or not, that `trivet dev` decides itself. */

@@ -17,7 +17,19 @@ export type SettingKind =
   | "path"
   | "list";
 /** Which part reads it. `later`: accepted and checked, its part of the system comes with a later version. `none`: accepted, does nothing. */
-export type SettingUse = "node" | "raft" | "storage" | "locks" | "queues" | "cache" | "http" | "peers" | "operations" | "later" | "none";
+export type SettingUse =
+  | "node"
+  | "raft"
+  | "storage"
+  | "locks"
+  | "queues"
+  | "cache"
+  | "http"
+  | "peers"
+  | "security"
+  | "operations"
+  | "later"
+  | "none";
 
 export interface SettingAlias {
   readonly name: string;

@@ -67,6 +67,7 @@ export const route = <const Definition extends RouteDefinition>(definition: Defi
 /** Errors that every path may answer. */
 export const commonErrors: readonly ErrorCode[] = [
   "bad_request",
+  "unauthorized",
   "forbidden",
   "request_timeout",
   "headers_too_large",

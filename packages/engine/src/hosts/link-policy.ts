@@ -1,3 +1,4 @@
+import { mutant } from "@trivet/core/mutation";
 import type { Link } from "../ports/transport.ts";
 import type { ClusterIdentity } from "./bootstrap.ts";
 import type { NodeHostConfig } from "./config.ts";
@@ -27,14 +28,14 @@ export function judgeLink(facts: LinkFacts, hello: PeerHello, link: Link): PeerR
       detail: `two nodes call themselves ${own}: one at ${config.url} with disk ${storage}, one at ${hello.url} with disk ${hello.storage}; give one another NODE_ID`,
     };
   }
-  if (config.macKeys.length === 0 && !link.loopback && link.provenNode === null && !config.trustPeerPort) {
+  if (config.macKeys.length === 0 && !link.loopback && link.provenNodes === null && !config.trustPeerPort) {
     return {
       code: "not-trusted",
       detail: `${own} takes peers only from loopback, with SHARED_MAC_KEY, with mutual TLS, or on a CLUSTER_PORT`,
     };
   }
-  if (link.provenNode !== null && link.provenNode !== hello.node) {
-    return { code: "node", detail: `the certificate is for ${link.provenNode}, the node says it is ${hello.node}` };
+  if (link.provenNodes !== null && !link.provenNodes.includes(hello.node) && !mutant("host-certificate-of-another")) {
+    return { code: "certificate", detail: `the certificate is for ${link.provenNodes.join(", ")}, the node says it is ${hello.node}` };
   }
   if (identity === null) return null;
   if (facts.linkedStorage !== null && facts.linkedStorage !== hello.storage && hello.cluster !== identity.cluster) {

@@ -39,7 +39,7 @@ export interface PeerHello {
 }
 
 export interface PeerRefusal {
-  readonly code: "protocol" | "cluster" | "node" | "storage" | "mac" | "not-trusted" | "self" | "stopping";
+  readonly code: "protocol" | "cluster" | "node" | "storage" | "mac" | "certificate" | "not-trusted" | "self" | "stopping";
   readonly detail: string;
 }
 

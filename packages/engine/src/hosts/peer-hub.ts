@@ -26,6 +26,8 @@ export interface PeerHubOwner {
   batch(from: NodeId, hello: PeerHello, groupTime: number, messages: readonly PeerMessage[]): void;
   /** A dialled address and this node do not get on; `believed` as in LinkOwner. */
   refused(address: string, refusal: PeerRefusal, believed: boolean): void;
+  /** Somebody who dialled this node and this node do not get on. */
+  turnedAway(remote: string, refusal: PeerRefusal): void;
 }
 
 export interface PeerHubPorts {
@@ -350,6 +352,11 @@ export class PeerHub implements LinkOwner {
       } else {
         this.owner.linkLost(peer.node);
       }
+    }
+    // A node that dials its own address learns by that which one is its own.
+    if (refusal !== null && refusal.code !== "self") {
+      this.ports.telemetry.count("trivet_peer_refusals_total", 1, { code: refusal.code });
+      if (!link.dialled) this.owner.turnedAway(link.link.remote, refusal);
     }
     for (const target of this.targets.values()) {
       if (target.link !== link) continue;

@@ -105,6 +105,11 @@ export class Peering implements PeerHubOwner {
     this.host.ports.telemetry.log("error", "peer.refused", `${address}: ${refusal.detail}`, { address, code: refusal.code });
   }
 
+  turnedAway(remote: string, refusal: PeerRefusal): void {
+    const text = `a peer that came from ${remote} was turned away: ${refusal.detail}`;
+    this.host.ports.telemetry.log("warn", "peer.turned-away", text, { address: remote, code: refusal.code });
+  }
+
   peerUp(peer: NodeId, hello: PeerHello): void {
     const { host } = this;
     host.bootstrap?.poke();

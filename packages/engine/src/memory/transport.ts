@@ -125,7 +125,7 @@ class MemoryLink implements Link {
   readonly local: string;
   readonly remote: string;
   readonly loopback = true;
-  readonly provenNode = null;
+  readonly provenNodes = null;
   handlers: LinkHandlers = unset;
   private readonly network: MemoryNetwork;
   private readonly endpoint: Endpoint;

@@ -4,8 +4,8 @@ export interface Link {
   readonly remote: string;
   /** True when the other end is on this machine's loopback (peers without MAC or mTLS are accepted only from there). */
   readonly loopback: boolean;
-  /** Node id proven by mutual TLS, or null. */
-  readonly provenNode: string | null;
+  /** Node ids that the other end's certificate is for (mutual TLS), or null: it proved none. */
+  readonly provenNodes: readonly string[] | null;
   /** Queues one frame, given in parts. Parts must not change afterwards. */
   send(parts: readonly Uint8Array[]): void;
   /** Bytes queued and not yet given to the network. */

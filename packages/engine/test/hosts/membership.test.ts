@@ -141,6 +141,12 @@ describe("membership", () => {
     expect(stranger.host.phase).toBe("joining");
     const lines = [...stranger.telemetry.lines, ...cluster.member("n1").telemetry.lines].map((line) => line.text).join("\n");
     expect(lines).toMatch(/SHARED_MAC_KEY/);
+    // Also where the stranger knocked, for whoever looks after that node.
+    const { lines: own, counters } = cluster.member("n1").telemetry;
+    expect(own.filter(({ event }) => event === "peer.turned-away").map(({ text }) => text)[0]).toMatch(
+      /SHARED_MAC_KEY of n9 differs from ours/,
+    );
+    expect(counters.get("trivet_peer_refusals_total")).toBeGreaterThan(0);
   });
 
   test("leadership is handed over on a graceful stop", () => {

@@ -27,7 +27,7 @@ test("a peer without the key never becomes ready: its proof must be authenticate
   const link: Link = {
     remote: "x",
     loopback: false,
-    provenNode: null,
+    provenNodes: null,
     send: () => undefined,
     bufferedBytes: () => 0,
     close: () => undefined,
@@ -71,7 +71,7 @@ function end(
   const link: Link = {
     remote: "x",
     loopback: false,
-    provenNode: null,
+    provenNodes: null,
     send: (parts) => {
       const bytes = parts.flatMap((part) => [...part]);
       sent(Uint8Array.from(bytes));

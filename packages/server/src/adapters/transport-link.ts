@@ -18,7 +18,7 @@ const unset: LinkHandlers = {
 export class SocketLink implements Link {
   readonly remote: string;
   readonly loopback: boolean;
-  readonly provenNode: string | null;
+  readonly provenNodes: readonly string[] | null;
   handlers: LinkHandlers = unset;
   private readonly socket: Socket;
   private readonly decoder: LengthPrefixDecoder;
@@ -29,11 +29,17 @@ export class SocketLink implements Link {
   private open = true;
 
   /** `socket` must have an error handler already and be past the handshake; call `start` once `handlers` is set. */
-  constructor(socket: Socket, remote: string, provenNode: string | null, maxFrameBytes: number, onEnd: (link: SocketLink) => void) {
+  constructor(
+    socket: Socket,
+    remote: string,
+    provenNodes: readonly string[] | null,
+    maxFrameBytes: number,
+    onEnd: (link: SocketLink) => void,
+  ) {
     this.socket = socket;
     this.remote = remote;
     this.loopback = isLoopback(socket.remoteAddress ?? "");
-    this.provenNode = provenNode;
+    this.provenNodes = provenNodes;
     this.onEnd = onEnd;
     this.decoder = new LengthPrefixDecoder(maxFrameBytes, (frame) => this.handlers.frame(frame));
   }

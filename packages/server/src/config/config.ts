@@ -1,9 +1,11 @@
 import { minMacKeyCharacters, sampleSecrets, settingOf, type SettingName } from "@trivet/contract";
 import { policyNames, type PolicyName } from "@trivet/wire";
+import { readAccess, readAudit, type AccessConfig } from "./access.ts";
 import { type OriginsConfig, readOrigins } from "./origins.ts";
 import { isNodeId, parsePeers, type PeerAddress } from "./peers.ts";
 import { readRedis, type RedisConfig } from "./redis.ts";
 import { faultLine, type Fault, type Resolved } from "./resolve.ts";
+import { readTls, secured, securedPeers, type TlsConfig } from "./tls.ts";
 import type { RoleName } from "./values.ts";
 
 /** The configuration of one node, parsed and checked. Nothing behind it reads the environment. */
@@ -61,6 +63,13 @@ export interface NodeConfig {
     /** Null with the embedded backend. */
     readonly redis: RedisConfig | null;
   };
+  /** Null = plain HTTP everywhere. */
+  readonly tls: TlsConfig | null;
+  /** Null = everybody may do everything. */
+  readonly access: AccessConfig | null;
+  /** Of one caller at this node; null = no limit. */
+  readonly rateLimit: { readonly perSecond: number; readonly burst: number } | null;
+  readonly audit: { readonly path: string; readonly key: string } | null;
   readonly macKey: string | null;
   readonly macKeyPrevious: string | null;
   readonly metricsEnabled: boolean;
@@ -102,6 +111,9 @@ class Values {
   port(name: SettingName): number | null {
     const value = this.#resolved.values[name];
     return value === null ? null : Number(value);
+  }
+  list(name: SettingName): readonly string[] | null {
+    return this.#resolved.values[name] as readonly string[] | null;
   }
   roles(): readonly RoleName[] {
     return this.#resolved.values.NODE_ROLES as readonly RoleName[];
@@ -220,11 +232,16 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
   const port = values.number("HTTP_PORT");
   const host = values.text("HTTP_HOST") ?? "127.0.0.1";
 
-  const shared = peersOf(values, "PEERS", port) ?? [];
+  const tls = readTls(values, nodeId);
+  const listed = (name: SettingName): readonly PeerAddress[] | null => {
+    const peers = peersOf(values, name, port);
+    return peers === null || tls === null ? peers : securedPeers(peers);
+  };
+  const shared = listed("PEERS") ?? [];
   const byRole: Record<RoleName, readonly PeerAddress[] | null> = {
-    lock: peersOf(values, "RAFT_PEERS", port),
-    queue: peersOf(values, "QUEUE_NODES", port),
-    cache: peersOf(values, "CACHE_PEERS", port),
+    lock: listed("RAFT_PEERS"),
+    queue: listed("QUEUE_NODES"),
+    cache: listed("CACHE_PEERS"),
   };
   const mainRole = roles[0] ?? "lock";
   const peers = byRole[mainRole] ?? shared;
@@ -253,18 +270,20 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
   const clusterPort = values.port("CLUSTER_PORT");
   const reachable = host === "0.0.0.0" || host === "::" ? hostname : host;
   const logDir = values.text("LOG_DIR");
+  const advertiseUrl = advertised(values.text("ADVERTISE_URL"), port) ?? self?.url ?? withPort(bracketed(reachable), port);
+  const perSecond = values.number("RATE_LIMIT_PER_SECOND");
   const config: NodeConfig = {
     nodeId,
     roles,
     production,
     http: { host, port, requestTimeoutMs: values.number("REQUEST_TIMEOUT_MS"), maxConnections: values.number("HTTP_MAX_CONNECTIONS") },
     cluster: clusterPort === null || clusterPort === port ? null : { host: values.text("CLUSTER_HOST") ?? host, port: clusterPort },
-    advertiseUrl: advertised(values.text("ADVERTISE_URL"), port) ?? self?.url ?? withPort(bracketed(reachable), port),
+    advertiseUrl: tls === null ? advertiseUrl : secured(advertiseUrl),
     peers,
     self,
     elsewhere: { lock: byRole.lock ?? [], queue: byRole.queue ?? [], cache: byRole.cache ?? [] },
     shards: values.number("SHARDS"),
-    join,
+    join: tls === null ? join : join.map(secured),
     scalable,
     autoReplace: values.flag("AUTO_REPLACE"),
     raft,
@@ -291,6 +310,10 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
       maxMessages: values.number("QUEUE_MAX_LENGTH"),
       redis: backend === "redis" ? redis : null,
     },
+    tls,
+    access: readAccess(values, values.list("API_KEYS"), production),
+    rateLimit: perSecond === 0 ? null : { perSecond, burst: values.number("RATE_LIMIT_BURST") || perSecond },
+    audit: readAudit(values, production),
     macKey: values.text("SHARED_MAC_KEY"),
     macKeyPrevious: values.text("SHARED_MAC_KEY_PREVIOUS"),
     metricsEnabled: values.flag("ENABLE_METRICS"),

@@ -22,9 +22,9 @@ function attempt(given: ConfigurationGiven): LoadedConfig & { readonly faults: r
   }
   const outside = config.peers.filter((peer) => peer !== config.self && !isLoopback(peer.host));
   const [first] = outside;
-  if (first !== undefined && config.macKey === null && config.cluster === null) {
+  if (first !== undefined && config.macKey === null && config.cluster === null && config.tls === null) {
     warnings.push(
-      `peers such as ${first.url} are not on this machine, and without SHARED_MAC_KEY or CLUSTER_PORT only peers of this machine are accepted`,
+      `peers such as ${first.url} are not on this machine, and without TLS, SHARED_MAC_KEY or CLUSTER_PORT only peers of this machine are accepted`,
     );
   }
   return { config, resolved, warnings, faults: [...resolved.faults, ...faults] };

@@ -36,7 +36,9 @@ export function showValue(setting: Setting, raw: unknown): string {
 export function faultLine(written: Written, setting: Setting, expected: string, position: number | null): string {
   const at = position === null ? "" : ` at position ${position}`;
   const equals = written.name.startsWith("--") ? " " : "=";
-  return `${written.name}${equals}${showValue(setting, written.raw)} (${written.where}): expected ${expected.replace(/^expected /, "")}${at}; for example ${written.name}${equals}${setting.example}`;
+  const found =
+    written.raw === null ? `${written.name} (not set)` : `${written.name}${equals}${showValue(setting, written.raw)} (${written.where})`;
+  return `${found}: expected ${expected.replace(/^expected /, "")}${at}; for example ${written.name}${equals}${setting.example}`;
 }
 
 function readWritten(written: Written, setting: Setting): ValueOutcome {

@@ -1,13 +1,22 @@
 import { randomUUID } from "node:crypto";
 import { httpLimits } from "@trivet/contract";
 import type { CacheApi, NodeApi, ProgramsApi, QueuesApi } from "@trivet/engine";
-import { fastify, type FastifyInstance } from "fastify";
+import { fastify, type FastifyInstance, type FastifyServerFactory } from "fastify";
+import type { RequestListener, Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { NodeConfig } from "../config/index.ts";
-import type { Metrics } from "../observability/metrics.ts";
 import { collectCacheMetrics } from "../observability/cache-metrics.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import type { AccessControl } from "../security/access-control.ts";
+import type { AuditLog } from "../security/audit-log.ts";
+import type { NodeTls } from "../security/node-tls.ts";
+import { RateLimiter } from "../security/rate-limiter.ts";
+import { answerPlainHttp } from "../security/plain-http.ts";
 import { collectQueueMetrics } from "../observability/queue-metrics.ts";
 import { s0Handlers, s4Handlers } from "./aliases.ts";
+import { useAudit } from "./audit.ts";
+import { authenticate, limitRate, streamGate } from "./authenticate.ts";
 import { badField, failure, type Failure } from "./answer.ts";
 import { useJsonBodies } from "./body-parser.ts";
 import { cacheAliasHandlers } from "./cache-aliases.ts";
@@ -16,7 +25,7 @@ import { cacheWatchHandlers } from "./cache-watch.ts";
 import { cacheHandlers } from "./cache.ts";
 import type { Handlers } from "./calls.ts";
 import { clusterHandlers } from "./cluster.ts";
-import { answerClientError, Connections } from "./connections.ts";
+import { answerClientError, Connections, refuseSocket } from "./connections.ts";
 import type { HttpContext, HttpLog } from "./context.ts";
 import { crossSite } from "./cross-site.ts";
 import { documentHandlers, openApiYaml, useDocs } from "./docs.ts";
@@ -34,8 +43,9 @@ import { messageHandlers } from "./queue-messages.ts";
 import { queueHandlers } from "./queues.ts";
 import { raftHandlers } from "./raft.ts";
 import { ringHandlers } from "./ring.ts";
-import { pathOf, registerRoutes, sendFailure } from "./register.ts";
+import { isLegacy, pathOf, registerRoutes, sendFailure } from "./register.ts";
 import { requestHandlers } from "./requests.ts";
+import { useSecurityHeaders } from "./security-headers.ts";
 import { sessionHandlers } from "./sessions.ts";
 import { StreamServer } from "./stream.ts";
 import { UpgradeDispatcher, type UpgradeHandler } from "./upgrade.ts";
@@ -55,6 +65,12 @@ export interface HttpOptions {
   readonly version: string;
   /** Takes peers that come to the API port; null when they have their own listener. */
   readonly peer: UpgradeHandler | null;
+  /** Null = plain HTTP. */
+  readonly tls?: NodeTls | null;
+  /** Null = nobody is asked who they are. */
+  readonly access?: AccessControl | null;
+  /** Null = nothing is audited. */
+  readonly audit?: AuditLog | null;
   readonly now?: () => number;
   readonly wallNow?: () => number;
   /** Tighter times for tests. */
@@ -71,8 +87,33 @@ export interface HttpApp {
 
 const requestIdPattern = /^[\x21-\x7e]{1,128}$/;
 
+type ServerTimes = Readonly<Record<"keepAliveTimeoutMs" | "requestTimeoutMs" | "headersTimeoutMs", number>>;
+
+/** The server of a node with TLS; what Fastify sets on its own servers is set here. */
+function createTlsServer(tls: NodeTls, options: HttpOptions, http: object, limits: ServerTimes, handler: RequestListener): Server {
+  const server = createHttpsServer({ ...http, ...tls.serverOptions(false) }, handler);
+  server.keepAliveTimeout = limits.keepAliveTimeoutMs;
+  server.requestTimeout = limits.requestTimeoutMs;
+  server.setTimeout(0);
+  tls.keep(server, false);
+  answerPlainHttp(server, limits.headersTimeoutMs, (socket) => {
+    options.metrics.count("tls_refused_total", 1, { reason: "plain_http" });
+    refuseSocket(socket, failure("https_required"));
+    // The rest of what was sent is read, lest a reset overtakes the answer.
+    socket.resume();
+    setTimeout(() => socket.destroy(), 1_000).unref();
+  });
+  return server;
+}
+
 function createFastify(options: HttpOptions): FastifyInstance {
   const limits = { ...httpLimits, ...options.limits };
+  const { tls = null } = options;
+  const http = {
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    connectionsCheckingInterval: limits.connectionsCheckingIntervalMs,
+  };
   return fastify({
     logger: false,
     bodyLimit: limits.maxBodyBytes,
@@ -92,11 +133,10 @@ function createFastify(options: HttpOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => {
       sendFailure(reply, failureOf(error) ?? failure("bad_request", { values: { field: "request", expected: error.message } }), false);
     },
-    http: {
-      maxHeaderSize: limits.maxHeaderBytes,
-      headersTimeout: limits.headersTimeoutMs,
-      connectionsCheckingInterval: limits.connectionsCheckingIntervalMs,
-    },
+    http,
+    ...(tls === null
+      ? {}
+      : { serverFactory: ((handler) => createTlsServer(tls, options, http, limits, handler)) satisfies FastifyServerFactory }),
   });
 }
 
@@ -119,9 +159,13 @@ function useMeasures(app: FastifyInstance, context: HttpContext, connections: Co
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
     const refused =
-      connections.admit(request.raw) ?? crossSite(request.raw, takes(request.routeOptions.config)) ?? brokenQuery(request.url);
+      connections.admit(request.raw) ??
+      crossSite(request.raw, takes(request.routeOptions.config)) ??
+      brokenQuery(request.url) ??
+      (context.access === null ? null : authenticate(context.access, request)) ??
+      (context.limiter === null ? null : limitRate(context, request));
     if (refused === null) done();
-    else sendFailure(reply, refused, false);
+    else sendFailure(reply, refused, isLegacy(request));
   });
   app.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "other";
@@ -154,6 +198,10 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     metrics: options.metrics,
     log: options.log,
     version: options.version,
+    tls: options.tls ?? null,
+    access: options.access ?? null,
+    audit: options.audit ?? null,
+    limiter: options.config.rateLimit === null ? null : new RateLimiter(options.config.rateLimit, options.now ?? (() => performance.now())),
     now: options.now ?? (() => performance.now()),
     wallNow: options.wallNow ?? (() => Date.now()),
     port: () => address()?.port ?? options.config.http.port,
@@ -165,10 +213,15 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   const connections = new Connections(options.config.http.maxConnections, (reason) =>
     options.metrics.count("http_rejected_connections_total", 1, { reason }),
   );
-  connections.attach(app.server);
+  connections.attach(app.server, context.tls !== null);
   const watches = new WatchCount();
   const streams = new StreamServer(context);
-  const upgrades = new UpgradeDispatcher(app.server, { peer: options.peer, stream: streams.accept }, connections);
+  const upgrades = new UpgradeDispatcher(
+    app.server,
+    { peer: options.peer, stream: streams.accept },
+    connections,
+    streamGate(context.access),
+  );
   const handlers: Handlers = {
     ...lockHandlers,
     ...lockSetHandlers,
@@ -197,6 +250,8 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   };
   useValidators(app);
   useJsonBodies(app);
+  useSecurityHeaders(app, context);
+  if (context.audit !== null) useAudit(app, context.audit);
   useMeasures(app, context, connections);
   options.metrics.onCollect(() => {
     options.metrics.set("http_connections", connections.clients, { kind: "http" });

@@ -148,4 +148,4 @@ export function notAnswered(context: HttpContext, outcome: Exclude<Outcome, { ty
   return failure("commit_timeout", { values: { id: outcome.requestId }, members: { outcome: "unknown", request_id: outcome.requestId } });
 }
 
-export const principalOf = (_request: FastifyRequest): string => anonymousPrincipal;
+export const principalOf = (request: FastifyRequest): string => request.identity?.principal ?? anonymousPrincipal;

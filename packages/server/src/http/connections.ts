@@ -1,6 +1,7 @@
 import { errorCatalogue, httpLimits, type ErrorCode } from "@trivet/contract";
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
 import { failure, type Failure } from "./answer.ts";
 import { buildProblem, problemContentType } from "./problems.ts";
@@ -43,10 +44,21 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
   setTimeout(() => socket.destroy(), 1_000).unref();
 }
 
+interface Entry {
+  readonly address: string;
+  heard: boolean;
+  upgraded: boolean;
+}
+
+/** Who is at the other end of a socket. */
+const endpointOf = (socket: Socket): string => `${socket.remoteAddress ?? ""} ${socket.remotePort ?? 0}`;
+
 /** Counts connections of one server by kind and address, and makes room when silent ones fill it up. */
 export class Connections {
   readonly #max: number;
-  readonly #open = new Map<Socket, { readonly address: string; heard: boolean; upgraded: boolean }>();
+  readonly #open = new Map<Socket, Entry>();
+  /** Connections of a TLS server that are in their handshake, by their other ends. */
+  readonly #handshaking = new Map<string, readonly [Socket, Entry]>();
   readonly #byAddress = new Map<string, number>();
   readonly #refused: (reason: string) => void;
 
@@ -55,10 +67,20 @@ export class Connections {
     this.#refused = refused;
   }
 
-  attach(server: Server): void {
+  /** `secure`: requests come with the socket that the handshake made of the connection. */
+  attach(server: Server, secure: boolean): void {
+    if (secure) server.on("secureConnection", (socket: TLSSocket) => this.#secured(socket));
     server.on("connection", (socket: Socket) => {
       const address = socket.remoteAddress ?? "";
-      this.#open.set(socket, { address, heard: false, upgraded: false });
+      const entry = { address, heard: false, upgraded: false };
+      this.#open.set(socket, entry);
+      if (secure) {
+        const endpoint = endpointOf(socket);
+        this.#handshaking.set(endpoint, [socket, entry]);
+        socket.once("close", () => {
+          if (this.#handshaking.get(endpoint)?.[0] === socket) this.#handshaking.delete(endpoint);
+        });
+      }
       this.#byAddress.set(address, (this.#byAddress.get(address) ?? 0) + 1);
       socket.once("close", () => {
         this.#open.delete(socket);
@@ -68,6 +90,17 @@ export class Connections {
       });
       if (this.#open.size > this.#max + reservedConnections) this.#dropSilent();
     });
+  }
+
+  #secured(socket: TLSSocket): void {
+    const endpoint = endpointOf(socket);
+    const found = this.#handshaking.get(endpoint);
+    if (found === undefined) return;
+    const [plain, entry] = found;
+    this.#handshaking.delete(endpoint);
+    this.#open.delete(plain);
+    this.#open.set(socket, entry);
+    plain.once("close", () => this.#open.delete(socket));
   }
 
   /** The oldest connection that never sent headers goes first; a peer that dials sends its headers at once. */

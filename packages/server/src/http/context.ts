@@ -1,6 +1,10 @@
 import type { CacheApi, NodeApi, ProgramsApi, QueuesApi } from "@trivet/engine";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { AccessControl } from "../security/access-control.ts";
+import type { AuditLog } from "../security/audit-log.ts";
+import type { RateLimiter } from "../security/rate-limiter.ts";
+import type { NodeTls } from "../security/node-tls.ts";
 
 /** What the HTTP layer logs to. */
 export interface HttpLog {
@@ -20,6 +24,14 @@ export interface HttpContext {
   readonly metrics: Metrics;
   readonly log: HttpLog;
   readonly version: string;
+  /** Null = plain HTTP. */
+  readonly tls: NodeTls | null;
+  /** Null = nobody is asked who they are. */
+  readonly access: AccessControl | null;
+  /** Null = nothing is audited. */
+  readonly audit: AuditLog | null;
+  /** Null = callers may be as fast as they like. */
+  readonly limiter: RateLimiter | null;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Unix milliseconds; for ages shown to people only (rule L3). */

@@ -17,5 +17,5 @@ export function crossSite(request: IncomingMessage, takes = false): Failure | nu
 function isOtherHost(origin: string | undefined, host: string | undefined): boolean {
   if (origin === undefined) return false;
   // `null`: a sandboxed page or a file.
-  return !URL.canParse(origin) || new URL(origin).host !== host?.toLowerCase().replace(/:80$/, "");
+  return !URL.canParse(origin) || new URL(origin).host !== host?.toLowerCase().replace(/:(?:80|443)$/, "");
 }

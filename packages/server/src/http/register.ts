@@ -1,21 +1,32 @@
 import { routeIds, routeOf, serviceOf, type RouteDefinition, type RouteId } from "@trivet/contract";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
+import { auditing, isAdministration } from "./audit.ts";
 import { failure, FailureError, type Answer, type Failure } from "./answer.ts";
 import { principalOf, type Call, type Handlers } from "./calls.ts";
 import { clientIdFault } from "./client-id.ts";
+import type { AccessControl } from "../security/access-control.ts";
 import type { HttpContext } from "./context.ts";
 import { canonicalFields } from "./fields.ts";
 import { completed } from "./leases.ts";
+import type { Identity } from "../security/policy.ts";
 import { isS4Path, notFound } from "./not-found.ts";
 import { buildProblem, failureOf, problemContentType } from "./problems.ts";
 import { RoleProxy } from "./role-proxy.ts";
 import { asWritten, type Sent, type Written } from "./written.ts";
 
 declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Of the contract's table; absent on paths that are not in it. */
+    operation?: RouteId;
+    legacy?: boolean;
+    takes?: boolean;
+  }
   interface FastifyRequest {
     /** How the caller wrote the fields of this call; null before they were looked at, and where names have one spelling. */
     written: Written | null;
+    /** Whose credential the call carried; null without access control, and on paths that ask for none. */
+    identity: Identity | null;
   }
 }
 
@@ -64,6 +75,20 @@ function missingRole(context: HttpContext, service: "lock" | "queue" | "cache" |
   });
 }
 
+/** Is this caller allowed to do this to these? */
+const judging =
+  (access: AccessControl, id: RouteId) =>
+  (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
+    const refused = request.identity === null ? null : access.judge(request.identity, id, request);
+    done(refused === null ? undefined : new FailureError(refused, 403));
+  };
+
+/** None where nobody is asked who they are and nothing is audited. */
+const guards = ({ access, audit }: HttpContext, id: RouteId): (ReturnType<typeof judging> | ReturnType<typeof auditing>)[] => [
+  ...(access === null ? [] : [judging(access, id)]),
+  ...(audit === null || !isAdministration(id) ? [] : [auditing(audit)]),
+];
+
 type AnyHandler = (call: Call<RouteId>, context: HttpContext) => Answer | Promise<Answer>;
 
 function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, context: HttpContext, proxy: RoleProxy): void {
@@ -93,6 +118,8 @@ function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, con
       const wrong = canonicalFields(definition, request) ?? (definition.alias === undefined ? null : clientIdFault(request.headers));
       done(wrong === null ? undefined : new FailureError(wrong, 400));
     },
+    // After the check of the body: only then it is known which names a call is about.
+    preHandler: guards(context, id),
     handler: async (request, reply) => {
       const call = {
         id,
@@ -109,7 +136,7 @@ function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, con
   });
 }
 
-const isLegacy = (request: FastifyRequest): boolean =>
+export const isLegacy = (request: FastifyRequest): boolean =>
   (request.routeOptions.config as { legacy?: boolean }).legacy ?? isS4Path(pathOf(request.url));
 function sentOf(request: FastifyRequest): Sent | null {
   const { operation } = request.routeOptions.config as { operation?: RouteId };
@@ -122,6 +149,7 @@ export const pathOf = (url: string): string => url.split("?", 1)[0] ?? url;
 /** Registers exactly the contract's table, and what happens to everything that is not in it. */
 export function registerRoutes(app: FastifyInstance, handlers: Handlers, context: HttpContext): void {
   app.decorateRequest("written", null);
+  app.decorateRequest("identity", null);
   const proxy = new RoleProxy(context);
   for (const id of routeIds) registerOne(app, id, handlers[id], context, proxy);
   app.setNotFoundHandler((request, reply) => sendFailure(reply, notFound(request.method, pathOf(request.url)), isLegacy(request)));

@@ -51,10 +51,17 @@ export class RoleProxy {
     const url = new URL(request.url, peer);
     const isSecure = url.protocol === "https:";
     const { nodeId } = this.context.config;
+    const trust = isSecure ? (this.context.tls?.dialOptions() ?? {}) : {};
     const headers = { ...passedOn(request.headers), ...forwardedOf(request, nodeId), ...lengthOf(request) };
     return new Promise((resolve) => {
       // A connection of its own: one that was kept may be closed by its server the moment it is used, and nobody would know what happened.
-      const upstream = (isSecure ? requestHttps : requestHttp)(url, { method: request.method, headers, agent: false, setHost: true });
+      const upstream = (isSecure ? requestHttps : requestHttp)(url, {
+        method: request.method,
+        headers,
+        agent: false,
+        setHost: true,
+        ...trust,
+      });
       const timer = setTimeout(() => upstream.destroy(), connectTimeoutMs);
       const end = (connected: ClientRequest | null): void => {
         clearTimeout(timer);

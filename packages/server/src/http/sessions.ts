@@ -1,7 +1,8 @@
 import type { SessionView } from "@trivet/core";
 import { httpLimits, type sessionRoutes } from "@trivet/contract";
-import { failure, ok, type Answer } from "./answer.ts";
-import { isFailure, read, submit, unavailable, type Some } from "./calls.ts";
+import { allows } from "../security/policy.ts";
+import { failure, ok, type Answer, type Failure } from "./answer.ts";
+import { isFailure, read, submit, unavailable, type AnyCall, type Some } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
 import { decimal, expect } from "./outcomes.ts";
 
@@ -19,6 +20,17 @@ function sessionJson(context: HttpContext, session: SessionView): Readonly<Recor
     waiters: session.waiters,
     age_ms: Math.max(0, Math.round(context.wallNow() - session.openedAt)),
   };
+}
+
+/**
+ * Session ids are counted, so they can be guessed. The log checks whose a session is where a lock is concerned; who asks about the session
+ * itself is told that there is none, unless it is theirs.
+ */
+async function isForeign(call: AnyCall, context: HttpContext, id: string): Promise<boolean | Failure> {
+  const { identity } = call.request;
+  if (identity === null || allows(identity, "admin", "locks", null)) return false;
+  const principal = await read(context, "linearizable", (view) => view.session(Number(id))?.principal ?? null);
+  return isFailure(principal) ? principal : principal !== null && principal !== identity.principal;
 }
 
 const isSafe = (id: string): boolean => Number.isSafeInteger(Number(id));
@@ -47,9 +59,11 @@ export const sessionHandlers: Some<keyof typeof sessionRoutes> = {
     );
   },
 
-  keepSession: ({ params }, context) => {
-    const id = params.session_id;
+  keepSession: async (call, context) => {
+    const id = call.params.session_id;
     if (!isSafe(id)) return lost(id);
+    const foreign = await isForeign(call, context, id);
+    if (foreign !== false) return foreign === true ? lost(id) : foreign;
     return new Promise((resolve) => {
       context.node.keepAlive([Number(id)], context.config.http.requestTimeoutMs, (outcome) => {
         if (outcome.type !== "alive") resolve(unavailable(context, outcome));
@@ -59,8 +73,10 @@ export const sessionHandlers: Some<keyof typeof sessionRoutes> = {
     });
   },
 
-  getSession: async ({ params }, context) => {
-    const id = params.session_id;
+  getSession: async (call, context) => {
+    const id = call.params.session_id;
+    const foreign = isSafe(id) && (await isForeign(call, context, id));
+    if (foreign !== false) return foreign === true ? lost(id) : foreign;
     const session = await read(context, "linearizable", (view) => {
       const found = isSafe(id) ? view.session(Number(id)) : null;
       return found === null ? null : sessionJson(context, found);
@@ -84,6 +100,8 @@ export const sessionHandlers: Some<keyof typeof sessionRoutes> = {
   closeSession: async (call, context) => {
     const id = call.params.session_id;
     if (!isSafe(id)) return lost(id);
+    const foreign = await isForeign(call, context, id);
+    if (foreign !== false) return foreign === true ? lost(id) : foreign;
     const answer = expect(context, await submit(context, call, { type: "close-session", session: Number(id) }), id, "done");
     return isFailure(answer) ? answer : ok({ closed: true, session_id: id, request_id: answer.requestId });
   },

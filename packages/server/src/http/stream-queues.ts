@@ -19,6 +19,7 @@ import {
 } from "@trivet/wire";
 import { queueDefaults } from "../config/index.ts";
 import { anonymousPrincipal, type HttpContext } from "./context.ts";
+import { rateRefusal, type StreamCaller, whyForbiddenToShard } from "./stream-commands.ts";
 import { type ShardSink, StreamShardRoute } from "./stream-shard-route.ts";
 import type { ReadyListener, StreamWatches } from "./stream-watches.ts";
 
@@ -45,6 +46,7 @@ const none = { queue: 0, version: 0, partitions: 0, shards: 0, backend: "embedde
 /** The stream that this belongs to. */
 export interface QueueStream extends ShardSink {
   readonly bufferedBytes: number;
+  readonly caller: StreamCaller;
   close(code: ClosingCode, detail: string): void;
 }
 
@@ -85,7 +87,14 @@ export class StreamQueues implements ReadyListener {
     if (spread === null) return refuse({ code: "no_leader", retryAfterMs: 200, detail: "this node has no queues yet" });
     if (group < 1 || group > spread.shards) throw new CodecError(`shard ${group} where there are ${spread.shards}`);
     this.#cursor.open(frame);
-    while (this.#cursor.next()) if (reservedCommands.has(this.#cursor.command.u8())) return refuse(forbidden);
+    while (this.#cursor.next()) {
+      const number = this.#cursor.command.u8();
+      if (reservedCommands.has(number)) return refuse(forbidden);
+      const why = whyForbiddenToShard(number, this.#stream.caller);
+      if (why !== null) return refuse({ ...forbidden, detail: why });
+    }
+    const overRate = rateRefusal(this.#stream.caller, header.count);
+    if (overRate !== null) return refuse(overRate);
     // Answers may be large: who does not read them gets no more to read.
     if (this.#stream.bufferedBytes > httpLimits.maxBufferedBytes / 2) {
       return refuse({ code: "overloaded", retryAfterMs: 50, detail: "the client reads too slowly" });

@@ -2,7 +2,6 @@ import { httpLimits } from "@trivet/contract";
 import {
   checkFrame,
   CodecError,
-  commandNumbers,
   decodeClientFrame,
   encodeServerFrame,
   FrameCursor,
@@ -22,9 +21,11 @@ import { queueDefaults } from "../config/index.ts";
 import { badField, failure } from "./answer.ts";
 import { refuseSocket } from "./connections.ts";
 import type { HttpContext } from "./context.ts";
+import type { Identity } from "../security/policy.ts";
 import { countResult } from "./outcomes.ts";
 import { leadership } from "./raft-view.ts";
 import { StreamCache } from "./stream-cache.ts";
+import { refusalOf, StreamCaller } from "./stream-commands.ts";
 import { StreamQueues } from "./stream-queues.ts";
 import { StreamRoute } from "./stream-route.ts";
 import { StreamWatches } from "./stream-watches.ts";
@@ -34,16 +35,6 @@ const maxCallersPerStream = 4_096;
 const leaderPollMs = 50;
 /** Batches of keepalives of one stream that wait for their round. The SDK has a few; each may name thousands of sessions. */
 const maxKeepAlives = 128;
-
-/** Only a leader proposes these, for itself (rule L1); the node registry and the placement are kept by the hosts. */
-const reservedCommands: ReadonlySet<number> = new Set([
-  commandNumbers.expire,
-  commandNumbers["set-node"],
-  commandNumbers["forget-node"],
-  commandNumbers["replace-node"],
-  commandNumbers["drain-node"],
-  commandNumbers["set-placement"],
-]);
 
 const bytesOf = (data: RawData): Uint8Array => {
   if (Array.isArray(data)) return Buffer.concat(data);
@@ -63,6 +54,7 @@ class StreamConnection {
   readonly #routes = new Map<string, StreamRoute>();
   readonly #cursor = new FrameCursor();
   readonly sessions: Set<number> = new Set();
+  readonly caller: StreamCaller;
   readonly #queues: StreamQueues;
   readonly #cache: StreamCache;
   /** What both ends speak; 0 = no hello yet. */
@@ -73,8 +65,9 @@ class StreamConnection {
   /** Something arrived since the last ping. */
   alive = true;
 
-  constructor(socket: WebSocket, server: StreamServer, context: HttpContext) {
+  constructor(socket: WebSocket, server: StreamServer, context: HttpContext, caller: StreamCaller) {
     this.#socket = socket;
+    this.caller = caller;
     this.#server = server;
     this.#context = context;
     this.#queues = new StreamQueues(this, context, server.watches);
@@ -121,6 +114,10 @@ class StreamConnection {
   }
 
   ping(): void {
+    if (this.caller.identity?.mayStream() === false) {
+      this.close("unauthorized", "the credential of this stream is no longer valid");
+      return;
+    }
     if (!this.alive) {
       this.close("idle", "no answer to a ping");
       this.#socket.terminate();
@@ -227,10 +224,10 @@ class StreamConnection {
   #commands(frame: Uint8Array): void {
     const header = checkFrame(frame);
     this.#cursor.open(frame);
-    while (this.#cursor.next()) {
-      if (!reservedCommands.has(this.#cursor.command.u8())) continue;
-      const refusal = { code: "forbidden", retryAfterMs: 0, detail: "a command that only nodes may send" } as const;
-      this.send({ type: "refused", caller: header.caller, firstSequence: header.firstSequence, count: header.count, ...refusal });
+    const { caller, firstSequence, count } = header;
+    const refusal = refusalOf(this.#cursor, this.caller, count);
+    if (refusal !== null) {
+      this.send({ type: "refused", caller, firstSequence, count, ...refusal });
       return;
     }
     this.#context.metrics.count("stream_frames_total", 1);
@@ -301,7 +298,7 @@ export class StreamServer {
   }
 
   /** Takes an upgrade that the dispatcher found to be for the stream. */
-  readonly accept = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+  readonly accept = (request: IncomingMessage, socket: Duplex, head: Buffer, identity: Identity | null): void => {
     if (this.#closed || this.#connections.size >= httpLimits.maxStreams) {
       refuseSocket(
         socket,
@@ -314,9 +311,10 @@ export class StreamServer {
       );
       return;
     }
+    const caller = new StreamCaller(identity, request.socket.remoteAddress, this.#context);
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       if (this.#connections.size === 0) this.#begin();
-      this.#connections.add(new StreamConnection(webSocket, this, this.#context));
+      this.#connections.add(new StreamConnection(webSocket, this, this.#context, caller));
     });
   };
 

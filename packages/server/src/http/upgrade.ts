@@ -1,7 +1,9 @@
 import { ServerResponse, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { failure } from "./answer.ts";
+import type { Identity } from "../security/policy.ts";
+import { failure, type Failure } from "./answer.ts";
+import { isFailure } from "./calls.ts";
 import { refuseSocket, type Connections } from "./connections.ts";
 import { crossSite } from "./cross-site.ts";
 
@@ -14,8 +16,10 @@ export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Bu
 export interface UpgradeTargets {
   /** Links of peers; null when they have their own listener (CLUSTER_PORT). */
   readonly peer: UpgradeHandler | null;
-  readonly stream: UpgradeHandler;
+  readonly stream: (request: IncomingMessage, socket: Duplex, head: Buffer, identity: Identity | null) => void;
 }
+/** Null = no access control; else who may use the stream, or why somebody may not. */
+export type StreamGate = (request: IncomingMessage) => Identity | Failure | null;
 
 const ignored = (): void => undefined;
 
@@ -26,11 +30,13 @@ const ignored = (): void => undefined;
 export class UpgradeDispatcher {
   readonly #targets: UpgradeTargets;
   readonly #connections: Connections;
+  readonly #gate: StreamGate;
   readonly #server: Server;
   readonly #sockets = new Set<Duplex>();
 
-  constructor(server: Server, targets: UpgradeTargets, connections: Connections) {
+  constructor(server: Server, targets: UpgradeTargets, connections: Connections, gate: StreamGate) {
     this.#server = server;
+    this.#gate = gate;
     this.#targets = targets;
     this.#connections = connections;
     server.on("upgrade", (request, socket, head) => this.#dispatch(request, socket, head));
@@ -49,7 +55,7 @@ export class UpgradeDispatcher {
     }
     if (protocols.includes("websocket")) {
       if (path !== streamPath) refuseSocket(socket, failure("not_found", { values: { what: `WebSocket ${path}` } }));
-      else this.#admitted(this.#targets.stream, request, socket, head);
+      else this.#admitted(request, socket, head);
       return;
     }
     if (protocols.includes("h2c")) {
@@ -59,10 +65,12 @@ export class UpgradeDispatcher {
     refuseSocket(socket, failure("upgrade_required", { headers: { upgrade: "websocket" } }));
   }
 
-  #admitted(handler: UpgradeHandler, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #admitted(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const refused = this.#connections.admit(request) ?? crossSite(request);
-    if (refused !== null) refuseSocket(socket, refused);
-    else this.#handOver(handler, request, socket, head);
+    if (refused !== null) return refuseSocket(socket, refused);
+    const who = this.#gate(request);
+    if (who !== null && isFailure(who)) return refuseSocket(socket, who);
+    this.#handOver((...upgrade) => this.#targets.stream(...upgrade, who), request, socket, head);
   }
 
   #handOver(handler: UpgradeHandler, request: IncomingMessage, socket: Duplex, head: Buffer): void {

@@ -54,6 +54,9 @@ describe("defaults", () => {
       // Pairs that are checked against each other.
       if (name === "LOCK_MAX_TTL_MS") env["LOCK_DEFAULT_TTL_MS"] = "60000";
       if (name === "NODE_SCALABLE") env["JOIN"] = "http://node1:8001";
+      if (name === "ACCESS_FILE") env["AUTH_MODE"] = "keys";
+      if (name === "AUDIT_LOG") env["AUDIT_KEY"] = "0123456789abcdef";
+      if (name === "CERT_FILE" || name === "KEY_FILE") Object.assign(env, { CERT_FILE: example, KEY_FILE: example, CA_FILE: "ca.crt" });
       expect(reportConfig(given({ env })).faults, `${name}=${example}`).toEqual([]);
       checked++;
     }

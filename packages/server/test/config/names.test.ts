@@ -89,7 +89,9 @@ describe("names of the source documents", () => {
     const { config, warnings } = loadConfig(given({ files: { ".env": env } }));
     expect(config).toMatchObject({ nodeId: "node1", self: { id: "node1" }, advertiseUrl: "http://node1:8000", log: { format: "json" } });
     // Names of other machines and no key: the peers would refuse each other.
-    expect(warnings).toEqual([expect.stringContaining("without SHARED_MAC_KEY or CLUSTER_PORT only peers of this machine are accepted")]);
+    expect(warnings).toEqual([
+      expect.stringContaining("without TLS, SHARED_MAC_KEY or CLUSTER_PORT only peers of this machine are accepted"),
+    ]);
   });
 
   test("S1's command line", () => {

@@ -261,7 +261,7 @@ class Connection {
 class SimLink implements Link {
   readonly remote: string;
   readonly loopback: boolean = true;
-  readonly provenNode: string | null = null;
+  readonly provenNodes: readonly string[] | null = null;
   readonly endpoint: Endpoint;
   readonly direction: Direction = new Direction();
   handlers: LinkHandlers = ignoring;

@@ -1,0 +1,92 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { cliError, runCli, type Ran } from "./support.ts";
+
+let folder: string;
+let file: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "trivet-cli-access-"));
+  file = join(folder, "access.json");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const trivet = (words: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> => {
+  const named = words[0] === "audit" ? words : [...words, "--file", file];
+  return runCli(named, () => ({ body: { leader: "node1" } }), { env });
+};
+const good = async (...words: readonly string[]): Promise<string> => {
+  const ran = await trivet(words);
+  expect(ran.error, ran.stderr).toBeNull();
+  return ran.stdout;
+};
+
+describe("trivet key and trivet role", () => {
+  test("a key is shown once; the file holds its hash and is the owner's alone", async () => {
+    const key = (await good("key", "create", "billing", "--role", "writer", "--days", "30")).trim();
+    expect(key).toMatch(/^tvt_[a-z2-7]{10}_[A-Za-z0-9_-]{43}$/);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const text = readFileSync(file, "utf8");
+    expect(text).not.toContain(key.slice(-43));
+    const listed = JSON.parse(await good("key", "list", "--json")) as { keys: { id: string; name: string; role: string }[] };
+    expect(listed.keys).toMatchObject([{ name: "billing", role: "writer" }]);
+    const id = listed.keys[0]?.id ?? "";
+    expect(cliError(await trivet(["key", "revoke", id])).exitCode).toBe(64);
+    await good("key", "revoke", id, "--yes");
+    expect(await good("key", "list")).toMatch(new RegExp(`${id} .*\\d{4}-\\d\\d-\\d\\d.*\\d{4}-\\d\\d-\\d\\d.*\\d{4}-\\d\\d-\\d\\d`));
+    expect(cliError(await trivet(["key", "revoke", "nobody", "--yes"])).message).toMatch(/no key nobody/);
+  });
+
+  test("roles of one's own, by verbs, kind and prefix; a role that a key has cannot be removed", async () => {
+    await good("role", "set", "orders", "--allow", "read,write:locks:orders/", "--allow", "read:queues");
+    expect(await good("role", "list")).toMatch(/orders +read,write:locks:orders\/; read:queues/);
+    await good("key", "create", "a", "--role", "orders");
+    expect(cliError(await trivet(["role", "remove", "orders"])).why).toMatch(/has the role orders, which does not exist/);
+    expect(await good("role", "list")).toMatch(/orders/);
+    expect(cliError(await trivet(["role", "set", "bad", "--allow", "own:locks"])).why).toMatch(/verbs are any of read, write, admin/);
+    expect(cliError(await trivet(["role", "set", "bad"])).message).toMatch(/without a rule/);
+    expect(cliError(await trivet(["key", "create", "b", "--role", "nobody"])).message).toMatch(/no role nobody/);
+  });
+
+  test("a file that a node would refuse is not touched", async () => {
+    writeFileSync(file, "{");
+    expect(cliError(await trivet(["key", "create", "a", "--role", "admin"])).why).toMatch(/not valid JSON/);
+    expect(readFileSync(file, "utf8")).toBe("{");
+  });
+
+  test("TRIVET_TOKEN goes with every call, and never into the output", async () => {
+    const seen: string[] = [];
+    const ran = await runCli(["leader", "transfer"], () => ({ body: { leader: "node2" } }), {
+      env: { TRIVET_TOKEN: "tvt_secret" },
+      headers: (headers) => void seen.push(headers.get("authorization") ?? ""),
+    });
+    expect(seen).toEqual(["Bearer tvt_secret"]);
+    expect(ran.stdout + ran.stderr).not.toContain("tvt_secret");
+  });
+});
+
+describe("trivet audit", () => {
+  test("needs the key, and says which line is wrong", async () => {
+    const { AuditLog } = await import("../../server/src/security/audit-log.ts");
+    const log = join(folder, "audit.log");
+    const audit = new AuditLog(log, "0123456789abcdef", "node1", {
+      log: () => undefined,
+      count: () => undefined,
+      wallNow: () => Date.now(),
+    });
+    await audit.append("admin", { call: "POST /v1/raft/snapshot" });
+    await audit.close();
+    const key = { AUDIT_KEY: "0123456789abcdef" };
+    expect(cliError(await trivet(["audit", "verify", log])).message).toBe("AUDIT_KEY is not set.");
+    const ran = await trivet(["audit", "verify", log], key);
+    expect(ran.stdout).toMatch(/2 records, none changed\. The last is 2:[0-9a-f]{64}/);
+    expect(await good("audit", "tail", log)).toMatch(/POST \/v1\/raft\/snapshot/);
+    const head = /2:[0-9a-f]{64}/.exec(ran.stdout)?.[0] ?? "";
+    writeFileSync(log, `${readFileSync(log, "utf8").split("\n")[0]}\n`);
+    expect((await trivet(["audit", "verify", log], key)).error).toBeNull();
+    expect(cliError(await trivet(["audit", "verify", log, "--anchor", head], key))).toMatchObject({ exitCode: 13 });
+    writeFileSync(log, readFileSync(log, "utf8").replace("node1", "node2"));
+    expect(cliError(await trivet(["audit", "verify", log], key)).message).toMatch(/audit\.log, line 1: its code does not follow/);
+  });
+});

@@ -1,0 +1,185 @@
+import { timingSafeEqual } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { exitCodes, type RouteId } from "@trivet/contract";
+import type { AccessConfig } from "../config/access.ts";
+import { ConfigError } from "../config/errors.ts";
+import { failure, type Failure } from "../http/answer.ts";
+import { readAccessFile, type AccessFile, type KeyRecord } from "./access-file.ts";
+import { parseKey, provesKey, sha256, whyNot } from "./keys.ts";
+import { allows, allowsListing, allowsSome, builtInRoles, type Identity, isUnlimitedWriter, type Rule } from "./policy.ts";
+import { namesIn, prefixIn, rights } from "./rights.ts";
+
+/** The file is compared so often: a key that was revoked works no longer than this. */
+const lookEveryMs = 2_000;
+
+export interface AccessTools {
+  readonly log: (level: "info" | "warn" | "error", event: string, text: string, fields?: Readonly<Record<string, unknown>>) => void;
+  readonly count: (name: string, by: number, labels?: Readonly<Record<string, string>>) => void;
+  readonly wallNow: () => number;
+}
+interface SettingKey {
+  readonly hash: Buffer;
+  readonly identity: Identity;
+}
+type Parts = Parameters<typeof namesIn>[1];
+
+const nothing: AccessFile = { roles: new Map(), keys: [] };
+const unauthorized = (why: string): Failure =>
+  failure("unauthorized", { values: { reason: why }, headers: { "www-authenticate": "Bearer" } });
+
+/** Who calls, and what they may do. Deny by default: a path, a verb or a name that no rule allows is refused, and so is whoever is unknown. */
+export class AccessControl {
+  private readonly path: string | null;
+  private readonly fromSettings: readonly SettingKey[];
+  private readonly tools: AccessTools;
+  private file: AccessFile = nothing;
+  private text = "";
+  private refusedFault = "";
+  private timer: NodeJS.Timeout | null = null;
+  private isLooking = false;
+
+  /** Throws ConfigError: a node whose rules cannot be read lets nobody in by not starting. */
+  constructor(config: AccessConfig, tools: AccessTools) {
+    this.path = config.file;
+    this.tools = tools;
+    this.fromSettings = config.keys.map(({ role, key }, index) => ({
+      hash: sha256(key),
+      identity: { principal: `key:API_KEYS ${index + 1}`, roles: [role], rules: builtInRoles.get(role) ?? [], mayStream: () => true },
+    }));
+    if (this.path === null) return;
+    const outcome = readAccessFile(this.path);
+    if (outcome.type === "bad")
+      throw new ConfigError(
+        exitCodes.configuration,
+        outcome.fault,
+        [],
+        "correct the file, or make one with: trivet key create NAME --role admin",
+      );
+    ({ file: this.file, text: this.text } = outcome);
+  }
+
+  start(): void {
+    if (this.path === null) return;
+    const { path } = this;
+    this.timer = setInterval(() => void this.lookIfChanged(path), lookEveryMs);
+    this.timer.unref();
+  }
+  stop(): void {
+    if (this.timer !== null) clearInterval(this.timer);
+    this.timer = null;
+  }
+
+  /** Without holding up the node: a volume that hangs must not. */
+  private async lookIfChanged(path: string): Promise<void> {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    try {
+      if ((await readFile(path, "utf8")) !== this.text) this.look();
+    } catch {
+      // It says itself what is missing.
+      this.look();
+    } finally {
+      this.isLooking = false;
+    }
+  }
+
+  /** Reads the file again. One that is not good changes nothing and is told once: half a file must not open or close anything. */
+  look(): void {
+    if (this.path === null) return;
+    const outcome = readAccessFile(this.path);
+    if (outcome.type === "bad") {
+      if (this.refusedFault === outcome.fault) return;
+      this.refusedFault = outcome.fault;
+      this.tools.log("error", "access.refused-file", `the rules of before stay in force: ${outcome.fault}`);
+      return;
+    }
+    this.refusedFault = "";
+    if (outcome.text === this.text) return;
+    ({ file: this.file, text: this.text } = outcome);
+    this.tools.log(
+      "info",
+      "access.loaded",
+      `ACCESS_FILE: ${outcome.file.keys.length} keys and ${outcome.file.roles.size} roles are in force from now on`,
+    );
+  }
+
+  /** Whose credential it is. `authorization` is the header as it came. */
+  identify(authorization: string | undefined): Identity | Failure {
+    if (authorization === undefined || authorization === "") return this.refuse("none", "The request carried no credential.");
+    const [, token] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
+    if (token === undefined) return this.refuse("form", "The header Authorization is not `Bearer <key>`.");
+    return this.ofSettings(token) ?? this.ofFile(token);
+  }
+
+  /** Null = allowed. */
+  judge(identity: Identity, id: RouteId, parts: Parts): Failure | null {
+    const right = rights[id];
+    if (right === null) return null;
+    const { verb, resource } = right;
+    const forbid = (what: string): Failure => this.forbid(identity, `${identity.principal} may not ${verb} ${what}.`);
+    if (right.names === "own") return allowsSome(identity, verb, resource) ? null : forbid(resource);
+    if (right.names === "prefix") {
+      const prefix = prefixIn(parts);
+      if (allowsListing(identity, verb, resource, prefix)) return null;
+      return forbid(prefix === "" ? `all ${resource}; name a prefix that its role has` : `${resource} below "${prefix}"`);
+    }
+    const names = namesIn(right, parts);
+    if (names === null)
+      return allows(identity, verb, resource, null)
+        ? null
+        : forbid(resource === "cluster" ? "the cluster" : `${resource} that it does not name`);
+    // Each of them: one allowed name must not carry another one in.
+    const bad = names.find((name) => !allows(identity, verb, resource, name));
+    return bad === undefined ? null : forbid(`the ${resource === "cache" ? "cached value" : resource.slice(0, -1)} "${bad}"`);
+  }
+
+  /** The stream carries commands of any name, in frames that the node passes on as they are. */
+  judgeStream(identity: Identity): Failure | null {
+    if (isUnlimitedWriter(identity)) return null;
+    return this.forbid(
+      identity,
+      `${identity.principal} is limited to some names or may not write; such keys call over HTTP, the stream of the SDK is for those that may write everywhere.`,
+    );
+  }
+
+  private ofSettings(token: string): Identity | null {
+    const hash = sha256(token);
+    let found: Identity | null = null;
+    // All are compared, so that the time tells nothing of which.
+    for (const key of this.fromSettings) if (timingSafeEqual(key.hash, hash)) found = key.identity;
+    return found;
+  }
+
+  private ofFile(token: string): Identity | Failure {
+    const parsed = parseKey(token);
+    const record = parsed === null ? undefined : this.file.keys.find((key) => key.id === parsed.id);
+    if (parsed === null || record === undefined || !provesKey(record, parsed.secret))
+      return this.refuse("unknown", "The credential is not known here.");
+    const fault = whyNot(record, this.tools.wallNow());
+    if (fault !== null)
+      return this.refuse(fault, fault === "revoked" ? "The key was revoked." : `The key ended on ${record.expires ?? ""}.`);
+    return this.identityOf(record);
+  }
+
+  private identityOf(record: KeyRecord): Identity {
+    const mayStream = (): boolean => {
+      const now = this.file.keys.find((key) => key.id === record.id);
+      return now !== undefined && whyNot(now, this.tools.wallNow()) === null && isUnlimitedWriter(this.identityOf(now));
+    };
+    return { principal: `key:${record.name}`, roles: [record.role], rules: this.rulesOf(record.role), mayStream };
+  }
+
+  private rulesOf(role: string): readonly Rule[] {
+    return builtInRoles.get(role) ?? this.file.roles.get(role) ?? [];
+  }
+
+  private refuse(reason: string, why: string): Failure {
+    this.tools.count("access_refused_total", 1, { reason });
+    return unauthorized(why);
+  }
+  private forbid(identity: Identity, why: string): Failure {
+    this.tools.count("access_refused_total", 1, { reason: "forbidden" });
+    this.tools.log("warn", "access.forbidden", why, { principal: identity.principal });
+    return failure("forbidden", { values: { reason: why } });
+  }
+}

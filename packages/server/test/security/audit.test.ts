@@ -1,0 +1,138 @@
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { NodeHost } from "@trivet/engine";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { verifyAudit } from "../../src/security/audit-chain.ts";
+import { AuditLog } from "../../src/security/audit-log.ts";
+import { serve, startTestNode, until } from "../http/harness.ts";
+import { toolsFor, type Said } from "./certs.ts";
+
+const key = "0123456789abcdef-audit";
+let folder: string;
+let path: string;
+let said: Said;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "trivet-audit-"));
+  path = join(folder, "audit.log");
+  said = { lines: [], counted: [] };
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const open = (): AuditLog => new AuditLog(path, key, "node1", toolsFor(said));
+/** A log of five records: the start, and four that a test wrote. */
+async function written(): Promise<string[]> {
+  const log = open();
+  for (let n = 1; n <= 4; n += 1) await log.append("admin", { call: `DELETE /v1/raft/members/n${n}` });
+  await log.close();
+  return readFileSync(path, "utf8").trimEnd().split("\n");
+}
+const verdictOf = (lines: readonly string[], anchors: Parameters<typeof verifyAudit>[2] = []): string => {
+  const verdict = verifyAudit(key, lines.map((line) => `${line}\n`).join(""), anchors);
+  return verdict.ok ? `${verdict.records} good` : `line ${verdict.line}: ${verdict.fault}`;
+};
+
+describe("the chain shows what was done to the log", () => {
+  test("nothing: it is good, over restarts, and its lines can be read", async () => {
+    await written();
+    const log = open();
+    await log.close();
+    const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+    expect(verdictOf(lines)).toBe("6 good");
+    expect(JSON.parse(lines[1] ?? "")).toMatchObject({ seq: 2, node: "node1", event: "admin", call: "DELETE /v1/raft/members/n1" });
+  });
+
+  test("edited, left out, moved, repeated, added to, written with another key", async () => {
+    const [a = "", b = "", c = "", d = "", e = ""] = await written();
+    expect(verdictOf([a, b.replace("n1", "n9"), c, d, e])).toMatch(/^line 2: its code/);
+    expect(verdictOf([a, c, d, e])).toMatch(/^line 2:/);
+    expect(verdictOf([a, c, b, d, e])).toMatch(/^line 2:/);
+    expect(verdictOf([a, b, b, c, d, e])).toMatch(/^line 3:/);
+    expect(verdictOf([b, c, d, e])).toMatch(/^line 1:/);
+    expect(verdictOf([a, b, '{"seq":3}', c])).toMatch(/^line 3: the line has no code/);
+    expect(verifyAudit("another key of the same length", `${a}\n`).ok).toBe(false);
+  });
+
+  test("shortened, or written anew by somebody who has the key: only against an anchor", async () => {
+    const lines = await written();
+    const { head } = verifyAudit(key, `${lines.join("\n")}\n`);
+    expect(verdictOf(lines.slice(0, 3))).toBe("3 good");
+    expect(verdictOf(lines.slice(0, 3), [head])).toMatch(/record 5, of which there is an anchor, is not there/);
+    rmSync(path);
+    const log = open();
+    for (let n = 1; n <= 4; n += 1) await log.append("admin", { call: "something else" });
+    await log.close();
+    expect(verdictOf(readFileSync(path, "utf8").trimEnd().split("\n"), [head])).toMatch(/written anew/);
+    expect(verdictOf(lines, [head])).toBe("5 good");
+  });
+});
+
+describe("a node", () => {
+  test("prints an anchor of what is new to its ordinary log", async () => {
+    await written();
+    const [line = ""] = said.lines.filter((text) => text.includes("audit.anchor"));
+    const [, seq, mac = ""] = /anchor (\d+):([0-9a-f]{64})$/.exec(line) ?? [];
+    expect(verifyAudit(key, readFileSync(path, "utf8"), [{ seq: Number(seq), mac }])).toMatchObject({ ok: true, records: 5 });
+  });
+
+  test("does not go on behind a line that was changed; a line that was never finished is taken away, and that is told", async () => {
+    const lines = await written();
+    appendFileSync(path, '{"seq":6,"time":"20');
+    await open().close();
+    const [last = ""] = readFileSync(path, "utf8").trimEnd().split("\n").slice(-1);
+    expect(JSON.parse(last)).toMatchObject({ seq: 6, event: "start", cut_bytes: 19 });
+    writeFileSync(path, `${lines.join("\n").replace("n2", "n7")}\n`);
+    expect(open).toThrow(/^AUDIT_LOG: .*audit\.log line 3: its code does not follow/);
+  });
+
+  test("writes at most so many refusals a second, and how many it left out", async () => {
+    const log = new AuditLog(path, key, "node1", { ...toolsFor(said), wallNow: () => 1_700_000_000_500 });
+    for (let n = 0; n < 25; n += 1) log.refused({ call: "GET /v1/locks", status: 401 });
+    await log.close();
+    expect(readFileSync(path, "utf8").trimEnd().split("\n").length).toBe(1 + 10);
+  });
+});
+
+describe("calls", () => {
+  let host: NodeHost;
+  beforeAll(async () => {
+    ({ host } = await startTestNode());
+  });
+  afterAll(() => new Promise<void>((resolve) => host.api.stop(resolve)));
+
+  test("that administer stand in the log before they are done, with how they ended; others do not", async () => {
+    const audit = open();
+    const server = await serve(host.api, { audit });
+    await server.call("POST", "/v1/locks/a/acquire", { owner: "o" });
+    const forced = await server.call("POST", "/v1/locks/a/force-release", { reason: "gone" });
+    expect(forced.status, forced.text).toBe(200);
+    const events = (): unknown[] =>
+      readFileSync(path, "utf8")
+        .trimEnd()
+        .split("\n")
+        .map((line) => (JSON.parse(line) as { event: string }).event);
+    await until(() => existsSync(path) && events().length >= 3, "the lines");
+    expect(events()).toEqual(["start", "admin", "done"]);
+    expect(readFileSync(path, "utf8")).toMatch(/"principal":"anonymous".*"call":"POST \/v1\/locks\/a\/force-release".*"status":200/);
+    await server.http.close(0);
+    await audit.close();
+  });
+
+  test("that administer are refused when they cannot be written down (it fails closed), and nothing is done", async () => {
+    mkdirSync(join(folder, "gone"));
+    const audit = new AuditLog(join(folder, "gone", "audit.log"), key, "node1", toolsFor(said));
+    await audit.append("admin", {});
+    await audit.close();
+    // The folder is gone: the file cannot be made again.
+    rmSync(join(folder, "gone"), { recursive: true });
+    const server = await serve(host.api, { audit });
+    await server.call("POST", "/v1/locks/kept/acquire", { owner: "o" });
+    expect((await server.call("POST", "/v1/locks/kept/force-release", { reason: "x" })).json).toMatchObject({
+      status: 507,
+      code: "storage_unavailable",
+    });
+    expect((await server.call("GET", "/v1/locks/kept")).json).toMatchObject({ status: "held" });
+    expect(said.counted).toContain("audit_failures_total");
+    await server.http.close(0);
+  });
+});
