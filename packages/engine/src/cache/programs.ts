@@ -2,7 +2,7 @@ import type { GroupId, NamespaceView, NodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { checkFrame, CodecError, FrameCursor, type HolderMessage, type HomeMessage } from "@trivet/wire";
 import { rememberedPrograms } from "./limits.ts";
-import { lineOfKey, shardOfLine } from "./lines.ts";
+import { isLine, lineOfKey, shardOfLine } from "./lines.ts";
 
 /** Told what homes say to one program. Values in it are views: not to be kept. */
 export type ToldProgram = (group: GroupId, message: HomeMessage) => void;
@@ -99,6 +99,7 @@ export class Programs implements ProgramsApi {
     const { shards } = this;
     if (group < 1 || group > shards) throw new CodecError(`shard ${group} where there are ${shards}`);
     if (!("line" in message)) return;
+    if (!isLine(message.line) && !mutant("cache-program-line-misspelled")) throw new CodecError("a line that is no namespace and key");
     if (shardOfLine(message.line, shards) !== group)
       throw new CodecError(`a line of shard ${shardOfLine(message.line, shards)} for ${group}`);
     if (message.type !== "write") return;

@@ -1,6 +1,15 @@
 import { groupId, type HolderEvent, newHolder, readableCopy, stepHolder } from "@trivet/core";
 import type { ProgramsApi } from "@trivet/engine";
-import { cacheShardOf, CodecError, decodeUtf8, encodeSingleCommandFrame, encodeUtf8, lineName, type ShardCommand } from "@trivet/wire";
+import {
+  cacheShardOf,
+  CodecError,
+  decodeUtf8,
+  encodeSingleCommandFrame,
+  encodeUtf8,
+  lineName,
+  type LineName,
+  type ShardCommand,
+} from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
@@ -65,6 +74,11 @@ class Program {
     const frame = encodeSingleCommandFrame("caller", "", this.caches.cluster.member("n1").host.groupTime.now() + 10_000, command);
     const write = { type: "write", term: this.state.term, incarnation: this.state.incarnation, line, txn: 99, keep: false } as const;
     this.programs.toHome("p1", group, { ...write, command: frame });
+  }
+
+  ask(of: LineName, shard: number = group): void {
+    const fetch = { type: "fetch", term: this.state.term, incarnation: this.state.incarnation, line: of, txn: 98 } as const;
+    this.programs.toHome("p1", groupId(shard), { ...fetch, confirmed: false });
   }
 
   private get programs(): ProgramsApi {
@@ -137,6 +151,27 @@ describe("a program with copies of its own", () => {
     caches.put("n3", key, "2");
     expect(program.peek() ?? "2").toBe("2");
     expect(program.get()).toBe("2");
+  });
+
+  guard("cache-program-line-misspelled", "asks for a key in no other spelling than its own", () => {
+    const program = new Program(new Caches(), "n1");
+    const [namespace, rest] = line.split("\0") as [string, string];
+    for (const other of [`0${namespace}`, ` ${namespace}`, `0x${namespace}`, `${namespace}.0`])
+      expect(() => program.ask(lineName(other, rest))).toThrow(CodecError);
+  });
+
+  test("asks for nothing that is no key", () => {
+    const program = new Program(new Caches(), "n1");
+    for (const [namespace, rest] of [
+      ["Infinity", "k"],
+      ["1e999", "k"],
+      ["-1", "k"],
+      ["1.5", "k"],
+      ["1", ""],
+      ["1", "k".repeat(513)],
+    ] as const)
+      for (let group = 1; group <= 4; group++) expect(() => program.ask(lineName(namespace, rest), group)).toThrow(CodecError);
+    expect(() => program.ask(line)).not.toThrow();
   });
 
   guard("cache-program-unchecked", "says nothing that only nodes may say", () => {

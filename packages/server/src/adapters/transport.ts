@@ -217,6 +217,8 @@ function answerOther(request: http.IncomingMessage, response: http.ServerRespons
 
 function refuse(socket: Duplex, status: number, title: string, detail: string): void {
   const body = `${detail}\n`;
+  // The other end may never read, or close: the socket must not stay.
+  setTimeout(() => socket.destroy(), 1_000).unref();
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );

@@ -20,6 +20,8 @@ export function refuseSocket(socket: Duplex, reason: Failure): void {
     connection: "close",
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  // The other end may never read, or close: the socket must not stay.
+  setTimeout(() => socket.destroy(), 1_000).unref();
   socket.end(`HTTP/1.1 ${problem.status} ${errorCatalogue[reason.code].title}\r\n${lines.join("\r\n")}\r\n\r\n${body}`);
 }
 
@@ -40,8 +42,6 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
       ? failure("bad_request", { values: { field: "request", expected: "not valid HTTP/1.1" }, members: { field: "request" } })
       : failure(code),
   );
-  // The other end may never read: the socket must not stay.
-  setTimeout(() => socket.destroy(), 1_000).unref();
 }
 
 interface Entry {

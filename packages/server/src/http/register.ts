@@ -114,6 +114,8 @@ function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, con
         done(new FailureError(elsewhere, 404));
         return;
       }
+      // Nobody has checked it, so nobody may go by it: neither the handler nor the rights.
+      if (definition.body === undefined) request.body = undefined;
       if (definition.bodyOptional === true) request.body ??= {};
       const wrong = canonicalFields(definition, request) ?? (definition.alias === undefined ? null : clientIdFault(request.headers));
       done(wrong === null ? undefined : new FailureError(wrong, 400));

@@ -48,14 +48,18 @@ export class RoleProxy {
 
   /** Connected, and nothing sent: until then another node may be tried. Null = it does not take calls. */
   private connect(peer: string, request: FastifyRequest): Promise<ClientRequest | null> {
-    const url = new URL(request.url, peer);
+    // The path goes as it came: parsed once more it could name another path, or another host, than the one that was judged here.
+    const url = new URL(peer);
     const isSecure = url.protocol === "https:";
     const { nodeId } = this.context.config;
     const trust = isSecure ? (this.context.tls?.dialOptions() ?? {}) : {};
     const headers = { ...passedOn(request.headers), ...forwardedOf(request, nodeId), ...lengthOf(request) };
     return new Promise((resolve) => {
       // A connection of its own: one that was kept may be closed by its server the moment it is used, and nobody would know what happened.
-      const upstream = (isSecure ? requestHttps : requestHttp)(url, {
+      const upstream = (isSecure ? requestHttps : requestHttp)({
+        host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+        port: url.port === "" ? (isSecure ? 443 : 80) : Number(url.port),
+        path: request.url,
         method: request.method,
         headers,
         agent: false,

@@ -30,7 +30,7 @@ async function isForeign(call: AnyCall, context: HttpContext, id: string): Promi
   const { identity } = call.request;
   if (identity === null || allows(identity, "admin", "locks", null)) return false;
   const principal = await read(context, "linearizable", (view) => view.session(Number(id))?.principal ?? null);
-  return isFailure(principal) ? principal : principal !== null && principal !== identity.principal;
+  return isFailure(principal) ? principal : principal !== identity.principal;
 }
 
 const isSafe = (id: string): boolean => Number.isSafeInteger(Number(id));

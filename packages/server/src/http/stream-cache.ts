@@ -16,17 +16,21 @@ import {
   type ToHomes,
 } from "@trivet/wire";
 import type { HttpContext } from "./context.ts";
+import type { StreamCaller } from "./stream-commands.ts";
 
 /** Names of namespaces that a stream is told of when they come to mean something else. */
 const maxNames = 1_024;
 /** Names and invalidations under way. */
 const maxAsked = 256;
 
+const isCall = ({ type }: ToHomes["messages"][number]["message"]): boolean => type === "fetch" || type === "write";
+
 /** The stream that this belongs to. */
 export interface CacheStream {
   readonly bufferedBytes: number;
   send(frame: ServerFrame): void;
   close(code: ClosingCode, detail: string): void;
+  readonly caller: StreamCaller;
 }
 
 /** Cached values on one stream (protocol 4): what a program that holds copies and the homes say to each other, names, and invalidations. */
@@ -65,7 +69,10 @@ export class StreamCache {
     }
     this.#program = program;
     this.#detach ??= programs.attach(program, (group, message) => this.#told(group, message));
-    for (const { group, message } of messages) programs.toHome(program, groupId(group), message);
+    // Over its rate nothing is asked; a holder asks again, as it does after a lost message. What others wait for always goes.
+    const asks = messages.filter(({ message }) => isCall(message)).length;
+    const isOver = asks > 0 && this.#stream.caller.take(asks) !== null;
+    for (const { group, message } of messages) if (!isOver || !isCall(message)) programs.toHome(program, groupId(group), message);
   }
 
   #resolve({ name, request }: ResolveNamespace): void {

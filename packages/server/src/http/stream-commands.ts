@@ -1,5 +1,5 @@
 import { type Command, commandNumbers, decodeCommand, type FrameCursor, shardCommandNumbers } from "@trivet/wire";
-import { allows, type Identity } from "../security/policy.ts";
+import { allows, type Identity, type Resource } from "../security/policy.ts";
 import type { HttpContext } from "./context.ts";
 import type { RateLimiter } from "../security/rate-limiter.ts";
 
@@ -79,11 +79,41 @@ function whyForbidden(cursor: FrameCursor, caller: StreamCaller): string | null 
   return null;
 }
 
+/** What only an admin may do, as over HTTP; all commands, so that a new one does not compile until it stands here. */
+const administrationOf: Readonly<Record<Command["type"], Resource | null>> = {
+  nothing: null,
+  "open-session": null,
+  "close-session": null,
+  acquire: null,
+  release: null,
+  "release-set": null,
+  upgrade: null,
+  downgrade: null,
+  "set-lease": null,
+  cancel: null,
+  "force-release": "locks",
+  "define-queue": null,
+  "delete-queue": "queues",
+  "define-namespace": "cache",
+  "delete-namespace": "cache",
+  // Refused before, whoever sends them.
+  expire: "cluster",
+  "set-node": "cluster",
+  "forget-node": "cluster",
+  "replace-node": "cluster",
+  "drain-node": "cluster",
+  "set-placement": "cluster",
+};
+function administered(command: Command): Resource | null {
+  if (command.type === "define-queue" && command.settings.paused !== undefined) return "queues";
+  return administrationOf[command.type];
+}
+
 const overHttp = "administration is audited at this node: call it over HTTP, or use the trivet command";
 
 function whyForbiddenTo(command: Command, { identity, isAudited }: StreamCaller): string | null {
   if (reservedCommands.has(commandNumbers[command.type])) return "a command that only nodes may send";
-  const resource = command.type === "force-release" ? "locks" : command.type === "delete-queue" ? "queues" : null;
+  const resource = administered(command);
   if (isAudited && resource !== null) return overHttp;
   if (identity === null) return null;
   // What the SDK holds is held by the principal "": whoever may use a stream may write everywhere. Holds of keys that call over HTTP are theirs.

@@ -50,6 +50,8 @@ export class UpgradeDispatcher {
     if (path === peerPath) {
       if (this.#targets.peer === null)
         refuseSocket(socket, failure("forbidden", { values: { reason: "Peers are taken on CLUSTER_PORT only." } }));
+      // Nobody answers another spelling of it.
+      else if (request.url !== peerPath) refuseSocket(socket, failure("not_found", { values: { what: "This address with a query" } }));
       else this.#handOver(this.#targets.peer, request, socket, head);
       return;
     }

@@ -6,8 +6,8 @@ import { ConfigError } from "../config/errors.ts";
 import { failure, type Failure } from "../http/answer.ts";
 import { readAccessFile, type AccessFile, type KeyRecord } from "./access-file.ts";
 import { parseKey, provesKey, sha256, whyNot } from "./keys.ts";
-import { allows, allowsListing, allowsSome, builtInRoles, type Identity, isUnlimitedWriter, type Rule } from "./policy.ts";
-import { namesIn, prefixIn, rights } from "./rights.ts";
+import { allows, allowsListing, allowsSome, builtInRoles, type Identity, isUnlimitedWriter, type Resource, type Rule } from "./policy.ts";
+import { furtherNeeds, namesIn, prefixIn, rights } from "./rights.ts";
 
 /** The file is compared so often: a key that was revoked works no longer than this. */
 const lookEveryMs = 2_000;
@@ -113,6 +113,15 @@ export class AccessControl {
 
   /** Null = allowed. */
   judge(identity: Identity, id: RouteId, parts: Parts): Failure | null {
+    const refused = this.judgeNames(identity, id, parts);
+    if (refused !== null) return refused;
+    const missing = furtherNeeds(id, parts).find(({ name, right }) => !allows(identity, right.verb, right.resource, name));
+    if (missing === undefined) return null;
+    const { name, right } = missing;
+    return this.forbid(identity, `${identity.principal} may not ${right.verb} the ${nounOf(right.resource)} "${name}".`);
+  }
+
+  private judgeNames(identity: Identity, id: RouteId, parts: Parts): Failure | null {
     const right = rights[id];
     if (right === null) return null;
     const { verb, resource } = right;
@@ -130,7 +139,7 @@ export class AccessControl {
         : forbid(resource === "cluster" ? "the cluster" : `${resource} that it does not name`);
     // Each of them: one allowed name must not carry another one in.
     const bad = names.find((name) => !allows(identity, verb, resource, name));
-    return bad === undefined ? null : forbid(`the ${resource === "cache" ? "cached value" : resource.slice(0, -1)} "${bad}"`);
+    return bad === undefined ? null : forbid(`the ${nounOf(resource)} "${bad}"`);
   }
 
   /** The stream carries commands of any name, in frames that the node passes on as they are. */
@@ -166,7 +175,19 @@ export class AccessControl {
       const now = this.file.keys.find((key) => key.id === record.id);
       return now !== undefined && whyNot(now, this.tools.wallNow()) === null && isUnlimitedWriter(this.identityOf(now));
     };
-    return { principal: `key:${record.name}`, roles: [record.role], rules: this.rulesOf(record.role), mayStream };
+    const rulesNow = (): readonly Rule[] => {
+      const now = this.file.keys.find((key) => key.id === record.id);
+      return now === undefined || whyNot(now, this.tools.wallNow()) !== null ? [] : this.rulesOf(now.role);
+    };
+    return {
+      principal: `key:${record.name}`,
+      roles: [record.role],
+      // A stream stays open while its key is given another role.
+      get rules() {
+        return rulesNow();
+      },
+      mayStream,
+    };
   }
 
   private rulesOf(role: string): readonly Rule[] {
@@ -183,3 +204,5 @@ export class AccessControl {
     return failure("forbidden", { values: { reason: why } });
   }
 }
+
+const nounOf = (resource: Resource): string => (resource === "cache" ? "cached value" : resource.slice(0, -1));

@@ -28,6 +28,7 @@ const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const maxKeys = 10_000;
 const maxRoles = 1_000;
 const maxRules = 256;
+const keyFields = ["id", "name", "role", "sha256", "created", "expires", "revoked"];
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -43,8 +44,15 @@ function dateOrNull(value: unknown, what: string): string | null {
   return value;
 }
 
+function onlyFields(value: Readonly<Record<string, unknown>>, known: readonly string[], what: string): void {
+  const other = Object.keys(value).find((name) => !known.includes(name));
+  if (other !== undefined) throw new BadFile(`${what}: ${JSON.stringify(other)} is not known`);
+}
+
 function parseRule(value: unknown, what: string): Rule {
   if (!isRecord(value)) throw new BadFile(`${what} is no rule`);
+  // A name that is spelled wrong would leave out what limits the rule.
+  onlyFields(value, ["verbs", "resource", "prefix"], what);
   const { verbs: allowed, resource, prefix = "" } = value;
   if (!Array.isArray(allowed) || allowed.length === 0 || !allowed.every((verb): verb is Verb => verbs.some((known) => known === verb)))
     throw new BadFile(`${what}: verbs are any of ${verbs.join(", ")}`);
@@ -69,6 +77,7 @@ function parseRoles(value: unknown): ReadonlyMap<string, readonly Rule[]> {
 function parseKey(value: unknown, index: number, roles: ReadonlyMap<string, readonly Rule[]>): KeyRecord {
   const what = `key ${index + 1}`;
   if (!isRecord(value)) throw new BadFile(`${what} is no key`);
+  onlyFields(value, keyFields, what);
   const role = text(value["role"], `the role of ${what}`, namePattern);
   // A key whose role is gone would have no rights: somebody made a mistake, and a mistake is told.
   if (!roles.has(role) && !builtInRoles.has(role)) throw new BadFile(`${what} has the role ${role}, which does not exist`);

@@ -59,7 +59,19 @@ export function verifyAudit(key: string, text: string, anchors: readonly AuditHe
   const lines = text.split("\n");
   const unfinished = lines.pop() !== "";
   let head = emptyHead;
-  const wanted = new Map(anchors.map(({ seq, mac }) => [seq, mac]));
+  const wanted = new Map<number, string>();
+  for (const { seq, mac } of anchors) {
+    // Both were the head once: what followed between them was cut off and written anew.
+    if (wanted.has(seq) && wanted.get(seq) !== mac)
+      return {
+        ok: false,
+        records: 0,
+        head,
+        line: null,
+        fault: `there are two anchors of record ${seq}: the end of the log was cut off and written anew`,
+      };
+    wanted.set(seq, mac);
+  }
   const bad = (line: number, fault: string): AuditVerdict => ({ ok: false, records: head.seq, head, line, fault });
   for (const [index, line] of lines.entries()) {
     const opened = openLine(key, head, line);

@@ -3,7 +3,17 @@ import { defaultNamespace } from "@trivet/engine";
 import type { Resource, Verb } from "./policy.ts";
 
 /** Where the names are that a call is about. `every` = it is about no name in particular; `own` = about what belongs to the caller. */
-export type Place = "params" | "body" | "lock-set" | "cached" | "namespace" | "prefix" | "every" | "own";
+export type Place = "params" | "body" | "lock-set" | CachedPlace | "prefix" | "every" | "own";
+/** Of cached values: where a call has the key, or the namespace. Nowhere else is looked: the handlers do not, either. */
+type CachedPlace =
+  | "cached-params"
+  | "cached-path"
+  | "cached-query"
+  | "cached-body"
+  | "cached-bulk"
+  | "namespace-params"
+  | "namespace-query"
+  | "namespace-body";
 export interface Right {
   readonly verb: Verb;
   readonly resource: Resource;
@@ -64,7 +74,8 @@ export const rights: Readonly<Record<RouteId, Right | null>> = {
   s0Acquire: locks("write", "params"),
   s0Status: locks("read", "params"),
   s0Release: locks("write", "params"),
-  s0Locks: locks("read", "prefix"),
+  // With the graph of who waits for whom, all of it.
+  s0Locks: locks("read", "every"),
   s4Acquire: locks("write", "body"),
   s4Release: locks("write", "body"),
   s4Append: locks("write", "body"),
@@ -75,7 +86,8 @@ export const rights: Readonly<Record<RouteId, Right | null>> = {
   closeSession: locks("write", "own"),
   getSession: locks("read", "own"),
   listSessions: locks("admin", "every"),
-  getRequest: locks("read", "own"),
+  // Callers of one node share the lanes that requests are numbered in.
+  getRequest: locks("read", "every"),
 
   putQueue: queues("write", "params"),
   patchQueue: queues("write", "params"),
@@ -105,28 +117,28 @@ export const rights: Readonly<Record<RouteId, Right | null>> = {
   queueAck: queues("write", "body"),
   createGroup: queues("write", "body"),
 
-  getCached: cache("read", "cached"),
-  putCached: cache("write", "cached"),
-  deleteCached: cache("write", "cached"),
-  incrementCached: cache("write", "cached"),
-  invalidateCached: cache("write", "cached"),
-  readCachedKeys: cache("read", "cached"),
-  invalidateCache: cache("write", "namespace"),
+  getCached: cache("read", "cached-params"),
+  putCached: cache("write", "cached-params"),
+  deleteCached: cache("write", "cached-params"),
+  incrementCached: cache("write", "cached-params"),
+  invalidateCached: cache("write", "cached-params"),
+  readCachedKeys: cache("read", "cached-bulk"),
+  invalidateCache: cache("write", "namespace-body"),
   // Of a whole namespace, whatever prefix of keys is asked for.
-  watchCache: cache("read", "namespace"),
-  putNamespace: cache("admin", "namespace"),
-  patchNamespace: cache("admin", "namespace"),
-  deleteNamespace: cache("admin", "namespace"),
-  getNamespace: cache("read", "namespace"),
+  watchCache: cache("read", "namespace-query"),
+  putNamespace: cache("admin", "namespace-params"),
+  patchNamespace: cache("admin", "namespace-params"),
+  deleteNamespace: cache("admin", "namespace-params"),
+  getNamespace: cache("read", "namespace-params"),
   listNamespaces: cache("read", "every"),
   cacheState: cache("read", "every"),
   cacheVerify: cache("read", "every"),
-  s0CacheRead: cache("read", "cached"),
-  s0CacheWrite: cache("write", "cached"),
-  s4CacheGet: cache("read", "cached"),
-  s4CachePut: cache("write", "cached"),
-  s4CacheInvalidate: cache("write", "cached"),
-  s4CacheFetch: cache("read", "cached"),
+  s0CacheRead: cache("read", "cached-path"),
+  s0CacheWrite: cache("write", "cached-path"),
+  s4CacheGet: cache("read", "cached-query"),
+  s4CachePut: cache("write", "cached-body"),
+  s4CacheInvalidate: cache("write", "cached-body"),
+  s4CacheFetch: cache("read", "cached-query"),
   s4CacheState: cache("read", "every"),
 };
 
@@ -154,26 +166,46 @@ export function namesIn({ resource, names }: Right, asked: Asked): readonly stri
       const each = locks?.map((lock) => fieldOf(lock, "name")) ?? [];
       return each.length > 0 && each.every((name) => name !== null) ? each : null;
     }
-    case "cached":
-      return cachedIn(asked);
-    case "namespace":
-      return [namespaceIn(asked)];
+    case "cached-params":
+      return cached(fieldOf(asked.query, "namespace"), fieldOf(params, "key"));
+    case "cached-path":
+      return cached(null, fieldOf(params, "key"));
+    case "cached-query":
+      return cached(null, fieldOf(asked.query, "key"));
+    case "cached-body":
+      return cached(null, fieldOf(body, "key"));
+    case "cached-bulk": {
+      const keys = (body as { readonly keys?: readonly unknown[] } | null)?.keys ?? [];
+      const each = keys.flatMap((key) => cached(fieldOf(body, "namespace"), typeof key === "string" ? key : null) ?? []);
+      return each.length > 0 && each.length === keys.length ? each : null;
+    }
+    case "namespace-params":
+      return one(fieldOf(params, "namespace"));
+    case "namespace-query":
+      return [fieldOf(asked.query, "namespace") ?? defaultNamespace];
+    case "namespace-body":
+      return [fieldOf(body, "namespace") ?? defaultNamespace];
     case "prefix":
     case "every":
     case "own":
       return null;
   }
 }
-const anywhere = ({ params, query, body }: Asked, name: string): string | null =>
-  fieldOf(params, name) ?? fieldOf(query, name) ?? fieldOf(body, name);
-const namespaceIn = (asked: Asked): string => anywhere(asked, "namespace") ?? defaultNamespace;
-
-function cachedIn(asked: Asked): readonly string[] | null {
-  const within = (key: string): string => `${namespaceIn(asked)}/${key}`;
-  const keys = (asked.body as { readonly keys?: unknown } | null)?.keys;
-  if (Array.isArray(keys)) return keys.every((key) => typeof key === "string") && keys.length > 0 ? keys.map(within) : null;
-  const key = anywhere(asked, "key");
-  return key === null ? null : [within(key)];
-}
+const cached = (namespace: string | null, key: string | null): readonly string[] | null =>
+  key === null ? null : [`${namespace ?? defaultNamespace}/${key}`];
 const one = (name: string | null): readonly string[] | null => (name === null ? null : [name]);
 export const prefixIn = ({ query }: Asked): string => fieldOf(query, "prefix") ?? "";
+
+/** What a call needs besides, by what it carries: a fence is raised for everybody who writes under that lock; pausing stops all consumers. */
+export function furtherNeeds(id: RouteId, { params, query, body }: Asked): readonly { readonly right: Right; readonly name: string }[] {
+  const needs: { right: Right; name: string }[] = [];
+  const lock = (name: string | null): void => void (name !== null && needs.push({ right: locks("write", "body"), name }));
+  const ifFence = (body as { readonly if_fence?: unknown } | null | undefined)?.if_fence;
+  lock(fieldOf(ifFence, "lock"));
+  lock(fieldOf(query, "fence_lock"));
+  if (id === "raiseFence") lock(fieldOf(body, "lock"));
+  const queue = fieldOf(params, "queue");
+  const pauses = (body as { readonly paused?: unknown } | null | undefined)?.paused !== undefined;
+  if ((id === "putQueue" || id === "patchQueue") && pauses && queue !== null) needs.push({ right: queues("admin", "params"), name: queue });
+  return needs;
+}

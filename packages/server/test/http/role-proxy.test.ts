@@ -1,6 +1,6 @@
 import type { NodeHost } from "@trivet/engine";
 import { createServer, type IncomingMessage, type RequestListener, type Server as NodeServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect as connectSocket } from "node:net";
 import { text as textOf } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { serve, startTestNode, until, type Server } from "./harness.ts";
@@ -53,6 +53,24 @@ describe("calls of a service that another node runs (T-14)", () => {
     expect(await server.call("GET", "/queue/jobs")).toMatchObject({ status: 404, json: { code: "queue_empty", detail: "Queue is empty" } });
     expect((await server.call("POST", "/lock/mine")).status).toBe(200);
     expect(await server.metrics.text()).toContain(`http_passed_on_total{to="${url}"}`);
+  });
+
+  test("go to that node whatever the address of the request line says, and with the path as it came", async () => {
+    const seen: string[] = [];
+    const url = await stranger((request, response) => {
+      seen.push(request.url ?? "");
+      response.end("{}");
+    });
+    const elsewhere = await stranger((request, response) => {
+      seen.push(`elsewhere ${request.url ?? ""}`);
+      response.end("{}");
+    });
+    const { url: own } = await lockNode(url);
+    const path = `${elsewhere}/v1/queues/..\\..\\secret`;
+    const socket = connectSocket(Number(new URL(own).port), "127.0.0.1");
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    await textOf(socket);
+    expect(seen).toEqual([path]);
   });
 
   test("locks are used through a node that has only queues, also without a body", async () => {

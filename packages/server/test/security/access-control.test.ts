@@ -86,6 +86,7 @@ describe("the file", () => {
     ['{"version":1,"roles":{"r":[{"verbs":["own"],"resource":"locks"}]}}', /verbs are any of/],
     ['{"version":1,"roles":{"r":[{"verbs":["read"],"resource":"all"}]}}', /resource is one of/],
     ['{"version":1,"roles":{"r":[{"verbs":["read"],"resource":"cluster","prefix":"a"}]}}', /no prefix/],
+    ['{"version":1,"roles":{"r":[{"verbs":["read"],"resource":"locks","prefx":"a"}]}}', /"prefx" is not known/],
     ['{"version":1,"keys":[{"id":"abcd","name":"a","role":"none","sha256":"","created":""}]}', /role none, which does not exist/],
     ['{"version":1,"keys":[{"id":"abcd","name":"a","role":"admin","sha256":"12","created":""}]}', /hash of key 1/],
   ])("%s", (text, why) => {
@@ -93,6 +94,8 @@ describe("the file", () => {
     expect(() => files.open()).toThrow(why);
   });
 });
+
+const fenced = (lock: string) => ({ if_fence: { lock, fence: "9" } });
 
 describe("what a caller may do", () => {
   const judge = (id: (typeof routeIds)[number], parts: { params?: unknown; query?: unknown; body?: unknown }): string => {
@@ -136,6 +139,25 @@ describe("what a caller may do", () => {
     expect(judge("watchCache", { query: { prefix: "a" } })).toMatch(/"default"/);
     expect(judge("deleteNamespace", { params: { namespace: "billing" } })).toMatch(/may not admin/);
     expect(judge("cacheState", {})).toMatch(/may not read cache that it does not name/);
+    // Where the handler does not look, nobody else does.
+    expect(judge("deleteCached", { params: { key: "a" }, body: { namespace: "billing", keys: ["x"], key: "y" } })).toMatch(/"default\/a"/);
+    expect(judge("s0CacheWrite", { params: { key: "a" }, query: { namespace: "billing" }, body: { keys: ["billing/x"] } })).toMatch(
+      /"default\/a"/,
+    );
+  });
+
+  test("with a fence takes the right to the lock it is of; pausing is administration wherever it is asked for", () => {
+    expect(judge("putCached", { params: { key: "1" }, query: { namespace: "billing" }, body: fenced("orders/1") })).toBe("");
+    expect(judge("putCached", { params: { key: "1" }, query: { namespace: "billing" }, body: fenced("other") })).toMatch(
+      /write the lock "other"/,
+    );
+    expect(judge("produce", { params: { queue: "billing" }, body: fenced("other") })).toMatch(/write the lock "other"/);
+    expect(judge("deleteCached", { params: { key: "1" }, query: { namespace: "billing", fence_lock: "other" } })).toMatch(
+      /write the lock "other"/,
+    );
+    expect(judge("raiseFence", { body: { queue: "billing", lock: "other" } })).toMatch(/write the lock "other"/);
+    expect(judge("patchQueue", { params: { queue: "billing" }, body: { visibility_ms: 1 } })).toBe("");
+    expect(judge("patchQueue", { params: { queue: "billing" }, body: { paused: true } })).toMatch(/may not admin the queue "billing"/);
   });
 
   test("every path of the API stands in the table, and few of them are open", () => {

@@ -75,6 +75,9 @@ describe("with a key", () => {
     const url = `http://127.0.0.1:${await portOf()}`;
     await using trivet = await connectClient(url, { token: keys.writer, routing: "any" });
     await trivet.locks.with("anything", {}, (lock) => lock.assertHeld());
+    // What is administration over HTTP is so here.
+    const dropping = trivet.execute({ type: "delete-namespace", name: "users", principal: "" });
+    await expect(dropping).rejects.toThrow(/may not admin cache/);
     const foreign = await trivet
       .execute({ type: "open-session", ttlMs: 5_000, lockDelayMs: 0, principal: "key:billing", label: "" })
       .catch(String);

@@ -58,6 +58,8 @@ describe("the chain shows what was done to the log", () => {
     const { head } = verifyAudit(key, `${lines.join("\n")}\n`);
     expect(verdictOf(lines.slice(0, 3))).toBe("3 good");
     expect(verdictOf(lines.slice(0, 3), [head])).toMatch(/record 5, of which there is an anchor, is not there/);
+    // Cut, and as long as before again.
+    expect(verdictOf(lines, [{ ...head, mac: "0".repeat(64) }, head])).toMatch(/two anchors of record 5/);
     rmSync(path);
     const log = open();
     for (let n = 1; n <= 4; n += 1) await log.append("admin", { call: "something else" });

@@ -49,6 +49,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "coherence-write-sent-once": "a lost write is never sent again",
   "coherence-writer-reads-own-copy": "M5: a writer reads its own old copy while its write is unanswered",
   // ── Cached values ──
+  "cache-program-line-misspelled": "M3: a program has a line of its own for a key that others know by another",
   "cache-program-unchecked": "M3: a program brings commands of other lines into the log past their copies",
   "cache-clearing-not-noted": "M8: a loader's value is put over what was cleared since",
   "cache-clearing-takes-newer": "M8: clearing after an invalidation takes values that came after it",

@@ -34,7 +34,8 @@ describe("a run", () => {
     for (const seed of [2, 3, 8]) {
       const report = run(short(seed));
       expect(report.violation, `seed ${seed}`).toBeNull();
-      expect(report.totals["operations answered"]).toBeGreaterThan(40);
+      // A third of what three lock clients have to do, where they share the time with queues and the cache.
+      expect(report.totals["operations answered"]).toBeGreaterThan(20);
       expect(report.totals["elections"]).toBeGreaterThan(0);
     }
   });
