@@ -23,6 +23,10 @@ import { GroupCommands, type GroupLink } from "./group-commands.ts";
 import type { LinkFailure } from "./link.ts";
 import { type Settings } from "./options.ts";
 import { Router } from "./router.ts";
+import { Turns } from "./turns.ts";
+
+/** So many unanswered frames of shards keep the cluster busy: what comes then gathers for a moment. */
+const busyFrames = 2;
 
 export type Answered = AnsweredBy<Result>;
 /** What a shard says to a command. */
@@ -50,15 +54,12 @@ export class CommandStream {
   private readonly router: Router;
   private readonly results = new ResultsCursor();
   private readonly shardResults = new ShardResultsCursor();
-  private flushScheduled = false;
+  private readonly turns = new Turns(() => this.flush());
   /** Run before the frames of a turn are closed: what they submit is of that turn. */
   private atEnd: (() => void)[] = [];
-  /** Monotonic time, read once per turn. */
-  private turn = 0;
   /** Group time minus monotonic time. */
   groupOffset = 0;
   private isClosed = false;
-  private readonly flushNow = (): void => this.flush();
 
   constructor(nodes: readonly string[], settings: Settings, handlers: StreamHandlers, session: () => number) {
     this.settings = settings;
@@ -118,7 +119,7 @@ export class CommandStream {
 
   /** Sends a command with the others of this turn. Returns its sequence, or 0 when it failed at once (`done` is told in a later turn). */
   submit(command: Command, timeoutMs: number, done: Asker<Result>): number {
-    return this.isClosed ? this.failClosed(done) : this.system.submit(command, this.beginTurn(), timeoutMs, done);
+    return this.isClosed ? this.failClosed(done) : this.system.submit(command, this.turns.begin(), timeoutMs, done);
   }
 
   /** The same, to a shard. */
@@ -129,12 +130,18 @@ export class CommandStream {
       const link = this.linkOf(queueStreamProtocol, (frame) => encodeShardCommandsFrame(group, frame));
       this.shards.set(group, (shard = new GroupCommands<ShardCommand, ShardAnswer>(group, link)));
     }
-    return shard.submit(command, this.beginTurn(), timeoutMs, done);
+    return shard.submit(command, this.turns.gather(this.isBusy), timeoutMs, done);
   }
 
   /** Runs `task` when this turn ends, before its frames are closed. */
   atTurnEnd(task: () => void): void {
-    this.beginTurn();
+    this.turns.begin();
+    this.atEnd.push(task);
+  }
+
+  /** The same, for what is in no hurry while frames of shards are under way: more of it then shares a frame. */
+  atGatheredEnd(task: () => void): void {
+    this.turns.gather(this.isBusy);
     this.atEnd.push(task);
   }
 
@@ -145,7 +152,7 @@ export class CommandStream {
       this.atEnd = [];
       for (const task of tasks) task();
     }
-    this.flushScheduled = false;
+    this.turns.ended();
     this.system.collect();
     for (const shard of this.shards.values()) shard.collect();
   }
@@ -164,14 +171,11 @@ export class CommandStream {
     for (const shard of this.shards.values()) shard.close();
   }
 
-  private beginTurn(): number {
-    if (!this.flushScheduled) {
-      this.flushScheduled = true;
-      this.turn = performance.now();
-      setImmediate(this.flushNow);
-    }
-    return this.turn;
-  }
+  private readonly isBusy = (): boolean => {
+    let frames = 0;
+    for (const shard of this.shards.values()) frames += shard.openFrames;
+    return frames >= busyFrames;
+  };
 
   private failClosed<R>(done: Asker<R>): number {
     fail(done, new TrivetError("closed", "The connection is closed"));
@@ -259,6 +263,7 @@ export class CommandStream {
       // Hand-outs are large: what is known already is not decoded again.
       if (shard.isOpen(caller, results.sequence)) shard.answered(caller, results.sequence, decodeShardAnswer(results.bytes));
     }
+    if (this.turns.isGathering && !this.isBusy()) this.turns.begin();
   }
 }
 

@@ -53,6 +53,10 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
   get openCount(): number {
     return this.lanes.openCount;
   }
+  /** Frames that were sent, or could not be, and are not answered in full. */
+  get openFrames(): number {
+    return this.lanes.unansweredCount;
+  }
   /** Caller of the command submitted last. */
   get caller(): string {
     return this.lanes.caller;
@@ -157,6 +161,8 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
 
   /** Tells those whose deadline has passed what is certain: nothing happened, or nobody knows. */
   private overdue(now: number): void {
+    // Frames that still gather are withdrawn as a whole, too: nothing may join them afterwards.
+    this.lanes.closeFrames();
     for (const command of this.lanes.due(now)) {
       const { frame, sequence } = command;
       // No sending of this frame can have reached a log. It is withdrawn as a whole, so that this stays true.

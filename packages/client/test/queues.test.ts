@@ -33,7 +33,8 @@ describe("produce", () => {
     const keyed = await Promise.all(["a", "b", "a", "b", "a"].map((key) => queue.produce(1, { key })));
     expect(new Set(keyed.map(({ partition }, at) => `${at % 2} ${partition}`)).size).toBe(2);
     const others = new Set<number>();
-    for (let n = 0; n < 4; n++) others.add((await queue.produce(1)).partition);
+    // Each fills its partition's turn.
+    for (let n = 0; n < 4; n++) others.add((await queue.produce("x".repeat(64 * 1024))).partition);
     expect(others.size).toBe(4);
   });
 
@@ -68,6 +69,29 @@ describe("produce", () => {
     fake.node(0).shardPolicies.push("swallow");
     const error = await failure(trivet.queue("q").produce("x", { timeoutMs: 100 }));
     expect(error).toBeInstanceOf(OutcomeUnknownError);
+  });
+
+  test("while frames are unanswered what several turns produce shares one; an answer, or a millisecond, sends it", async () => {
+    const fake = await cluster();
+    const trivet = await connected(fake);
+    const queue = trivet.queue("q");
+    await queue.produce("there");
+    const { shardFrames, shardPolicies } = fake.node(0);
+    shardPolicies.push("swallow", "swallow");
+    const lost: Promise<unknown>[] = [];
+    for (let n = 0; n < 2; n++) {
+      lost.push(failure(queue.produce("lost", { timeoutMs: 400 })));
+      await until(() => shardFrames.length === 2 + n);
+    }
+    const gathered: Promise<unknown>[] = [];
+    for (let n = 0; n < 200; n++) {
+      gathered.push(queue.produce("gathered"));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(gathered);
+    // A frame a turn would be two hundred.
+    expect(shardFrames.length - 3).toBeLessThan(100);
+    for (const error of await Promise.all(lost)) expect(error).toBeInstanceOf(OutcomeUnknownError);
   });
 
   test("a shard that has not heard of the queue is asked again, after its name", async () => {

@@ -129,12 +129,17 @@ export class CallerLanes<T extends object> {
     return this.lanes.size;
   }
 
+  /** What is submitted from now on goes into further frames, so that those begun can be given up as a whole. */
+  closeFrames(): void {
+    closeFrame(this.prompt);
+    closeFrame(this.patient);
+  }
+
   /** Ends the turn: hands out the frames begun since the last call, in order. `send` may not submit. */
   collect(send: (frame: LaneFrame) => void): void {
     const { pending } = this;
     if (pending.length === 0) return;
-    closeFrame(this.prompt);
-    closeFrame(this.patient);
+    this.closeFrames();
     this.pending = [];
     for (const frame of pending) {
       // Given up before it was ever sent: it never will be.
@@ -147,6 +152,11 @@ export class CallerLanes<T extends object> {
   /** Frames collected earlier with a command neither answered nor given up, in order: what a new connection must carry again. */
   unansweredFrames(): readonly LaneFrame[] {
     return [...this.unanswered];
+  }
+
+  /** How many there are. */
+  get unansweredCount(): number {
+    return this.unanswered.size;
   }
 
   /** The collected frame that begins with this sequence, unless it is fully answered. A search: refusals are rare. */

@@ -281,6 +281,15 @@ describe("lanes", () => {
     expect(lanes.laneCount).toBe(1);
   });
 
+  test("what comes after the frames were closed is not of those that are given up", () => {
+    const lanes = new CallerLanes<Context>({ newCaller: countingCallers() });
+    contextsOf(lanes, 1);
+    lanes.closeFrames();
+    contextsOf(lanes, 1);
+    lanes.giveUp("caller-0", 1);
+    expect(collected(lanes)).toMatchObject([{ caller: "caller-0", firstSequence: 2, count: 1 }]);
+  });
+
   test("a command that cannot be encoded takes no sequence", () => {
     const lanes = new CallerLanes<Context>({ newCaller: countingCallers() });
     const context = { id: 0, delivered: 0, givenUp: false };

@@ -205,7 +205,7 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
   private fetchSoon(): void {
     if (this.willFetch || this.isStopped) return;
     this.willFetch = true;
-    this.client.stream.atTurnEnd(() => {
+    this.client.stream.atGatheredEnd(() => {
       this.willFetch = false;
       this.fetch();
     });

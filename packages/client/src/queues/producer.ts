@@ -2,6 +2,7 @@ import { type NewMessage, type Produce, limits, partitionOf, shardNumberOf } fro
 import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
 import { shardError } from "./answers.ts";
+import { Rotation } from "./rotation.ts";
 import type { QueueClient } from "./queue-client.ts";
 import type { KnownQueue } from "./queue-names.ts";
 
@@ -42,8 +43,7 @@ export class Producer {
   private readonly name: string;
   private readonly client: QueueClient;
   private turn: Waiting[] = [];
-  /** Where messages without key and dedupe id go, a whole turn to one partition, so that they stay one command. */
-  private next = 0;
+  private readonly rotation = new Rotation();
 
   constructor(name: string, client: QueueClient) {
     this.name = name;
@@ -63,7 +63,7 @@ export class Producer {
         abandon = () => reject(signal.reason as unknown);
         signal.addEventListener("abort", abandon, { once: true });
       }
-      if (this.turn.length === 0) this.client.stream.atTurnEnd(() => this.endTurn());
+      if (this.turn.length === 0) this.client.stream.atGatheredEnd(() => this.endTurn());
       this.turn.push({ message, fence, timeoutMs, deadline: performance.now() + timeoutMs, signal, done });
     });
   }
@@ -102,14 +102,14 @@ export class Producer {
 
   private *batches(queue: KnownQueue, waiting: readonly Waiting[]): Generator<Batch> {
     const open = new Map<string, Batch>();
-    let other = -1;
+    const other = this.rotation.partition(queue.partitions, performance.now());
     for (const one of waiting) {
       const { message, fence } = one;
       const name = message.key === "" ? message.dedupId : message.key;
-      if (name === "" && other < 0) other = this.next++ % queue.partitions;
       const partition = name === "" ? other : partitionOf(name, queue.partitions);
       const key = fence === null ? `${partition}/${one.timeoutMs}` : `${partition}/${one.timeoutMs}/${fence.fence}/${fence.lock}`;
       const bytes = sizeOf(message);
+      if (name === "") this.rotation.sent(bytes);
       let batch = open.get(key);
       if (batch !== undefined && (batch.waiting.length >= limits.maxMessagesPerCommand || batch.bytes + bytes > maxBatchBytes)) {
         yield batch;

@@ -32,7 +32,7 @@ export class Settler {
 
   settle(request: SettleRequest, timeoutMs: number, done: AnsweredBy<SettleOutcome>): void {
     const { queue, receipt, group, settlement, delayMs, reason } = request;
-    if (this.turn.size === 0) this.stream.atTurnEnd(() => this.flush());
+    if (this.turn.size === 0) this.stream.atGatheredEnd(() => this.flush());
     const key = JSON.stringify([queue.queue, receipt.partition, settlement, delayMs, timeoutMs, group, reason]);
     let batch = this.turn.get(key);
     if (batch !== undefined && batch.receipts.length >= limits.maxMessagesPerCommand) {

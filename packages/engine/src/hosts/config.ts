@@ -93,6 +93,7 @@ export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number
     snapshotsMoveFloor: true,
     retainBytes: config.retainBytes,
     maxEntryBytes,
+    gatherBytes: 0,
     applyBytesPerTurn: maxApplyBytesPerTurn,
     applyWindowBytes: maxApplyBytesPerTurn,
   };

@@ -62,6 +62,8 @@ export interface GroupHostConfig {
   readonly retainBytes: number;
   /** Frames of one turn become entries of about this size. */
   readonly maxEntryBytes: number;
+  /** While an entry is on its way to a majority, fewer bytes of frames than this wait and gather for the next; 0 = none waits. */
+  readonly gatherBytes: number;
   /** Entry bytes given to the machine in one turn of the event loop. */
   readonly applyBytesPerTurn: number;
   /** Entry bytes that the machine may have in hand before it gets no more. */
@@ -221,7 +223,7 @@ export class GroupHost {
   private hasWork(): boolean {
     // Who is alone sends no heartbeats: no other turn comes for a read that waits to be asked.
     if (this.reads.hasAsking && !mutant("host-read-asked-by-chance")) return true;
-    return this.raft.hasEffects() || this.canApply() || (!this.queue.isEmpty && this.isLeader && this.raft.canPropose() === null);
+    return this.raft.hasEffects() || this.canApply() || (this.isLeader && this.canTakeQueued());
   }
 
   /** An entry that only carries time: deadlines are met by the next one. Not needed when others are on their way. */
@@ -232,11 +234,17 @@ export class GroupHost {
     return true;
   }
 
+  /** During a transfer all waits for how that ends. */
+  private canTakeQueued(): boolean {
+    if (this.queue.isEmpty || this.raft.canPropose() !== null) return false;
+    // As Nagle's algorithm (RFC 896): what arrives while an entry is under way shares the next, so entries get larger where turns alone would not make them.
+    return this.raft.commitIndex === this.raft.lastIndex || this.queue.bytes >= this.config.gatherBytes;
+  }
+
   private propose(): void {
     // Deposed: the entry nodes of these frames send them again to the next leader, which sees by itself what time it is.
     if (!this.isLeader) this.queue.clear();
-    // During a transfer all waits for how that ends.
-    if (this.queue.isEmpty || !this.isLeader || this.raft.canPropose() !== null) return;
+    if (!this.isLeader || !this.canTakeQueued()) return;
     const entries = this.queue.take(this.config.maxEntryBytes);
     const carrying = entries.filter((frames) => frames.length > 0);
     for (const frames of carrying) this.meter.entryBuilt(frames);

@@ -5,6 +5,8 @@ export const applyBatchBytes: number = 512 * 1024;
 export const applyWindowBytes: number = 2 * 1024 * 1024;
 /** Frames of one turn become entries of about this size. */
 export const shardEntryBytes: number = 64 * 1024;
+/** While an entry is under way, frames of fewer bytes than this wait for the next. */
+export const shardGatherBytes: number = 64 * 1024;
 /** A shard's store is flushed after so many bytes of entries, or so long after the first of them. */
 export const flushEveryBytes: number = 16 * 1024 * 1024;
 export const flushEveryMs: number = 2_000;

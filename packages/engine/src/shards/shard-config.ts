@@ -1,7 +1,7 @@
 import type { GroupId } from "@trivet/core";
 import { groupConfig, type NodeHostConfig } from "../hosts/config.ts";
 import type { GroupHostConfig } from "../hosts/group-host.ts";
-import { applyBatchBytes, applyWindowBytes, shardEntryBytes, shardRetainBytes } from "./limits.ts";
+import { applyBatchBytes, applyWindowBytes, shardEntryBytes, shardGatherBytes, shardRetainBytes } from "./limits.ts";
 
 /** As group 0's, but for what follows from the state being in a store of its own: no snapshots by themselves, larger steps. */
 export function shardConfig(config: NodeHostConfig, group: GroupId, seed: number): GroupHostConfig {
@@ -12,6 +12,7 @@ export function shardConfig(config: NodeHostConfig, group: GroupId, seed: number
     snapshotsMoveFloor: false,
     retainBytes: Math.min(config.retainBytes, shardRetainBytes),
     maxEntryBytes: shardEntryBytes,
+    gatherBytes: shardGatherBytes,
     applyBytesPerTurn: applyBatchBytes,
     applyWindowBytes,
   };

@@ -1,0 +1,48 @@
+/** The longest that commands wait for others. */
+const gatherMs = 1;
+
+/**
+ * When the frames of a turn are closed: with the turn of the event loop, or, where many frames are unanswered, up to a millisecond later (as Nagle's
+ * algorithm, RFC 896). Under load larger frames cost all nodes less; without, nobody waits.
+ */
+export class Turns {
+  private readonly end: () => void;
+  private immediate: NodeJS.Immediate | null = null;
+  private timer: NodeJS.Timeout | null = null;
+  /** Monotonic time, read once per turn. */
+  private beganAt = 0;
+
+  constructor(end: () => void) {
+    this.end = end;
+  }
+
+  get isGathering(): boolean {
+    return this.timer !== null;
+  }
+
+  /** Ends with this turn of the event loop. Returns when it began. */
+  begin(): number {
+    if (this.immediate !== null) return this.beganAt;
+    if (this.timer === null) this.beganAt = performance.now();
+    else clearTimeout(this.timer);
+    this.timer = null;
+    this.immediate = setImmediate(this.end);
+    return this.beganAt;
+  }
+
+  /** Ends a little later where it is busy. */
+  gather(isBusy: () => boolean): number {
+    if (this.immediate !== null || this.timer !== null) return this.beganAt;
+    if (!isBusy()) return this.begin();
+    this.beganAt = performance.now();
+    this.timer = setTimeout(this.end, gatherMs);
+    return this.beganAt;
+  }
+
+  ended(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    if (this.immediate !== null) clearImmediate(this.immediate);
+    this.timer = null;
+    this.immediate = null;
+  }
+}
