@@ -292,14 +292,14 @@ export const serviceSettings = define({
     default: null,
     secret: true,
     use: "cache",
-    about: "Redis that namespaces with origin redis are loaded from; the one of REDIS_… when not set.",
+    about: "Redis that namespaces with origin redis are loaded from and written to; the one of REDIS_… when not set.",
     example: "redis://redis:6379/0",
   },
   CACHE_ORIGIN_REDIS_KEY: {
     kind: "string",
     default: "{namespace}:{key}",
     use: "cache",
-    about: "What a key is called in that Redis.",
+    about: "What a key is called in that Redis; its stamp is beside it, as …:trivet-stamp.",
     example: "{key}",
   },
   CACHE_ORIGIN_POSTGRES_URL: {
@@ -307,7 +307,7 @@ export const serviceSettings = define({
     default: null,
     secret: true,
     use: "cache",
-    about: "PostgreSQL that namespaces with origin postgres are loaded from.",
+    about: "PostgreSQL that namespaces with origin postgres are loaded from and written to.",
     example: "postgresql://trivet@db:5432/shop",
   },
   CACHE_ORIGIN_POSTGRES_QUERY: {
@@ -316,6 +316,16 @@ export const serviceSettings = define({
     use: "cache",
     about: "How: $1 is the key, $2 the namespace; the first column of the first row is the value.",
     example: "SELECT body FROM pages WHERE path = $1",
+  },
+  CACHE_ORIGIN_POSTGRES_WRITE: {
+    kind: "string",
+    default:
+      "INSERT INTO trivet_cache (namespace, key, value, stamp) VALUES ($2, $1, $3, $4) ON CONFLICT (namespace, key) DO UPDATE SET value = EXCLUDED.value, stamp = EXCLUDED.stamp WHERE trivet_cache.stamp IS NULL OR trivet_cache.stamp < EXCLUDED.stamp",
+    use: "cache",
+    about:
+      "How namespaces with write behind are written: $1 is the key, $2 the namespace, $3 the value (NULL = deleted), $4 the stamp, 32 digits that rise with every write. It must leave a row with the same or a higher stamp alone.",
+    example:
+      "INSERT INTO pages (path, body, stamp) VALUES ($1, convert_from($3, 'UTF8'), $4) ON CONFLICT (path) DO UPDATE SET body = EXCLUDED.body, stamp = EXCLUDED.stamp WHERE pages.stamp < EXCLUDED.stamp",
   },
   CACHE_ORIGIN_TIMEOUT_MS: {
     kind: "milliseconds",

@@ -48,7 +48,7 @@ export const cacheRoutes = {
     query: s.NamespaceQuery,
     body: s.PutBody,
     responses: { 200: s.CacheWritten },
-    errors: ["version_mismatch", "load_stale", "cache_full", "fence_behind", ...cacheErrors],
+    errors: ["version_mismatch", "load_stale", "cache_full", "origin_behind", "fence_behind", ...cacheErrors],
     fields: cacheValueAliases,
     idempotent: true,
   }),
@@ -74,7 +74,7 @@ export const cacheRoutes = {
     body: s.IncrementBody,
     bodyOptional: true,
     responses: { 200: s.CacheIncremented },
-    errors: ["not_a_number", "cache_full", "fence_behind", ...cacheErrors],
+    errors: ["not_a_number", "cache_full", "origin_behind", "fence_behind", ...cacheErrors],
     fields: cacheValueAliases.filter(({ to }) => to === "ttl_ms"),
     idempotent: true,
   }),
@@ -97,6 +97,18 @@ export const cacheRoutes = {
     description: "Each key for itself: not one moment for all.",
     body: s.BulkBody,
     responses: { 200: s.BulkRead },
+    errors: cacheReadErrors,
+  }),
+  warmCache: route({
+    method: "POST",
+    path: "/v1/cache-warm",
+    tag: "cache",
+    summary: "Warm keys up",
+    description:
+      "Reads the keys without answering their values: what only the namespace's origin has is loaded, once in the whole cluster, and this node keeps copies, as with any read. " +
+      "Ask again with the next keys; `trivet cache warm` does that, with progress.",
+    body: s.WarmBody,
+    responses: { 200: s.Warmed },
     errors: cacheReadErrors,
   }),
   invalidateCache: route({

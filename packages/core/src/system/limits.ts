@@ -75,6 +75,8 @@ export const defaultNamespaceSettings: NamespaceSettings = {
   negativeTtlMs: 5_000,
   maxEntries: 0,
   maxBytes: 0,
+  write: "here",
+  maxBehind: 0,
   copyEntries: 0,
   copyBytes: 0,
   policy: "wtinylfu",

@@ -164,7 +164,7 @@ function refused(why: WithoutType<NamespaceRefused>): Result {
 }
 
 /** What is wrong with the settings, for people; null = nothing. */
-function fault({ copyEntries, mode, negativeTtlMs, staleMs, ttlMs }: NamespaceSettings): string | null {
+function fault({ copyEntries, mode, negativeTtlMs, origin, staleMs, ttlMs, write }: NamespaceSettings): string | null {
   const { maxDurationMs } = wireLimits;
   for (const [what, ms] of [
     ["time to live", ttlMs],
@@ -174,6 +174,7 @@ function fault({ copyEntries, mode, negativeTtlMs, staleMs, ttlMs }: NamespaceSe
     if (ms > maxDurationMs) return `the ${what} is ${ms} ms, not 0 to ${maxDurationMs}`;
   }
   if (mode === "ttl" && staleMs === 0) return "a namespace of mode ttl says in stale_ms how stale a copy may be";
+  if (write === "behind" && origin === "none") return "write is behind, and there is no origin to write to: set origin, or write to here";
   return copyEntries > evictionLimits.entries ? `copies: ${evictionLimits.entries} at most` : null;
 }
 
@@ -184,5 +185,7 @@ function digestOf({ createdAt, name, namespace, settings, version }: NamespaceVi
   for (const number of [staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, copyEntries, copyBytes]) hash = mix(hash, number);
   // As before there were origins, where there is none: replicas of different versions compare these.
   if (origin !== "none") hash = mix(hash, hashText(origin));
+  if (settings.write !== "here") hash = mix(hash, hashText(settings.write));
+  if (settings.maxBehind > 0) hash = mix(hash, settings.maxBehind);
   return avalanche(hash);
 }

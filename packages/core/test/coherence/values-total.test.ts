@@ -3,6 +3,7 @@ import {
   ByteWriter,
   type CacheCommand,
   cacheModes,
+  originWrites,
   decodeShardCommand,
   encodeShardCommand,
   encodeUtf8,
@@ -31,11 +32,12 @@ function anyCommand(random: Prng, version: number): CacheCommand {
     { type: "version", version: number },
   ]);
   const holder = { holder: random.pick(["h", "i"]), incarnation: number };
-  switch (random.below(12)) {
+  switch (random.below(13)) {
     case 0: {
       const bounds = { maxEntries: random.pick([0, 2, largest]), maxBytes: random.pick([0, 300, largest]) };
+      const behind = { write: random.pick(originWrites), maxBehind: random.pick([0, 1, largest]) };
       const times = { ttlMs: duration, negativeTtlMs: duration, staleMs: duration };
-      const definition = { ...namespaceDefinition, ...bounds, ...times, version, mode: random.pick(cacheModes) };
+      const definition = { ...namespaceDefinition, ...bounds, ...behind, ...times, version, mode: random.pick(cacheModes) };
       return { type: "configure-namespace", namespace: known, definition };
     }
     case 1:
@@ -60,6 +62,8 @@ function anyCommand(random: Prng, version: number): CacheCommand {
     case 9:
     case 10:
       return { type: "cache-expire", values: [number, 1, 2, 3, 4].map((of) => ({ namespace: known, key, version: of })) };
+    case 11:
+      return { type: "cache-flushed", values: [number, 1, 2, 3, 4].map((of) => ({ namespace: known, key, version: of })) };
     default:
       return { type: random.pick(["register-holder", "forget-holder"]), ...holder };
   }

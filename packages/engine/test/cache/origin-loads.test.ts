@@ -1,4 +1,4 @@
-import { groupId } from "@trivet/core";
+import { groupId, nothingRecorded } from "@trivet/core";
 import { type CacheOrigin, MemoryClock, MemoryTelemetry, type OriginAnswer } from "@trivet/engine";
 import { encodeUtf8, type LoadToken } from "@trivet/wire";
 import { describe, expect, vi } from "vitest";
@@ -19,10 +19,22 @@ class Bench {
   private readonly loads: OriginLoads;
 
   constructor() {
-    const origin: CacheOrigin = { timeoutMs: 500, load: (_namespace, _key, done) => void this.asked.push(done) };
+    const origin: CacheOrigin = {
+      timeoutMs: 500,
+      load: (_namespace, _key, done) => void this.asked.push(done),
+      write: () => {},
+    };
     const settings = { origin: "redis", negativeTtlMs: 0, ttlMs: 0 };
+    const value = { record: { ...nothingRecorded, asOf: 100 }, isDue: false };
+    const machine = { ask: (_request: unknown, done: (reply: unknown) => void) => done({ type: "cache-values", values: [value] }) };
+    const host = {
+      config: { node: "n1" },
+      ports: { clock: this.clock, telemetry: new MemoryTelemetry(), cacheOrigins: { redis: origin } },
+      shards: { replica: () => ({ machine, group: { stateDoubted: false } }) },
+      groupTime: { now: () => this.clock.now() },
+    };
     const calls = {
-      host: { config: { node: "n1" }, ports: { clock: this.clock, telemetry: new MemoryTelemetry(), cacheOrigins: { redis: origin } } },
+      host,
       names: { numbered: () => ({ namespace: 2, name: "pages", version: 1, settings }) },
       later: (run: () => void) => this.clock.defer(run),
       call: () => ({ deadline: 10_000 }),

@@ -25,6 +25,10 @@ class Outside implements CacheOrigin {
     this.later = later;
   }
 
+  write(): void {
+    throw new Error("nothing here is written behind");
+  }
+
   load(namespace: string, key: string, done: (answer: OriginAnswer) => void): void {
     this.loads.push(`${namespace}/${key}`);
     if (this.isSilent) return;

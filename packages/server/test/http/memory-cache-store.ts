@@ -33,6 +33,8 @@ const defaults: NamespaceSettings = {
   negativeTtlMs: 0,
   maxEntries: 0,
   maxBytes: 0,
+  write: "here",
+  maxBehind: 0,
   copyEntries: 0,
   copyBytes: 0,
   policy: "wtinylfu",
