@@ -91,7 +91,7 @@ describe("trivet cache", () => {
     async (wrong) => {
       const refused = await runCli(["cache", "warm", ...wrong], () => ({ body: {} }));
       expect(refused.calls).toEqual([]);
-      expect(cliError(refused).exitCode).toBe(2);
+      expect(cliError(refused).exitCode).toBe(64);
     },
   );
 

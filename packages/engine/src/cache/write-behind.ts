@@ -160,7 +160,9 @@ export class WriteBehind {
       const refusal = this.refused.get(lineOfKey(namespace, key));
       if (refusal !== undefined && refusal.version === version && refusal.at > now) continue;
       const view = this.owner.namespace(namespace);
-      // Nobody can say where to: it waits until the namespace has an origin again.
+      // Group 0 is not that far here after a restart, or the namespace is gone and its writes are about to be.
+      if (view === null) this.resting.set(namespace, next(this.resting.get(namespace), now));
+      // Nobody can say where to: it waits until the namespace has an origin again, which `changed` tells.
       if (view === null || view.settings.origin === "none") continue;
       const part = parts.get(namespace) ?? { view, origin: view.settings.origin, writes: [] };
       part.writes.push(queued);

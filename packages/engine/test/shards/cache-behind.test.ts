@@ -202,6 +202,17 @@ describe("a namespace that is written behind", () => {
     behind.cluster.until("the origin has all", () => keys.every((key) => behind.outside.value(key) === `of ${key}`), 60_000);
   });
 
+  test("goes on after all nodes were down at once", () => {
+    const behind = new Behind();
+    behind.outside.isAway = true;
+    const keys = Array.from({ length: 12 }, (_, at) => `k${at}`);
+    for (const key of keys) behind.write("n1", key, `of ${key}`);
+    for (const node of nodes) behind.cluster.kill(node);
+    behind.outside.isAway = false;
+    for (const node of nodes) behind.cluster.restart(node);
+    behind.cluster.until("the origin has all", () => keys.every((key) => behind.outside.value(key) === `of ${key}`), 60_000);
+  });
+
   test("a late write of a former leader replaces nothing newer", () => {
     const behind = new Behind();
     behind.outside.lateMs = 8_000;

@@ -80,7 +80,7 @@ describe.skipIf(!hasPostgres || !hasRedis)("a node that writes behind to a Redis
     await redis.start();
     expect(await stored("r1")).toBe("[1,2]");
     node = await startNode(loadConfig(given({ env })).config, { write: () => undefined });
-    await until(async () => (await stored("r1")) === "later");
+    await until(async () => (await stored("r1")) === '"later"');
     await until(async () => ((await call("GET", "/v1/cache-state")).json["statistics"] as { readonly behind_keys: number }).behind_keys === 0);
     expect(await call("GET", "/v1/cache/r1?namespace=rows&explain=1")).toMatchObject({ json: { behind: null } });
     expect(await call("GET", "/v1/cache/r1?namespace=rows")).toMatchObject({ status: 200, json: { value: "later" } });
