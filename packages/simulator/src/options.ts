@@ -59,7 +59,16 @@ export const defaultOptions = (seed: number): RunOptions => {
 /** Options as they were recorded: what came since is as it was before, and there were no shards unless it says so. */
 export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunOptions {
   const clients = stored.shards === undefined ? { clients: 6 } : {};
-  return { ...defaultOptions(seed), shards: 0, cacheClients: 0, behindClients: 0, laterKinds: false, asInProduction: false, ...clients, ...stored };
+  return {
+    ...defaultOptions(seed),
+    shards: 0,
+    cacheClients: 0,
+    behindClients: 0,
+    laterKinds: false,
+    asInProduction: false,
+    ...clients,
+    ...stored,
+  };
 }
 
 /** Not drawn from the world's generator, so that seeds without shards run as they ran before there were any. */

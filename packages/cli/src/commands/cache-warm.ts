@@ -48,7 +48,9 @@ export function registerWarm(cache: Command, context: Context): void {
         // A line for each tenth, and one at the end.
         if (done * 10 < (told + 1) * keys.length && done < keys.length) continue;
         told = Math.floor((done * 10) / keys.length);
-        output.say(`${done} of ${keys.length} keys: ${total.loaded} loaded, ${total.stored} there already, ${total.absent} without a value`);
+        output.say(
+          `${done} of ${keys.length} keys: ${total.loaded} loaded, ${total.stored} there already, ${total.absent} without a value`,
+        );
       }
       report(output, namespace, keys.length, total);
     });
@@ -56,7 +58,11 @@ export function registerWarm(cache: Command, context: Context): void {
 
 function report(output: Output, namespace: string, count: number, total: WarmedAnswer): void {
   const { absent, failed, loaded, stored } = total;
-  output.result("cache-warmed", { namespace, keys: count, loaded, stored, absent, failed }, () => `${loaded + stored} of ${count} keys are warm.`);
+  output.result(
+    "cache-warmed",
+    { namespace, keys: count, loaded, stored, absent, failed },
+    () => `${loaded + stored} of ${count} keys are warm.`,
+  );
   const [first] = failed;
   if (first === undefined) return;
   throw new CliError({
@@ -69,7 +75,12 @@ function report(output: Output, namespace: string, count: number, total: WarmedA
 }
 
 /** Each once, in their order. */
-async function keysOf(api: Api, given: readonly string[], namespace: string, { file, like, limit }: WarmOptions): Promise<readonly string[]> {
+async function keysOf(
+  api: Api,
+  given: readonly string[],
+  namespace: string,
+  { file, like, limit }: WarmOptions,
+): Promise<readonly string[]> {
   const sources = [given.length > 0, file !== undefined, like !== undefined].filter(Boolean).length;
   if (sources !== 1) throw usageError("Say which keys: names, --file or --like, and one of them only.", "trivet cache warm item:1 item:2");
   const found = file !== undefined ? keysIn(file) : like !== undefined ? await keysAt(api, like, namespace, limit) : given;
@@ -83,7 +94,10 @@ function keysIn(path: string): readonly string[] {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw usageError(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`, "--file PATH, with one key a line");
+    throw usageError(
+      `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      "--file PATH, with one key a line",
+    );
   }
   return text.split(/\r?\n/).filter((line) => line !== "");
 }

@@ -61,17 +61,17 @@ function checkOutbox(view: OrderedView, latest: number): void {
     const reader = new KeyReader(key);
     const [namespace, name] = [reader.integer(), reader.text()];
     const record = decodeQueued(value);
-    invariant(record.place <= record.version && record.version <= latest, "cache-behind-version-given", () => `${record.version} of ${latest}`);
+    invariant(
+      record.place <= record.version && record.version <= latest,
+      "cache-behind-version-given",
+      () => `${record.version} of ${latest}`,
+    );
     turns.add(JSON.stringify([record.place, namespace, name]));
     const known = waiting.get(namespace) ?? { keys: 0, bytes: 0 };
     waiting.set(namespace, { keys: known.keys + 1, bytes: known.bytes + weightQueued(name, record.value) });
   }
   for (const [namespace, { bytes, keys }] of waiting) use.add(JSON.stringify([namespace, keys, bytes]));
-  sameMembers("cache-behind-turns", turns, view, keyOf(tables.outboxTurn), (reader) => [
-    reader.integer(),
-    reader.integer(),
-    reader.text(),
-  ]);
+  sameMembers("cache-behind-turns", turns, view, keyOf(tables.outboxTurn), (reader) => [reader.integer(), reader.integer(), reader.text()]);
   sameMembers("cache-behind-counted", use, view, keyOf(tables.outboxUse), (reader, value) => [
     reader.integer(),
     ...decodeIntegers(value, 2),

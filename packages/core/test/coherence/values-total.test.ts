@@ -92,6 +92,14 @@ test("whatever the codec lets through has an answer, and the store stays in orde
     expect(bench.view.count(tables.invalidated)).toBe(0);
     bench.check();
   }
-  const cache = ["cache-conflict", "cache-deleted", "cache-full", "cache-invalidated", "cache-not-a-number", "cache-unloaded", "cache-written"];
+  const cache = [
+    "cache-conflict",
+    "cache-deleted",
+    "cache-full",
+    "cache-invalidated",
+    "cache-not-a-number",
+    "cache-unloaded",
+    "cache-written",
+  ];
   expect([...answers].sort()).toEqual([...cache, "counted", "fence-behind", "no-namespace"]);
 });

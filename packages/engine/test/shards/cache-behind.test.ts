@@ -142,7 +142,9 @@ describe("a namespace that is written behind", () => {
     behind.outside.refusals.set("bad", "a constraint");
     behind.write("n1", "bad", "v");
     for (let at = 0; at < 10; at++) behind.write("n2", `k${at}`, "v");
-    behind.cluster.until("the others are there", () => Array.from({ length: 10 }, (_, at) => behind.outside.value(`k${at}`)).every((v) => v === "v"));
+    behind.cluster.until("the others are there", () =>
+      Array.from({ length: 10 }, (_, at) => behind.outside.value(`k${at}`)).every((v) => v === "v"),
+    );
     expect(behind.explained("bad").behind).not.toBeNull();
     behind.outside.refusals.clear();
     behind.caughtUp("bad");

@@ -47,7 +47,8 @@ function postgresOf(values: SettingReader): OriginsConfig["postgres"] {
   const write = values.text("CACHE_ORIGIN_POSTGRES_WRITE") ?? "";
   // Without the stamp a late write of a former leader would replace a newer one.
   if (![1, 3, 4].every((number) => new RegExp(`\\$${number}(?!\\d)`).test(write)) || /\$(?:[05-9]|[1-9]\d)/.test(write)) {
-    const expected = "a statement with $1 for the key, $3 for the value and $4 for the stamp, which leaves a row with the same or a higher stamp alone";
+    const expected =
+      "a statement with $1 for the key, $3 for the value and $4 for the stamp, which leaves a row with the same or a higher stamp alone";
     values.bad("CACHE_ORIGIN_POSTGRES_WRITE", `${expected} ($2 is the namespace)`);
   }
   if (url === null) return null;

@@ -22,7 +22,11 @@ test("a Redis of its own, or the one of the queues", () => {
 });
 test("a PostgreSQL and how to ask it", () => {
   expect(origins({ CACHE_ORIGIN_POSTGRES_URL: "postgresql://db/shop" })).toMatchObject({
-    postgres: { url: "postgresql://db/shop", query: expect.stringContaining("FROM trivet_cache"), write: expect.stringContaining("trivet_cache.stamp < EXCLUDED.stamp") },
+    postgres: {
+      url: "postgresql://db/shop",
+      query: expect.stringContaining("FROM trivet_cache"),
+      write: expect.stringContaining("trivet_cache.stamp < EXCLUDED.stamp"),
+    },
   });
   const query = "SELECT body FROM pages WHERE path = $1";
   expect(

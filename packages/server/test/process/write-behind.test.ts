@@ -20,7 +20,9 @@ describe.skipIf(!hasPostgres || !hasRedis)("a node that writes behind to a Redis
     ends.push(() => redis.stop());
     const postgres = await PostgresServer.start();
     ends.push(() => postgres.stop());
-    await postgres.ask("CREATE TABLE trivet_cache (namespace text, key text, value bytea, stamp numeric(32), PRIMARY KEY (namespace, key))");
+    await postgres.ask(
+      "CREATE TABLE trivet_cache (namespace text, key text, value bytea, stamp numeric(32), PRIMARY KEY (namespace, key))",
+    );
     const folder = mkdtempSync(join(tmpdir(), "trivet-behind-"));
     ends.push(() => rmSync(folder, { recursive: true, force: true }));
     const env = {
@@ -61,7 +63,9 @@ describe.skipIf(!hasPostgres || !hasRedis)("a node that writes behind to a Redis
     expect(await call("PUT", "/v1/cache/r1?namespace=rows", { value: "later" })).toMatchObject({ status: 200 });
     const explained = await call("GET", "/v1/cache/r1?namespace=rows&explain=1");
     expect(explained).toMatchObject({ status: 200, json: { behind: { deleted: false, version: expect.any(String) } } });
-    await until(async () => ((await call("GET", "/v1/cache-state")).json["statistics"] as { readonly behind_keys: number }).behind_keys === 1);
+    await until(
+      async () => ((await call("GET", "/v1/cache-state")).json["statistics"] as { readonly behind_keys: number }).behind_keys === 1,
+    );
     const refused = await until(async () => {
       for (let at = 0; at < 100; at++) {
         const answer = await call("PUT", `/v1/cache/other${at}?namespace=rows`, { value: 1 });
@@ -81,7 +85,9 @@ describe.skipIf(!hasPostgres || !hasRedis)("a node that writes behind to a Redis
     expect(await stored("r1")).toBe("[1,2]");
     node = await startNode(loadConfig(given({ env })).config, { write: () => undefined });
     await until(async () => (await stored("r1")) === '"later"');
-    await until(async () => ((await call("GET", "/v1/cache-state")).json["statistics"] as { readonly behind_keys: number }).behind_keys === 0);
+    await until(
+      async () => ((await call("GET", "/v1/cache-state")).json["statistics"] as { readonly behind_keys: number }).behind_keys === 0,
+    );
     expect(await call("GET", "/v1/cache/r1?namespace=rows&explain=1")).toMatchObject({ json: { behind: null } });
     expect(await call("GET", "/v1/cache/r1?namespace=rows")).toMatchObject({ status: 200, json: { value: "later" } });
   }, 120_000);

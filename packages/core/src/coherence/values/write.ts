@@ -60,7 +60,15 @@ export function increment(shard: ShardContext, definition: NamespaceDefinition, 
   const keeps = known !== undefined && known.value !== null && known.isStored;
   const endsAt = keeps ? known.endsAt : ttlMs === 0 ? 0 : later(shard.now, ttlMs);
   const tags = keeps ? known.tags : [];
-  return store(shard, definition, namespace, key, { value: encodeUtf8(String(number)), tags, endsAt }, number, definition.write === "behind");
+  return store(
+    shard,
+    definition,
+    namespace,
+    key,
+    { value: encodeUtf8(String(number)), tags, endsAt },
+    number,
+    definition.write === "behind",
+  );
 }
 
 /** Also of a key that is not there: whoever is loading it loads something older than this. */

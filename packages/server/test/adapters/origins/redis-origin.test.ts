@@ -50,7 +50,10 @@ describe.skipIf(!hasRedis)("Redis as an origin", () => {
 
   test("a write puts the value where other programs find it, and its stamp beside it; bytes are bytes", async () => {
     const origin = await open("w:{key}");
-    expect(await write(origin, written("a", "höst", 1), written("b", "\u0000\uffff", 2))).toEqual([{ type: "written" }, { type: "written" }]);
+    expect(await write(origin, written("a", "höst", 1), written("b", "\u0000\uffff", 2))).toEqual([
+      { type: "written" },
+      { type: "written" },
+    ]);
     expect(String(await server.ask("GET", "w:a"))).toBe("höst");
     expect(await textOf(origin, "n", "b")).toBe("\u0000\uffff");
     expect(String(await server.ask("GET", "{w:a}:trivet-stamp"))).toMatch(/^\d{31}1$/);
