@@ -147,6 +147,11 @@ export const metrics = define({
     labels: ["origin"],
     buckets: secondsBuckets,
   },
+  cache_revalidations_total: {
+    kind: "counter",
+    help: "Values that this node asked to be loaded again as their time was over: loaded, changed, unstored, failed, too-many, no-home.",
+    labels: ["outcome"],
+  },
   cache_behind_writes_total: {
     kind: "counter",
     help: "Writes that this node, as the home of their keys, brought to outside origins: written, newer (repeats and late ones), refused, unreachable.",

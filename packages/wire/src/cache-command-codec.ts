@@ -91,23 +91,27 @@ export function encodeNamespace(writer: ByteWriter, definition: NamespaceDefinit
   writer.varint(definition.version);
   // As before values were written behind, where they are not.
   const isBehind = definition.write === "behind";
-  writer.u8(cacheModes.indexOf(definition.mode) + (isBehind ? behindFlag : 0));
+  const isRevalidated = definition.revalidateMs > 0;
+  writer.u8(cacheModes.indexOf(definition.mode) + (isBehind ? behindFlag : 0) + (isRevalidated ? revalidatedFlag : 0));
   writer.varint(definition.staleMs);
   writer.varint(definition.ttlMs);
   writer.varint(definition.negativeTtlMs);
   writer.varint(definition.maxEntries);
   writer.varint(definition.maxBytes);
   if (isBehind) writer.varint(definition.maxBehind);
+  if (isRevalidated) writer.varint(definition.revalidateMs);
 }
 
 /** Beside the mode. */
 const behindFlag = 0x80;
+const revalidatedFlag = 0x40;
 
 export function decodeNamespace(reader: ByteReader): NamespaceDefinition {
   const [name, version] = [reader.string(limits.maxNameBytes, 1), reader.varint()];
   const first = reader.u8();
-  const isBehind = first >= behindFlag;
-  const mode: CacheMode | undefined = cacheModes[isBehind ? first - behindFlag : first];
+  const isBehind = (first & behindFlag) !== 0;
+  const isRevalidated = (first & revalidatedFlag) !== 0;
+  const mode: CacheMode | undefined = cacheModes[first & ~(behindFlag | revalidatedFlag)];
   if (mode === undefined) throw new CodecError(`unknown cache mode ${first}`);
   return {
     name,
@@ -120,6 +124,7 @@ export function decodeNamespace(reader: ByteReader): NamespaceDefinition {
     maxBytes: reader.varint(),
     write: isBehind ? "behind" : "here",
     maxBehind: isBehind ? reader.varint() : 0,
+    revalidateMs: isRevalidated ? decodeDuration(reader) : 0,
   };
 }
 

@@ -26,6 +26,8 @@ export interface NamespaceDefinition {
   readonly write: OriginWrite;
   /** With `behind`: keys of each shard that may wait for the origin; beyond it writes are refused. 0 = the shard's own bound. */
   readonly maxBehind: number;
+  /** With an origin: a value whose time is over is still read for so long, while it is loaded again; 0 = not at all. */
+  readonly revalidateMs: number;
 }
 
 export const originWrites = ["here", "behind"] as const;

@@ -17,13 +17,14 @@ const settingBits = {
   copyEntries: 32,
   copyBytes: 64,
   maxBehind: 1024,
+  revalidateMs: 4096,
 } as const satisfies Record<Exclude<keyof NamespaceSettings, "mode" | "origin" | "policy" | "write">, number>;
 const numberSettings = Object.entries(settingBits) as readonly (readonly [keyof typeof settingBits, number])[];
 const modeBit = 128;
 const policyBit = 256;
 const originBit = 512;
 const writeBit = 2048;
-const allBits = 4095;
+const allBits = 8191;
 
 const modeNumbers = Object.fromEntries(defineModes.map((mode, number) => [mode, number])) as Readonly<Record<DefineMode, number>>;
 
@@ -83,10 +84,11 @@ export function encodeDefinedNamespace(writer: ByteWriter, view: DefinedNamespac
   writer.varint(view.namespace);
   writer.string(view.name);
   writer.varint(view.version);
-  const { maxBehind, origin, write, ...others } = view.settings;
+  const { maxBehind, origin, revalidateMs, write, ...others } = view.settings;
   // As before there were origins, where there is none, and as before anything was written to them, where nothing is.
   const behind = write === "here" && maxBehind === 0 ? {} : { maxBehind, write };
-  encodeSettings(writer, { ...others, ...behind, ...(origin === "none" ? {} : { origin }) });
+  const revalidated = revalidateMs === 0 ? {} : { revalidateMs };
+  encodeSettings(writer, { ...others, ...behind, ...revalidated, ...(origin === "none" ? {} : { origin }) });
   writer.varint(view.createdAt);
 }
 
@@ -99,9 +101,9 @@ export function decodeDefinedNamespace(reader: ByteReader): DefinedNamespace {
 /** In the order of their declaration. */
 function wholeSettings({ mode, origin = "none", policy, write = "here", ...numbers }: Partial<NamespaceSettings>): NamespaceSettings {
   const { copyBytes = 0, copyEntries = 0, maxBehind = 0, maxBytes = 0, maxEntries = 0 } = numbers;
-  const { negativeTtlMs = 0, staleMs = 0, ttlMs = 0 } = numbers;
+  const { negativeTtlMs = 0, revalidateMs = 0, staleMs = 0, ttlMs = 0 } = numbers;
   if (mode === undefined || policy === undefined) throw new CodecError("a namespace without all its settings");
-  const stored = { mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, write, maxBehind };
+  const stored = { mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, write, maxBehind, revalidateMs };
   return { ...stored, copyEntries, copyBytes, policy, origin };
 }
 

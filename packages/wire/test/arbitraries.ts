@@ -74,6 +74,7 @@ const namespaceSettings = {
   negativeTtlMs: uint,
   write: fc.constantFrom(...originWrites),
   maxBehind: uint,
+  revalidateMs: uint,
   maxEntries: uint,
   maxBytes: uint,
   copyEntries: uint,

@@ -26,6 +26,7 @@ const condition = fc.oneof(
   fc.record({ type: fc.constant("version"), version: anyUint }),
 );
 const definitionFields = {
+  revalidateMs: duration,
   name: anyText(limits.maxNameBytes, 1),
   version: anyUint,
   mode: fc.constantFrom(...cacheModes),

@@ -89,6 +89,7 @@ const read = {
   tags: Type.Array(Type.String()),
   ttl_ms: Type.Union([Type.Number(), Type.Null()], { description: "What was left of its time; null = for ever." }),
   token: LoadToken,
+  stale: Type.Optional(Type.Literal(true, { description: "Its time was over, and it is being loaded again from the namespace's origin." })),
 };
 export const CacheEntry = Type.Object({
   ...read,
@@ -302,6 +303,12 @@ const settings = {
   write: Type.Enum(["here", "behind"], {
     description:
       "With an origin. `here`: writes stay here. `behind`: puts, deletes and increments are queued in the log with the write itself, and brought to the origin afterwards, each key's latest.",
+  }),
+  revalidate_ms: Type.Integer({
+    minimum: 0,
+    maximum: httpLimits.maxDurationMs,
+    description:
+      "With an origin: for so long after its time a value is still read (`stale: true`) while it is loaded again, once in the whole cluster. What is written through Trivet is never read old. 0 = not at all.",
   }),
   max_behind: Type.Integer({
     minimum: 0,

@@ -77,6 +77,7 @@ export const defaultNamespaceSettings: NamespaceSettings = {
   maxBytes: 0,
   write: "here",
   maxBehind: 0,
+  revalidateMs: 0,
   copyEntries: 0,
   copyBytes: 0,
   policy: "wtinylfu",

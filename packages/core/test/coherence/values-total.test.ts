@@ -36,7 +36,7 @@ function anyCommand(random: Prng, version: number): CacheCommand {
     case 0: {
       const bounds = { maxEntries: random.pick([0, 2, largest]), maxBytes: random.pick([0, 300, largest]) };
       const behind = { write: random.pick(originWrites), maxBehind: random.pick([0, 1, largest]) };
-      const times = { ttlMs: duration, negativeTtlMs: duration, staleMs: duration };
+      const times = { ttlMs: duration, negativeTtlMs: duration, staleMs: duration, revalidateMs: duration };
       const definition = { ...namespaceDefinition, ...bounds, ...behind, ...times, version, mode: random.pick(cacheModes) };
       return { type: "configure-namespace", namespace: known, definition };
     }

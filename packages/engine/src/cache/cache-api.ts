@@ -59,6 +59,8 @@ export interface CacheEntry {
   readonly tags: readonly string[];
   /** What was left of its time when it was read from the store; 0 = for ever. */
   readonly ttlMs: number;
+  /** Its time was over, and it is being loaded again (`revalidateMs`). Left out = it is not. */
+  readonly isStale?: true;
   /** Of this node's copy (of the asked node's, with `fetchCopy`), after the call: M, E, S, I or one of those in between. */
   readonly state: LineState;
   readonly source: CacheSource;

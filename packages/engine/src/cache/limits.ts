@@ -39,6 +39,9 @@ export const behindFirstRetryMs: number = 100;
 export const behindMaxRetryMs: number = 10_000;
 /** Refused writes whose next try a home remembers; others are tried in each round. */
 export const behindRefusals: number = 4096;
+/** Values that a node has loaded again: not the same one again in so long, and so many at a time. */
+export const revalidateEveryMs: number = 1_000;
+export const revalidations: number = 1024;
 /** A home that has not answered in so long is asked again, or another one that leads by then. */
 export const askAgainMs: number = 1_000;
 /** Lines that a node without a lease fetches once more when it has one. */

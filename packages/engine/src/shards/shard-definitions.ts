@@ -64,6 +64,6 @@ function notKnown(numbers: readonly number[]): Known {
 
 /** What shards know of a namespace: how nodes keep its copies is none of their business. */
 function definitionOf({ name, settings, version }: NamespaceView): NamespaceDefinition {
-  const { maxBehind, maxBytes, maxEntries, mode, negativeTtlMs, staleMs, ttlMs, write } = settings;
-  return { name, version, mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, write, maxBehind };
+  const { maxBehind, maxBytes, maxEntries, mode, negativeTtlMs, revalidateMs, staleMs, ttlMs, write } = settings;
+  return { name, version, mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, write, maxBehind, revalidateMs };
 }

@@ -38,6 +38,7 @@ export function entryJson(entry: CacheEntry, namespace: string, encoding: "json"
     tags: [...entry.tags],
     ttl_ms: timeJson(entry.ttlMs),
     token: tokenText(entry.token),
+    ...(entry.isStale === true ? { stale: true } : {}),
   };
 }
 
@@ -94,6 +95,7 @@ const names = {
   origin: "origin",
   write: "write",
   max_behind: "maxBehind",
+  revalidate_ms: "revalidateMs",
 } as const satisfies Readonly<Record<keyof Omit<cacheSchemas.NamespaceBody, "request_id">, keyof NamespaceSettings>>;
 
 /** The settings that a body names. */

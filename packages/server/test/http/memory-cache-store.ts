@@ -35,6 +35,7 @@ const defaults: NamespaceSettings = {
   maxBytes: 0,
   write: "here",
   maxBehind: 0,
+  revalidateMs: 0,
   copyEntries: 0,
   copyBytes: 0,
   policy: "wtinylfu",

@@ -39,7 +39,13 @@ export class BehindWorkload implements Workload {
     const { owner, world } = this;
     if (this.isDefined || !this.asking) return;
     const machine = owner.prng.pick(world.machines.filter(({ spare }) => !spare));
-    const settings = { origin: "redis", write: "behind", negativeTtlMs: 200, maxBehind: owner.prng.pick([0, 2]) } as const;
+    const settings = {
+      origin: "redis",
+      write: "behind",
+      negativeTtlMs: 200,
+      maxBehind: owner.prng.pick([0, 2]),
+      revalidateMs: owner.prng.pick([0, 400]),
+    } as const;
     owner.callProgram(
       machine,
       ({ cache }) =>

@@ -96,6 +96,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "behind-queued-not-known": "an increment forgets the number that waits for the origin",
   "behind-queued-not-read": "a reader is told what the origin had before the write that waits",
   "behind-unreachable-taken-for-written": "a write that never came to its origin is taken for written",
+  "revalidation-unpaced": "a value whose time is over is loaded once for each reader",
   "origin-copy-of-nothing-answers": "a copy that says that nothing is stored hides what the origin has",
   "origin-flights-not-shared": "an outside origin is asked once for each reader",
   "origin-late-joiner-served": "a reader is answered with what was loaded before a change that it knows of",

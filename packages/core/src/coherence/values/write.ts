@@ -40,7 +40,7 @@ export function put(shard: ShardContext, definition: NamespaceDefinition, comman
   const conflict = conflictWith(command.condition, known) ?? (isTokenStale(shard, definition, command) ? "token" : null);
   if (conflict !== null) return { type: "cache-conflict", reason: conflict, version: known?.version ?? 0 };
   const ttlMs = command.ttlMs > 0 ? command.ttlMs : value === null ? definition.negativeTtlMs : definition.ttlMs;
-  const endsAt = ttlMs === 0 ? 0 : later(shard.now, ttlMs);
+  const endsAt = endOf(shard, definition, ttlMs, value !== null);
   // What a loader brings is what its source has: it is not written there.
   const isBehind = definition.write === "behind" && (command.token === null || mutant("behind-loads-written"));
   return store(shard, definition, namespace, key, { value, tags: [...new Set(tags)], endsAt }, null, isBehind);
@@ -58,7 +58,7 @@ export function increment(shard: ShardContext, definition: NamespaceDefinition, 
   if (!Number.isSafeInteger(number)) return { type: "cache-not-a-number" };
   const ttlMs = command.ttlMs > 0 ? command.ttlMs : definition.ttlMs;
   const keeps = known !== undefined && known.value !== null && known.isStored;
-  const endsAt = keeps ? known.endsAt : ttlMs === 0 ? 0 : later(shard.now, ttlMs);
+  const endsAt = keeps ? known.endsAt : endOf(shard, definition, ttlMs, true);
   const tags = keeps ? known.tags : [];
   return store(
     shard,
@@ -69,6 +69,11 @@ export function increment(shard: ShardContext, definition: NamespaceDefinition, 
     number,
     definition.write === "behind",
   );
+}
+
+/** When it is over for good: a value is read a while longer where it is loaded again meanwhile. */
+function endOf(shard: ShardContext, { revalidateMs }: NamespaceDefinition, ttlMs: number, isValue: boolean): number {
+  return ttlMs === 0 ? 0 : later(shard.now, ttlMs + (isValue ? revalidateMs : 0));
 }
 
 /** Also of a key that is not there: whoever is loading it loads something older than this. */

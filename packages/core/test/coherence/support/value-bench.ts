@@ -27,6 +27,7 @@ export const namespaceDefinition: NamespaceDefinition = {
   maxBytes: 0,
   write: "here",
   maxBehind: 0,
+  revalidateMs: 0,
 };
 
 /** A shard over memory with one namespace. */
