@@ -36,9 +36,7 @@ export class Revalidation {
     if (this.pauses.size >= revalidations) return;
     this.pauses.set(line, now + revalidateEveryMs);
     const call = this.calls.call({ timeoutMs: storeLoadedMs });
-    // Whatever goes wrong: the value is read until its end, and the next reader tries again.
-    const given = (): void => {};
-    this.calls.later(() => this.calls.place(view, key, call, given, (place) => this.ask(place, call.deadline)));
+    this.calls.later(() => this.calls.place(view, key, call, givenUp, (place) => this.ask(place, call.deadline)));
   }
 
   /** The home's own word first: the copy may be old, and so may its token. */
@@ -59,6 +57,9 @@ export class Revalidation {
     for (const [line, until] of this.pauses) if (until <= now) this.pauses.delete(line);
   }
 }
+
+/** Whatever goes wrong: the value is read until its end, and the next reader tries again. */
+const givenUp = (): void => {};
 
 /** Within the last `revalidateMs` of what is left of it. Negative entries end with their time. */
 function isStale({ settings }: NamespaceView, { found, ttlMs }: CacheEntry, ageMs: number): boolean {

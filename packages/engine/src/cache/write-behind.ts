@@ -56,7 +56,8 @@ export class WriteBehind {
   private leads = false;
   private isBusy = false;
   private hasChanged = false;
-  /** When the next round begins. */
+  /** When this round began, and when the next one does. */
+  private roundAt = 0;
   private lookAt = 0;
   /** Namespaces whose origin is left alone for a while. */
   private readonly resting = new Map<number, Retry>();
@@ -96,6 +97,7 @@ export class WriteBehind {
     if (!this.leads || this.isBusy || now < this.lookAt) return;
     this.isBusy = true;
     this.hasChanged = false;
+    this.roundAt = now;
     this.lookAt = Number.POSITIVE_INFINITY;
     this.page(this.reign, 0);
   }
@@ -126,8 +128,7 @@ export class WriteBehind {
   private rest(at: number): void {
     this.isBusy = false;
     let next = Math.min(this.lookAt, at, this.hasChanged ? this.soon() : Number.POSITIVE_INFINITY);
-    for (const retries of [this.resting, this.refused]) for (const retry of retries.values()) next = Math.min(next, retry.at);
-    this.lookAt = next;
+    this.lookAt = Math.min(next, firstOf(this.resting, this.roundAt), firstOf(this.refused, this.roundAt));
   }
 
   /** Each namespace's origin gets its part of the page; `done` when the log has what they have. */
@@ -224,6 +225,16 @@ export class WriteBehind {
     const text = `writes of namespace ${name} wait for ${origin}: ${lost.reason}. They are kept in the log, and tried again`;
     telemetry.log("warn", "origin.behind", text, { namespace: name, origin, reason: lost.reason });
   }
+}
+
+/** When the first is to be tried again. One that this round could have tried and did not is not waited for any more: its write, or its namespace, is gone. */
+function firstOf<Name>(retries: Map<Name, Retry>, roundAt: number): number {
+  let first = Number.POSITIVE_INFINITY;
+  for (const [name, { at }] of retries) {
+    if (at <= roundAt && !mutant("behind-retries-what-is-gone")) retries.delete(name);
+    else first = Math.min(first, at);
+  }
+  return first;
 }
 
 const tooFew: OriginWritten = { type: "unreachable", reason: "the origin gave too few answers" };

@@ -89,13 +89,13 @@ class Fronted extends Caches {
   }
 }
 
+function isStale(fronted: Fronted, node: string): boolean {
+  const entry = fronted.answer(fronted.beginRead(node));
+  return entry.type === "entry" && entry.isStale === true;
+}
+
 describe("a value whose time is over, where it may be read while it is loaded again", () => {
   const settings = { ttlMs: 1_000, revalidateMs: 60_000 };
-  const isStale = (fronted: Fronted, node: string): boolean => {
-    const entry = fronted.answer(fronted.beginRead(node));
-    return entry.type === "entry" && entry.isStale === true;
-  };
-
   test.each(["write-through", "strict", "ttl"] as const)("is answered at once, and loaded once in the whole cluster: %s", (mode) => {
     const fronted = new Fronted({ ...settings, mode, staleMs: mode === "ttl" ? 200 : 0 });
     fronted.outside.values.set("k", "1");

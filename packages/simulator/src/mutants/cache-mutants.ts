@@ -95,6 +95,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "behind-loads-written": "what was loaded from an origin is written to it",
   "behind-queued-not-known": "an increment forgets the number that waits for the origin",
   "behind-queued-not-read": "a reader is told what the origin had before the write that waits",
+  "behind-retries-what-is-gone": "a home looks without end for a write that nobody waits for any more",
   "behind-unreachable-taken-for-written": "a write that never came to its origin is taken for written",
   "revalidation-unpaced": "a value whose time is over is loaded once for each reader",
   "origin-copy-of-nothing-answers": "a copy that says that nothing is stored hides what the origin has",
