@@ -53,6 +53,15 @@ describe("trivet cache", () => {
     expect(JSON.parse(bytes.stdout)).toMatchObject({ version: 1, kind: "cache-entry", entry: { value_base64: "AP8=" } });
   });
 
+  it("tells what the origin of a key does not have yet", async () => {
+    const behind = { version: "17", deleted: false, for_ms: 2_500 };
+    const read = await runCli(["cache", "explain", "a/b"], () => ({ body: { ...explained, behind } }));
+    expect(read.stdout).toContain("The origin is behind: version 17 is not there yet, for 2.5 s.");
+    const gone = await runCli(["cache", "explain", "a/b"], () => ({ body: { ...explained, behind: { ...behind, deleted: true } } }));
+    expect(gone.stdout).toContain("its deletion is not there yet");
+    expect((await runCli(["cache", "explain", "a/b"], () => ({ body: { ...explained, behind: null } }))).stdout).not.toContain("behind");
+  });
+
   it("warms keys up, a bounded call after the other, and says how far it is", async () => {
     const keys = Array.from({ length: 300 }, (_, at) => `k${at}`);
     const asked: string[][] = [];
