@@ -98,7 +98,7 @@ describe.skipIf(!hasRedis)("a namespace that is written behind to a Redis", () =
     await expectStatus(201, `${first.url}/v1/cache-namespaces/rows`, { method: "PUT", body: { origin: "redis", write: "behind" } });
     const writers = keys.map((key) => new Writer(key, started.nodes));
     const observer = new Observer(origin);
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < 3; round++) {
       const key = keys[round % keys.length] as Key;
       const writer = writers[round % keys.length] as Writer;
       const from = writer.written;
