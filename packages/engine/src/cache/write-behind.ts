@@ -127,8 +127,8 @@ export class WriteBehind {
   /** The round is over. What was written meanwhile, and what is tried again, begins the next one. */
   private rest(at: number): void {
     this.isBusy = false;
-    let next = Math.min(this.lookAt, at, this.hasChanged ? this.soon() : Number.POSITIVE_INFINITY);
-    this.lookAt = Math.min(next, firstOf(this.resting, this.roundAt), firstOf(this.refused, this.roundAt));
+    const changed = this.hasChanged ? this.soon() : Number.POSITIVE_INFINITY;
+    this.lookAt = Math.min(this.lookAt, at, changed, firstOf(this.resting, this.roundAt), firstOf(this.refused, this.roundAt));
   }
 
   /** Each namespace's origin gets its part of the page; `done` when the log has what they have. */
