@@ -53,6 +53,57 @@ describe("trivet cache", () => {
     expect(JSON.parse(bytes.stdout)).toMatchObject({ version: 1, kind: "cache-entry", entry: { value_base64: "AP8=" } });
   });
 
+  it("tells what the origin of a key does not have yet", async () => {
+    const behind = { version: "17", deleted: false, for_ms: 2_500 };
+    const read = await runCli(["cache", "explain", "a/b"], () => ({ body: { ...explained, behind } }));
+    expect(read.stdout).toContain("The origin is behind: version 17 is not there yet, for 2.5 s.");
+    const gone = await runCli(["cache", "explain", "a/b"], () => ({ body: { ...explained, behind: { ...behind, deleted: true } } }));
+    expect(gone.stdout).toContain("its deletion is not there yet");
+    expect((await runCli(["cache", "explain", "a/b"], () => ({ body: { ...explained, behind: null } }))).stdout).not.toContain("behind");
+  });
+
+  it("warms keys up, a bounded call after the other, and says how far it is", async () => {
+    const keys = Array.from({ length: 300 }, (_, at) => `k${at}`);
+    const asked: string[][] = [];
+    const warmed = await runCli(["cache", "warm", "--namespace", "pages", ...keys, "k0"], (_method, _url, body) => {
+      const some = (body as { readonly keys: string[] }).keys;
+      asked.push(some);
+      return { body: { namespace: "pages", loaded: some.length - 1, stored: 0, absent: 1, failed: [] } };
+    });
+    expect(asked.map(({ length }) => length)).toEqual([128, 128, 44]);
+    expect(asked.flat()).toEqual(keys);
+    expect(warmed.stderr).toContain("128 of 300 keys: 127 loaded");
+    expect(warmed.stderr).toContain("300 of 300 keys: 297 loaded, 0 there already, 3 without a value");
+    expect(warmed.stdout).toBe("297 of 300 keys are warm.\n");
+  });
+
+  it("warms the keys that another node keeps, and fails with the reason when some could not be read", async () => {
+    const copies = [
+      { namespace: "default", key: "a", state: "S", version: "1", age_ms: 1 },
+      { namespace: "other", key: "b", state: "S", version: "1", age_ms: 1 },
+      { namespace: "default", key: "c", state: "E", version: "1", age_ms: 1 },
+    ];
+    const failed = [{ key: "c", code: "origin_unavailable", detail: "the origin is away" }];
+    const warmed = await runCli(["--json", "cache", "warm", "--like", "http://127.0.0.1:8002/"], (_method, url) =>
+      url.includes("cache-state") ? { body: { keys: copies, next_cursor: null } } : { body: { loaded: 1, stored: 0, absent: 0, failed } },
+    );
+    expect(warmed.calls).toEqual([
+      "GET http://127.0.0.1:8002/v1/cache-state?limit=500",
+      `POST ${base}/cache-warm {"namespace":"default","keys":["a","c"]}`,
+    ]);
+    expect(JSON.parse(warmed.stdout)).toMatchObject({ kind: "cache-warmed", keys: 2, loaded: 1, failed });
+    expect(cliError(warmed)).toMatchObject({ code: "origin_unavailable", why: "the origin is away" });
+  });
+
+  it.each([[[]], [["a", "--file", "x"]], [["--file", "/does/not/exist"]], [["a", "b", "--limit", "1"]]])(
+    "warms nothing when it is not told what, or is told too much: %j",
+    async (wrong) => {
+      const refused = await runCli(["cache", "warm", ...wrong], () => ({ body: {} }));
+      expect(refused.calls).toEqual([]);
+      expect(cliError(refused).exitCode).toBe(64);
+    },
+  );
+
   it("writes no control characters of a value to the terminal, and what it writes is JSON", async () => {
     const value = "a\u001b[2J\u009b";
     const read = await runCli(["cache", "get", "k"], () => ({ body: { ...entry, value } }));

@@ -104,6 +104,7 @@ export const errorCodes = [
   "commit_timeout",
   "storage_unavailable",
   "cache_full",
+  "origin_behind",
 ] as const;
 export type ErrorCode = (typeof errorCodes)[number];
 
@@ -638,6 +639,15 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     what: "No value of {key} is stored here, and none could be loaded from the origin of namespace {namespace}; nothing changed.",
     why: "The Redis or PostgreSQL behind the namespace does not answer, or not as expected; what is stored here is served all the same.",
     next: "The log of the key's home says what is wrong. Start the origin, or correct CACHE_ORIGIN_… on every node; then send it again.",
+  },
+  origin_behind: {
+    status: 503,
+    title: "Too much waits for the origin",
+    retryable: true,
+    exitCode: exitCodes.tryAgain,
+    what: "Nothing was written: {max} writes (or bytes) of namespace {namespace} wait in the key's shard for its origin, and no more may.",
+    why: "The Redis or PostgreSQL behind the namespace cannot be reached, or takes writes more slowly than they come. What waits is kept, and written later.",
+    next: "Start the origin, or see in the log of the key's home why it takes nothing; or raise max_behind with PATCH /v1/cache-namespaces/NAME.",
   },
   role_unreachable: {
     status: 503,

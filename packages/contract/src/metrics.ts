@@ -147,6 +147,19 @@ export const metrics = define({
     labels: ["origin"],
     buckets: secondsBuckets,
   },
+  cache_revalidations_total: {
+    kind: "counter",
+    help: "Values that this node asked to be loaded again as their time was over: loaded, changed, unstored, failed, too-many, no-home.",
+    labels: ["outcome"],
+  },
+  cache_behind_writes_total: {
+    kind: "counter",
+    help: "Writes that this node, as the home of their keys, brought to outside origins: written, newer (repeats and late ones), refused, unreachable.",
+    labels: ["origin", "outcome"],
+  },
+  cache_behind_keys: { kind: "gauge", help: "Keys of the shards that this node leads whose latest write their origin does not have." },
+  cache_behind_bytes: { kind: "gauge", help: "Bytes of these writes." },
+  cache_behind_seconds: { kind: "gauge", help: "For how long the longest of them has waited." },
   cache_read_duration_seconds: {
     kind: "histogram",
     help: "Reads over HTTP at this node, by what answered them.",

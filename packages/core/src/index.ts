@@ -49,5 +49,6 @@ export { nothingRecorded } from "./coherence/messages.ts";
 export { isEvictable, isLeased, peek, readableCopy } from "./coherence/reading.ts";
 export { type CoherenceTiming, defaultCoherenceTiming, type Moment } from "./coherence/timing.ts";
 export { writtenVersion } from "./coherence/values/outcome.ts";
+export type { BacklogOfNamespace, QueuedPage, QueuedWrite, QueuedWriteOfKey } from "./coherence/values/outbox.ts";
 export type { NamespaceUse } from "./coherence/values/value-table.ts";
 export { checkValues } from "./invariants/values.ts";

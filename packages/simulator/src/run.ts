@@ -1,6 +1,7 @@
 import { InvariantError } from "@trivet/core";
 
 import type { Violation } from "./checkers/history.ts";
+import { BehindWorkload } from "./clients/behind-workload.ts";
 import { CacheWorkload } from "./clients/cache-workload.ts";
 import { LockWorkload } from "./clients/lock-workload.ts";
 import { QueueWorkload } from "./clients/queue-workload.ts";
@@ -64,9 +65,10 @@ export function run(options: RunOptions, view: RunView = silent, mutants: Mutant
   }
 }
 
-function sharded(world: World, { cacheClients }: RunOptions): readonly Workload[] {
+function sharded(world: World, { behindClients, cacheClients }: RunOptions): readonly Workload[] {
   const queues = new QueueWorkload(world);
-  return cacheClients === 0 ? [queues] : [queues, new CacheWorkload(world)];
+  const cache = cacheClients === 0 ? [] : [new CacheWorkload(world)];
+  return [queues, ...cache, ...(behindClients === 0 ? [] : [new BehindWorkload(world)])];
 }
 
 function live(world: World, workload: Workload, nemesis: Nemesis): void {

@@ -2,6 +2,7 @@ import type { ByteReader, ByteWriter } from "./bytes.ts";
 import {
   type CacheCommand,
   type CacheExpire,
+  type CacheFlushed,
   type CacheMode,
   type CachePut,
   type ExpiredValue,
@@ -41,7 +42,8 @@ export function encodeCacheCommand(writer: ByteWriter, command: CacheCommand): v
       writer.varint(command.namespace);
       return writer.string(command.tag);
     case "cache-expire":
-      return encodeExpire(writer, command);
+    case "cache-flushed":
+      return encodeVersions(writer, command);
     case "register-holder":
     case "forget-holder":
       writer.string(command.holder);
@@ -68,7 +70,9 @@ export function decodeCacheCommand(number: number, reader: ByteReader): CacheCom
     case cacheCommandNumbers["cache-invalidate"]:
       return { type: "cache-invalidate", namespace: reader.varint(), tag: reader.string(limits.maxTagBytes) };
     case cacheCommandNumbers["cache-expire"]:
-      return decodeExpire(reader);
+      return { type: "cache-expire", values: decodeVersions(reader) };
+    case cacheCommandNumbers["cache-flushed"]:
+      return { type: "cache-flushed", values: decodeVersions(reader) };
     case cacheCommandNumbers["register-holder"]:
       return { type: "register-holder", ...decodeHolder(reader) };
     case cacheCommandNumbers["forget-holder"]:
@@ -85,24 +89,42 @@ export function decodeCacheCommand(number: number, reader: ByteReader): CacheCom
 export function encodeNamespace(writer: ByteWriter, definition: NamespaceDefinition): void {
   writer.string(definition.name);
   writer.varint(definition.version);
-  writer.u8(cacheModes.indexOf(definition.mode));
+  // As before values were written behind, where they are not.
+  const isBehind = definition.write === "behind";
+  const isRevalidated = definition.revalidateMs > 0;
+  writer.u8(cacheModes.indexOf(definition.mode) + (isBehind ? behindFlag : 0) + (isRevalidated ? revalidatedFlag : 0));
   writer.varint(definition.staleMs);
   writer.varint(definition.ttlMs);
   writer.varint(definition.negativeTtlMs);
   writer.varint(definition.maxEntries);
   writer.varint(definition.maxBytes);
+  if (isBehind) writer.varint(definition.maxBehind);
+  if (isRevalidated) writer.varint(definition.revalidateMs);
 }
 
+/** Beside the mode. */
+const behindFlag = 0x80;
+const revalidatedFlag = 0x40;
+
 export function decodeNamespace(reader: ByteReader): NamespaceDefinition {
+  const [name, version] = [reader.string(limits.maxNameBytes, 1), reader.varint()];
+  const first = reader.u8();
+  const isBehind = (first & behindFlag) !== 0;
+  const isRevalidated = (first & revalidatedFlag) !== 0;
+  const mode: CacheMode | undefined = cacheModes[first & ~(behindFlag | revalidatedFlag)];
+  if (mode === undefined) throw new CodecError(`unknown cache mode ${first}`);
   return {
-    name: reader.string(limits.maxNameBytes, 1),
-    version: reader.varint(),
-    mode: decodeIndexed<CacheMode>(reader, cacheModes, "cache mode"),
+    name,
+    version,
+    mode,
     staleMs: decodeDuration(reader),
     ttlMs: decodeDuration(reader),
     negativeTtlMs: decodeDuration(reader),
     maxEntries: reader.varint(),
     maxBytes: reader.varint(),
+    write: isBehind ? "behind" : "here",
+    maxBehind: isBehind ? reader.varint() : 0,
+    revalidateMs: isRevalidated ? decodeDuration(reader) : 0,
   };
 }
 
@@ -186,7 +208,7 @@ function decodeSigned(reader: ByteReader): number {
   return negative ? -size : size;
 }
 
-function encodeExpire(writer: ByteWriter, { values }: CacheExpire): void {
+function encodeVersions(writer: ByteWriter, { values }: CacheExpire | CacheFlushed): void {
   if (values.length > limits.maxMessagesPerCommand) throw new CodecError(`${values.length} values in one command`);
   writer.varint(values.length);
   for (const { key, namespace, version } of values) {
@@ -196,13 +218,13 @@ function encodeExpire(writer: ByteWriter, { values }: CacheExpire): void {
   }
 }
 
-function decodeExpire(reader: ByteReader): CacheExpire {
+function decodeVersions(reader: ByteReader): readonly ExpiredValue[] {
   const count = reader.varint(limits.maxMessagesPerCommand);
   const values: ExpiredValue[] = [];
   for (let left = count; left > 0; left--) {
     values.push({ namespace: reader.varint(), key: reader.string(limits.maxCacheKeyBytes, 1), version: reader.varint() });
   }
-  return { type: "cache-expire", values };
+  return values;
 }
 
 function decodeHolder(reader: ByteReader): { readonly holder: string; readonly incarnation: number } {

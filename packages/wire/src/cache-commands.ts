@@ -22,7 +22,17 @@ export interface NamespaceDefinition {
   /** Values and their bytes in each shard; 0 = no limit of its own. Beyond it writes are refused, nothing is dropped (rule M9). */
   readonly maxEntries: number;
   readonly maxBytes: number;
+  /** `behind`: what is written here is queued for the origin, in the entry that writes it. */
+  readonly write: OriginWrite;
+  /** With `behind`: keys of each shard that may wait for the origin; beyond it writes are refused. 0 = the shard's own bound. */
+  readonly maxBehind: number;
+  /** With an origin: a value whose time is over is still read for so long, while it is loaded again; 0 = not at all. */
+  readonly revalidateMs: number;
 }
+
+export const originWrites = ["here", "behind"] as const;
+/** Where writes of a namespace with an origin go: nowhere else, or into its origin as well, afterwards (decision 0020). Append only. */
+export type OriginWrite = (typeof originWrites)[number];
 
 export const originNames = ["none", "redis", "postgres"] as const;
 /** Where a value comes from that nobody has stored: an outside system that the nodes read. Append only. */
@@ -115,6 +125,11 @@ export interface CacheExpire {
 export interface ExpiredValue extends OfKey {
   readonly version: number;
 }
+/** Versions that the origins have by now, or newer ones; proposed by the shard's leader (decision 0020). */
+export interface CacheFlushed {
+  readonly type: "cache-flushed";
+  readonly values: readonly ExpiredValue[];
+}
 /** Rule M1: before a holder's first lease. */
 export interface RegisterHolder {
   readonly type: "register-holder";
@@ -145,6 +160,7 @@ export type CacheCommand =
   | CacheIncrement
   | CacheInvalidate
   | CacheExpire
+  | CacheFlushed
   | RegisterHolder
   | ForgetHolder
   | LeaseBarrier
@@ -164,6 +180,7 @@ export const cacheCommandNumbers: Readonly<Record<CacheCommandType, number>> = {
   "forget-holder": 104,
   "lease-barrier": 105,
   "lease-resume": 106,
+  "cache-flushed": 107,
 };
 
 export function isCacheCommand(command: { readonly type: string }): command is CacheCommand {

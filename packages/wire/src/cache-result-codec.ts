@@ -24,6 +24,7 @@ export function encodeCacheResult(writer: ByteWriter, result: CacheResult): void
       writer.u8(cacheFullThings.indexOf(result.limit));
       return writer.varint(result.max);
     case "cache-not-a-number":
+    case "cache-unloaded":
       return;
     case "cache-deleted":
     case "cache-invalidated":
@@ -51,6 +52,8 @@ export function decodeCacheResult(number: number, reader: ByteReader): CacheResu
       return { type: "cache-full", limit: decodeIndexed(reader, cacheFullThings, "full thing"), max: reader.varint() };
     case cacheResultNumbers["cache-not-a-number"]:
       return { type: "cache-not-a-number" };
+    case cacheResultNumbers["cache-unloaded"]:
+      return { type: "cache-unloaded" };
     case cacheResultNumbers["cache-deleted"]:
       return { type: "cache-deleted", version: reader.varint() };
     case cacheResultNumbers["cache-invalidated"]:

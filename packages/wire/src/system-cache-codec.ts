@@ -1,5 +1,5 @@
 import type { ByteReader, ByteWriter } from "./bytes.ts";
-import { cacheModes, type NamespaceSettings, originNames, policyNames } from "./cache-commands.ts";
+import { cacheModes, type NamespaceSettings, originNames, originWrites, policyNames } from "./cache-commands.ts";
 import { CodecError } from "./codec-error.ts";
 import { type DefineMode, type DefineNamespace, type DeleteNamespace, defineModes } from "./commands.ts";
 import { decodeIdentity, decodeIndexed, decodeName } from "./fields.ts";
@@ -16,12 +16,15 @@ const settingBits = {
   maxBytes: 16,
   copyEntries: 32,
   copyBytes: 64,
-} as const satisfies Record<Exclude<keyof NamespaceSettings, "mode" | "origin" | "policy">, number>;
+  maxBehind: 1024,
+  revalidateMs: 4096,
+} as const satisfies Record<Exclude<keyof NamespaceSettings, "mode" | "origin" | "policy" | "write">, number>;
 const numberSettings = Object.entries(settingBits) as readonly (readonly [keyof typeof settingBits, number])[];
 const modeBit = 128;
 const policyBit = 256;
 const originBit = 512;
-const allBits = 1023;
+const writeBit = 2048;
+const allBits = 8191;
 
 const modeNumbers = Object.fromEntries(defineModes.map((mode, number) => [mode, number])) as Readonly<Record<DefineMode, number>>;
 
@@ -50,8 +53,9 @@ export function decodeDeleteNamespace(reader: ByteReader): DeleteNamespace {
 
 /** Only those that are there. */
 function encodeSettings(writer: ByteWriter, settings: Partial<NamespaceSettings>): void {
-  const { mode, origin, policy } = settings;
+  const { mode, origin, policy, write } = settings;
   let mask = (mode === undefined ? 0 : modeBit) | (policy === undefined ? 0 : policyBit) | (origin === undefined ? 0 : originBit);
+  if (write !== undefined) mask |= writeBit;
   for (const [setting, bit] of numberSettings) if (settings[setting] !== undefined) mask |= bit;
   writer.varint(mask);
   for (const [setting] of numberSettings) {
@@ -61,6 +65,7 @@ function encodeSettings(writer: ByteWriter, settings: Partial<NamespaceSettings>
   if (mode !== undefined) writer.u8(cacheModes.indexOf(mode));
   if (policy !== undefined) writer.u8(policyNames.indexOf(policy));
   if (origin !== undefined) writer.u8(originNames.indexOf(origin));
+  if (write !== undefined) writer.u8(originWrites.indexOf(write));
 }
 
 function decodeSettings(reader: ByteReader): Partial<NamespaceSettings> {
@@ -70,6 +75,7 @@ function decodeSettings(reader: ByteReader): Partial<NamespaceSettings> {
   if ((mask & modeBit) !== 0) settings.mode = decodeIndexed(reader, cacheModes, "cache mode");
   if ((mask & policyBit) !== 0) settings.policy = decodeIndexed(reader, policyNames, "eviction policy");
   if ((mask & originBit) !== 0) settings.origin = decodeIndexed(reader, originNames, "origin");
+  if ((mask & writeBit) !== 0) settings.write = decodeIndexed(reader, originWrites, "way of writing");
   return settings;
 }
 
@@ -78,9 +84,11 @@ export function encodeDefinedNamespace(writer: ByteWriter, view: DefinedNamespac
   writer.varint(view.namespace);
   writer.string(view.name);
   writer.varint(view.version);
-  const { origin, ...others } = view.settings;
-  // As before there were origins, where there is none.
-  encodeSettings(writer, origin === "none" ? others : view.settings);
+  const { maxBehind, origin, revalidateMs, write, ...others } = view.settings;
+  // As before there were origins, where there is none, and as before anything was written to them, where nothing is.
+  const behind = write === "here" && maxBehind === 0 ? {} : { maxBehind, write };
+  const revalidated = revalidateMs === 0 ? {} : { revalidateMs };
+  encodeSettings(writer, { ...others, ...behind, ...revalidated, ...(origin === "none" ? {} : { origin }) });
   writer.varint(view.createdAt);
 }
 
@@ -91,10 +99,12 @@ export function decodeDefinedNamespace(reader: ByteReader): DefinedNamespace {
 }
 
 /** In the order of their declaration. */
-function wholeSettings({ mode, origin = "none", policy, ...numbers }: Partial<NamespaceSettings>): NamespaceSettings {
-  const { copyBytes = 0, copyEntries = 0, maxBytes = 0, maxEntries = 0, negativeTtlMs = 0, staleMs = 0, ttlMs = 0 } = numbers;
+function wholeSettings({ mode, origin = "none", policy, write = "here", ...numbers }: Partial<NamespaceSettings>): NamespaceSettings {
+  const { copyBytes = 0, copyEntries = 0, maxBehind = 0, maxBytes = 0, maxEntries = 0 } = numbers;
+  const { negativeTtlMs = 0, revalidateMs = 0, staleMs = 0, ttlMs = 0 } = numbers;
   if (mode === undefined || policy === undefined) throw new CodecError("a namespace without all its settings");
-  return { mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, copyEntries, copyBytes, policy, origin };
+  const stored = { mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, write, maxBehind, revalidateMs };
+  return { ...stored, copyEntries, copyBytes, policy, origin };
 }
 
 export function encodeNamespaceRefused(writer: ByteWriter, refused: NamespaceRefused): void {

@@ -25,7 +25,8 @@ const condition = fc.oneof(
   fc.constantFrom({ type: "always" } as const, { type: "absent" } as const, { type: "present" } as const),
   fc.record({ type: fc.constant("version"), version: anyUint }),
 );
-const definition = fc.record({
+const definitionFields = {
+  revalidateMs: duration,
   name: anyText(limits.maxNameBytes, 1),
   version: anyUint,
   mode: fc.constantFrom(...cacheModes),
@@ -34,7 +35,11 @@ const definition = fc.record({
   negativeTtlMs: duration,
   maxEntries: anyUint,
   maxBytes: anyUint,
-});
+};
+const definition = fc.oneof(
+  fc.record({ ...definitionFields, write: fc.constant("here" as const), maxBehind: fc.constant(0) }),
+  fc.record({ ...definitionFields, write: fc.constant("behind" as const), maxBehind: anyUint }),
+);
 
 export const cacheCommands: { readonly [T in CacheCommandType]: fc.Arbitrary<Extract<CacheCommand, { type: T }>> } = {
   "configure-namespace": fc.record({ type: fc.constant("configure-namespace"), namespace: anyUint, definition }),
@@ -55,6 +60,10 @@ export const cacheCommands: { readonly [T in CacheCommandType]: fc.Arbitrary<Ext
     type: fc.constant("cache-expire"),
     values: fc.array(fc.record({ ...of, version: anyUint }), { maxLength: 5 }),
   }),
+  "cache-flushed": fc.record({
+    type: fc.constant("cache-flushed"),
+    values: fc.array(fc.record({ ...of, version: anyUint }), { maxLength: 5 }),
+  }),
   "register-holder": fc.record({ type: fc.constant("register-holder"), holder, incarnation: anyUint }),
   "forget-holder": fc.record({ type: fc.constant("forget-holder"), holder, incarnation: anyUint }),
   "lease-barrier": fc.record({ type: fc.constant("lease-barrier"), term: anyUint }),
@@ -66,6 +75,7 @@ export const cacheResults: { readonly [T in CacheResultType]: fc.Arbitrary<Extra
   "cache-conflict": fc.record({ type: fc.constant("cache-conflict"), reason: fc.constantFrom(...cacheConflicts), version: anyUint }),
   "cache-full": fc.record({ type: fc.constant("cache-full"), limit: fc.constantFrom(...cacheFullThings), max: anyUint }),
   "cache-not-a-number": fc.record({ type: fc.constant("cache-not-a-number") }),
+  "cache-unloaded": fc.record({ type: fc.constant("cache-unloaded") }),
   "cache-deleted": fc.record({ type: fc.constant("cache-deleted"), version: anyUint }),
   "cache-invalidated": fc.record({ type: fc.constant("cache-invalidated"), version: anyUint }),
   "no-namespace": fc.record({ type: fc.constant("no-namespace"), namespace: anyUint, version: anyUint }),

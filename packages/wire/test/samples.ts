@@ -31,6 +31,9 @@ const namespace: DefinedNamespace = {
     negativeTtlMs: 1000,
     maxEntries: 10,
     maxBytes: 4096,
+    write: "here",
+    maxBehind: 0,
+    revalidateMs: 0,
     copyEntries: 5,
     copyBytes: 2048,
     policy: "sieve",
@@ -38,8 +41,8 @@ const namespace: DefinedNamespace = {
   },
   createdAt: 1_700_000_000_000,
 };
-/** As before there were origins. */
-const { origin: _origin, ...withoutOrigin } = namespace.settings;
+/** As before there were origins, and writes to them. */
+const { maxBehind: _maxBehind, origin: _origin, revalidateMs: _revalidateMs, write: _write, ...withoutOrigin } = namespace.settings;
 
 export const commandSamples: { readonly [T in CommandType]: readonly Extract<Command, { type: T }>[] } = {
   nothing: [{ type: "nothing" }],

@@ -34,6 +34,8 @@ export interface ExplainedAnswer {
   readonly sharers: readonly { readonly node: string; readonly incarnation: string; readonly lease_left_ms: number }[];
   readonly queued: number;
   readonly waiting_for: readonly string[];
+  /** Not told by nodes of before. */
+  readonly behind?: { readonly version: string; readonly deleted: boolean; readonly for_ms: number } | null;
   readonly copies: readonly {
     readonly node: string;
     readonly state: string;
@@ -43,6 +45,13 @@ export interface ExplainedAnswer {
     readonly transitions: readonly { readonly from: string; readonly to: string; readonly at: number }[];
   }[];
   readonly silent: readonly string[];
+}
+
+export interface WarmedAnswer {
+  readonly loaded: number;
+  readonly stored: number;
+  readonly absent: number;
+  readonly failed: readonly { readonly key: string; readonly code: string; readonly detail: string }[];
 }
 
 export interface VerifiedAnswer {

@@ -86,6 +86,11 @@ function explainedText(output: Output, explained: ExplainedAnswer): string {
     lines.push(
       `${explained.queued} operations wait${explained.waiting_for.length === 0 ? "" : `, for ${explained.waiting_for.join(", ")}`}.`,
     );
+  const { behind } = explained;
+  if (behind !== undefined && behind !== null) {
+    const what = behind.deleted ? "its deletion" : `version ${behind.version}`;
+    lines.push(`The origin is behind: ${what} is not there yet, for ${milliseconds(behind.for_ms)}.`);
+  }
   const rows = explained.copies.map(({ node, state, version, lease_left_ms: lease, age_ms: age, transitions }) => [
     node,
     state,

@@ -70,6 +70,11 @@ export function registerNamespaces(cache: Command, context: Context): void {
 /** 0 = none. */
 const limit = (value: number | string | undefined): string => (value === 0 || value === undefined ? "" : String(value));
 
+const originOf = ({ origin, write }: NamespaceAnswer["settings"]): string => {
+  if (origin === "none" || origin === undefined) return "";
+  return write === "behind" ? `${String(origin)} (written behind)` : String(origin);
+};
+
 function namespaceTable(output: Output, namespaces: readonly NamespaceAnswer[]): string {
   const rows = namespaces.map(({ name, id, settings }) => [
     printable(name),
@@ -79,7 +84,7 @@ function namespaceTable(output: Output, namespaces: readonly NamespaceAnswer[]):
     limit(settings["ttl_ms"]),
     limit(settings["max_entries"]),
     limit(settings["max_bytes"]),
-    settings["origin"] === "none" ? "" : String(settings["origin"] ?? ""),
+    originOf(settings),
   ]);
   return table(["NAME", "ID", "MODE", "STALE MS", "TTL MS", "MAX ENTRIES", "MAX BYTES", "ORIGIN"], rows, output.paint);
 }

@@ -5,6 +5,7 @@ import { usageError } from "../output/errors.ts";
 import { milliseconds, printable } from "../output/output.ts";
 import { registerCacheLooking } from "./cache-looking.ts";
 import { registerNamespaces } from "./cache-namespaces.ts";
+import { registerWarm } from "./cache-warm.ts";
 import { keyPath, namespaceOption } from "./cache-fields.ts";
 import { bodyOf, given, wholeNumber } from "./fields.ts";
 
@@ -17,6 +18,7 @@ export function registerCache(program: Command, context: Context): void {
   registerPut(cache, context);
   registerChanging(cache, context);
   registerInvalidate(cache, context);
+  registerWarm(cache, context);
   registerCacheLooking(cache, context);
   registerNamespaces(cache, context);
 }

@@ -10,11 +10,19 @@ export function cacheError(namespace: string, key: string, answer: ShardAnswer |
         details: { reason: answer.reason, version: answer.version },
       });
     case "cache-full":
+      if (answer.limit === "behind") {
+        const text = `Too much of namespace ${namespace} waits for its origin (at most ${answer.max} in each shard); nothing was written`;
+        return new TrivetError("origin_behind", text, { details: { max: answer.max } });
+      }
       return new TrivetError("cache_full", `Namespace ${namespace} is full (${answer.limit}, at most ${answer.max}); nothing was stored`, {
         details: { limit: answer.limit, max: answer.max },
       });
     case "cache-not-a-number":
       return new TrivetError("not_a_number", `${key} in namespace ${namespace} is no whole number, or the sum cannot be told exactly`);
+    case "cache-unloaded": {
+      const text = `${key} in namespace ${namespace} is not loaded from its origin, and this write depends on it; nothing was written`;
+      return new TrivetError("origin_unavailable", `${text}. Read it once with GET /v1/cache/KEY, then do it again`);
+    }
     case "fence-behind":
       return new FenceBehindError(answer.lock, answer.highest);
     case "malformed":

@@ -24,6 +24,7 @@ export function shardError(queue: string, answer: ShardAnswer): TrivetError {
     case "cache-conflict":
     case "cache-full":
     case "cache-not-a-number":
+    case "cache-unloaded":
     case "cache-deleted":
     case "cache-invalidated":
     case "no-namespace":

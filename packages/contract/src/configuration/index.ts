@@ -1,4 +1,5 @@
 import { Type, type TSchema } from "typebox";
+import { cacheSettings } from "./cache.ts";
 import type { Setting } from "./definition.ts";
 import { nodeSettings } from "./node.ts";
 import { serviceSettings } from "./services.ts";
@@ -6,7 +7,7 @@ import { serviceSettings } from "./services.ts";
 export type * from "./definition.ts";
 
 /** Every setting by its canonical name. */
-export const settings = { ...nodeSettings, ...serviceSettings } as const;
+export const settings = { ...nodeSettings, ...serviceSettings, ...cacheSettings } as const;
 export type SettingName = keyof typeof settings;
 export const settingNames = Object.keys(settings) as SettingName[];
 export function settingOf(name: SettingName): Setting {

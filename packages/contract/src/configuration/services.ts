@@ -11,7 +11,7 @@ const switchesTls = {
   off: "off",
 } as const;
 
-/** Security, queue and cache services, operations. */
+/** Security, queue services, operations. */
 export const serviceSettings = define({
   // ── Security ──────────────────────────────────────────────────────────────────────────────────────────────────────
   SHARED_MAC_KEY: {
@@ -252,79 +252,6 @@ export const serviceSettings = define({
     use: "none",
     about: "Accepted without effect: every message is on disk before it is acknowledged.",
     example: "60",
-  },
-
-  // ── Cache ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-  CACHE_CAPACITY: {
-    kind: "integer",
-    default: 10_000,
-    min: 1,
-    max: 100_000_000,
-    use: "cache",
-    about: "Copies of cached values that this node keeps.",
-    example: "128",
-    aliases: [
-      { name: "CACHE_MAX_SIZE", source: "S3" },
-      { name: "CACHE_SIZE", source: "kin" },
-    ],
-  },
-  CACHE_MAX_BYTES: {
-    kind: "bytes",
-    default: 67_108_864,
-    min: 1_024,
-    max: 1_099_511_627_776,
-    use: "cache",
-    about: "Bytes of these copies.",
-    example: "67108864",
-  },
-  CACHE_POLICY: {
-    kind: "choice",
-    default: "wtinylfu",
-    use: "cache",
-    about: "Which copies go first.",
-    example: "lru",
-    choices: ["wtinylfu", "lru", "lfu", "s3fifo", "sieve", "arc"],
-    synonyms: { tinylfu: "wtinylfu", "w-tinylfu": "wtinylfu" },
-    aliases: [{ name: "CACHE_REPLACEMENT_POLICY", source: "kin" }],
-  },
-  CACHE_ORIGIN_REDIS_URL: {
-    kind: "url",
-    default: null,
-    secret: true,
-    use: "cache",
-    about: "Redis that namespaces with origin redis are loaded from; the one of REDIS_… when not set.",
-    example: "redis://redis:6379/0",
-  },
-  CACHE_ORIGIN_REDIS_KEY: {
-    kind: "string",
-    default: "{namespace}:{key}",
-    use: "cache",
-    about: "What a key is called in that Redis.",
-    example: "{key}",
-  },
-  CACHE_ORIGIN_POSTGRES_URL: {
-    kind: "url",
-    default: null,
-    secret: true,
-    use: "cache",
-    about: "PostgreSQL that namespaces with origin postgres are loaded from.",
-    example: "postgresql://trivet@db:5432/shop",
-  },
-  CACHE_ORIGIN_POSTGRES_QUERY: {
-    kind: "string",
-    default: "SELECT value FROM trivet_cache WHERE namespace = $2 AND key = $1",
-    use: "cache",
-    about: "How: $1 is the key, $2 the namespace; the first column of the first row is the value.",
-    example: "SELECT body FROM pages WHERE path = $1",
-  },
-  CACHE_ORIGIN_TIMEOUT_MS: {
-    kind: "milliseconds",
-    default: 2_000,
-    min: 10,
-    max: 60_000,
-    use: "cache",
-    about: "An origin is not waited for longer than this.",
-    example: "500",
   },
 
   // ── Operations ────────────────────────────────────────────────────────────────────────────────────────────────────

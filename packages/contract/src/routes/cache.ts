@@ -11,6 +11,8 @@ const Cursor = Type.String({ maxLength: 8_192, description: "`next_cursor` of th
 
 /** Errors of every write of a cached value. */
 export const cacheErrors = ["namespace_unknown", ...commandErrors] as const satisfies readonly ErrorCode[];
+/** Of writes that are queued for an origin, or depend on what it has. */
+const behindErrors = ["origin_behind", "origin_unavailable"] as const satisfies readonly ErrorCode[];
 /** Errors of every question about one. */
 export const cacheReadErrors = [
   "namespace_unknown",
@@ -48,7 +50,7 @@ export const cacheRoutes = {
     query: s.NamespaceQuery,
     body: s.PutBody,
     responses: { 200: s.CacheWritten },
-    errors: ["version_mismatch", "load_stale", "cache_full", "fence_behind", ...cacheErrors],
+    errors: ["version_mismatch", "load_stale", "cache_full", ...behindErrors, "fence_behind", ...cacheErrors],
     fields: cacheValueAliases,
     idempotent: true,
   }),
@@ -60,7 +62,7 @@ export const cacheRoutes = {
     params: KeyParams,
     query: s.DeleteQuery,
     responses: { 200: s.CacheDeleted },
-    errors: ["version_mismatch", "fence_behind", ...cacheErrors],
+    errors: ["version_mismatch", ...behindErrors, "fence_behind", ...cacheErrors],
     idempotent: true,
   }),
   incrementCached: route({
@@ -74,7 +76,7 @@ export const cacheRoutes = {
     body: s.IncrementBody,
     bodyOptional: true,
     responses: { 200: s.CacheIncremented },
-    errors: ["not_a_number", "cache_full", "fence_behind", ...cacheErrors],
+    errors: ["not_a_number", "cache_full", ...behindErrors, "fence_behind", ...cacheErrors],
     fields: cacheValueAliases.filter(({ to }) => to === "ttl_ms"),
     idempotent: true,
   }),
@@ -97,6 +99,18 @@ export const cacheRoutes = {
     description: "Each key for itself: not one moment for all.",
     body: s.BulkBody,
     responses: { 200: s.BulkRead },
+    errors: cacheReadErrors,
+  }),
+  warmCache: route({
+    method: "POST",
+    path: "/v1/cache-warm",
+    tag: "cache",
+    summary: "Warm keys up",
+    description:
+      "Reads the keys without answering their values: what only the namespace's origin has is loaded, once in the whole cluster, and this node keeps copies, as with any read. " +
+      "Ask again with the next keys; `trivet cache warm` does that, with progress.",
+    body: s.WarmBody,
+    responses: { 200: s.Warmed },
     errors: cacheReadErrors,
   }),
   invalidateCache: route({

@@ -89,6 +89,7 @@ const read = {
   tags: Type.Array(Type.String()),
   ttl_ms: Type.Union([Type.Number(), Type.Null()], { description: "What was left of its time; null = for ever." }),
   token: LoadToken,
+  stale: Type.Optional(Type.Literal(true, { description: "Its time was over, and it is being loaded again from the namespace's origin." })),
 };
 export const CacheEntry = Type.Object({
   ...read,
@@ -122,6 +123,17 @@ export const CacheExplained = Type.Object({
   }),
   queued: Type.Integer({ description: "Operations that wait." }),
   waiting_for: Type.Array(Type.String(), { description: "Holders that the present write waits for." }),
+  behind: Type.Union(
+    [
+      Type.Object({
+        version: Decimal,
+        deleted: Type.Boolean(),
+        for_ms: Type.Number({ description: "For how long the origin has been behind with this key." }),
+      }),
+      Type.Null(),
+    ],
+    { description: "The write of this key that the namespace's origin does not have yet; null = it has all." },
+  ),
   copies: Type.Array(
     Type.Object({
       node: Type.String(),
@@ -214,6 +226,21 @@ export const BulkRead = Type.Object({
   ),
 });
 
+export const WarmBody = Type.Object(
+  { keys: Type.Array(CacheKey, { minItems: 1, maxItems: httpLimits.maxCacheKeysPerRead }), namespace: Type.Optional(Namespace) },
+  closed,
+);
+export type WarmBody = Static<typeof WarmBody>;
+export const Warmed = Type.Object({
+  namespace: Type.String(),
+  loaded: Type.Integer({ description: "Values that came from the namespace's origin just now, and are stored." }),
+  stored: Type.Integer({ description: "Values that were stored already." }),
+  absent: Type.Integer({ description: "Keys that nobody has a value of." }),
+  failed: Type.Array(Type.Object({ key: Type.String(), code: Type.String(), detail: Type.String() }), {
+    description: "Keys that could not be read, and why.",
+  }),
+});
+
 export const InvalidateBody = Type.Object(
   {
     namespace: Type.Optional(Namespace),
@@ -271,7 +298,22 @@ const settings = {
   }),
   origin: Type.Enum(["none", "redis", "postgres"], {
     description:
-      "Where a value is read from that nobody has stored: the Redis or PostgreSQL of CACHE_ORIGIN_…, which every node must be able to reach. What is written here is not written there.",
+      "Where a value is read from that nobody has stored: the Redis or PostgreSQL of CACHE_ORIGIN_…, which every node must be able to reach. What is written here is written there only with `write` behind.",
+  }),
+  write: Type.Enum(["here", "behind"], {
+    description:
+      "With an origin. `here`: writes stay here. `behind`: puts, deletes and increments are queued in the log with the write itself, and brought to the origin afterwards, each key's latest.",
+  }),
+  revalidate_ms: Type.Integer({
+    minimum: 0,
+    maximum: httpLimits.maxDurationMs,
+    description:
+      "With an origin: for so long after its time a value is still read (`stale: true`) while it is loaded again, once in the whole cluster. What is written through Trivet is never read old. 0 = not at all.",
+  }),
+  max_behind: Type.Integer({
+    minimum: 0,
+    maximum: 100_000,
+    description: "With `write` behind: keys in each shard that may wait for the origin; beyond it writes are refused (503). 0 = 100 000.",
   }),
 };
 export const NamespaceSettings = Type.Object(settings);
@@ -313,6 +355,9 @@ export const CacheState = Type.Object({
     invalidations_sent: Type.Integer(),
     invalidations_received: Type.Integer(),
     lease_lapses: Type.Integer(),
+    behind_keys: Type.Integer({ description: "Keys of the shards that this node leads whose latest write their origin does not have." }),
+    behind_bytes: Type.Integer(),
+    behind_ms: Type.Integer({ description: "For how long the longest of them has waited." }),
     states: Counts,
     transitions: Type.Record(Type.String(), Type.Number(), { description: "By `from>to`." }),
   }),

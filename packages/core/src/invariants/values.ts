@@ -1,5 +1,6 @@
 import { encodeUtf8 } from "@trivet/wire";
 import { invariant } from "../kernel/assert.ts";
+import { decodeQueued, weightQueued } from "../coherence/values/outbox.ts";
 import { decodeValue } from "../coherence/values/records.ts";
 import { KeyReader, keyOf, keysEnd, tables } from "../queues/keys.ts";
 import { decodeIntegers } from "../queues/records.ts";
@@ -47,6 +48,33 @@ export function checkValues(view: OrderedView): void {
     reader.integer(),
     reader.text(),
     decodeIntegers(value, 1)[0],
+  ]);
+  checkOutbox(view, latest);
+}
+
+/** What waits for origins: counted, and each key in its one turn. */
+function checkOutbox(view: OrderedView, latest: number): void {
+  const turns = new Set<string>();
+  const use = new Set<string>();
+  const waiting = new Map<number, { keys: number; bytes: number }>();
+  for (const { key, value } of pairs(view, keyOf(tables.outbox))) {
+    const reader = new KeyReader(key);
+    const [namespace, name] = [reader.integer(), reader.text()];
+    const record = decodeQueued(value);
+    invariant(
+      record.place <= record.version && record.version <= latest,
+      "cache-behind-version-given",
+      () => `${record.version} of ${latest}`,
+    );
+    turns.add(JSON.stringify([record.place, namespace, name]));
+    const known = waiting.get(namespace) ?? { keys: 0, bytes: 0 };
+    waiting.set(namespace, { keys: known.keys + 1, bytes: known.bytes + weightQueued(name, record.value) });
+  }
+  for (const [namespace, { bytes, keys }] of waiting) use.add(JSON.stringify([namespace, keys, bytes]));
+  sameMembers("cache-behind-turns", turns, view, keyOf(tables.outboxTurn), (reader) => [reader.integer(), reader.integer(), reader.text()]);
+  sameMembers("cache-behind-counted", use, view, keyOf(tables.outboxUse), (reader, value) => [
+    reader.integer(),
+    ...decodeIntegers(value, 2),
   ]);
 }
 

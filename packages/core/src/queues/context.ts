@@ -8,7 +8,7 @@ import type { OrderedView } from "./store.ts";
 
 const timeKey: Uint8Array = keyOf(tables.meta, 0);
 
-/** What the parts of a shard's state machine share while one command runs. Nothing in it outlives the command but the group time. */
+/** What the parts of a shard's state machine share while one command runs. Nothing in it outlives the command but the group time, and that something was queued. */
 export class ShardContext {
   readonly view: OrderedView;
   readonly leases: LeaseSink;
@@ -16,6 +16,8 @@ export class ShardContext {
   readonly limits: ShardLimits;
   /** Group time: that of the entry, never earlier than before (rule L3). */
   now: number;
+  /** Something was written that its origin does not have (decision 0020). */
+  hasQueued = false;
   private readonly open: Map<string, Partition> = new Map();
 
   constructor(view: OrderedView, leases: LeaseSink, ready: ReadySink, limits: ShardLimits) {

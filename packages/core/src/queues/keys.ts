@@ -62,6 +62,12 @@ export const tables = {
   removed: 27,
   /** end, namespace, key → version: values that are over at a time (rule L3). */
   valueEnd: 28,
+  /** namespace, key → the latest write of it that its origin does not have (decision 0020). */
+  outbox: 29,
+  /** place, namespace, key → nothing: whose turn it is. */
+  outboxTurn: 30,
+  /** namespace → keys and bytes that wait for its origin. */
+  outboxUse: 31,
 } as const;
 type Table = (typeof tables)[keyof typeof tables];
 

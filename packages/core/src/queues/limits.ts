@@ -22,6 +22,9 @@ export interface ShardLimits {
   readonly leasedExpiryMs: number;
   /** Bytes of all cached values of the shard, their keys included; beyond it writes are refused (rule M9). */
   readonly cacheBytes: number;
+  /** Keys of one namespace that may wait in the shard for their origin, and their bytes; beyond it writes of that namespace are refused. */
+  readonly behindKeys: number;
+  readonly behindBytes: number;
   /** How long an invalidated tag is remembered by its name once it is cleared; loaders that take longer are refused whatever they load. */
   readonly tagMemoryMs: number;
   /** Callers that the dedupe table remembers (rule X1). */
@@ -43,6 +46,8 @@ export const defaultShardLimits: ShardLimits = {
   redrivenBytes: 4_194_304,
   leasedExpiryMs: 1000,
   cacheBytes: 4_294_967_296,
+  behindKeys: 100_000,
+  behindBytes: 268_435_456,
   tagMemoryMs: 60_000,
   callers: 500_000,
   dedupeRetentionMs: 600_000,

@@ -12,6 +12,16 @@ import { decideCache, readValue } from "../coherence/values/cache.ts";
 import { leaseMarker, registeredHolders } from "../coherence/values/holders.ts";
 import { dueValues, nextValueEnd } from "../coherence/values/invalidate.ts";
 import { knownNamespaces } from "../coherence/values/namespaces.ts";
+import {
+  type BacklogOfNamespace,
+  backlogs,
+  type QueuedBounds,
+  type QueuedPage,
+  type QueuedWrite,
+  queuedWrite,
+  queuedWrites,
+  waitingSince,
+} from "../coherence/values/outbox.ts";
 import { type NamespaceUse, useOf } from "../coherence/values/value-table.ts";
 import { assertNever } from "../kernel/assert.ts";
 import type { RememberedAnswer, ShardAnswer } from "./answer.ts";
@@ -54,6 +64,11 @@ export class QueueShard {
   /** Group time, as of the latest entry. */
   get now(): number {
     return this.shard.now;
+  }
+
+  /** Since this was made: something was written that its origin does not have (decision 0020). */
+  get hasQueued(): boolean {
+    return this.shard.hasQueued;
   }
 
   /** An entry stamped with `now`: meets the deadlines that have come and clears some of what is gone, in bounded steps. */
@@ -147,6 +162,25 @@ export class QueueShard {
   /** Entries and bytes of a namespace here, what is not cleared yet included. */
   namespaceUse(namespace: number): NamespaceUse {
     return useOf(this.shard, namespace);
+  }
+
+  /** Writes that wait for their origins, from behind the turn `after`, a bounded number of them (decision 0020). */
+  queuedWrites(after: number, bounds: QueuedBounds): QueuedPage {
+    return queuedWrites(this.shard, after, bounds);
+  }
+
+  /** Group time since when the first of them has waited; 0 = none waits. */
+  waitingSince(): number {
+    return waitingSince(this.shard);
+  }
+
+  queuedWrite(namespace: number, key: string): QueuedWrite | undefined {
+    return queuedWrite(this.shard, namespace, key);
+  }
+
+  /** Keys and bytes that wait, of each namespace that something waits of. */
+  backlogs(): readonly BacklogOfNamespace[] {
+    return backlogs(this.shard);
   }
 
   /** For a new home: who may have a lease of another, and the last lease marker (rule M4). */

@@ -164,16 +164,19 @@ function refused(why: WithoutType<NamespaceRefused>): Result {
 }
 
 /** What is wrong with the settings, for people; null = nothing. */
-function fault({ copyEntries, mode, negativeTtlMs, staleMs, ttlMs }: NamespaceSettings): string | null {
+function fault({ copyEntries, mode, negativeTtlMs, origin, revalidateMs, staleMs, ttlMs, write }: NamespaceSettings): string | null {
   const { maxDurationMs } = wireLimits;
   for (const [what, ms] of [
     ["time to live", ttlMs],
     ["time to live of negative entries", negativeTtlMs],
     ["staleness", staleMs],
+    ["time in which a value is read while it is loaded again", revalidateMs],
   ] as const) {
     if (ms > maxDurationMs) return `the ${what} is ${ms} ms, not 0 to ${maxDurationMs}`;
   }
   if (mode === "ttl" && staleMs === 0) return "a namespace of mode ttl says in stale_ms how stale a copy may be";
+  if (revalidateMs > 0 && origin === "none") return "there is no origin to load values from again: set origin, or revalidate_ms to 0";
+  if (write === "behind" && origin === "none") return "write is behind, and there is no origin to write to: set origin, or write to here";
   return copyEntries > evictionLimits.entries ? `copies: ${evictionLimits.entries} at most` : null;
 }
 
@@ -184,5 +187,8 @@ function digestOf({ createdAt, name, namespace, settings, version }: NamespaceVi
   for (const number of [staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, copyEntries, copyBytes]) hash = mix(hash, number);
   // As before there were origins, where there is none: replicas of different versions compare these.
   if (origin !== "none") hash = mix(hash, hashText(origin));
+  if (settings.write !== "here") hash = mix(hash, hashText(settings.write));
+  if (settings.maxBehind > 0) hash = mix(hash, settings.maxBehind);
+  if (settings.revalidateMs > 0) hash = mix(hash, mix(settings.revalidateMs, 0x72657661));
   return avalanche(hash);
 }

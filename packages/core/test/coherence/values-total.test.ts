@@ -3,6 +3,7 @@ import {
   ByteWriter,
   type CacheCommand,
   cacheModes,
+  originWrites,
   decodeShardCommand,
   encodeShardCommand,
   encodeUtf8,
@@ -31,11 +32,12 @@ function anyCommand(random: Prng, version: number): CacheCommand {
     { type: "version", version: number },
   ]);
   const holder = { holder: random.pick(["h", "i"]), incarnation: number };
-  switch (random.below(12)) {
+  switch (random.below(13)) {
     case 0: {
       const bounds = { maxEntries: random.pick([0, 2, largest]), maxBytes: random.pick([0, 300, largest]) };
-      const times = { ttlMs: duration, negativeTtlMs: duration, staleMs: duration };
-      const definition = { ...namespaceDefinition, ...bounds, ...times, version, mode: random.pick(cacheModes) };
+      const behind = { write: random.pick(originWrites), maxBehind: random.pick([0, 1, largest]) };
+      const times = { ttlMs: duration, negativeTtlMs: duration, staleMs: duration, revalidateMs: duration };
+      const definition = { ...namespaceDefinition, ...bounds, ...behind, ...times, version, mode: random.pick(cacheModes) };
       return { type: "configure-namespace", namespace: known, definition };
     }
     case 1:
@@ -60,6 +62,8 @@ function anyCommand(random: Prng, version: number): CacheCommand {
     case 9:
     case 10:
       return { type: "cache-expire", values: [number, 1, 2, 3, 4].map((of) => ({ namespace: known, key, version: of })) };
+    case 11:
+      return { type: "cache-flushed", values: [number, 1, 2, 3, 4].map((of) => ({ namespace: known, key, version: of })) };
     default:
       return { type: random.pick(["register-holder", "forget-holder"]), ...holder };
   }
@@ -80,12 +84,22 @@ test("whatever the codec lets through has an answer, and the store stays in orde
       bench.check();
       if (random.chance(0.1)) answers.add(bench.expire().type);
     }
+    // What was cleared last is forgotten after it.
+    bench.pass(600);
     bench.now = Math.min(largest, bench.now + longest);
     bench.pass(600);
     expect(bench.view.count(tables.job)).toBe(0);
     expect(bench.view.count(tables.invalidated)).toBe(0);
     bench.check();
   }
-  const cache = ["cache-conflict", "cache-deleted", "cache-full", "cache-invalidated", "cache-not-a-number", "cache-written"];
+  const cache = [
+    "cache-conflict",
+    "cache-deleted",
+    "cache-full",
+    "cache-invalidated",
+    "cache-not-a-number",
+    "cache-unloaded",
+    "cache-written",
+  ];
   expect([...answers].sort()).toEqual([...cache, "counted", "fence-behind", "no-namespace"]);
 });

@@ -54,6 +54,18 @@ test("race 23: a negative entry is nothing to those who want something, and give
   b.check();
 });
 
+test("a value of a namespace that revalidates is there so much longer than its time; a negative entry is not", () => {
+  const b = new ValueBench({ ttlMs: 100, negativeTtlMs: 50, revalidateMs: 400 });
+  b.put("x", "one");
+  b.put("y", "two", { ttlMs: 10 });
+  b.put("z", null);
+  b.increment("n", 1);
+  expect(["x", "y", "z", "n"].map((key) => b.record(key).ttlMs)).toEqual([500, 410, 50, 500]);
+  b.now += 450;
+  b.expire();
+  expect([b.get("x"), b.get("y"), b.get("z"), b.get("n")]).toEqual(["one", undefined, undefined, "1"]);
+});
+
 test("race 26: increments count from nothing, keep tags and end, and refuse what is no whole number", () => {
   const b = new ValueBench();
   expect(b.increment("n", 5, { ttlMs: 100 })).toEqual({ type: "cache-written", version: 1, number: 5 });

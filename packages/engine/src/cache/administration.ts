@@ -63,9 +63,9 @@ export class Administration {
 }
 
 function settingsProblem(settings: Parameters<CacheApi["defineNamespace"]>[1]): string | null {
-  const { copyBytes, copyEntries, maxBytes, maxEntries, negativeTtlMs, staleMs, ttlMs } = settings;
-  const numbers = { copy_bytes: copyBytes, copy_entries: copyEntries, max_bytes: maxBytes, max_entries: maxEntries };
-  const times = { negative_ttl_ms: negativeTtlMs, stale_ms: staleMs, ttl_ms: ttlMs };
+  const { copyBytes, copyEntries, maxBehind, maxBytes, maxEntries, negativeTtlMs, revalidateMs, staleMs, ttlMs } = settings;
+  const numbers = { copy_bytes: copyBytes, copy_entries: copyEntries, max_bytes: maxBytes, max_entries: maxEntries, max_behind: maxBehind };
+  const times = { negative_ttl_ms: negativeTtlMs, stale_ms: staleMs, ttl_ms: ttlMs, revalidate_ms: revalidateMs };
   for (const [field, value] of Object.entries(numbers)) {
     const problem = value === undefined ? null : integerProblem(field, value);
     if (problem !== null) return problem;

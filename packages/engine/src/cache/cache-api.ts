@@ -18,6 +18,8 @@ export type CacheRefusal =
   | { readonly type: "conflict"; readonly reason: CacheConflict; readonly version: number }
   /** Rule M9: what is stored is data, and nothing is pushed out for it. `shard` = all namespaces together. */
   | { readonly type: "cache-full"; readonly limit: "entries" | "bytes" | "shard"; readonly max: number }
+  /** Too much waits for the namespace's origin: keys, or bytes, of one shard. */
+  | { readonly type: "origin-behind"; readonly max: number }
   | { readonly type: "not-a-number" }
   /** Nothing is stored, and the namespace's origin cannot say what there is; it may later. */
   | { readonly type: "origin-unavailable"; readonly reason: string }
@@ -57,6 +59,8 @@ export interface CacheEntry {
   readonly tags: readonly string[];
   /** What was left of its time when it was read from the store; 0 = for ever. */
   readonly ttlMs: number;
+  /** Its time was over, and it is being loaded again (`revalidateMs`). Left out = it is not. */
+  readonly isStale?: true;
   /** Of this node's copy (of the asked node's, with `fetchCopy`), after the call: M, E, S, I or one of those in between. */
   readonly state: LineState;
   readonly source: CacheSource;
@@ -152,6 +156,8 @@ export interface Explained {
   /** Operations that wait, and the holders that the present write waits for. */
   readonly queued: number;
   readonly waitingFor: readonly string[];
+  /** The write that the namespace's origin does not have yet, and for how long it has been behind; null = it has all. */
+  readonly behind: { readonly version: number; readonly deleted: boolean; readonly forMs: number } | null;
   /** What each node says of its own copy, the asked one first. */
   readonly copies: readonly CopyView[];
   /** Nodes that did not answer in time. */
@@ -194,6 +200,8 @@ export interface CacheStatistics {
   readonly maxEntries: number;
   readonly maxBytes: number;
   readonly policy: PolicyName;
+  /** Of the shards that this node leads: what waits for outside origins, and for how long the longest has waited. */
+  readonly behind: { readonly keys: number; readonly bytes: number; readonly forMs: number };
 }
 export interface CacheStatePage {
   readonly type: "state";

@@ -22,7 +22,7 @@ export class CacheService implements CacheApi {
   constructor(parts: CacheServiceParts) {
     this.calls = new CacheCalls(parts);
     this.reading = new Reading(this.calls);
-    this.writing = new Writing(this.calls);
+    this.writing = new Writing(this.calls, this.reading);
     this.loads = new OriginLoads(this.calls, this.writing.commands);
     this.administration = new Administration(this.calls, this.writing, parts.api);
     this.reports = new CopyReports(parts.host, parts.cache);
@@ -136,7 +136,14 @@ export class CacheService implements CacheApi {
       invalidationsReceived += holder.withdrawals;
       lapses += holder.lapses;
     }
-    for (const { home } of host.shards?.all() ?? []) invalidationsSent += home.withdrawals;
+    const behind = { keys: 0, bytes: 0, forMs: 0 };
+    for (const { home } of host.shards?.all() ?? []) {
+      invalidationsSent += home.withdrawals;
+      const { bytes, keys, since } = home.behind.backlog;
+      behind.keys += keys;
+      behind.bytes += bytes;
+      if (since > 0) behind.forMs = Math.max(behind.forMs, host.groupTime.now() - since);
+    }
     const states: Record<string, number> = {};
     for (const { line } of cache.copies.all()) states[line.state] = (states[line.state] ?? 0) + 1;
     const { hits, misses } = this.reading;
@@ -153,6 +160,7 @@ export class CacheService implements CacheApi {
       entries,
       bytes,
       ...bounds,
+      behind,
     };
   }
 

@@ -150,6 +150,7 @@ export function refusalOf(result: ShardResult): CacheRefusal {
     case "cache-conflict":
       return { type: "conflict", reason: result.reason, version: result.version };
     case "cache-full":
+      if (result.limit === "behind") return { type: "origin-behind", max: result.max };
       return { type: "cache-full", limit: result.limit, max: result.max };
     case "cache-not-a-number":
       return { type: "not-a-number" };

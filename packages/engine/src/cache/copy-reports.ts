@@ -6,6 +6,7 @@ import type { NodeHost } from "../hosts/node-host.ts";
 import { readReplica } from "../shards/shard-reads.ts";
 import { type CacheEntry, type CopyTransition, type CopyView, type Explained } from "./cache-api.ts";
 import { entryOf } from "./entries.ts";
+import { describe } from "./home-description.ts";
 import { copiesTimeoutMs, explainedTransitions, reportedCopies } from "./limits.ts";
 import { keyOfLine, shardOfLine } from "./lines.ts";
 
@@ -22,7 +23,7 @@ export interface CopiesPage {
 /** What a home says of a line. */
 export type Directory = Pick<
   Explained,
-  "directory" | "home" | "owner" | "phase" | "queued" | "sharers" | "tags" | "term" | "ttlMs" | "version" | "waitingFor"
+  "behind" | "directory" | "home" | "owner" | "phase" | "queued" | "sharers" | "tags" | "term" | "ttlMs" | "version" | "waitingFor"
 >;
 type NodeView = Omit<CopyView, "node">;
 
@@ -155,11 +156,13 @@ export class CopyReports {
     if (shards === null || first === undefined) return this.host.ports.clock.defer(() => done(null));
     const group = groupId(shardOfLine(first, shards.count));
     shards.replica(group)?.home.wake();
-    const request = { type: "cache-read", group, keys: lines.map(keyOfLine), now: this.host.groupTime.now() } as const;
+    const request = { type: "cache-read", group, keys: lines.map(keyOfLine), now: this.host.groupTime.now(), queued: true } as const;
     return readReplica(shards, group, request, copiesTimeoutMs, (reply) => {
       const home = shards.replica(group)?.home;
       if (reply?.type !== "cache-values" || home === undefined || !home.isHome) return done(null);
-      done(lines.map((line, place) => home.describe(line, this.host.config.node, reply.values[place]?.record)));
+      const { config, groupTime, ports } = this.host;
+      const here = { node: config.node, now: ports.clock.now(), groupTime: groupTime.now() };
+      done(lines.map((line, place) => describe(home.state, line, here, reply.values[place])));
     });
   }
 }

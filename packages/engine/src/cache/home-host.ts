@@ -26,11 +26,10 @@ import {
 import type { GroupHost } from "../hosts/group-host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ReadValue, WorkerAnswer, WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
-import type { Directory } from "./copy-reports.ts";
-import { nodeOfHolder } from "./holder-ids.ts";
 import { HomeProposals } from "./home-proposals.ts";
 import { confirmTimeoutMs, dueEveryMs, earlyMessages, expiredPerStep } from "./limits.ts";
 import { keyOfLine, lineOfKey } from "./lines.ts";
+import type { WriteBehind } from "./write-behind.ts";
 
 export interface HomeHostOwner {
   readonly clock: Clock;
@@ -63,6 +62,7 @@ export class HomeHost {
   readonly proposals: HomeProposals = new HomeProposals();
   /** Withdrawals sent since this node started. */
   withdrawals = 0;
+  readonly behind: WriteBehind;
   private readonly id: GroupId;
   private readonly owner: HomeHostOwner;
   /** The term in which this is the home, or reads what a home begins with; 0 = it is none. */
@@ -85,8 +85,9 @@ export class HomeHost {
   private lookAgainAt = 0;
   private closing: (() => void) | null = null;
 
-  constructor(id: GroupId, owner: HomeHostOwner) {
+  constructor(id: GroupId, behind: WriteBehind, owner: HomeHostOwner) {
     this.id = id;
+    this.behind = behind;
     this.owner = owner;
   }
 
@@ -107,6 +108,7 @@ export class HomeHost {
     if (asleep === null || term === 0) return;
     this.asleep = null;
     this.proposals.begin(this.owner.newName());
+    this.behind.begin();
     this.dueAt = 0;
     this.owner.ask({ type: "cache-home", group: this.id }, (reply) => {
       if (this.term !== term || reply.type !== "cache-home") return;
@@ -127,6 +129,7 @@ export class HomeHost {
     this.unconfirmed = { rounds: [], reads: [] };
     this.early = [];
     this.proposals.clear();
+    this.behind.end();
     this.expiring.clear();
     this.ending.clear();
     this.isLooking = false;
@@ -155,35 +158,6 @@ export class HomeHost {
     this.call(told, (id, now) => ({ type: "invalidate", namespace: String(namespace), tag, id, command, now }));
   }
 
-  /** What `explain` tells of a line; `record` is what is stored. */
-  describe(line: LineName, node: string, record: CachedRecord = nothingRecorded): Directory {
-    const { entries, phase, sessions, term } = this.state;
-    const entry = entries.get(line);
-    const now = this.owner.clock.now();
-    const sharers = [...(entry?.sharers.keys() ?? [])].map((holder) => {
-      const session = sessions.get(holder);
-      return {
-        holder: nodeOfHolder(holder),
-        incarnation: session?.incarnation ?? 0,
-        leaseLeftMs: Math.max(0, (session?.leaseEnd ?? now) - now),
-      };
-    });
-    const queued = (entry?.queue.length ?? 0) + (entry?.reading.length ?? 0) + (entry?.writing == null ? 0 : 1);
-    return {
-      home: node,
-      term,
-      phase: phase === "idle" ? "recovering" : phase,
-      version: record.version,
-      tags: record.tags,
-      ttlMs: record.ttlMs,
-      directory: entry?.state ?? "U",
-      owner: entry?.owner == null ? null : nodeOfHolder(entry.owner),
-      sharers,
-      queued,
-      waitingFor: [...(entry?.waits.keys() ?? [])].map(nodeOfHolder),
-    };
-  }
-
   /** Before leadership is handed over: `closed` when nobody has a copy any more, or this is the home no longer. */
   close(closed: () => void): void {
     const { phase } = this.state;
@@ -204,6 +178,10 @@ export class HomeHost {
     for (const answer of answers) {
       const proposed = this.proposals.answered(answer);
       if (proposed === null) continue;
+      if (proposed.applied !== undefined) {
+        proposed.applied();
+        continue;
+      }
       if (proposed.line !== null) this.ended(proposed.line);
       const { record = nothingRecorded } = answer;
       this.noteEnd(record);
@@ -226,9 +204,16 @@ export class HomeHost {
   tick(now: number): void {
     if (this.term === 0) return;
     this.proposals.offer((frame) => this.owner.enqueue(frame));
+    this.behind.tick(now);
     if (!this.isHome) return;
     this.step({ type: "tick", now });
     this.endDue(now);
+  }
+
+  /** Of what concerns no copy. */
+  proposeAside(command: ShardCommand, applied: () => void): void {
+    this.proposals.proposeAside(command, applied);
+    this.owner.markDirty();
   }
 
   // ── What the core asks for ──

@@ -7,6 +7,8 @@ interface Proposed {
   readonly route: string;
   /** Whose value it ends; null = it is none of the home's own ends. */
   readonly line: LineName | null;
+  /** Of what the directory knows nothing of: who waits for it. */
+  readonly applied?: () => void;
 }
 
 /** What a home has given to its shard's log, in order, and how it hears what became of it. */
@@ -53,6 +55,15 @@ export class HomeProposals {
     if (copies === undefined) this.proposed.set(place, [{ proposal, route, line }]);
     else copies.push({ proposal, route, line });
     this.routes.add(route);
+    this.held.push(frame);
+  }
+
+  /** What concerns no copy, such as that an origin has caught up. `applied` is called by who hears of it; never when this is the home no longer. */
+  proposeAside(command: ShardCommand, applied: () => void): void {
+    const frame = this.ownFrame(command);
+    const { fingerprint, firstSequence, notAfter } = readFrameHeader(frame);
+    this.proposed.set(placeOf("", firstSequence, fingerprint, notAfter), [{ proposal: 0, route: fingerprint, line: null, applied }]);
+    this.routes.add(fingerprint);
     this.held.push(frame);
   }
 

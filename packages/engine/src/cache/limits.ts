@@ -27,6 +27,21 @@ export const rememberedChanges: number = 4096;
 /** Loads from outside origins that are under way at one home; more are refused. A loaded value is stored in so long, or asked for again. */
 export const openLoads: number = 1024;
 export const storeLoadedMs: number = 5_000;
+/** A home waits so long after a write before it looks for what its origin lacks: so a key that is written again meanwhile goes there once. */
+export const behindLingerMs: number = 20;
+/** The same while an origin is left alone. */
+export const behindRestingLingerMs: number = 250;
+/** Writes that go to an origin at a time, and their bytes. */
+export const behindBatch: number = 128;
+export const behindBatchBytes: number = 1_048_576;
+/** An origin that cannot be reached, and a write that it refuses, are tried again after so long, twice as long each time, at most so long. */
+export const behindFirstRetryMs: number = 100;
+export const behindMaxRetryMs: number = 10_000;
+/** Refused writes whose next try a home remembers; others are tried in each round. */
+export const behindRefusals: number = 4096;
+/** Values that a node has loaded again: not the same one again in so long, and so many at a time. */
+export const revalidateEveryMs: number = 1_000;
+export const revalidations: number = 1024;
 /** A home that has not answered in so long is asked again, or another one that leads by then. */
 export const askAgainMs: number = 1_000;
 /** Lines that a node without a lease fetches once more when it has one. */

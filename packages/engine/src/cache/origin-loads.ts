@@ -57,9 +57,38 @@ export class OriginLoads {
     if (this.flights.size >= openLoads && !mutant("origin-loads-unbounded")) return later({ type: "too-many" });
     const flight: Flight = { token, waiting: [{ token, done }] };
     this.flights.set(line, flight);
-    return this.ask(view, key, (answer) => {
-      if (answer.type === "failed") return this.land(line, flight, answer);
-      return this.store(group, view, key, token, answer, (reply) => this.land(line, flight, reply));
+    return this.lookBehind(group, namespace, key, token, (known) => {
+      if (known !== null) return this.land(line, flight, known);
+      return this.ask(view, key, (answer) => {
+        if (answer.type === "failed") return this.land(line, flight, answer);
+        return this.store(group, view, key, token, answer, (reply) => this.land(line, flight, reply));
+      });
+    });
+  }
+
+  /** What waits for the origin is what the origin will say; null = nothing of this key does. */
+  private lookBehind(group: GroupId, namespace: number, key: string, token: LoadToken, done: (reply: LoadReply | null) => void): void {
+    const { host } = this.calls;
+    const replica = host.shards?.replica(group);
+    const lost = { type: "changed" } as const;
+    if (replica === undefined || replica === null) return this.calls.later(() => done(lost));
+    let isTold = false;
+    const tell = (reply: LoadReply | null): void => {
+      if (isTold) return;
+      isTold = true;
+      timer.cancel();
+      done(reply);
+    };
+    // A machine whose place another takes answers nothing any more.
+    const timer = host.ports.clock.schedule(storeLoadedMs, () => tell(lost));
+    const request = { type: "cache-read", group, keys: [[namespace, key]], now: host.groupTime.now(), queued: true } as const;
+    return replica.machine.ask(request, (reply) => {
+      const value = reply.type === "cache-values" ? reply.values[0] : undefined;
+      // A former home, which has not heard of what that reader was told.
+      const isOlder = (value?.record.asOf ?? 0) < token.asOf && !mutant("behind-former-home-believed");
+      if (value === undefined || isOlder || replica.group.stateDoubted) return tell(lost);
+      if (value.queued === undefined || mutant("behind-queued-not-read")) return tell(null);
+      return tell({ type: "unstored", value: value.queued.value === null ? null : encodeBase64(value.queued.value) });
     });
   }
 

@@ -8,6 +8,7 @@ import { notLed } from "./cache-writes.ts";
 import { entryOf, isOfNothing } from "./entries.ts";
 import type { HolderHost } from "./holder-host.ts";
 import { readMode } from "./read-mode.ts";
+import { Revalidation } from "./revalidation.ts";
 import { ReadThrough } from "./read-through.ts";
 import { keyProblem } from "./request-checks.ts";
 
@@ -17,10 +18,12 @@ export class Reading {
   misses = 0;
   private readonly calls: CacheCalls;
   private readonly through: ReadThrough;
+  private readonly again: Revalidation;
 
   constructor(calls: CacheCalls) {
     this.calls = calls;
     this.through = new ReadThrough(calls);
+    this.again = new Revalidation(calls);
   }
 
   peek(namespace: string, key: string): CacheEntry | undefined {
@@ -39,7 +42,8 @@ export class Reading {
     const { state } = found.line;
     if (found.entry === null || found.told !== copy || found.entry.state !== state) found.entry = entryOf(key, copy.record, state, "cache");
     found.told = copy;
-    return found.entry;
+    if (view.settings.revalidateMs === 0) return found.entry;
+    return this.again.look(view, found.entry, clock.now() - found.keptAt);
   }
 
   get(namespace: string, key: string, consistency: CacheConsistency, timeoutMs: number, done: Done<CacheEntry>): void {
@@ -85,7 +89,8 @@ export class Reading {
           const tell = (): void => {
             if (answer.source === "copy") this.hits++;
             else this.misses++;
-            told(entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database"));
+            const entry = entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database");
+            told(view.settings.revalidateMs === 0 ? entry : this.again.look(view, entry, 0));
           };
           if (!mayBeGone(view, answer.record)) return tell();
           // This node may have missed that the namespace was removed, and made again under another number.

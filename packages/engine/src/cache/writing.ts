@@ -6,6 +6,7 @@ import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";
 import { CacheWrites, notLed, notMember, refusalOf } from "./cache-writes.ts";
 import { askHome } from "./home-calls.ts";
 import { retryMs } from "./limits.ts";
+import type { Reading } from "./reading.ts";
 import { deleteProblem, incrementProblem, keyProblem, putProblem } from "./request-checks.ts";
 
 type Answered = { readonly result: ShardResult; readonly requestId: string };
@@ -14,10 +15,12 @@ type Answered = { readonly result: ShardResult; readonly requestId: string };
 export class Writing {
   writes = 0;
   private readonly calls: CacheCalls;
+  private readonly reading: Pick<Reading, "get">;
   readonly commands: CacheWrites;
 
-  constructor(calls: CacheCalls) {
+  constructor(calls: CacheCalls, reading: Pick<Reading, "get">) {
     this.calls = calls;
+    this.reading = reading;
     this.commands = new CacheWrites(calls.host);
   }
 
@@ -104,6 +107,7 @@ export class Writing {
           const { namespace, version } = view;
           this.commands.write(group, holder, line, command({ namespace, version }), keep, call, (answer) => {
             if (answer.type !== "answered") return done(answer);
+            if (answer.result.type === "cache-unloaded") return this.load(name, key, call, done, attempt);
             if (answer.result.type === "no-namespace") return this.again(name, namespace, call, done, attempt);
             return done(fine(place, answer));
           });
@@ -115,6 +119,17 @@ export class Writing {
   private written({ holder, key, line }: Place, { requestId, result }: Answered): CacheWritten | CacheFailure {
     if (result.type !== "cache-written") return refusalOf(result);
     return { type: "written", key, version: result.version, number: result.number, state: holder.stateOf(line), requestId };
+  }
+
+  /** What the write depends on is loaded from the origin first (decision 0020). Nothing was done. */
+  private load<T>(name: string, key: string, call: Call, done: Done<T>, attempt: () => void): void {
+    const { clock } = this.calls.host.ports;
+    if (clock.now() + retryMs >= call.deadline) return done(notLoaded);
+    return this.reading.get(name, key, "linearizable", this.calls.left(call), (entry) => {
+      if (entry.type !== "entry") return done(entry);
+      // There may have been no room to store what was loaded, or it has ended again.
+      return clock.schedule(retryMs, attempt);
+    });
   }
 
   /** The shard does not know the namespace yet, or not any more: its leader hears of it from group 0. Nothing was done. */
@@ -178,6 +193,12 @@ export class Writing {
   }
 }
 
+const notLoaded: CacheFailure = {
+  type: "unavailable",
+  code: "overloaded",
+  retryAfterMs: 1_000,
+  detail: "what the origin has of the key could not be stored here, and this write depends on it; nothing happened",
+};
 const notConfigured: CacheFailure = {
   type: "unavailable",
   code: "no_leader",

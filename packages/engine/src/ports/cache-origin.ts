@@ -7,8 +7,29 @@ export type OriginAnswer =
   /** It was not to be found out now; `reason` is for people. */
   | { readonly type: "failed"; readonly reason: string };
 
+/** One write that an origin does not have yet (decision 0020). */
+export interface OriginWrite {
+  readonly namespace: string;
+  readonly key: string;
+  /** Null = the key is deleted. */
+  readonly value: Uint8Array | null;
+  /**
+   * 32 decimal digits, which rise with every write of the key: compared as text or as numbers. What the origin has of a key with the same or a higher
+   * stamp must stay: repeats, and late writes of a leader that is none any more, change nothing.
+   */
+  readonly stamp: string;
+}
+export type OriginWritten =
+  | { readonly type: "written" }
+  /** The origin has this stamp already, or a higher one. */
+  | { readonly type: "newer" }
+  /** The origin answers, and does not take this one. */
+  | { readonly type: "refused"; readonly reason: string }
+  /** Whether it was written is not known. */
+  | { readonly type: "unreachable"; readonly reason: string };
+
 /**
- * An outside system that values come from (read-through). It is only read. It keeps its own connections, and says itself when they are lost and
+ * An outside system that values come from (read-through) and, where their namespace says so, go to (write-behind). It keeps its own connections, and says itself when they are lost and
  * found; while they are lost it answers `failed` at once.
  */
 export interface CacheOrigin {
@@ -16,5 +37,7 @@ export interface CacheOrigin {
   readonly timeoutMs: number;
   /** `done` comes later, never inside the call, and once. Whatever comes after `timeoutMs` is not used. */
   load(namespace: string, key: string, done: (answer: OriginAnswer) => void): void;
+  /** `done` as with `load`: an outcome for each, in their order. The writes are of different keys. */
+  write(writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void;
 }
 export type CacheOrigins = { readonly [Name in Exclude<OriginName, "none">]?: CacheOrigin };

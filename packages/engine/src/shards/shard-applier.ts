@@ -32,7 +32,7 @@ import { type DueLease, LeaseClock } from "./lease-clock.ts";
 import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
 import { nothingTold, type Times, type Told } from "./told.ts";
 import { noteChange, recordOf } from "./value-changes.ts";
-import type { Applied, LookedUp, WorkerEntry, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+import type { Applied, LookedUp, ReadValue, WorkerEntry, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 /** Deliveries looked at in one step when a new leader starts every lease. */
 const announcedPerStep = 4096;
@@ -145,7 +145,7 @@ export class ShardApplier {
     }
     this.untold = null;
     this.time(told);
-    const { answers, changes, points, ready, unconfigured, unknownNamespaces } = told;
+    const { answers, changes, hasQueued, points, ready, unconfigured, unknownNamespaces } = told;
     return {
       type: "applied",
       answers,
@@ -154,6 +154,7 @@ export class ShardApplier {
       unconfigured: [...unconfigured],
       unknownNamespaces: [...unknownNamespaces],
       changes,
+      hasQueued,
       hash: this.hashes ? this.hashNow() : null,
       nextLeaseAt: this.nextLeaseAt,
       ...(told.times ?? this.times()),
@@ -204,13 +205,18 @@ export class ShardApplier {
     return this.look((shard) => ({ known: shard.definitions(), namespaces: shard.namespaces() }));
   }
 
-  readValues(request: Extract<WorkerRequest, { readonly type: "cache-read" | "cache-home" | "cache-due" }>): WorkerReply {
+  readValues(request: Extract<WorkerRequest, { readonly type: "cache-read" | "cache-home" | "cache-due" | "cache-behind" }>): WorkerReply {
     return this.look((shard): WorkerReply => {
       if (request.type === "cache-home") return { type: "cache-home", holders: shard.holders(), marker: shard.leaseMarker() };
       if (request.type === "cache-due") {
         return { type: "cache-due", values: shard.dueValues(request.now, request.most), nextAt: shard.nextValueEnd() };
       }
-      return { type: "cache-values", values: request.keys.map(([namespace, key]) => shard.value(namespace, key, request.now)) };
+      if (request.type === "cache-behind") {
+        const { after, most, mostBytes, without } = request;
+        const page = shard.queuedWrites(after, { without: new Set(without), most, mostBytes });
+        return { type: "cache-behind", since: shard.waitingSince(), backlogs: shard.backlogs(), ...page };
+      }
+      return { type: "cache-values", values: request.keys.map((key) => readOf(shard, key, request)) };
     });
   }
 
@@ -251,11 +257,13 @@ export class ShardApplier {
       }
       if (!apart) writeMark(view, mark);
       some.times = timesOf(shard);
+      some.hasQueued = shard.hasQueued;
     });
     if (apart) this.store.write((view) => writeMark(view, mark));
     // Nothing of it is told before it is committed: a transaction that fails has not happened.
     this.current = mark;
     told.times = some.times;
+    told.hasQueued ||= some.hasQueued;
     for (const answer of some.answers) told.answers.push(answer);
     for (const hint of some.ready) told.ready.push(hint);
     for (const change of some.changes) told.changes.push(change);
@@ -368,6 +376,16 @@ export class ShardApplier {
       throw error;
     }
   }
+}
+
+function readOf(
+  shard: QueueShard,
+  [namespace, key]: readonly [namespace: number, key: string],
+  { now, queued: wanted = false }: { readonly now: number; readonly queued?: boolean },
+): ReadValue {
+  const value = shard.value(namespace, key, now);
+  const queued = wanted ? shard.queuedWrite(namespace, key) : undefined;
+  return queued === undefined ? value : { ...value, queued };
 }
 
 function timesOf(shard: QueueShard): Times {

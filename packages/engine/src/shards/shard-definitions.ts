@@ -18,6 +18,8 @@ export class ShardDefinitions {
     replica.machine.ask({ type: "definitions", group: groupId(replica.id) }, (reply) => {
       if (reply.type !== "definitions") return;
       if (reply.namespaces.length > 0) replica.home.wake();
+      // One that has an origin again.
+      replica.home.behind.changed();
       this.configure(replica, reply.known, reply.namespaces);
     });
   }
@@ -62,6 +64,6 @@ function notKnown(numbers: readonly number[]): Known {
 
 /** What shards know of a namespace: how nodes keep its copies is none of their business. */
 function definitionOf({ name, settings, version }: NamespaceView): NamespaceDefinition {
-  const { maxBytes, maxEntries, mode, negativeTtlMs, staleMs, ttlMs } = settings;
-  return { name, version, mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes };
+  const { maxBehind, maxBytes, maxEntries, mode, negativeTtlMs, revalidateMs, staleMs, ttlMs, write } = settings;
+  return { name, version, mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, write, maxBehind, revalidateMs };
 }

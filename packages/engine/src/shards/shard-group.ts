@@ -6,11 +6,12 @@ import { GroupHost } from "../hosts/group-host.ts";
 import { reportNotice } from "../hosts/notices.ts";
 import { enqueuePrivileged } from "../hosts/privileged.ts";
 import { attachAudit } from "../hosts/state-audit-open.ts";
-import { HomeHost } from "../cache/home-host.ts";
+import type { HomeHost } from "../cache/home-host.ts";
 import { maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
 import { RemoteCallers } from "./remote-callers.ts";
 import type { ShardEntry } from "./shard-entry.ts";
 import { ShardFlushes } from "./shard-flushes.ts";
+import { homeOf } from "./shard-home.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
 import type { OpenedShard } from "./shard-open.ts";
 import { type Opened, ShardMachine, shardLoader } from "./shard-machine.ts";
@@ -65,20 +66,7 @@ export class ShardGroup implements GroupHostOwner {
       this.sentAt = clock.now();
     });
     this.flushes = new ShardFlushes(this.group, hosts.wal, config.retainBytes, (request, done) => this.machine.ask(request, done));
-    this.home = new HomeHost(group, {
-      clock,
-      newName: () => hosts.host.ports.random.hex(16),
-      groupTime: () => hosts.host.groupTime.now(),
-      group: () => this.group,
-      // Rule W7: nobody is told what a state in doubt has stored; who asks is answered by the next home.
-      ask: (request, done) =>
-        this.machine.ask(request, (reply) => {
-          if (!this.group.stateDoubted || mutant("cache-w7-doubtful-home")) done(reply);
-        }),
-      enqueue: (frame) => !hosts.host.disk.critical && this.group.enqueue(frame),
-      send: (to, message) => hosts.host.caching.sendToHolder(group, to, message),
-      markDirty: () => this.markDirty(),
-    });
+    this.home = homeOf(this, hosts);
     entry.forgetTold();
   }
 
@@ -150,7 +138,7 @@ export class ShardGroup implements GroupHostOwner {
 
   // ── What the machine says ──
 
-  told({ answers, changes, groupTime, nextLeaseAt, ready, unconfigured, unknownNamespaces, wantsEntryAt }: Applied): void {
+  told({ answers, changes, groupTime, hasQueued, nextLeaseAt, ready, unconfigured, unknownNamespaces, wantsEntryAt }: Applied): void {
     // Rule W7: what a state in doubt answers is told to nobody. Whoever waits is answered by the one that takes its place.
     if (this.group.stateDoubted && !mutant("shard-w7-doubtful-tells")) return;
     this.groupTime = groupTime;
@@ -166,6 +154,7 @@ export class ShardGroup implements GroupHostOwner {
       }
     }
     this.home.answered(answers);
+    if (hasQueued) this.home.behind.changed();
     this.hosts.host.caching.watches.applied(this.group.id, changes);
     const { hub } = this.hosts.host;
     for (const [node, others] of elsewhere) hub.send(node, { type: "shard-answers", group: this.group.id, answers: others }, true);

@@ -122,6 +122,7 @@ export class ShardWorker {
         return answer({ type: "definitions", ...this.group(request.group).applier.definitions() });
       case "cache-read":
       case "cache-home":
+      case "cache-behind":
       case "cache-due":
         return answer(this.group(request.group).applier.readValues(request));
       case "flush":

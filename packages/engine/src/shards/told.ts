@@ -11,6 +11,8 @@ export interface Told {
   readonly unknownNamespaces: Set<number>;
   readonly changes: ValueChange[];
   readonly points: (readonly [number, string])[];
+  /** Something was written that its origin does not have. */
+  hasQueued: boolean;
   /** As of the last transaction; null = there was none. */
   times: Times | null;
 }
@@ -20,5 +22,6 @@ export interface Times {
 }
 
 export function nothingTold(unconfigured: Set<number>, unknownNamespaces: Set<number>): Told {
-  return { answers: [], ready: [], leases: [], unconfigured, unknownNamespaces, changes: [], points: [], times: null };
+  const lists = { answers: [], ready: [], leases: [], changes: [], points: [] };
+  return { ...lists, unconfigured, unknownNamespaces, hasQueued: false, times: null };
 }

@@ -1,4 +1,4 @@
-import type { EntryKind, RememberedAnswer } from "@trivet/core";
+import type { BacklogOfNamespace, EntryKind, QueuedPage, QueuedWrite, RememberedAnswer } from "@trivet/core";
 import type { CachedRecord, ExpiredValue } from "@trivet/wire";
 import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { DueLease } from "./lease-clock.ts";
@@ -54,12 +54,22 @@ type RequestBody =
   | { readonly type: "lookup"; readonly group: number; readonly caller: string; readonly sequence: number }
   /** Which definitions the shard has: queue or namespace, and version; `dropped` ones have version 0. */
   | { readonly type: "definitions"; readonly group: number }
-  /** Cached values as a reader at group time `now` is told of them, in the order asked. */
+  /** Cached values as a reader at group time `now` is told of them, in the order asked; with `queued`, what of them waits for an origin. */
   | {
       readonly type: "cache-read";
       readonly group: number;
       readonly keys: readonly (readonly [namespace: number, key: string])[];
       readonly now: number;
+      readonly queued?: boolean;
+    }
+  /** Writes that wait for their origins, from behind a turn; not of the namespaces in `without`. */
+  | {
+      readonly type: "cache-behind";
+      readonly group: number;
+      readonly after: number;
+      readonly without: readonly number[];
+      readonly most: number;
+      readonly mostBytes: number;
     }
   /** What a new home begins with (rule M4). */
   | { readonly type: "cache-home"; readonly group: number }
@@ -104,6 +114,8 @@ export interface ReadValue {
   readonly record: CachedRecord;
   /** Its time is over: its home ends it before it is told to anybody. */
   readonly isDue: boolean;
+  /** Its origin does not have this yet. */
+  readonly queued?: QueuedWrite;
 }
 export interface ReadyHint {
   readonly queue: number;
@@ -129,6 +141,8 @@ export interface Applied {
   /** The same of namespaces. */
   readonly unknownNamespaces: readonly number[];
   readonly changes: readonly ValueChange[];
+  /** Something was written that its origin does not have. */
+  readonly hasQueued: boolean;
 }
 
 export interface LookedUp {
@@ -158,6 +172,8 @@ export type WorkerReply =
       readonly known: readonly (readonly [queue: number, version: number])[];
       readonly namespaces: readonly (readonly [namespace: number, version: number])[];
     }
+  /** `backlogs`: of all that waits in the shard; `since`: the group time since when the first has waited, 0 = nothing waits. */
+  | ({ readonly type: "cache-behind"; readonly since: number; readonly backlogs: readonly BacklogOfNamespace[] } & QueuedPage)
   | { readonly type: "cache-values"; readonly values: readonly ReadValue[] }
   | {
       readonly type: "cache-home";

@@ -1,4 +1,4 @@
-import { groupId } from "@trivet/core";
+import { groupId, nothingRecorded } from "@trivet/core";
 import { type CacheOrigin, MemoryClock, MemoryTelemetry, type OriginAnswer } from "@trivet/engine";
 import { encodeUtf8, type LoadToken } from "@trivet/wire";
 import { describe, expect, vi } from "vitest";
@@ -6,6 +6,7 @@ import type { CacheCalls } from "../../src/cache/cache-calls.ts";
 import type { CacheWrites, WriteAnswer } from "../../src/cache/cache-writes.ts";
 import { openLoads } from "../../src/cache/limits.ts";
 import { type LoadReply, OriginLoads } from "../../src/cache/origin-loads.ts";
+import type { ReadValue } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
@@ -17,12 +18,25 @@ class Bench {
   readonly written: ((answer: WriteAnswer) => void)[] = [];
   readonly replies: LoadReply[] = [];
   private readonly loads: OriginLoads;
+  /** What the home's own replica says of every key. */
+  stored: ReadValue = { record: { ...nothingRecorded, asOf: 100 }, isDue: false };
 
   constructor() {
-    const origin: CacheOrigin = { timeoutMs: 500, load: (_namespace, _key, done) => void this.asked.push(done) };
+    const origin: CacheOrigin = {
+      timeoutMs: 500,
+      load: (_namespace, _key, done) => void this.asked.push(done),
+      write: () => {},
+    };
     const settings = { origin: "redis", negativeTtlMs: 0, ttlMs: 0 };
+    const machine = { ask: (_request: unknown, done: (reply: unknown) => void) => done({ type: "cache-values", values: [this.stored] }) };
+    const host = {
+      config: { node: "n1" },
+      ports: { clock: this.clock, telemetry: new MemoryTelemetry(), cacheOrigins: { redis: origin } },
+      shards: { replica: () => ({ machine, group: { stateDoubted: false } }) },
+      groupTime: { now: () => this.clock.now() },
+    };
     const calls = {
-      host: { config: { node: "n1" }, ports: { clock: this.clock, telemetry: new MemoryTelemetry(), cacheOrigins: { redis: origin } } },
+      host,
       names: { numbered: () => ({ namespace: 2, name: "pages", version: 1, settings }) },
       later: (run: () => void) => this.clock.defer(run),
       call: () => ({ deadline: 10_000 }),
@@ -46,6 +60,16 @@ describe("loads at the home of their keys", () => {
     bench.load("k", { version: 0, asOf: 6 });
     bench.written[0]?.({ type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" });
     expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }, { type: "changed" }]);
+  });
+
+  guard("behind-former-home-believed", "a former home does not answer with what waited in its time", () => {
+    const bench = new Bench();
+    const queued = { version: 4, at: 1, since: 1, value: encodeUtf8("former") };
+    bench.stored = { record: { ...nothingRecorded, asOf: 4 }, isDue: false, queued };
+    bench.load("k", { version: 0, asOf: 4 });
+    bench.load("l", { version: 0, asOf: 5 });
+    expect(bench.replies).toEqual([{ type: "unstored", value: "Zm9ybWVy" }, { type: "changed" }]);
+    expect(bench.asked).toEqual([]);
   });
 
   guard("origin-loads-unbounded", "are bounded", () => {

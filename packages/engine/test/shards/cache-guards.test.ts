@@ -4,6 +4,7 @@ import { cacheShardOf, CodecError, CommandFrameBuilder, encodeSingleCommandFrame
 import { describe, expect, vi } from "vitest";
 import { HomeHost, type HomeHostOwner } from "../../src/cache/home-host.ts";
 import { nextLife } from "../../src/cache/lives.ts";
+import { WriteBehind } from "../../src/cache/write-behind.ts";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
@@ -20,11 +21,20 @@ class Home {
   readonly proposed: Uint8Array[] = [];
   readonly rounds: ((ready: boolean) => void)[] = [];
   value: { readonly record: typeof nothingRecorded; readonly isDue: boolean } = { record: nothingRecorded, isDue: false };
+  readonly behind: WriteBehind = new WriteBehind(groupId(1), {
+    node: "n1",
+    clock: this.clock,
+    telemetry: new MemoryTelemetry(),
+    origins: {},
+    namespace: () => null,
+    ask: () => {},
+    propose: () => {},
+  });
   readonly host: HomeHost;
 
   constructor() {
     const group = { reads: { barrier: (_ms: number, done: (ready: boolean) => void) => void this.rounds.push(done) } };
-    this.host = new HomeHost(groupId(1), {
+    this.host = new HomeHost(groupId(1), this.behind, {
       clock: this.clock,
       newName: () => "home",
       groupTime: () => this.clock.now(),

@@ -25,6 +25,10 @@ class Outside implements CacheOrigin {
     this.later = later;
   }
 
+  write(): void {
+    throw new Error("nothing here is written behind");
+  }
+
   load(namespace: string, key: string, done: (answer: OriginAnswer) => void): void {
     this.loads.push(`${namespace}/${key}`);
     if (this.isSilent) return;
@@ -84,6 +88,72 @@ class Fronted extends Caches {
     expect(this.answer(told)).toMatchObject({ type: "deleted" });
   }
 }
+
+function isStale(fronted: Fronted, node: string): boolean {
+  const entry = fronted.answer(fronted.beginRead(node));
+  return entry.type === "entry" && entry.isStale === true;
+}
+
+describe("a value whose time is over, where it may be read while it is loaded again", () => {
+  const settings = { ttlMs: 1_000, revalidateMs: 60_000 };
+  test.each(["write-through", "strict", "ttl"] as const)("is answered at once, and loaded once in the whole cluster: %s", (mode) => {
+    const fronted = new Fronted({ ...settings, mode, staleMs: mode === "ttl" ? 200 : 0 });
+    fronted.outside.values.set("k", "1");
+    for (const node of nodes) expect(fronted.value(node)).toBe("1");
+    for (const node of nodes) expect(isStale(fronted, node)).toBe(false);
+    fronted.outside.values.set("k", "2");
+    fronted.cluster.run(1_100);
+    fronted.outside.delayMs = 300;
+    for (const node of nodes) expect(fronted.value(node)).toBe("1");
+    fronted.cluster.run(700);
+    for (const node of nodes) expect(fronted.value(node)).toBe("2");
+    for (const node of nodes) expect(isStale(fronted, node)).toBe(false);
+    expect(fronted.outside.loads).toHaveLength(2);
+    expect(fronted.verify("n1")).toMatchObject({ ok: true });
+  });
+
+  guard("revalidation-unpaced", "says that it is old, and asks an origin that is away now and then only", () => {
+    const fronted = new Fronted(settings);
+    fronted.outside.values.set("k", "1");
+    for (let reads = 0; reads < 3; reads++) expect(fronted.value("n1")).toBe("1");
+    fronted.cluster.run(1_100);
+    fronted.outside.problem = "gone";
+    for (let reads = 0; reads < 20; reads++) {
+      expect(isStale(fronted, "n1")).toBe(true);
+      fronted.cluster.run(30);
+    }
+    expect(fronted.outside.loads.length).toBeLessThanOrEqual(2);
+    fronted.outside.problem = null;
+    fronted.outside.values.set("k", "2");
+    fronted.cluster.until("it is new again", () => fronted.value("n1") === "2");
+  });
+
+  test("ends when nobody has read it for so long, and never stands before what was written or invalidated through the cluster", () => {
+    const fronted = new Fronted({ ttlMs: 1_000, revalidateMs: 2_000 });
+    fronted.outside.values.set("k", "1").set("l", "1");
+    for (const key of ["k", "l"]) expect(fronted.value("n1", key)).toBe("1");
+    fronted.cluster.run(1_100);
+    fronted.outside.delayMs = 300;
+    expect(fronted.value("n2")).toBe("1");
+    fronted.put("n3", "k", "written", { namespace: "pages" });
+    for (const node of nodes) expect(fronted.value(node)).toBe("written");
+    fronted.cluster.run(500);
+    for (const node of nodes) expect(fronted.value(node)).toBe("written");
+    fronted.outside.values.set("l", "2");
+    fronted.cluster.run(2_100);
+    expect(fronted.read("n1", "l")).toEqual({ value: "2", source: "origin" });
+    fronted.outside.values.set("l", "3");
+    fronted.forget();
+    expect(fronted.value("n2", "l")).toBe("3");
+  });
+
+  test("is refused to a namespace without an origin", () => {
+    const fronted = new Fronted();
+    const told = new Told<unknown>();
+    fronted.service("n1").defineNamespace("plain", { revalidateMs: 5 }, "create", { timeoutMs: 10_000 }, told.hear);
+    expect(fronted.answer(told)).toMatchObject({ type: "malformed", detail: expect.stringContaining("revalidate_ms") });
+  });
+});
 
 describe("a namespace with an origin", () => {
   guard("origin-flights-not-shared", "asks its origin once, whoever reads at the same time through whichever node", () => {

@@ -1,10 +1,10 @@
 import { parseRedisUrl, type RedisConfig, type SettingReader } from "./redis.ts";
 
-/** What namespaces with an origin are loaded from. Null = not on this node. */
+/** What namespaces with an origin are loaded from, and written to. Null = not on this node. */
 export interface OriginsConfig {
   readonly timeoutMs: number;
   readonly redis: { readonly server: RedisConfig; readonly keyPattern: string } | null;
-  readonly postgres: { readonly url: string; readonly query: string } | null;
+  readonly postgres: { readonly url: string; readonly query: string; readonly write: string } | null;
 }
 
 /** `shared`: the Redis that REDIS_… name, null when they name none; an origin is that one where it has no URL of its own. */
@@ -44,10 +44,17 @@ function postgresOf(values: SettingReader): OriginsConfig["postgres"] {
   const query = values.text("CACHE_ORIGIN_POSTGRES_QUERY") ?? "";
   if (!/\$1(?!\d)/.test(query))
     values.bad("CACHE_ORIGIN_POSTGRES_QUERY", "a query with $1 for the key, such as SELECT body FROM pages WHERE path = $1");
+  const write = values.text("CACHE_ORIGIN_POSTGRES_WRITE") ?? "";
+  // Without the stamp a late write of a former leader would replace a newer one.
+  if (![1, 3, 4].every((number) => new RegExp(`\\$${number}(?!\\d)`).test(write)) || /\$(?:[05-9]|[1-9]\d)/.test(write)) {
+    const expected =
+      "a statement with $1 for the key, $3 for the value and $4 for the stamp, which leaves a row with the same or a higher stamp alone";
+    values.bad("CACHE_ORIGIN_POSTGRES_WRITE", `${expected} ($2 is the namespace)`);
+  }
   if (url === null) return null;
   if (!URL.canParse(url) || !/^postgres(?:ql)?:$/.test(new URL(url).protocol)) {
     values.bad("CACHE_ORIGIN_POSTGRES_URL", "postgresql://USER:PASSWORD@HOST:PORT/DATABASE");
     return null;
   }
-  return { url, query };
+  return { url, query, write };
 }

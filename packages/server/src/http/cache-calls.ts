@@ -52,6 +52,8 @@ export function cacheFailure(context: HttpContext, outcome: CacheFailure, { name
         values: { namespace, limit: outcome.limit, max: outcome.max },
         members: { limit: outcome.limit, max: outcome.max },
       });
+    case "origin-behind":
+      return failure("origin_behind", { values: { namespace, max: outcome.max }, members: { max: outcome.max }, retryAfterMs: 1_000 });
     case "not-a-number":
       return failure("not_a_number", { values: { key } });
     case "origin-unavailable":
@@ -84,6 +86,7 @@ const failures: ReadonlySet<string> = new Set([
   "too-many-namespaces",
   "conflict",
   "cache-full",
+  "origin-behind",
   "not-a-number",
   "origin-unavailable",
   "fence-behind",

@@ -38,6 +38,7 @@ export function entryJson(entry: CacheEntry, namespace: string, encoding: "json"
     tags: [...entry.tags],
     ttl_ms: timeJson(entry.ttlMs),
     token: tokenText(entry.token),
+    ...(entry.isStale === true ? { stale: true } : {}),
   };
 }
 
@@ -71,6 +72,10 @@ export function explainedJson(explained: Explained): Json {
     })),
     queued: explained.queued,
     waiting_for: [...explained.waitingFor],
+    behind:
+      explained.behind === null
+        ? null
+        : { version: decimal(explained.behind.version), deleted: explained.behind.deleted, for_ms: whole(explained.behind.forMs) },
     copies: explained.copies.map(copyJson),
     silent: [...explained.silent],
   };
@@ -88,6 +93,9 @@ const names = {
   copy_bytes: "copyBytes",
   policy: "policy",
   origin: "origin",
+  write: "write",
+  max_behind: "maxBehind",
+  revalidate_ms: "revalidateMs",
 } as const satisfies Readonly<Record<keyof Omit<cacheSchemas.NamespaceBody, "request_id">, keyof NamespaceSettings>>;
 
 /** The settings that a body names. */
@@ -115,6 +123,9 @@ export const statisticsJson = (statistics: CacheStatistics): Json => ({
   invalidations_sent: statistics.invalidationsSent,
   invalidations_received: statistics.invalidationsReceived,
   lease_lapses: statistics.lapses,
+  behind_keys: statistics.behind.keys,
+  behind_bytes: statistics.behind.bytes,
+  behind_ms: whole(statistics.behind.forMs),
   states: { ...statistics.states },
   transitions: { ...statistics.transitions },
 });

@@ -13,6 +13,7 @@ import { badField, failure, ok, type Answer, type Failure } from "./answer.ts";
 import { cacheFailure, change, isCacheFailure, question, type Subject } from "./cache-calls.ts";
 import { storedValue } from "./cache-content.ts";
 import { entryJson, explainedJson, readToken, tokenText } from "./cache-views.ts";
+import { warm } from "./cache-warm.ts";
 import { isFailure, type AnyCall, type Some } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
 import { checkNumbers, numberOf } from "./lock-calls.ts";
@@ -26,6 +27,7 @@ type ValueRouteId =
   | "incrementCached"
   | "invalidateCached"
   | "readCachedKeys"
+  | "warmCache"
   | "invalidateCache";
 
 const isOn = (flag: string | undefined): boolean => flag === "1" || flag === "true";
@@ -208,6 +210,8 @@ export const cacheHandlers: Some<Extract<keyof typeof cacheRoutes, ValueRouteId>
   },
 
   readCachedKeys: ({ body }, context) => bulk(context, body),
+
+  warmCache: ({ body }, context) => warm(context, body),
 
   invalidateCache: async (call, context) => {
     const { namespace = defaultNamespace, tag = null, all } = call.body;

@@ -35,6 +35,9 @@ function setCacheMetrics(metrics: Metrics, statistics: CacheStatistics): void {
   metrics.set("cache_max_entries", statistics.maxEntries);
   metrics.set("cache_bytes", statistics.bytes);
   metrics.set("cache_max_bytes", statistics.maxBytes);
+  metrics.set("cache_behind_keys", statistics.behind.keys);
+  metrics.set("cache_behind_bytes", statistics.behind.bytes);
+  metrics.set("cache_behind_seconds", statistics.behind.forMs / 1_000);
 }
 
 /** What the cache of this node has counted, whenever somebody scrapes. */

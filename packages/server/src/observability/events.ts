@@ -76,6 +76,8 @@ export const eventRules: Readonly<Record<string, EventRule>> = {
   "cache.invalidated": { shape: withdrawal, limit: (event) => event.event },
   "origin.down": { shape: (event) => (field(event, "origin") === "redis" ? redisTrouble(event) : event) },
   "origin.load": { shape: withCachedKey, limit: (event) => `${event.event}:${field(event, "origin")}` },
+  "origin.write": { shape: withCachedKey, limit: (event) => `${event.event}:${field(event, "origin")}` },
+  "origin.behind": { limit: (event) => `${event.event}:${field(event, "namespace")}` },
   "redis.down": { shape: redisTrouble },
   "redis.script": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "time.skew": { limit: (event) => event.event },

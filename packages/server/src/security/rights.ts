@@ -123,6 +123,7 @@ export const rights: Readonly<Record<RouteId, Right | null>> = {
   incrementCached: cache("write", "cached-params"),
   invalidateCached: cache("write", "cached-params"),
   readCachedKeys: cache("read", "cached-bulk"),
+  warmCache: cache("read", "cached-bulk"),
   invalidateCache: cache("write", "namespace-body"),
   // Of a whole namespace, whatever prefix of keys is asked for.
   watchCache: cache("read", "namespace-query"),

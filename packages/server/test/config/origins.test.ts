@@ -22,7 +22,11 @@ test("a Redis of its own, or the one of the queues", () => {
 });
 test("a PostgreSQL and how to ask it", () => {
   expect(origins({ CACHE_ORIGIN_POSTGRES_URL: "postgresql://db/shop" })).toMatchObject({
-    postgres: { url: "postgresql://db/shop", query: expect.stringContaining("FROM trivet_cache") },
+    postgres: {
+      url: "postgresql://db/shop",
+      query: expect.stringContaining("FROM trivet_cache"),
+      write: expect.stringContaining("trivet_cache.stamp < EXCLUDED.stamp"),
+    },
   });
   const query = "SELECT body FROM pages WHERE path = $1";
   expect(
@@ -40,6 +44,8 @@ test.each([
   [{ CACHE_ORIGIN_POSTGRES_QUERY: "SELECT 1" }, "CACHE_ORIGIN_POSTGRES_QUERY"],
   [{ CACHE_ORIGIN_POSTGRES_URL: "mysql://db/shop" }, "CACHE_ORIGIN_POSTGRES_URL"],
   [{ CACHE_ORIGIN_POSTGRES_URL: "postgresql://db", CACHE_ORIGIN_POSTGRES_QUERY: "SELECT $10" }, "CACHE_ORIGIN_POSTGRES_QUERY"],
+  [{ CACHE_ORIGIN_POSTGRES_WRITE: "INSERT INTO pages VALUES ($1, $3)" }, "CACHE_ORIGIN_POSTGRES_WRITE"],
+  [{ CACHE_ORIGIN_POSTGRES_WRITE: "INSERT INTO pages VALUES ($1, $3, $4, $5)" }, "CACHE_ORIGIN_POSTGRES_WRITE"],
 ])("%j is refused and names %s", (env, name) => {
   expect(() => loadConfig(given({ env }))).toThrow(name);
 });

@@ -279,6 +279,7 @@ export class MemoryCache implements CacheApi {
         sharers: holders.map(({ node }) => ({ holder: node, incarnation: 1, leaseLeftMs: 650.4 })),
         queued: 0,
         waitingFor: [],
+        behind: null,
         copies: [this, ...this.#others()].map((node) => node.#view(name)),
         silent: this.store.silent,
       };
@@ -319,6 +320,7 @@ export class MemoryCache implements CacheApi {
       maxEntries: 10_000,
       maxBytes: 67_108_864,
       policy: "wtinylfu",
+      behind: { keys: 0, bytes: 0, forMs: 0 },
     };
   }
   watch(request: CacheWatch, listener: Parameters<CacheApi["watch"]>[1]): () => void {

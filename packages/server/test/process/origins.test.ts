@@ -51,8 +51,31 @@ describe.skipIf(!hasPostgres || !hasRedis)("a node before a Redis and a PostgreS
     expect(await call("GET", page)).toMatchObject({ status: 200, json: { source: "origin" } });
     expect(await call("GET", "/v1/cache/other?namespace=pages")).toMatchObject({ status: 200, json: { found: "negative" } });
 
+    await redis.ask("SET", "sessions:s2", "2");
+    const warm = { namespace: "sessions", keys: ["s1", "s2", "nobody"] };
+    expect(await call("POST", "/v1/cache-warm", warm)).toEqual({
+      status: 200,
+      json: { namespace: "sessions", loaded: 1, stored: 1, absent: 1, failed: [] },
+    });
+    expect(await call("POST", "/v1/cache-warm", warm)).toMatchObject({ json: { loaded: 0, stored: 2, absent: 1 } });
+    await call("PUT", "/v1/cache-namespaces/brief", { origin: "redis", ttl_ms: 30, revalidate_ms: 60_000 });
+    await redis.ask("SET", "brief:b", "1");
+    expect(await call("GET", "/v1/cache/b?namespace=brief")).toMatchObject({ json: { value: 1, source: "origin" } });
+    await redis.ask("SET", "brief:b", "2");
+    const stale = await until(async () => {
+      const { json } = await call("GET", "/v1/cache/b?namespace=brief");
+      return (json as { readonly stale?: boolean }).stale === true ? json : null;
+    });
+    expect(stale).toMatchObject({ found: "value", stale: true });
+    await until(async () => ((await call("GET", "/v1/cache/b?namespace=brief")).json as { readonly value: number }).value === 2);
+
     await redis.kill();
     await postgres.kill();
+    expect(await call("POST", "/v1/cache-warm", { namespace: "sessions", keys: ["s1", "never seen"] })).toMatchObject({
+      status: 200,
+      json: { stored: 1, failed: [{ key: "never seen", code: "origin_unavailable" }] },
+    });
+    expect(await call("POST", "/v1/cache-warm", { namespace: "sessions", keys: ["never seen"] })).toMatchObject({ status: 503 });
     expect(await call("GET", "/v1/cache/s1?namespace=sessions")).toMatchObject({ status: 200, json: { value: { user: "ann" } } });
     expect(await call("GET", page)).toMatchObject({ status: 200 });
     for (const namespace of ["sessions", "pages"]) {
@@ -60,7 +83,7 @@ describe.skipIf(!hasPostgres || !hasRedis)("a node before a Redis and a PostgreS
       expect(away).toMatchObject({ status: 503, json: { code: "origin_unavailable" } });
     }
     const numbers = await (await fetch(`http://127.0.0.1:${node.port}/v1/metrics`)).text();
-    expect(numbers).toMatch(/^cache_origin_loads_total\{origin="redis",outcome="value"\} 1$/m);
+    expect(numbers).toMatch(/^cache_origin_loads_total\{origin="redis",outcome="value"\} [1-9]/m);
     expect(numbers).toMatch(/^cache_origin_loads_total\{origin="postgres",outcome="absent"\} 1$/m);
     expect([...node.metrics.unknown]).toEqual([]);
   }, 120_000);

@@ -13,7 +13,7 @@ import { LockChronicle } from "./lock-chronicle.ts";
 import { lockOperations } from "./lock-operations.ts";
 
 /** What nodes put into the log on their own behalf (ending waits whose clients went away, giving back, barriers), and what the queues need. */
-const housekeeping: ReadonlySet<string> = new Set(["cancel", "release-set", "nothing", "define-queue", "delete-queue"]);
+const housekeeping: ReadonlySet<string> = new Set(["cancel", "release-set", "nothing", "define-queue", "delete-queue", "define-namespace"]);
 
 /** Judges a finished run: what clients saw and believed, against the committed log and against the promises. */
 export class LockJudge {

@@ -3,7 +3,7 @@ import { CodecError, type Command, EntryPayloadCursor, FrameCursor, type FrameHe
 import { difference } from "./compare.ts";
 import { LockReference, ReferenceError, type RefLimits, type Said } from "./lock-reference.ts";
 
-/** What the reference does not foretell: the registries of nodes and queues, and the placement. */
+/** What the reference does not foretell: the registries of nodes, queues and namespaces, and the placement. */
 const beyondLocks: ReadonlySet<Command["type"]> = new Set([
   "set-node",
   "forget-node",
@@ -11,6 +11,8 @@ const beyondLocks: ReadonlySet<Command["type"]> = new Set([
   "drain-node",
   "define-queue",
   "delete-queue",
+  "define-namespace",
+  "delete-namespace",
   "set-placement",
 ]);
 

@@ -74,6 +74,7 @@ export class Machine {
       transport: world.network.transport(this.name, process),
       crypto: new SimCrypto(),
       telemetry: new SimTelemetry(world, this.name),
+      cacheOrigins: { redis: world.outside.port(process) },
       ...(stores === null
         ? {}
         : {

@@ -6,6 +6,7 @@ import type { RunOptions } from "../options.ts";
 import { ClusterWatcher, type ShardWatcher } from "../watch/cluster-watcher.ts";
 import { Machine } from "./machine.ts";
 import { SimNetwork } from "./network.ts";
+import { OutsideStore } from "./outside-store.ts";
 import { nameOf, type StartProgram, type Tuning } from "./program.ts";
 import { Totals } from "./totals.ts";
 import type { Trace } from "./trace.ts";
@@ -22,6 +23,8 @@ export class World {
   readonly totals: Totals = new Totals();
   readonly trace: Trace;
   readonly network: SimNetwork;
+  /** Where values of a namespace with an origin come from and go to. */
+  readonly outside: OutsideStore;
   readonly machines: readonly Machine[];
   readonly watcher: ClusterWatcher;
   readonly tuning: Tuning;
@@ -40,6 +43,7 @@ export class World {
     this.prng = new Prng(options.seed);
     this.tuning = { ...pickTuning(this.prng.fork()), ...tuning };
     this.network = new SimNetwork(this.clock, this.prng.fork(), this.totals);
+    this.outside = new OutsideStore(this, options.seed);
     this.watcher = new ClusterWatcher(this);
     const names = Array.from({ length: options.nodes + options.spares }, (_, i) => `n${i + 1}`);
     const founders = names.slice(0, options.nodes);

@@ -7,6 +7,7 @@ import { type CachedRecord, nothingRecorded } from "../messages.ts";
 import { forgetHolder, markLeases, registerHolder } from "./holders.ts";
 import { expire, invalidate } from "./invalidate.ts";
 import { configureNamespace, dropNamespace, namespaceOf } from "./namespaces.ts";
+import { flushed } from "./outbox.ts";
 import { latestVersion, liveValue } from "./value-table.ts";
 import { increment, put, remove } from "./write.ts";
 
@@ -16,6 +17,7 @@ export function decideCache(shard: ShardContext, command: CacheCommand, origin: 
     case "configure-namespace":
     case "drop-namespace":
     case "cache-expire":
+    case "cache-flushed":
     case "register-holder":
     case "forget-holder":
     case "lease-barrier":
@@ -39,6 +41,8 @@ function ofLeader(shard: ShardContext, command: Exclude<CacheCommand, CallerComm
       return dropNamespace(shard, command.namespace);
     case "cache-expire":
       return expire(shard, command);
+    case "cache-flushed":
+      return flushed(shard, command);
     case "register-holder":
       return registerHolder(shard, command);
     case "forget-holder":
@@ -62,7 +66,7 @@ function ofCaller(shard: ShardContext, command: CallerCommand): ShardResult {
     case "cache-put":
       return put(shard, definition, command);
     case "cache-delete":
-      return remove(shard, command);
+      return remove(shard, definition, command);
     case "cache-increment":
       return increment(shard, definition, command);
     case "cache-invalidate":

@@ -3,6 +3,7 @@ import { later, schedule } from "../../queues/calendar.ts";
 import type { ShardContext } from "../../queues/context.ts";
 import { KeyReader, keyAfter, keyOf, keysEnd, tables } from "../../queues/keys.ts";
 import { decodeClearing, encodeClearing, type ClearingRecord } from "./records.ts";
+import { clearQueued } from "./outbox.ts";
 import { invalidatedAt, noteRemoval, raiseTokenFloor, removeValue, storedValue } from "./value-table.ts";
 
 /** One step of what an invalidation left behind; true when nothing is. */
@@ -42,7 +43,7 @@ export function clearNamespace(shard: ShardContext, namespace: number): boolean 
     const record = storedValue(shard, namespace, key);
     if (record !== undefined) removeValue(shard, namespace, key, record);
   }
-  if (rest !== null) return false;
+  if (rest !== null || !clearQueued(shard, namespace)) return false;
   for (const table of [tables.invalidated, tables.removed, tables.tokenFloor, tables.namespaceUse]) {
     const all = keyOf(table, namespace);
     const found: Uint8Array[] = [];

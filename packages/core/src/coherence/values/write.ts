@@ -14,6 +14,7 @@ import { later } from "../../queues/calendar.ts";
 import type { ShardContext } from "../../queues/context.ts";
 import { checkFence } from "../../queues/fences.ts";
 import type { ValueRecord } from "./records.ts";
+import { backlogFull, queuedWrite, queueWrite } from "./outbox.ts";
 import {
   invalidatedAt,
   liveValue,
@@ -34,12 +35,15 @@ export function put(shard: ShardContext, definition: NamespaceDefinition, comman
   const { ifFence, key, namespace, tags, value } = command;
   const behind = ifFence === null ? null : checkFence(shard, ifFence.lock, ifFence.fence);
   if (behind !== null) return behind;
-  const known = liveValue(shard, namespace, key);
-  const conflict = conflictWith(command.condition, known) ?? (isTokenStale(shard, command, known) ? "token" : null);
+  const known = knownValue(shard, definition, namespace, key);
+  if (isUnloaded(definition, known, command.condition)) return { type: "cache-unloaded" };
+  const conflict = conflictWith(command.condition, known) ?? (isTokenStale(shard, definition, command) ? "token" : null);
   if (conflict !== null) return { type: "cache-conflict", reason: conflict, version: known?.version ?? 0 };
   const ttlMs = command.ttlMs > 0 ? command.ttlMs : value === null ? definition.negativeTtlMs : definition.ttlMs;
-  const endsAt = ttlMs === 0 ? 0 : later(shard.now, ttlMs);
-  return store(shard, definition, namespace, key, { value, tags: [...new Set(tags)], endsAt }, null);
+  const endsAt = endOf(shard, definition, ttlMs, value !== null);
+  // What a loader brings is what its source has: it is not written there.
+  const isBehind = definition.write === "behind" && (command.token === null || mutant("behind-loads-written"));
+  return store(shard, definition, namespace, key, { value, tags: [...new Set(tags)], endsAt }, null, isBehind);
 }
 
 /** A whole number: what is there, or 0, and so much more. Keeps the end and the tags of what is there. */
@@ -47,33 +51,76 @@ export function increment(shard: ShardContext, definition: NamespaceDefinition, 
   const { ifFence, key, namespace } = command;
   const behind = ifFence === null ? null : checkFence(shard, ifFence.lock, ifFence.fence);
   if (behind !== null) return behind;
-  const known = liveValue(shard, namespace, key);
+  const known = knownValue(shard, definition, namespace, key);
+  if (isUnloaded(definition, known, null)) return { type: "cache-unloaded" };
   const before = known === undefined || known.value === null ? 0 : wholeNumber(known.value);
   const number = before === null ? Number.NaN : before + command.by;
   if (!Number.isSafeInteger(number)) return { type: "cache-not-a-number" };
   const ttlMs = command.ttlMs > 0 ? command.ttlMs : definition.ttlMs;
-  const keeps = known !== undefined && known.value !== null;
-  const endsAt = keeps ? known.endsAt : ttlMs === 0 ? 0 : later(shard.now, ttlMs);
+  const keeps = known !== undefined && known.value !== null && known.isStored;
+  const endsAt = keeps ? known.endsAt : endOf(shard, definition, ttlMs, true);
   const tags = keeps ? known.tags : [];
-  return store(shard, definition, namespace, key, { value: encodeUtf8(String(number)), tags, endsAt }, number);
+  return store(
+    shard,
+    definition,
+    namespace,
+    key,
+    { value: encodeUtf8(String(number)), tags, endsAt },
+    number,
+    definition.write === "behind",
+  );
+}
+
+/** When it is over for good: a value is read a while longer where it is loaded again meanwhile. */
+function endOf(shard: ShardContext, { revalidateMs }: NamespaceDefinition, ttlMs: number, isValue: boolean): number {
+  return ttlMs === 0 ? 0 : later(shard.now, ttlMs + (isValue ? revalidateMs : 0));
 }
 
 /** Also of a key that is not there: whoever is loading it loads something older than this. */
-export function remove(shard: ShardContext, command: CacheDelete): ShardResult {
+export function remove(shard: ShardContext, definition: NamespaceDefinition, command: CacheDelete): ShardResult {
   const { ifFence, key, namespace } = command;
   const behind = ifFence === null ? null : checkFence(shard, ifFence.lock, ifFence.fence);
   if (behind !== null) return behind;
-  const known = liveValue(shard, namespace, key);
+  const known = knownValue(shard, definition, namespace, key);
+  if (isUnloaded(definition, known, command.condition)) return { type: "cache-unloaded" };
   const conflict = conflictWith(command.condition, known);
   if (conflict !== null) return { type: "cache-conflict", reason: conflict, version: known?.version ?? 0 };
+  const isBehind = definition.write === "behind";
+  const full = isBehind ? backlogFull(shard, definition, namespace, key, null) : null;
+  if (full !== null) return full;
   const version = nextVersion(shard);
   if (!mutant("cache-removal-not-noted")) noteRemoval(shard, namespace, key, version);
   const stored = storedValue(shard, namespace, key);
   if (stored !== undefined) removeValue(shard, namespace, key, stored);
+  // Also where nothing is stored: the origin may have it.
+  if (isBehind && !mutant("behind-deletes-forgotten")) queueWrite(shard, namespace, key, version, null);
   return { type: "cache-deleted", version: known === undefined ? 0 : version };
 }
 
-function conflictWith(condition: WriteCondition, known: ValueRecord | undefined): CacheConflict | null {
+/** What a write finds: what readers see, or, where that has ended, what still waits for the origin. */
+interface Known {
+  readonly version: number;
+  readonly value: Uint8Array | null;
+  readonly endsAt: number;
+  readonly tags: readonly string[];
+  /** False = it only waits: its time was over, or an invalidation ended it. */
+  readonly isStored: boolean;
+}
+
+function knownValue(shard: ShardContext, { write }: NamespaceDefinition, namespace: number, key: string): Known | undefined {
+  const live = liveValue(shard, namespace, key);
+  if (live !== undefined) return { ...live, isStored: true };
+  const queued = write === "behind" && !mutant("behind-queued-not-known") ? queuedWrite(shard, namespace, key) : undefined;
+  return queued === undefined ? undefined : { version: queued.version, value: queued.value, endsAt: 0, tags: [], isStored: false };
+}
+
+/** Decided without what the origin has, such a write would put something wrong over it. `condition` null = of an increment. */
+function isUnloaded({ write }: NamespaceDefinition, known: Known | undefined, condition: WriteCondition | null): boolean {
+  if (write !== "behind" || known !== undefined || mutant("behind-decided-unloaded")) return false;
+  return condition === null || condition.type !== "always";
+}
+
+function conflictWith(condition: WriteCondition, known: Known | undefined): CacheConflict | null {
   // A negative entry says that there is nothing.
   const isThere = known !== undefined && known.value !== null;
   switch (condition.type) {
@@ -89,10 +136,13 @@ function conflictWith(condition: WriteCondition, known: ValueRecord | undefined)
 }
 
 /** Rule M8: a loader's value is older than whatever happened since it looked. */
-function isTokenStale(shard: ShardContext, { key, namespace, tags, token }: CachePut, known: ValueRecord | undefined): boolean {
+function isTokenStale(shard: ShardContext, { write }: NamespaceDefinition, { key, namespace, tags, token }: CachePut): boolean {
   if (token === null || mutant("cache-token-ignored")) return false;
+  const known = liveValue(shard, namespace, key);
   if ((known?.version ?? 0) !== token.version) return true;
-  if (known === undefined && removedAt(shard, namespace, key) > token.asOf) return true;
+  // What the origin says now is older than what waits to be written there.
+  if (queuedWrite(shard, namespace, key) !== undefined && !mutant("behind-load-over-queued")) return true;
+  if ((known === undefined || write === "behind") && removedAt(shard, namespace, key) > token.asOf) return true;
   // Written since, and ended by one of its own tags, which the loader's value need not carry.
   const stored = storedValue(shard, namespace, key)?.version ?? 0;
   if (stored > token.asOf && !mutant("cache-token-outlives-ended-value")) return true;
@@ -110,11 +160,15 @@ function store(
   key: string,
   fields: Omit<ValueRecord, "version">,
   number: number | null,
+  isBehind: boolean,
 ): ShardResult {
   const full = room(shard, definition, namespace, key, { ...fields, version: Number.MAX_SAFE_INTEGER });
   if (full !== null) return full;
+  const late = isBehind ? backlogFull(shard, definition, namespace, key, fields.value) : null;
+  if (late !== null) return late;
   const version = nextVersion(shard);
   storeValue(shard, namespace, key, { ...fields, version });
+  if (isBehind) queueWrite(shard, namespace, key, version, fields.value);
   return { type: "cache-written", version, number };
 }
 

@@ -25,6 +25,9 @@ export const namespaceDefinition: NamespaceDefinition = {
   negativeTtlMs: 0,
   maxEntries: 0,
   maxBytes: 0,
+  write: "here",
+  maxBehind: 0,
+  revalidateMs: 0,
 };
 
 /** A shard over memory with one namespace. */

@@ -1,9 +1,12 @@
-import type { CacheOrigin, Clock, OriginAnswer, Random, Telemetry } from "@trivet/engine";
+import type { CacheOrigin, Clock, OriginAnswer, OriginWrite, OriginWritten, Random, Telemetry } from "@trivet/engine";
 import { ClusterLink } from "../redis/cluster-link.ts";
-import { reasonOf, type RedisLink } from "../redis/link.ts";
+import { fateOf, reasonOf, type RedisLink } from "../redis/link.ts";
 import type { RedisOptions } from "../redis/options.ts";
+import { Script } from "../redis/script.ts";
 import { ServerLink } from "../redis/server-link.ts";
+import { originLimits } from "./limits.ts";
 import { OriginHealth } from "./origin-health.ts";
+import { stampKeyOf, writeScript } from "./redis-stamps.ts";
 
 export interface OriginTools {
   readonly clock: Clock;
@@ -12,7 +15,7 @@ export interface OriginTools {
 }
 
 /**
- * Strings of a Redis as an origin: `GET`, and nothing else. Connections are made, lost and found as those of queues are, from the first load on: where
+ * Strings of a Redis as an origin: `GET`, and a script that writes a string and its stamp together. Connections are made, lost and found as those of queues are, from the first load on: where
  * no namespace comes from Redis, nobody connects.
  */
 export class RedisOrigin implements CacheOrigin {
@@ -33,12 +36,37 @@ export class RedisOrigin implements CacheOrigin {
   }
 
   load(namespace: string, key: string, done: (answer: OriginAnswer) => void): void {
-    const name = this.keyPattern.replaceAll(/\{(namespace|key)\}/g, (_whole, part: string) => (part === "key" ? key : namespace));
-    this.get(name).then(done, (error: unknown) => done({ type: "failed", reason: reasonOf(error) }));
+    this.get(this.nameOf(namespace, key)).then(done, (error: unknown) => done({ type: "failed", reason: reasonOf(error) }));
+  }
+
+  write(writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void {
+    Promise.all(writes.map((write) => this.writeOne(write))).then(done, (error: unknown) => {
+      const reason = reasonOf(error);
+      done(writes.map(() => ({ type: "unreachable", reason })));
+    });
   }
 
   async close(): Promise<void> {
     await this.link?.close();
+  }
+
+  private nameOf(namespace: string, key: string): string {
+    return this.keyPattern.replaceAll(/\{(namespace|key)\}/g, (_whole, part: string) => (part === "key" ? key : namespace));
+  }
+
+  private async writeOne({ key, namespace, stamp, value }: OriginWrite): Promise<OriginWritten> {
+    const name = this.nameOf(namespace, key);
+    const bytes = value === null ? Buffer.alloc(0) : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    const args = [stamp, value === null ? "0" : "1", bytes, String(originLimits.deletedStampMs)];
+    try {
+      await (this.tried ??= this.open());
+      const { link } = this;
+      if (link === null) return { type: "unreachable", reason: "the connection was closed" };
+      const reply = await script.run([name, stampKeyOf(name)], args, (command) => link.send(name, command));
+      return { type: Number(reply) === 1 ? "written" : "newer" };
+    } catch (error) {
+      return { type: fateOf(error) === "broken" ? "refused" : "unreachable", reason: reasonOf(error) };
+    }
   }
 
   private async get(name: string): Promise<OriginAnswer> {
@@ -67,6 +95,8 @@ export class RedisOrigin implements CacheOrigin {
     });
   }
 }
+
+const script = new Script(writeScript);
 
 function answerOf(reply: unknown): OriginAnswer {
   if (reply === null) return { type: "absent" };

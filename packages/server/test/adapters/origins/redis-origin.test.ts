@@ -6,7 +6,7 @@ import { NodeRandom } from "../../../src/adapters/random.ts";
 import { defaultRedisOptions, type RedisOptions } from "../../../src/adapters/redis/index.ts";
 import { RedisCluster } from "../redis/redis-cluster.ts";
 import { hasRedis, RedisServer, until } from "../redis/redis-server.ts";
-import { eventsOf, load, textOf } from "./support.ts";
+import { eventsOf, load, textOf, write, written } from "./support.ts";
 
 describe.skipIf(!hasRedis)("Redis as an origin", () => {
   let server: RedisServer;
@@ -48,6 +48,51 @@ describe.skipIf(!hasRedis)("Redis as an origin", () => {
     expect(await load(origin, "pages", "list")).toMatchObject({ type: "failed", reason: expect.stringContaining("WRONGTYPE") });
   });
 
+  test("a write puts the value where other programs find it, and its stamp beside it; bytes are bytes", async () => {
+    const origin = await open("w:{key}");
+    expect(await write(origin, written("a", "höst", 1), written("b", "\u0000\uffff", 2))).toEqual([
+      { type: "written" },
+      { type: "written" },
+    ]);
+    expect(String(await server.ask("GET", "w:a"))).toBe("höst");
+    expect(await textOf(origin, "n", "b")).toBe("\u0000\uffff");
+    expect(String(await server.ask("GET", "{w:a}:trivet-stamp"))).toMatch(/^\d{31}1$/);
+  });
+
+  test("a repeat, and a late write, change nothing: what is newer stays, and what is deleted stays deleted", async () => {
+    const origin = await open("late:{key}");
+    expect(await write(origin, written("k", "new", 12))).toEqual([{ type: "written" }]);
+    expect(await write(origin, written("k", "old", 9))).toEqual([{ type: "newer" }]);
+    expect(await write(origin, written("k", "other", 12))).toEqual([{ type: "newer" }]);
+    expect(await textOf(origin, "n", "k")).toBe("new");
+    expect(await write(origin, written("k", null, 13))).toEqual([{ type: "written" }]);
+    expect(await write(origin, written("k", "old", 11))).toEqual([{ type: "newer" }]);
+    expect(await load(origin, "n", "k")).toEqual({ type: "absent" });
+    expect(Number(await server.ask("PTTL", "{late:k}:trivet-stamp"))).toBeGreaterThan(500_000_000);
+    expect(await write(origin, written("k", "again", 14))).toEqual([{ type: "written" }]);
+    expect(await textOf(origin, "n", "k")).toBe("again");
+    expect(Number(await server.ask("PTTL", "{late:k}:trivet-stamp"))).toBe(-1);
+  });
+
+  test("a write that Redis does not take is told apart from a Redis that is away", async () => {
+    const origin = await open("{key}");
+    await server.ask("LPUSH", "{bad}:trivet-stamp", "no stamp");
+    expect(await write(origin, written("bad", "v", 1), written("good", "v", 2))).toEqual([
+      { type: "refused", reason: expect.stringContaining("WRONGTYPE") },
+      { type: "written" },
+    ]);
+    await server.kill();
+    await until(async () => eventsOf(telemetry).includes("origin.down"));
+    expect(await write(origin, written("good", "w", 3))).toMatchObject([{ type: "unreachable" }]);
+    await server.start();
+    await until(async () => (await write(origin, written("good", "w", 3)))[0]?.type === "written");
+    for (const [key, value] of [
+      ["pages:/a", "höst"],
+      ["plain", "yes"],
+    ] as const)
+      await server.ask("SET", key, value);
+  });
+
   test("a server that goes and comes back is told once each; meanwhile loads fail at once", async () => {
     const origin = await open("{key}");
     await server.kill();
@@ -77,6 +122,11 @@ test.skipIf(!hasRedis)(
       if (to === undefined) throw new Error("no other server");
       await cluster.move(slot, to);
       expect(await textOf(origin, "n", "k0")).toBe("value of k0");
+      const names = [...keys, "{tag}:x", "{"];
+      expect(await write(origin, ...names.map((key) => written(key, `new ${key}`, 1)))).toEqual(names.map(() => ({ type: "written" })));
+      for (const key of names) expect(await textOf(origin, "n", key)).toBe(`new ${key}`);
+      const without = ["no}tag", "{}"].map((key) => written(key, "v", 1));
+      expect(await write(origin, ...without)).toMatchObject([{ type: "refused" }, { type: "refused" }]);
     } finally {
       await origin.close();
       await cluster.stop();
