@@ -66,6 +66,25 @@ describe("trivet key and trivet role", () => {
   });
 });
 
+describe("TRIVET_TOKEN_FILE", () => {
+  test("is read for each call, and goes before TRIVET_TOKEN; one that cannot be read is told, and nothing is sent", async () => {
+    const path = join(folder, "token");
+    const seen: string[] = [];
+    const run = (): ReturnType<typeof runCli> =>
+      runCli(["leader", "transfer"], () => ({ body: { leader: "node2" } }), {
+        env: { TRIVET_TOKEN_FILE: path, TRIVET_TOKEN: "other" },
+        headers: (headers) => void seen.push(headers.get("authorization") ?? ""),
+      });
+    const failed = cliError(await run());
+    expect(failed).toMatchObject({ exitCode: 78, why: expect.stringMatching(/^TRIVET_TOKEN_FILE: .*ENOENT/) });
+    writeFileSync(path, "first\n");
+    await run();
+    writeFileSync(path, "second\n");
+    await run();
+    expect(seen).toEqual(["Bearer first", "Bearer second"]);
+  });
+});
+
 describe("trivet audit", () => {
   test("needs the key, and says which line is wrong", async () => {
     const { AuditLog } = await import("../../server/src/security/audit-log.ts");

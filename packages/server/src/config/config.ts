@@ -311,7 +311,7 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
       redis: backend === "redis" ? redis : null,
     },
     tls,
-    access: readAccess(values, values.list("API_KEYS"), production),
+    access: readAccess(values, production),
     rateLimit: perSecond === 0 ? null : { perSecond, burst: values.number("RATE_LIMIT_BURST") || perSecond },
     audit: readAudit(values, production),
     macKey: values.text("SHARED_MAC_KEY"),

@@ -162,10 +162,14 @@ function useMeasures(app: FastifyInstance, context: HttpContext, connections: Co
       connections.admit(request.raw) ??
       crossSite(request.raw, takes(request.routeOptions.config)) ??
       brokenQuery(request.url) ??
-      (context.access === null ? null : authenticate(context.access, request)) ??
-      (context.limiter === null ? null : limitRate(context, request));
-    if (refused === null) done();
-    else sendFailure(reply, refused, isLegacy(request));
+      (context.access === null ? null : authenticate(context.access, request));
+    const go = (why: Failure | null): void => {
+      const over = why ?? (context.limiter === null ? null : limitRate(context, request));
+      if (over === null) done();
+      else sendFailure(reply, over, isLegacy(request));
+    };
+    if (refused instanceof Promise) refused.then(go, done);
+    else go(refused);
   });
   app.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "other";

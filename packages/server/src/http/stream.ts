@@ -21,6 +21,7 @@ import { queueDefaults } from "../config/index.ts";
 import { badField, failure } from "./answer.ts";
 import { refuseSocket } from "./connections.ts";
 import type { HttpContext } from "./context.ts";
+import { whyNoStream } from "../security/access-control.ts";
 import type { Identity } from "../security/policy.ts";
 import { countResult } from "./outcomes.ts";
 import { leadership } from "./raft-view.ts";
@@ -62,6 +63,7 @@ class StreamConnection {
   #closing = false;
   #keepAlives = 0;
   #pinged = false;
+  readonly #forgetRights: () => void;
   /** Something arrived since the last ping. */
   alive = true;
 
@@ -72,6 +74,15 @@ class StreamConnection {
     this.#context = context;
     this.#queues = new StreamQueues(this, context, server.watches);
     this.#cache = new StreamCache(this, context);
+    const { identity } = caller;
+    this.#forgetRights =
+      identity === null || context.access === null
+        ? () => undefined
+        : context.access.whileAllowed(
+            identity,
+            () => whyNoStream(identity),
+            (_code, why) => this.close("unauthorized", why),
+          );
     socket.on("message", (data, isBinary) => this.#message(data, isBinary));
     socket.on("pong", () => {
       this.alive = true;
@@ -114,10 +125,6 @@ class StreamConnection {
   }
 
   ping(): void {
-    if (this.caller.identity?.mayStream() === false) {
-      this.close("unauthorized", "the credential of this stream is no longer valid");
-      return;
-    }
     if (!this.alive) {
       this.close("idle", "no answer to a ping");
       this.#socket.terminate();
@@ -143,6 +150,7 @@ class StreamConnection {
 
   #closed(): void {
     this.#closing = true;
+    this.#forgetRights();
     for (const [caller, route] of this.#routes) this.#context.node.endRoute(caller, route);
     this.#routes.clear();
     this.#queues.closed();

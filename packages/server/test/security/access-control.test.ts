@@ -47,13 +47,13 @@ describe("who calls", () => {
     const key = files.add("a", "admin");
     const access = files.open();
     const who = known(access, key);
-    expect(who.mayStream()).toBe(true);
+    expect(who.whyEnded()).toBeNull();
     const [record] = files.keys;
     if (record !== undefined) record.revoked = "2026-02-02";
     files.write();
     access.look();
     expect(reasonOf(access.identify(`Bearer ${key}`))).toBe("unauthorized: The key was revoked.");
-    expect(who.mayStream()).toBe(false);
+    expect(who.whyEnded()).toBe("the key was revoked");
     if (record !== undefined) [record.revoked, record.expires] = [null, "2026-02-02"];
     files.write();
     access.look();
