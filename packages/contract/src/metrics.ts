@@ -173,6 +173,7 @@ export const metrics = define({
   },
   peer_refusals_total: { kind: "counter", help: "Peer links that one end refused, by what did not fit.", labels: ["code"] },
 
+  audit_records: { kind: "gauge", help: "Records of this node's audit log, over all its files; it never falls." },
   audit_failures_total: { kind: "counter", help: "Times the audit log could not be written." },
   access_refused_total: {
     kind: "counter",

@@ -1,12 +1,13 @@
 import { Type, type TSchema } from "typebox";
 import type { Setting } from "./definition.ts";
 import { nodeSettings } from "./node.ts";
+import { securitySettings } from "./security.ts";
 import { serviceSettings } from "./services.ts";
 
 export type * from "./definition.ts";
 
 /** Every setting by its canonical name. */
-export const settings = { ...nodeSettings, ...serviceSettings } as const;
+export const settings = { ...nodeSettings, ...securitySettings, ...serviceSettings } as const;
 export type SettingName = keyof typeof settings;
 export const settingNames = Object.keys(settings) as SettingName[];
 export function settingOf(name: SettingName): Setting {

@@ -103,12 +103,20 @@ export function readAccess(values: ListReader, production: boolean): AccessConfi
       values.bad("API_KEYS", "keys of your own: one of these is a sample");
     return { role: known ?? "reader", key };
   });
-  if (mode === "keys" && file === null && keys.length === 0) values.bad("AUTH_MODE", "ACCESS_FILE or API_KEYS beside it: nobody would be let in");
+  if (mode === "keys" && file === null && keys.length === 0)
+    values.bad("AUTH_MODE", "ACCESS_FILE or API_KEYS beside it: nobody would be let in");
   return { file, keys, jwt: mode === "jwt" ? readJwt(values) : null };
 }
 
+export interface AuditConfig {
+  readonly path: string;
+  readonly key: string;
+  /** A file that is as long is put aside, and another one goes on with the chain. */
+  readonly maxBytes: number;
+}
+
 /** A chain that anybody could write anew would prove nothing: there is no audit log without a key. */
-export function readAudit(values: SettingReader, production: boolean): { readonly path: string; readonly key: string } | null {
+export function readAudit(values: SettingReader, production: boolean): AuditConfig | null {
   const path = values.text("AUDIT_LOG");
   const key = values.text("AUDIT_KEY");
   if (path === null || path === "off") return null;
@@ -116,5 +124,5 @@ export function readAudit(values: SettingReader, production: boolean): { readonl
   else if (key.length < minMacKeyCharacters) values.bad("AUDIT_KEY", `${minMacKeyCharacters} characters or more`);
   else if (production && sampleSecrets.some((sample) => key.toLowerCase().includes(sample)))
     values.bad("AUDIT_KEY", "a key of your own: this one is a sample");
-  return { path, key: key ?? "" };
+  return { path, key: key ?? "", maxBytes: values.number("AUDIT_MAX_BYTES") };
 }

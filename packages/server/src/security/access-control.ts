@@ -103,7 +103,9 @@ export class AccessControl {
       const why = ended ?? whyNotNow();
       if (why === null) continue;
       this.tools.count("access_refused_total", 1, { reason: "ended" });
-      this.tools.log("info", "access.ended", `what was open for ${identity.principal} was closed: ${why}`, { principal: identity.principal });
+      this.tools.log("info", "access.ended", `what was open for ${identity.principal} was closed: ${why}`, {
+        principal: identity.principal,
+      });
       end(ended === null ? "forbidden" : "unauthorized", why);
     }
   }

@@ -66,7 +66,7 @@ function keyOfSet(value: unknown, index: number): TokenKey | null {
   if (jwk["kty"] === "oct") throw new BadSet(`${what} is a shared secret (kty "oct"); only public keys are taken`);
   if ("d" in jwk) throw new BadSet(`${what} is a private key; it belongs to the issuer alone`);
   if (jwk["use"] === "enc") return null;
-  return { id: textOrNull(jwk["kid"]), algorithm: textOrNull(jwk["alg"]), ...publicKey(jwk as JsonWebKey, what) };
+  return { id: textOrNull(jwk["kid"]), algorithm: textOrNull(jwk["alg"]), ...publicKey(jwk, what) };
 }
 
 /** Throws BadSet. */
@@ -74,7 +74,8 @@ export function parseTokenKeys(text: string): readonly TokenKey[] {
   if (text.includes("-----BEGIN ")) {
     if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) throw new BadSet("it holds a private key; it belongs to the issuer alone");
     const blocks = text.match(/-----BEGIN (?:PUBLIC KEY|CERTIFICATE)-----[^-]+-----END [A-Z ]+-----/g) ?? [];
-    if (blocks.length === 0 || blocks.length > maxKeys) throw new BadSet(`it holds ${blocks.length} public keys, where 1 to ${maxKeys} are expected`);
+    if (blocks.length === 0 || blocks.length > maxKeys)
+      throw new BadSet(`it holds ${blocks.length} public keys, where 1 to ${maxKeys} are expected`);
     return blocks.map((block, index) => ({ id: null, algorithm: null, ...publicKey(block, `key ${index + 1}`) }));
   }
   let set: unknown;
@@ -92,7 +93,11 @@ export function parseTokenKeys(text: string): readonly TokenKey[] {
 
 async function download(url: string): Promise<string> {
   // Redirected, the set would come from somewhere that nobody has named.
-  const answer = await fetch(url, { redirect: "error", signal: AbortSignal.timeout(answerWithinMs), headers: { accept: "application/json" } });
+  const answer = await fetch(url, {
+    redirect: "error",
+    signal: AbortSignal.timeout(answerWithinMs),
+    headers: { accept: "application/json" },
+  });
   if (!answer.ok) throw new BadSet(`it answered with status ${answer.status}`);
   let text = "";
   const decoder = new TextDecoder();
@@ -201,7 +206,11 @@ export class TokenKeys {
       tools.count("token_keys_loads_total", 1, { outcome: "refused" });
       if (this.refusedFault === fault) return;
       this.refusedFault = fault;
-      tools.log("error", "token-keys.refused", `the keys of before stay in force${this.keys.length === 0 ? " (there are none: no token is accepted)" : ""}: ${fault}`);
+      tools.log(
+        "error",
+        "token-keys.refused",
+        `the keys of before stay in force${this.keys.length === 0 ? " (there are none: no token is accepted)" : ""}: ${fault}`,
+      );
     }
   }
 

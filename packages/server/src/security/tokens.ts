@@ -127,7 +127,8 @@ export class Tokens {
       // Before a key is looked for: an algorithm that is not ours must not even make the node ask the issuer.
       if (alg === undefined || !config.algorithms.includes(alg)) throw new errors.JOSEAlgNotAllowed();
       const candidates = await this.keys.candidates(kid ?? null);
-      if (candidates === null) return refusal("keys", "The issuer's keys could not be loaded yet (JWT_KEYS); the log of this node says why.");
+      if (candidates === null)
+        return refusal("keys", "The issuer's keys could not be loaded yet (JWT_KEYS); the log of this node says why.");
       const fitting = candidates.filter((candidate) => fits(candidate, alg));
       let last: unknown = null;
       for (const { key, thumbprint } of fitting) {
@@ -140,7 +141,9 @@ export class Tokens {
           last = error;
         }
       }
-      return last === null ? refusal("unknown_key", "The issuer has no key of that name (kid) for the token's algorithm.") : refusalOf(last);
+      return last === null
+        ? refusal("unknown_key", "The issuer has no key of that name (kid) for the token's algorithm.")
+        : refusalOf(last);
     } catch (error) {
       return refusalOf(error);
     }
@@ -159,7 +162,10 @@ export class Tokens {
     const prefixes = claimed === undefined ? null : textsOf(claimed);
     // A claim that limits and cannot be read must not be left out: the token would reach further than it was meant to.
     if (claimed !== undefined && (prefixes === null || prefixes.length > maxPrefixes || prefixes.some(isBadPrefix)))
-      return refusal("claims", `The token's claim ${config.prefixClaim} is neither a prefix nor a list of at most ${maxPrefixes} prefixes.`);
+      return refusal(
+        "claims",
+        `The token's claim ${config.prefixClaim} is neither a prefix nor a list of at most ${maxPrefixes} prefixes.`,
+      );
     const byAge = config.maxAgeMs === 0 || iat === undefined ? Number.POSITIVE_INFINITY : iat * 1_000 + config.maxAgeMs;
     return {
       principal: `jwt:${sub}`,

@@ -47,7 +47,11 @@ export class TestIssuer {
   }
 
   /** A good token, but for what `claims` and `header` say otherwise; undefined takes a claim away. */
-  sign(claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}, key: KeyObject | Uint8Array | null = null): Promise<string> {
+  sign(
+    claims: Record<string, unknown> = {},
+    header: Record<string, unknown> = {},
+    key: KeyObject | Uint8Array | null = null,
+  ): Promise<string> {
     const [kid = "", pair] = [...this.pairs].at(-1) ?? [];
     const seconds = Math.floor(Date.now() / 1_000);
     const payload = { iss: issuerName, aud: audience, sub: "alice", roles: ["billing"], iat: seconds, exp: seconds + 600, ...claims };

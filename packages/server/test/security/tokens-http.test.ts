@@ -79,7 +79,10 @@ describe("what stays open ends with its credential", () => {
     files.now = later;
     access.recheck();
     await watch.ended;
-    expect(watch.events.at(-1)).toMatchObject({ event: "closed", data: { code: "unauthorized", reason: expect.stringMatching(/has ended/) } });
+    expect(watch.events.at(-1)).toMatchObject({
+      event: "closed",
+      data: { code: "unauthorized", reason: expect.stringMatching(/has ended/) },
+    });
     expect(files.said.counted).toContain("access_refused_total ended");
     expect(files.said.lines.at(-1)).toMatch(/^info access\.ended .*jwt:alice/);
   });

@@ -22,7 +22,8 @@ afterEach(() => {
 });
 
 const reasonOf = (who: Identity | Failure): string => ("code" in who ? `${who.code}: ${String(who.values?.["reason"])}` : "let in");
-const asks = async (access: AccessControl, token: string): Promise<string> => reasonOf(await access.recognize(`Bearer ${token}`, "10.0.0.9"));
+const asks = async (access: AccessControl, token: string): Promise<string> =>
+  reasonOf(await access.recognize(`Bearer ${token}`, "10.0.0.9"));
 const known = async (access: AccessControl, token: string): Promise<Identity> => {
   const who = await access.recognize(`Bearer ${token}`);
   if ("code" in who) throw new Error(reasonOf(who));
@@ -87,10 +88,18 @@ describe("a token", () => {
       ["token_algorithm", await issuer.sign({}, { alg: "PS256", kid: "rsa" }, rsa.privateKey), /none of JWT_ALGORITHMS/],
       ["token_signature", await issuer.sign({}, one, stranger.privateKey), /not the issuer's/],
       ["token_signature", `${head}.${body}.${signature.startsWith("A") ? "B" : "A"}${signature.slice(1)}`, /not the issuer's/],
-      ["token_signature", `${head}.${Buffer.from(Buffer.from(body, "base64url").toString().replace("alice", "admin")).toString("base64url")}.${signature}`, /not the issuer's/],
+      [
+        "token_signature",
+        `${head}.${Buffer.from(Buffer.from(body, "base64url").toString().replace("alice", "admin")).toString("base64url")}.${signature}`,
+        /not the issuer's/,
+      ],
       ["token_unknown_key", await issuer.sign({}, { kid: "two" }, stranger.privateKey), /no key of that name/],
       // A key of the token's own making.
-      ["token_signature", await issuer.sign({}, { ...one, jwk: stranger.publicKey.export({ format: "jwk" }) }, stranger.privateKey), /not the issuer's/],
+      [
+        "token_signature",
+        await issuer.sign({}, { ...one, jwk: stranger.publicKey.export({ format: "jwk" }) }, stranger.privateKey),
+        /not the issuer's/,
+      ],
       ["token_unknown_key", await issuer.sign({}, { ...one, alg: "RS256" }, rsa.privateKey), /no key of that name/],
       ["token_foreign", await issuer.sign({ iss: "https://other.example.com/" }, one, ec), /another issuer/],
       ["token_foreign", await issuer.sign({ aud: "another" }, one, ec), /another audience/],
@@ -187,7 +196,11 @@ describe("the issuer's keys", () => {
     ["a private key (PEM)", ecPair().privateKey.export({ type: "pkcs8", format: "pem" }).toString(), /private key/],
     ["no key", '{"keys":[]}', /no key for signatures/],
     ["a key for something else", JSON.stringify({ keys: [{ ...ecPair().publicKey.export({ format: "jwk" }), use: "enc" }] }), /no key for/],
-    ["a weak key", generateKeyPairSync("rsa", { modulusLength: 1_024 }).publicKey.export({ type: "spki", format: "pem" }).toString(), /1024 bits/],
+    [
+      "a weak key",
+      generateKeyPairSync("rsa", { modulusLength: 1_024 }).publicKey.export({ type: "spki", format: "pem" }).toString(),
+      /1024 bits/,
+    ],
     ["half a key", '{"keys":[{"kty":"EC","crv":"P-256","x":"AA"}]}', /key 1 is no public key/],
   ])("%s keeps a node from starting", async (_, text, why) => {
     await issuer.write(text);
