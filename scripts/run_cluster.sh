@@ -2,6 +2,7 @@
 # Builds the image, starts the cluster of docker/docker-compose.yml, waits until it has a leader, and shows the health of 8001-8003 (S4).
 #   cp env.example .env && bash scripts/run_cluster.sh
 #   ENV_FILE=.env.production bash scripts/run_cluster.sh
+#   TLS=1 bash scripts/run_cluster.sh                       over HTTPS, with certificates that it makes in certs/ where there are none
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deadline="${START_TIMEOUT:-120}"
@@ -21,6 +22,14 @@ fi
 docker info >/dev/null 2>&1 || fail "The Docker engine does not answer." "start it, or start without containers: npm start" 69
 
 arguments=(-f docker/docker-compose.yml)
+scheme=http
+trust=()
+if [ "${TLS:-0}" = 1 ]; then
+  scripts/gen_certs.sh --compose
+  arguments+=(-f docker/docker-compose.tls.yml)
+  scheme=https
+  trust=(--cacert certs/ca.crt)
+fi
 file="${ENV_FILE:-.env}"
 if [ -f "$file" ]; then
   arguments+=(--env-file "$PWD/$file")
@@ -36,7 +45,7 @@ chmod a+rwx logs 2>/dev/null || echo "warning: logs/ belongs to somebody else; i
 
 "${compose[@]}" "${arguments[@]}" up -d --build
 
-health() { curl -s --max-time 2 "http://localhost:$1/health" || true; }
+health() { curl -s --max-time 2 ${trust[@]+"${trust[@]}"} "$scheme://localhost:$1/health" || true; }
 well() { for port in 8001 8002 8003; do health "$port" | grep -q '"status": *"ok"' || return 1; done; }
 until well; do
   if [ "$SECONDS" -gt "$deadline" ]; then

@@ -17,6 +17,8 @@ function promtool(args: readonly string[], input = ""): { readonly code: number 
 describe.skipIf(!hasPrometheus)("what Prometheus is given", () => {
   it("its configuration is valid", () => {
     expect(promtool(["check", "config", "prometheus.yml"])).toMatchObject({ code: 0 });
+    // The authority is not in the repository.
+    expect(promtool(["check", "config", "--syntax-only", "prometheus.tls.yml"])).toMatchObject({ code: 0 });
   });
 
   it("every alert fires when it should, and none when all is well", () => {

@@ -161,6 +161,69 @@ describe("docker/docker-compose.yml", () => {
   });
 });
 
+describe("docker/docker-compose.tls.yml", () => {
+  const overlayText = read("docker/docker-compose.tls.yml");
+  const overlay = (parse(overlayText.replaceAll(/\$\{([A-Z_]+):-([^}]*)\}/g, "$2"), { merge: true }) as Compose).services;
+  /** Both files as Compose puts them together. */
+  const together: Compose = {
+    ...compose(),
+    services: Object.fromEntries(
+      Object.entries(services).map(([name, service]) => [
+        name,
+        { ...service, ...overlay[name], environment: { ...service.environment, ...overlay[name]?.environment } },
+      ]),
+    ),
+  };
+
+  it("needs no .env, and names services that there are", () => {
+    for (const [variable] of overlayText.matchAll(/\$\{[^}]*\}/g)) expect(variable).toMatch(/^\$\{[A-Z_]+:-/);
+    expect(Object.keys(overlay).filter((name) => !(name in services))).toEqual([]);
+    expect(Object.keys(overlay)).toEqual(expect.arrayContaining(nodes));
+  });
+
+  it.each(["node1", "node2", "node3", ...split])("%s has TLS, with the certificate of its own name, and its address says so", (name) => {
+    const { config, warnings } = configOf(name, together);
+    expect(warnings).toEqual([]);
+    const { nodeId } = config;
+    expect(config.tls).toEqual({
+      clients: "anyone",
+      certFile: `/certs/${nodeId}.crt`,
+      keyFile: `/certs/${nodeId}.key`,
+      caFile: "/certs/ca.crt",
+    });
+    expect(config.advertiseUrl).toMatch(/^https:/);
+    expect(config.peers.every(({ url }) => url.startsWith("https:"))).toBe(true);
+    expect(overlay[name]?.volumes).toContain("../certs:/certs:ro");
+  });
+
+  it("gen_certs.sh --compose makes a certificate for each of them, and for nobody else", () => {
+    const script = read("scripts/gen-certs.mjs");
+    expect(script).toMatch(/"node1",\s+"node2",\s+"node3",/);
+    expect(script).toMatch(
+      /\["lock", "queue", "cache"\]\.flatMap\(\(role\) => \[1, 2, 3\]\.map\(\(number\) => `node_\$\{role\}_\$\{number\}`\)\)/,
+    );
+  });
+
+  it("Prometheus asks the same nodes at the same ports, over TLS, by the names of their certificates", () => {
+    interface Job {
+      readonly scheme?: string;
+      readonly tls_config?: object;
+      readonly dns_sd_configs?: readonly { readonly names: readonly string[]; readonly port: number }[];
+      readonly relabel_configs?: readonly { readonly target_label: string; readonly replacement?: string; readonly regex?: string }[];
+    }
+    const jobsOf = (file: string): readonly Job[] => (parse(read(file)) as { scrape_configs: readonly Job[] }).scrape_configs;
+    const soughtBy = ([job]: readonly Job[]): readonly string[] =>
+      (job?.dns_sd_configs ?? []).flatMap(({ names, port }) => names.map((name) => `${name}:${port}`));
+    const [plain, secured] = [jobsOf("docker/monitoring/prometheus.yml"), jobsOf("docker/monitoring/prometheus.tls.yml")];
+    expect(soughtBy(secured)).toEqual(soughtBy(plain).filter((target) => !target.includes("scalable")));
+    expect(secured[0]).toMatchObject({ scheme: "https", tls_config: { ca_file: "/certs/ca.crt", min_version: "TLS13" } });
+    const address = secured[0]?.relabel_configs?.find(({ target_label }) => target_label === "__address__");
+    const [, name, port] = new RegExp(`^${address?.regex}$`).exec("node_lock_1;172.18.0.5:8000") ?? [];
+    expect(`${name}:${port}`).toBe("node_lock_1:8000");
+    expect(overlay["prometheus"]?.volumes).toContain("./monitoring/prometheus.tls.yml:/etc/prometheus/prometheus.yml:ro");
+  });
+});
+
 describe("docker/Dockerfile.node", () => {
   const dockerfile = read("docker/Dockerfile.node");
 

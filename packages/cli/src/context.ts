@@ -1,8 +1,10 @@
+import { exitCodes } from "@trivet/contract";
 import type { Command } from "commander";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 import { createApi, urlsFrom, type Api } from "./api/http.ts";
 import { secureFetch, type TlsFiles } from "./api/secure-fetch.ts";
-import { usageError } from "./output/errors.ts";
+import { CliError, usageError } from "./output/errors.ts";
 import { createOutput, type Output, type Streams } from "./output/output.ts";
 
 /** What every verb gets from outside; tests give their own. */
@@ -38,9 +40,27 @@ export function toolsOf(
       urls: urlsFrom(options.url, context.env),
       timeoutMs: seconds * 1_000,
       fetch: secureFetch(options) ?? context.fetch,
-      token: context.env["TRIVET_TOKEN"],
+      token: () => tokenOf(context.env),
     }),
   };
+}
+
+/** Read for each call: a token that was renewed is taken by verbs that run on. Without a file TRIVET_TOKEN counts. */
+function tokenOf(env: NodeJS.ProcessEnv): string | undefined {
+  const path = env["TRIVET_TOKEN_FILE"];
+  if (!path) return env["TRIVET_TOKEN"];
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    throw new CliError({
+      code: "configuration",
+      exitCode: exitCodes.configuration,
+      what: "The key or token for the cluster cannot be read.",
+      why: `TRIVET_TOKEN_FILE: ${(error as Error).message}`,
+      next: "name a file that holds it, or set TRIVET_TOKEN",
+      cause: error,
+    });
+  }
 }
 
 export function processContext(signal: AbortSignal): Context {

@@ -61,7 +61,7 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
 }
 
 const helpFooter = `
-TRIVET_TOKEN holds the key of a cluster that asks for one (AUTH_MODE=keys).
+TRIVET_TOKEN holds the key or token of a cluster that asks for one (AUTH_MODE=keys, jwt), TRIVET_TOKEN_FILE names a file with it.
 
 Exit codes: 0 done, 1 failed, 10 locked, 11 deadlock, 12 lock, session or message lost, 13 conflict, 14 outcome unknown, 64 wrong use,
 65 bad request, 66 not found, 69 no node or no leader, 70 a fault in Trivet, 74 disk, 75 try again, 77 not allowed, 78 configuration.`;

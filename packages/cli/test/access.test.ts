@@ -1,4 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -49,6 +60,42 @@ describe("trivet key and trivet role", () => {
     expect(cliError(await trivet(["key", "create", "b", "--role", "nobody"])).message).toMatch(/no role nobody/);
   });
 
+  test("owner and mode of the file stay, and a link stays a link", async () => {
+    const real = join(folder, "real.json");
+    symlinkSync(real, file);
+    writeFileSync(real, '{"version":1,"keys":[]}');
+    chmodSync(real, 0o640);
+    // Only root may give a file away; what others may not do is refused below.
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) chownSync(real, 1_234, 1_235);
+    await good("key", "create", "a", "--role", "reader");
+    const listed = JSON.parse(await good("key", "list", "--json")) as { keys: { id: string }[] };
+    await good("key", "revoke", listed.keys[0]?.id ?? "", "--yes");
+    expect(lstatSync(file).isSymbolicLink()).toBe(true);
+    expect(statSync(real).mode & 0o777).toBe(0o640);
+    if (isRoot) expect([statSync(real).uid, statSync(real).gid]).toEqual([1_234, 1_235]);
+    expect(readFileSync(real, "utf8")).toMatch(/"revoked": "2/);
+    expect(readdirSync(folder).sort()).toEqual(["access.json", "real.json"]);
+  });
+
+  test.runIf(process.getuid?.() === 0)("a file that could not be given back to its owner is left as it was", async () => {
+    await good("key", "create", "a", "--role", "reader");
+    const before = readFileSync(file, "utf8");
+    chownSync(file, 1_234, 1_234);
+    chmodSync(file, 0o644);
+    chmodSync(folder, 0o777);
+    const { openStore } = await import("../src/access/store.ts");
+    const store = await openStore(file);
+    process.seteuid?.(4_321);
+    try {
+      expect(() => store.save(store.file)).toThrow(/cannot be given to the user it is for/);
+    } finally {
+      process.seteuid?.(0);
+    }
+    expect(readFileSync(file, "utf8")).toBe(before);
+    expect(readdirSync(folder)).toEqual(["access.json"]);
+  });
+
   test("a file that a node would refuse is not touched", async () => {
     writeFileSync(file, "{");
     expect(cliError(await trivet(["key", "create", "a", "--role", "admin"])).why).toMatch(/not valid JSON/);
@@ -66,12 +113,32 @@ describe("trivet key and trivet role", () => {
   });
 });
 
+describe("TRIVET_TOKEN_FILE", () => {
+  test("is read for each call, and goes before TRIVET_TOKEN; one that cannot be read is told, and nothing is sent", async () => {
+    const path = join(folder, "token");
+    const seen: string[] = [];
+    const run = (): ReturnType<typeof runCli> =>
+      runCli(["leader", "transfer"], () => ({ body: { leader: "node2" } }), {
+        env: { TRIVET_TOKEN_FILE: path, TRIVET_TOKEN: "other" },
+        headers: (headers) => void seen.push(headers.get("authorization") ?? ""),
+      });
+    const failed = cliError(await run());
+    expect(failed).toMatchObject({ exitCode: 78, why: expect.stringMatching(/^TRIVET_TOKEN_FILE: .*ENOENT/) });
+    writeFileSync(path, "first\n");
+    await run();
+    writeFileSync(path, "second\n");
+    await run();
+    expect(seen).toEqual(["Bearer first", "Bearer second"]);
+  });
+});
+
 describe("trivet audit", () => {
   test("needs the key, and says which line is wrong", async () => {
     const { AuditLog } = await import("../../server/src/security/audit-log.ts");
     const log = join(folder, "audit.log");
-    const audit = new AuditLog(log, "0123456789abcdef", "node1", {
-      log: () => undefined,
+    const ordinary: string[] = [];
+    const audit = new AuditLog({ path: log, key: "0123456789abcdef", maxBytes: 1_000_000 }, "node1", {
+      log: (_level, _event, text) => void ordinary.push(text),
       count: () => undefined,
       wallNow: () => Date.now(),
     });
@@ -86,7 +153,27 @@ describe("trivet audit", () => {
     writeFileSync(log, `${readFileSync(log, "utf8").split("\n")[0]}\n`);
     expect((await trivet(["audit", "verify", log], key)).error).toBeNull();
     expect(cliError(await trivet(["audit", "verify", log, "--anchor", head], key))).toMatchObject({ exitCode: 13 });
+    const node = join(folder, "node1.log");
+    writeFileSync(node, ordinary.map((text) => `2026-01-01 INFO ${text}\n`).join(""));
+    expect(cliError(await trivet(["audit", "verify", log, "--anchors-of", node], key)).message).toMatch(
+      /record 2, of which there is an anchor/,
+    );
     writeFileSync(log, readFileSync(log, "utf8").replace("node1", "node2"));
     expect(cliError(await trivet(["audit", "verify", log], key)).message).toMatch(/audit\.log, line 1: its code does not follow/);
+  });
+
+  test("takes what was put aside with it, and says where files begin that are given alone", async () => {
+    const { AuditLog } = await import("../../server/src/security/audit-log.ts");
+    const key = { AUDIT_KEY: "0123456789abcdef" };
+    const log = join(folder, "audit.log");
+    const tools = { log: () => undefined, count: () => undefined, wallNow: () => Date.now() };
+    const audit = new AuditLog({ path: log, key: key.AUDIT_KEY, maxBytes: 300 }, "node1", tools);
+    for (let n = 0; n < 6; n += 1) await audit.append("admin", { call: "POST /v1/raft/snapshot" });
+    await audit.close();
+    const all = JSON.parse((await trivet(["audit", "verify", log, "--json"], key)).stdout) as { files: string[]; begins_at: number };
+    expect(all.files.length).toBeGreaterThan(1);
+    expect(all.begins_at).toBe(1);
+    rmSync(all.files[0] ?? "");
+    expect((await trivet(["audit", "verify", log], key)).stdout).toMatch(/They begin with record [2-9]/);
   });
 });

@@ -18,6 +18,7 @@ const good = async (...words: readonly string[]): Promise<Ran> => {
   return ran;
 };
 const read = (name: string): string => readFileSync(join(dir, name), "utf8");
+const ownerOf = (name: string): readonly number[] => [statSync(join(dir, name)).uid, statSync(join(dir, name)).gid];
 const blocks = (text: string): number => text.split("-----BEGIN CERTIFICATE-----").length - 1;
 
 describe("trivet cert", () => {
@@ -38,6 +39,26 @@ describe("trivet cert", () => {
     );
     expect((await good("verify")).stdout).toMatch(/node1[^]*queue-node-1/);
   });
+
+  test.runIf(process.getuid?.() === 0)(
+    "gives keys to the user of the nodes where it is told to, and a renewed key stays that user's",
+    async () => {
+      await good("init");
+      await good("issue", "node1");
+      await good("issue", "node1", "node2", "--owner", "1000:1001");
+      expect([ownerOf("node1.key"), ownerOf("node2.key"), ownerOf("node1.crt"), ownerOf("ca.key")]).toEqual([
+        [1_000, 1_001],
+        [1_000, 1_001],
+        [0, 0],
+        [0, 0],
+      ]);
+      const before = read("node1.key");
+      await good("issue", "node1", "--renew");
+      expect(read("node1.key")).not.toBe(before);
+      expect(ownerOf("node1.key")).toEqual([1_000, 1_001]);
+      expect((await cert("issue", "node3", "--owner", "node")).error).not.toBeNull();
+    },
+  );
 
   test("keeps what is good, and replaces what lacks a name, whose key is gone, or what it is told to", async () => {
     await good("init");

@@ -16,6 +16,22 @@ describe("trivet health", () => {
     expect(ran.stdout).toContain("node1 is well.");
   });
 
+  it.each([
+    ["CERT_PATH (S4)", { CERT_PATH: "certs" }],
+    ["CERT_FILE and KEY_FILE (S2)", { CERT_FILE: "c.crt", KEY_FILE: "c.key" }],
+    ["TLS_MODE", { TLS_MODE: "mutual", CERT_PATH: "certs" }],
+    ["another name of TLS_MODE", { ENABLE_ENCRYPTION: "true", CERT_PATH: "certs" }],
+  ])("asks over HTTPS where the node has certificates, which it needs for that: %s", async (_name, env) => {
+    const error = cliError(await runCli(["health"], () => well, { env: { ...env, NODE_ID: "node1" } }));
+    // The files are not there: that they are asked for is what shows the way.
+    expect(error).toMatchObject({ code: "configuration", message: expect.stringMatching(/^--ca .*ca\.crt cannot be read/) });
+  });
+
+  it("asks over HTTP where TLS is off, whatever certificates there are", async () => {
+    const ran = await runCli(["health"], () => well, { env: { TLS_MODE: "off", CERT_PATH: "certs", PORT: "8001" } });
+    expect(ran.calls).toEqual(["GET http://127.0.0.1:8001/health"]);
+  });
+
   it("asks the one node that is named, and whether it lives, where that is the question", async () => {
     const ran = await runCli(["--url", "http://a:1,http://b:2", "health", "--live"], () => well, { env: { PORT: "8001" } });
     expect(ran.calls).toEqual(["GET http://a:1/v1/health/live"]);

@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { isLauncherOwned, nodeEnvironment, planNodes } from "../src/dev/plan.ts";
+import { isLauncherOwned, nodeEnvironment, planNodes, withPeerKey } from "../src/dev/plan.ts";
+
+const keyOf = (env: Record<string, string>, dotenv: Record<string, string> = {}): string | undefined =>
+  withPeerKey(env, dotenv, () => "made")["SHARED_MAC_KEY"];
 
 describe("the plan of trivet dev", () => {
   const nodes = planNodes({ nodes: 3, firstPort: 8001, dataDir: "data" });
@@ -51,5 +54,14 @@ describe("the plan of trivet dev", () => {
     });
     for (const name of Object.keys({ ...sample, ...more })) expect(isLauncherOwned(name), name).toBe(true);
     for (const name of ["LOG_LEVEL", "SHARED_MAC_KEY", "HOME"]) expect(isLauncherOwned(name), name).toBe(false);
+  });
+
+  it("gives nodes that ask callers who they are a key to prove themselves with, unless there is one", () => {
+    expect(keyOf({})).toBeUndefined();
+    expect(keyOf({ AUTH_MODE: "none" })).toBeUndefined();
+    expect(keyOf({ AUTH_MODE: "keys" })).toBe("made");
+    expect(keyOf({}, { AUTH_MODE: "jwt" })).toBe("made");
+    expect(keyOf({ AUTH_MODE: "keys", SHARED_MAC_KEY: "mine" })).toBe("mine");
+    expect(keyOf({ AUTH_MODE: "keys" }, { NODE_SECRET: "mine" })).toBeUndefined();
   });
 });

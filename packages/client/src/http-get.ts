@@ -10,7 +10,8 @@ interface HttpAnswer {
 
 /** Not `fetch`: that takes no authority of ours. */
 function get(url: string, access: LinkAccess, timeoutMs: number): Promise<HttpAnswer> {
-  const { token, tls } = access;
+  const { tls } = access;
+  const token = access.token();
   const options = {
     agent: false,
     signal: AbortSignal.timeout(timeoutMs),

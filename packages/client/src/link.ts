@@ -29,7 +29,7 @@ export interface LinkHandlers {
 
 /** What a node is shown of us. */
 export interface LinkAccess {
-  readonly token: string | null;
+  readonly token: () => string | null;
   readonly tls: () => SecureOptions;
 }
 
@@ -51,7 +51,8 @@ export class Link {
   private ended = false;
 
   constructor(node: string, hello: Hello, access: LinkAccess, timeoutMs: number, handlers: LinkHandlers) {
-    const { token, tls } = access;
+    const { tls } = access;
+    const token = access.token();
     this.node = node;
     this.handlers = handlers;
     this.socket = new WebSocket(streamUrl(node), {

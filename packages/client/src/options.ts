@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { TrivetError } from "./errors.ts";
 
 type Pem = string | Uint8Array;
 /** For nodes with TLS. PEM texts, as read from the files. */
@@ -12,8 +14,10 @@ export interface TlsOptions {
 
 /** What `connect` accepts. Times in milliseconds. */
 export interface ConnectOptions {
-  /** Sent as `Authorization: Bearer`. */
-  readonly token?: string;
+  /** Sent as `Authorization: Bearer`: a key or a token. A function is called for every new connection; when it throws, what it gave before is used. */
+  readonly token?: string | (() => string);
+  /** Instead: a file that holds it, read for every new connection, so that a token that was renewed is taken. */
+  readonly tokenFile?: string;
   /** A function is called for every new connection, so that renewed certificates are taken; when it throws, what it gave before is used. */
   readonly tls?: TlsOptions | (() => TlsOptions);
   /** Shown to people next to the session: default host name and process id. */
@@ -36,9 +40,9 @@ export interface ConnectOptions {
   readonly backoffMs?: readonly [first: number, longest: number];
 }
 
-export type Settings = Required<Omit<ConnectOptions, "token" | "tls">> & {
-  readonly token: string | null;
-  /** As it is now. */
+export type Settings = Required<Omit<ConnectOptions, "token" | "tokenFile" | "tls">> & {
+  /** As they are now. */
+  readonly token: () => string | null;
   readonly tls: () => SecureOptions;
 };
 
@@ -63,15 +67,11 @@ function secureOptions(tls: TlsOptions): SecureOptions {
 }
 
 /** The first call is here, so that `connect` rejects with what is wrong; later ones are in timers, where nobody could catch it. */
-function renewed(tls: TlsOptions | (() => TlsOptions)): () => SecureOptions {
-  if (typeof tls !== "function") {
-    const fixed = secureOptions(tls);
-    return () => fixed;
-  }
-  let last = secureOptions(tls());
+function renewed<T>(give: () => T): () => T {
+  let last = give();
   return () => {
     try {
-      last = secureOptions(tls());
+      last = give();
     } catch {
       // A file that is being replaced: the next connection asks again.
     }
@@ -79,10 +79,38 @@ function renewed(tls: TlsOptions | (() => TlsOptions)): () => SecureOptions {
   };
 }
 
+function tlsOf(tls: TlsOptions | (() => TlsOptions)): () => SecureOptions {
+  if (typeof tls === "function") return renewed(() => secureOptions(tls()));
+  const fixed = secureOptions(tls);
+  return () => fixed;
+}
+
+/** The text of a header: without what would end it, or make two of it. It is not shown, as it is a secret. */
+function checkedToken(text: string, from: string): string {
+  const token = text.trim();
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new TrivetError("bad_request", `${from} is no key and no token: one word is expected`);
+  return token;
+}
+
+function readToken(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new TrivetError("bad_request", `tokenFile: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function tokenOf({ token, tokenFile }: ConnectOptions): () => string | null {
+  if (token !== undefined && tokenFile !== undefined) throw new TrivetError("bad_request", "token and tokenFile: one of them is expected");
+  if (tokenFile !== undefined) return renewed(() => checkedToken(readToken(tokenFile), "tokenFile"));
+  if (token === undefined) return () => null;
+  return renewed(() => checkedToken(typeof token === "function" ? token() : token, "token"));
+}
+
 export function settingsOf(options: ConnectOptions): Settings {
   return {
-    tls: renewed(options.tls ?? {}),
-    token: options.token ?? null,
+    tls: tlsOf(options.tls ?? {}),
+    token: tokenOf(options),
     label: options.label ?? `${hostname()}/${process.pid}`,
     routing: options.routing ?? "leader",
     commandTimeoutMs: options.commandTimeoutMs ?? 10_000,

@@ -143,7 +143,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     exitCode: exitCodes.permission,
     what: "The call needs credentials.",
     why: "{reason}",
-    next: "Send `Authorization: Bearer <key>`.",
+    next: "Send `Authorization: Bearer` with a key, or a token that is in date.",
   },
   forbidden: {
     status: 403,

@@ -186,11 +186,17 @@ export const metrics = define({
   },
   peer_refusals_total: { kind: "counter", help: "Peer links that one end refused, by what did not fit.", labels: ["code"] },
 
+  audit_records: { kind: "gauge", help: "Records of this node's audit log, over all its files; it never falls." },
   audit_failures_total: { kind: "counter", help: "Times the audit log could not be written." },
   access_refused_total: {
     kind: "counter",
-    help: "Calls refused for who made them: none, form, unknown, expired, revoked credential, forbidden, or over its rate.",
+    help: "Refused for who asked: none, form, unknown, expired, revoked credential, token_… for tokens, forbidden, over its rate (rate); ended: a watch or stream was closed.",
     labels: ["reason"],
+  },
+  token_keys_loads_total: {
+    kind: "counter",
+    help: "Times the keys of the tokens' issuer had changed or could not be had: loaded, or refused and the old ones kept.",
+    labels: ["outcome"],
   },
 
   http_requests_total: { kind: "counter", help: "HTTP requests.", labels: ["route", "method", "status"] },

@@ -20,6 +20,7 @@ import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
 import { seedDemoData } from "./demo-data.ts";
 import { leaveCluster, setAsideData } from "./leave.ts";
 import { createHttpApp, type HttpApp } from "./http/app.ts";
+import { peersOf } from "./http/unproven-peers.ts";
 import { logForcedReleases } from "./observability/forced-releases.ts";
 import { Logger } from "./observability/logger.ts";
 import { Metrics } from "./observability/metrics.ts";
@@ -28,6 +29,8 @@ import { collectSystemMetrics } from "./observability/system-metrics.ts";
 import { AccessControl } from "./security/access-control.ts";
 import { AuditLog } from "./security/audit-log.ts";
 import { NodeTls, type NodeTlsTools } from "./security/node-tls.ts";
+import { endInTime, startExport } from "./observability/trace-export.ts";
+import { Tracing } from "./observability/tracing.ts";
 import { watchQuorum } from "./observability/quorum-watch.ts";
 import { NodeTelemetry } from "./observability/telemetry.ts";
 import { version } from "./version.ts";
@@ -178,6 +181,7 @@ interface Parts {
   readonly redis: RedisQueueStorage | null;
   readonly origins: Origins;
   readonly audit: AuditLog | null;
+  readonly endExport: (() => Promise<void>) | null;
   /** What is to be ended with the node. */
   readonly ends: (() => void)[];
 }
@@ -220,13 +224,16 @@ function readCertificate(path: string): string {
 }
 
 async function build(config: NodeConfig, logger: Logger, options: StartOptions): Promise<Parts> {
+  // First, as it may end the start; what is registered here is the process's, and ends with the node.
+  const endExport = config.tracing === "otlp" ? await startExport(config.nodeId, process.env) : null;
   const metrics = new Metrics();
   const clock = new NodeClock();
   const telemetry = new NodeTelemetry(logger, metrics, () => clock.now());
   const tls = config.tls === null ? null : new NodeTls(config.tls, config.nodeId, toolsOf(telemetry, clock));
   if (tls !== null) metrics.onCollect(() => metrics.set("tls_certificate_not_after_seconds", tls.notAfter / 1_000));
   const access = config.access === null ? null : new AccessControl(config.access, toolsOf(telemetry, clock));
-  const audit = config.audit === null ? null : new AuditLog(config.audit.path, config.audit.key, config.nodeId, toolsOf(telemetry, clock));
+  const audit = config.audit === null ? null : new AuditLog(config.audit, config.nodeId, toolsOf(telemetry, clock));
+  if (audit !== null) metrics.onCollect(() => metrics.set("audit_records", audit.records));
   const transport = new NodeTransport({
     tls,
     refused: (remote, code, detail) => {
@@ -263,7 +270,8 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     tls,
     access,
     audit,
-    peer: config.cluster === null ? (request, socket, head) => void transport.handleUpgrade(request, socket, head) : null,
+    tracing: config.tracing === "off" ? null : new Tracing(config.nodeId, version),
+    peer: config.cluster === null ? peersOf(config, transport, telemetry) : null,
   });
   const ends = [
     collectSystemMetrics(metrics, version),
@@ -276,7 +284,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   ];
   tls?.start();
   access?.start();
-  return { config, logger, metrics, telemetry, transport, files, host, http, redis, origins, audit, ends };
+  return { config, logger, metrics, telemetry, transport, files, host, http, redis, origins, audit, endExport, ends };
 }
 
 /** What the parts of security tell and count with. */
@@ -308,6 +316,7 @@ async function stopParts(parts: Parts): Promise<void> {
   transport.close();
   await closeStorages(parts);
   await parts.audit?.close();
+  if (parts.endExport !== null) await endInTime(parts.endExport, config.shutdownTimeoutMs, logger);
   parts.files.unlock();
   for (const end of parts.ends) end();
   if (left) setAsideData(config, logger);

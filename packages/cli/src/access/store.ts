@@ -1,5 +1,6 @@
 import { exitCodes } from "@trivet/contract";
-import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
+import { replaceFile } from "../files/replace-file.ts";
 import { CliError } from "../output/errors.ts";
 
 /** What the file holds, as this command handles it; what is right in it is the server's to say. */
@@ -56,11 +57,12 @@ export async function openStore(path: string): Promise<AccessStore> {
     file: outcome.file,
     builtIn: [...builtInRoles.keys()],
     save: ({ roles, keys }) => {
-      const temporary = `${path}.new`;
-      writeFileSync(temporary, `${JSON.stringify({ version: 1, roles: Object.fromEntries(roles), keys }, null, 2)}\n`, { mode: 0o600 });
-      const checked = readAccessFile(temporary);
-      if (checked.type === "bad") throw refused(path, checked.fault);
-      renameSync(temporary, path);
+      const text = `${JSON.stringify({ version: 1, roles: Object.fromEntries(roles), keys }, null, 2)}\n`;
+      const check = (written: string): void => {
+        const checked = readAccessFile(written);
+        if (checked.type === "bad") throw refused(path, checked.fault);
+      };
+      replaceFile(path, text, { mode: 0o600, check });
     },
   };
 }

@@ -21,8 +21,8 @@ export interface ApiOptions {
   readonly urls: readonly string[];
   readonly timeoutMs: number;
   readonly fetch: typeof fetch;
-  /** Sent as `Authorization: Bearer`; from TRIVET_TOKEN, never from a flag, which other users of the machine could read. */
-  readonly token?: string | undefined;
+  /** Sent as `Authorization: Bearer`; from TRIVET_TOKEN or its file, never from a flag, which other users of the machine could read. */
+  readonly token?: () => string | undefined;
 }
 
 /** URLs from `--url`, else TRIVET_URL, else this machine. */
@@ -53,11 +53,12 @@ export function createApi(options: ApiOptions): Api {
     body: unknown,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<{ status: number; body: unknown }> => {
+    const token = options.token?.();
     const answer = await options.fetch(`${url}${path}`, {
       method,
       signal: AbortSignal.timeout(timeoutMs),
       headers: {
-        ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...headers,
       },
@@ -72,6 +73,7 @@ export function createApi(options: ApiOptions): Api {
       try {
         return await send(url, "GET", path, undefined);
       } catch (error) {
+        if (error instanceof CliError) throw error;
         return { problem: reasonOf(error) };
       }
     },

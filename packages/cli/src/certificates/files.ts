@@ -1,6 +1,7 @@
 import { exitCodes } from "@trivet/contract";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { give, replaceFile, type Replacement } from "../files/replace-file.ts";
 import { CliError } from "../output/errors.ts";
 
 /** The folder of certificates, with S2's names: ca.key, ca.crt, and NAME.key, NAME.csr, NAME.crt. */
@@ -14,9 +15,12 @@ export interface CertFolder {
   read(name: string): string;
   /** In one step, so that a node that looks at this moment sees the old file or the new one. */
   write(name: string, text: string, access: "secret" | "public"): void;
+  /** A secret that is there gets the owner that this folder was opened for, if any. */
+  give(name: string): void;
 }
 
-export function openFolder(path: string): CertFolder {
+/** `owner`: whom secrets belong to, if not to whoever runs this. */
+export function openFolder(path: string, owner?: Replacement["owner"]): CertFolder {
   const file = (name: string): string => join(path, name);
   return {
     path,
@@ -27,13 +31,16 @@ export function openFolder(path: string): CertFolder {
       return files.filter((name) => name.endsWith(".crt") && name !== "ca.crt").map((name) => name.slice(0, -".crt".length));
     },
     read: (name) => (existsSync(file(name)) ? readFileSync(file(name), "utf8") : ""),
+    give: (name) => {
+      if (owner !== undefined) give(file(name), file(name), owner);
+    },
     write: (name, text, access) => {
       try {
         mkdirSync(path, { recursive: true });
-        const temporary = `${file(name)}.new`;
-        writeFileSync(temporary, text, { mode: access === "secret" ? 0o600 : 0o644, flag: "w" });
-        renameSync(temporary, file(name));
+        const mode = access === "secret" ? 0o600 : 0o644;
+        replaceFile(file(name), text, { mode, ...(access === "secret" && owner !== undefined ? { owner } : {}) });
       } catch (error) {
+        if (error instanceof CliError) throw error;
         throw new CliError({
           code: "storage",
           exitCode: exitCodes.storage,

@@ -9,6 +9,10 @@ interface Anchor {
   readonly seq: number;
   readonly mac: string;
 }
+interface VerifyOptions {
+  readonly anchor: readonly Anchor[];
+  readonly anchorsOf: readonly string[];
+}
 // The chain is the server's; it is loaded only when one of these verbs runs.
 const loadServer = () => import("@trivet/server");
 
@@ -19,31 +23,41 @@ export function registerAudit(program: Command, context: Context): void {
 
   audit
     .command("verify")
-    .argument("[file]", "the log; AUDIT_LOG when not given")
+    .argument(
+      "[files...]",
+      "the log, or its files in their order; AUDIT_LOG when not given. Of one file, what was put aside of it is checked as well",
+    )
     .option("--anchor <seq:code>", "an anchor that the node printed to its ordinary log (repeatable)", anchorOption, [])
+    .option("--anchors-of <file>", "an ordinary log of the node; all anchors in it are taken (repeatable)", fileOption, [])
     .description("check that no line was changed, moved or left out; with anchors, that none is missing at the end. Needs AUDIT_KEY")
-    .action(async (file: string | undefined, options: { anchor: readonly Anchor[] }, command: Command) => {
+    .action(async (files: readonly string[], options: VerifyOptions, command: Command) => {
       const { output } = toolsOf(context, command);
       const key = context.env["AUDIT_KEY"];
       if (!key) throw missing("AUDIT_KEY is not set.", "The lines are sealed with it.", "AUDIT_KEY=… trivet audit verify FILE");
-      const { verifyAudit } = await loadServer();
-      const path = pathOf(context, file);
-      const verdict = verifyAudit(key, read(path), options.anchor);
+      const { verifyAudit, setAside } = await loadServer();
+      const anchors = [...options.anchor, ...options.anchorsOf.flatMap((path) => anchorsIn(read(path)))];
+      const named = files.length > 0 ? files : [pathOf(context, undefined)];
+      const [first = ""] = named;
+      const paths = named.length === 1 ? [...setAside(first), first] : named;
+      const verdict = verifyAudit(key, paths.map(read), anchors);
+      const where = paths.at(verdict.file ?? -1) ?? first;
       if (!verdict.ok) {
         throw new CliError({
           code: "audit_broken",
           exitCode: exitCodes.conflict,
-          what: `${path}, line ${verdict.line}: ${verdict.fault}.`,
+          what: verdict.line === null ? `${where}: ${verdict.fault}.` : `${where}, line ${verdict.line}: ${verdict.fault}.`,
           why: `The ${verdict.records} records before it are as they were written.`,
-          next: "keep the file; compare it with the anchors in the node's ordinary log (audit.anchor) and with what other nodes say",
-          details: { line: verdict.line, records: verdict.records },
+          next: "keep the files; compare them with the anchors in the node's ordinary log (audit.anchor) and with what other nodes say",
+          details: { file: where, line: verdict.line, records: verdict.records },
         });
       }
-      const { records, head } = verdict;
-      output.result(
-        "audit-verdict",
-        { ok: true, records, head },
-        () => `${path}: ${records} records, none changed. The last is ${head.seq}:${head.mac}`,
+      const { records, head, first: begins } = verdict;
+      output.result("audit-verdict", { ok: true, files: paths, begins_at: begins, records, anchors: anchors.length, head }, () =>
+        [
+          `${paths.join(", ")}: ${records} records, none changed. The last is ${head.seq}:${head.mac}`,
+          ...(begins === 1 ? [] : [`They begin with record ${begins}; what was before is in files that were not given.`]),
+          ...(anchors.length === 0 ? ["No anchor was given, so a missing end would not be noticed (--anchors-of LOG)."] : []),
+        ].join("\n"),
       );
     });
 
@@ -96,6 +110,12 @@ function anchorOption(text: string, before: readonly Anchor[]): readonly Anchor[
   if (match === null) throw new InvalidArgumentError("An anchor is NUMBER:CODE, as in the line audit.anchor of the node's log.");
   return [...before, { seq: Number(match[1]), mac: match[2] ?? "" }];
 }
+
+/** In the lines of a log, whether for people or JSON. */
+const anchorsIn = (text: string): readonly Anchor[] =>
+  [...text.matchAll(/audit log anchor ([0-9]{1,15}):([0-9a-f]{64})/g)].map(([, seq, mac = ""]) => ({ seq: Number(seq), mac }));
+
+const fileOption = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 
 function countOption(text: string): number {
   const count = Number(text);

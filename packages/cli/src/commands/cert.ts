@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { toolsOf, type Context } from "../context.ts";
 import { openFolder, type CertFolder } from "../certificates/files.ts";
 import type { Issued } from "../certificates/issue.ts";
+import type { Replacement } from "../files/replace-file.ts";
 import { CliError, usageError } from "../output/errors.ts";
 import { table, type Output } from "../output/output.ts";
 
@@ -20,6 +21,7 @@ interface InitOptions extends FolderOption {
   readonly dropOld?: boolean;
 }
 interface IssueOptions extends FolderOption {
+  readonly owner?: NonNullable<Replacement["owner"]>;
   readonly days: number;
   readonly host: readonly string[];
   readonly client?: boolean;
@@ -49,11 +51,12 @@ export function registerCert(program: Command, context: Context): void {
     .addOption(daysOption(nodeDays))
     .option("--host <host>", "a further name or address the nodes are reached by (repeatable)", hostArgument, [])
     .option("--client", "for a client of nodes with TLS_MODE=mutual, not for a node")
+    .option("--owner <uid[:gid]>", "user that the keys are for, where nodes run as another one (of the image: 1000)", ownerOption)
     .option("--renew", "also when the certificate that is there is good for another 30 days")
     .description("make NAME.key, NAME.csr and NAME.crt; good ones that are there are kept")
     .action(async (names: readonly string[], options: IssueOptions, command: Command) => {
       const { output } = toolsOf(context, command);
-      await issueAll(output, openFolder(options.dir), names, options);
+      await issueAll(output, openFolder(options.dir, options.owner), names, options);
     });
 
   inFolder(cert.command("verify"))
@@ -90,6 +93,12 @@ function hostArgument(text: string, before: readonly string[]): readonly string[
   const isHost = isIP(text) !== 0 || /^(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/.test(text);
   if (!isHost) throw new InvalidArgumentError("A host is a name or an address, without scheme and port.");
   return [...before, text];
+}
+
+function ownerOption(text: string): NonNullable<Replacement["owner"]> {
+  const [, uid, gid = uid] = /^([0-9]{1,9})(?::([0-9]{1,9}))?$/.exec(text) ?? [];
+  if (uid === undefined) throw new InvalidArgumentError("It must be the number of a user, or USER:GROUP in numbers.");
+  return { uid: Number(uid), gid: Number(gid) };
 }
 
 async function init(output: Output, folder: CertFolder, options: InitOptions): Promise<void> {
@@ -131,6 +140,7 @@ async function issueAll(output: Output, folder: CertFolder, names: readonly stri
   const rows: Issued[] = [];
   for (const name of new Set(names)) {
     rows.push(await issue(folder, authority, { name, kind, hosts: options.host, days: options.days, renew: options.renew === true }));
+    folder.give(`${name}.key`);
   }
   const shown = rows.map(({ name, made, names: listed, notAfter }) => ({ name, made, names: listed, not_after: notAfter.toISOString() }));
   output.result("certificates", { folder: folder.path, certificates: shown }, () =>

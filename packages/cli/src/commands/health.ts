@@ -1,6 +1,9 @@
-import { exitCodes, settingOf } from "@trivet/contract";
+import { exitCodes, settingOf, type SettingName } from "@trivet/contract";
 import type { Command } from "commander";
+import { hostname } from "node:os";
+import { join } from "node:path";
 import { createApi } from "../api/http.ts";
+import { secureFetch, type TlsFiles } from "../api/secure-fetch.ts";
 import { toolsOf, type Context } from "../context.ts";
 import { CliError } from "../output/errors.ts";
 
@@ -16,13 +19,17 @@ export function registerHealth(program: Command, context: Context): void {
       "after",
       `
 Asks one node: that of --url or TRIVET_URL, else the one on 127.0.0.1 at the port that the environment gives (HTTP_PORT or
-another of its names), else at port ${String(settingOf("HTTP_PORT").default)}.`,
+another of its names), else at port ${String(settingOf("HTTP_PORT").default)}; over HTTPS with the node's own certificates where
+it has some (TLS_MODE, CERT_FILE, CERT_PATH).`,
     )
     .action(async (options: { live?: boolean }, command: Command) => {
       const { output, api } = toolsOf(context, command);
-      const named = command.optsWithGlobals<{ url?: string }>().url !== undefined;
-      const url = named ? (api.urls[0] ?? ownUrl(context.env)) : ownUrl(context.env);
-      const asked = createApi({ urls: [url], timeoutMs: askSeconds * 1_000, fetch: context.fetch });
+      const flags = command.optsWithGlobals<{ url?: string } & TlsFiles>();
+      const own = ownNode(context.env);
+      const url = flags.url === undefined ? own.url : (api.urls[0] ?? own.url);
+      // The node's own files do for a check of itself; those that were named go before them.
+      const files = flags.url === undefined ? { ...own.files, ...namedIn(flags) } : namedIn(flags);
+      const asked = createApi({ urls: [url], timeoutMs: askSeconds * 1_000, fetch: secureFetch(files) ?? context.fetch });
       const answer = await asked.ask(url, options.live ? "/v1/health/live" : "/health");
       if ("problem" in answer) throw unwell(url, answer.problem);
       const body = answer.body as { readonly status?: string; readonly node_id?: string; readonly leader?: string | null };
@@ -32,12 +39,43 @@ another of its names), else at port ${String(settingOf("HTTP_PORT").default)}.`,
     });
 }
 
-/** Where the node that shares this environment listens. */
-function ownUrl(env: NodeJS.ProcessEnv): string {
-  const setting = settingOf("HTTP_PORT");
-  const names = ["HTTP_PORT", ...(setting.aliases ?? []).map(({ name }) => name)];
-  const port = names.map((name) => env[name]).find((value) => value !== undefined && value !== "");
-  return `http://127.0.0.1:${port ?? String(setting.default)}`;
+const namedIn = ({ ca, clientCert, clientKey }: TlsFiles): TlsFiles => ({
+  ...(ca === undefined ? {} : { ca }),
+  ...(clientCert === undefined ? {} : { clientCert }),
+  ...(clientKey === undefined ? {} : { clientKey }),
+});
+
+/** Where the node that shares this environment listens, and with which certificates. Not the server's own reading: loading that takes longer than the check. */
+function ownNode(env: NodeJS.ProcessEnv): { readonly url: string; readonly files: TlsFiles } {
+  const port = valueOf(env, "HTTP_PORT") ?? String(settingOf("HTTP_PORT").default);
+  const folder = valueOf(env, "CERT_PATH");
+  const certFile = valueOf(env, "CERT_FILE");
+  const keyFile = valueOf(env, "KEY_FILE");
+  const mode = valueOf(env, "TLS_MODE");
+  const isMeant = folder !== null || certFile !== null || keyFile !== null;
+  if (mode === "off" || (mode === null && !isMeant)) return { url: `http://127.0.0.1:${port}`, files: {} };
+  const fileOf = (named: string | null, name: string): string => named ?? join(folder ?? ".", name);
+  const node = valueOf(env, "NODE_ID") ?? hostname();
+  const files = {
+    ca: fileOf(valueOf(env, "CA_FILE"), "ca.crt"),
+    // Where clients must show one (TLS_MODE=mutual) a node's does: it is a client of the other nodes.
+    clientCert: fileOf(certFile, `${node}.crt`),
+    clientKey: fileOf(keyFile, `${node}.key`),
+  };
+  return { url: `https://127.0.0.1:${port}`, files };
+}
+
+/** By any of its names; null = not set. */
+function valueOf(env: NodeJS.ProcessEnv, name: SettingName): string | null {
+  const setting = settingOf(name);
+  for (const alias of [{ name }, ...(setting.aliases ?? [])]) {
+    const text = env[alias.name];
+    if (text === undefined || text === "") continue;
+    const meant = "values" in alias ? alias.values?.[text.trim().toLowerCase()] : undefined;
+    if (meant !== undefined) return meant;
+    return setting.kind === "choice" ? text.trim().toLowerCase() : text;
+  }
+  return null;
 }
 
 function unwell(url: string, why: string): CliError {

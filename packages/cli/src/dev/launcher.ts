@@ -1,4 +1,5 @@
 import { exitCodes } from "@trivet/contract";
+import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { parseEnv } from "node:util";
@@ -7,7 +8,7 @@ import type { Context } from "../context.ts";
 import { CliError } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
 import { createNodeLines } from "./lines.ts";
-import { isLauncherOwned, nodeEnvironment, planNodes, type PlannedNode, type PlanOptions } from "./plan.ts";
+import { isLauncherOwned, nodeEnvironment, planNodes, withPeerKey, type PlannedNode, type PlanOptions } from "./plan.ts";
 import { takenPorts } from "./ports.ts";
 import { healthOf, waitForSampleValue, waitUntilReady, type ClusterHealth } from "./ready.ts";
 import { summary, unreadyText } from "./summary.ts";
@@ -29,7 +30,9 @@ export interface LaunchOptions extends PlanOptions {
 export async function runCluster(context: Context, output: Output, options: LaunchOptions): Promise<number> {
   const nodes = planNodes(options);
   await refuseTakenPorts(nodes);
-  noteIgnored(output, context.env);
+  const dotenv = existsSync(".env") ? parseEnv(readFileSync(".env", "utf8")) : {};
+  noteIgnored(output, context.env, Object.keys(dotenv));
+  const given = withPeerKey(context.env, dotenv, () => randomBytes(32).toString("hex"));
 
   const ended = new AbortController();
   let exitCode: number = exitCodes.ok;
@@ -37,7 +40,7 @@ export async function runCluster(context: Context, output: Output, options: Laun
   const lines = createNodeLines({ nodes, paint: output.paint, verbose });
   const progress = createProgress(context, output);
   const write = (text: string): void => progress.print(() => context.streams.stdout.write(`${text}\n`));
-  const supervisor = createSupervisor(nodes, (node) => nodeEnvironment(node, nodes, context.env), {
+  const supervisor = createSupervisor(nodes, (node) => nodeEnvironment(node, nodes, given), {
     line: (node, text) => {
       const shown = lines.take(node, text);
       if (shown !== null) write(shown);
@@ -94,8 +97,7 @@ async function refuseTakenPorts(nodes: readonly PlannedNode[]): Promise<void> {
 }
 
 /** People copy a sample `.env` before the first start; it describes containers. Says what of it does not count here. */
-function noteIgnored(output: Output, env: NodeJS.ProcessEnv): void {
-  const written = existsSync(".env") ? Object.keys(parseEnv(readFileSync(".env", "utf8"))) : [];
+function noteIgnored(output: Output, env: NodeJS.ProcessEnv, written: readonly string[]): void {
   const ignored = written.filter(isLauncherOwned);
   if (ignored.length > 0) output.say(`Not taken from .env, because this command decides it: ${ignored.join(", ")}.`);
   const others = ["TLS_MODE", "CERT_FILE", "CERT_PATH", "AUDIT_LOG"].filter((name) => env[name]);

@@ -90,3 +90,12 @@ export function nodeEnvironment(
     SEED_DEMO_DATA: environment["SEED_DEMO_DATA"] ?? "true",
   };
 }
+
+type Given = Readonly<Record<string, string | undefined>>;
+
+/** With AUTH_MODE nodes must prove themselves to each other. Those of one launcher share a key that it makes, unless there is one. */
+export function withPeerKey(env: Given, dotenv: Given, makeKey: () => string): Given {
+  const isSaid = (name: string): boolean => Boolean(env[name] || dotenv[name]);
+  const asksCallers = !/^(?:none)?$/i.test((env["AUTH_MODE"] || dotenv["AUTH_MODE"]) ?? "");
+  return asksCallers && !isSaid("SHARED_MAC_KEY") && !isSaid("NODE_SECRET") ? { ...env, SHARED_MAC_KEY: makeKey() } : env;
+}

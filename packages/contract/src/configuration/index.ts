@@ -2,12 +2,13 @@ import { Type, type TSchema } from "typebox";
 import { cacheSettings } from "./cache.ts";
 import type { Setting } from "./definition.ts";
 import { nodeSettings } from "./node.ts";
+import { securitySettings } from "./security.ts";
 import { serviceSettings } from "./services.ts";
 
 export type * from "./definition.ts";
 
 /** Every setting by its canonical name. */
-export const settings = { ...nodeSettings, ...serviceSettings, ...cacheSettings } as const;
+export const settings = { ...nodeSettings, ...securitySettings, ...serviceSettings, ...cacheSettings } as const;
 export type SettingName = keyof typeof settings;
 export const settingNames = Object.keys(settings) as SettingName[];
 export function settingOf(name: SettingName): Setting {

@@ -1,129 +1,7 @@
 import { define } from "./definition.ts";
 
-const switchesTls = {
-  true: "server",
-  false: "off",
-  "1": "server",
-  "0": "off",
-  yes: "server",
-  no: "off",
-  on: "server",
-  off: "off",
-} as const;
-
-/** Security, queue services, operations. */
+/** Queue services, operations. */
 export const serviceSettings = define({
-  // ── Security ──────────────────────────────────────────────────────────────────────────────────────────────────────
-  SHARED_MAC_KEY: {
-    kind: "string",
-    default: null,
-    secret: true,
-    use: "security",
-    about: "Key of the message authentication between nodes; 16 characters or more.",
-    example: "(32 random bytes: openssl rand -hex 32)",
-    aliases: [{ name: "NODE_SECRET", source: "kin" }],
-  },
-  SHARED_MAC_KEY_PREVIOUS: {
-    kind: "string",
-    default: null,
-    secret: true,
-    use: "security",
-    about: "A second key that is accepted while keys are rotated.",
-    example: "(the old key)",
-  },
-  TLS_MODE: {
-    kind: "choice",
-    default: null,
-    use: "security",
-    about:
-      "off, server (HTTPS; nodes prove themselves to each other by certificate), or mutual (clients need a certificate, too). server when CERT_FILE, KEY_FILE or CERT_PATH is set.",
-    example: "off",
-    choices: ["off", "server", "mutual"],
-    aliases: [
-      { name: "ENABLE_ENCRYPTION", source: "S4", values: switchesTls },
-      { name: "ENABLE_TLS", source: "kin", values: switchesTls },
-    ],
-  },
-  CERT_FILE: {
-    kind: "path",
-    default: null,
-    use: "security",
-    about: "Certificate of this node, with intermediate ones behind it (PEM); read again when it changes.",
-    example: "certs/node1.crt",
-  },
-  KEY_FILE: { kind: "path", default: null, use: "security", about: "Key of the certificate (PEM).", example: "certs/node1.key" },
-  CA_FILE: {
-    kind: "path",
-    default: null,
-    use: "security",
-    about: "Certificate of the authority that nodes and clients are signed by; several one after the other while it is replaced.",
-    example: "certs/ca.crt",
-  },
-  CERT_PATH: {
-    kind: "path",
-    default: null,
-    use: "security",
-    about: "Folder with <node id>.crt, <node id>.key and ca.crt, for what the three settings above do not name.",
-    example: "certs/",
-  },
-  AUTH_MODE: {
-    kind: "choice",
-    default: "none",
-    use: "security",
-    about: "none: everybody may do everything; keys: every call needs a key (probes and /docs do not).",
-    example: "none",
-    choices: ["none", "keys"],
-  },
-  API_KEYS: {
-    kind: "list",
-    default: null,
-    secret: true,
-    use: "security",
-    about: "Keys of AUTH_MODE=keys besides those of ACCESS_FILE: ROLE=KEY with admin, writer or reader, or a key alone for an admin.",
-    example: "(admin=KEY,reader=KEY of 16 characters or more)",
-    aliases: [{ name: "API_KEY", source: "kin", filesOnly: true }],
-  },
-  ACCESS_FILE: {
-    kind: "path",
-    default: null,
-    use: "security",
-    about: "Roles, and hashes of keys (trivet key, trivet role); read again when it changes.",
-    example: "access.json",
-  },
-  AUDIT_LOG: {
-    kind: "path",
-    default: null,
-    use: "security",
-    about: "File of what was administered and refused at this node, each line sealed to the one before; needs AUDIT_KEY.",
-    example: "audit.log",
-  },
-  AUDIT_KEY: {
-    kind: "string",
-    default: null,
-    secret: true,
-    use: "security",
-    about: "Key that seals the audit log; 16 characters or more. `trivet audit verify` needs it, too.",
-    example: "(32 random bytes: openssl rand -hex 32)",
-  },
-  RATE_LIMIT_PER_SECOND: {
-    kind: "integer",
-    default: 0,
-    min: 0,
-    max: 1_000_000,
-    use: "security",
-    about: "Calls a second that this node takes of one caller: of a key, or without keys of an address; 0 = no limit.",
-    example: "1000",
-  },
-  RATE_LIMIT_BURST: {
-    kind: "integer",
-    default: 0,
-    min: 0,
-    max: 10_000_000,
-    use: "security",
-    about: "Calls at once after a pause; 0 = those of one second.",
-    example: "2000",
-  },
-
   // ── Queues ────────────────────────────────────────────────────────────────────────────────────────────────────────
   REDIS_URL: {
     kind: "url",
@@ -264,6 +142,15 @@ export const serviceSettings = define({
     aliases: [{ name: "METRICS_ENABLED", source: "kin" }],
   },
   METRICS_PORT: { kind: "port", default: null, use: "later", about: "Own listener for /metrics.", example: "9090" },
+  TRACING: {
+    kind: "choice",
+    default: "off",
+    use: "operations",
+    about:
+      "OpenTelemetry spans: off; on (for the provider of the program that embeds the node); otlp (sent to where OTEL_EXPORTER_OTLP_ENDPOINT says, by packages that are installed for it).",
+    example: "off",
+    choices: ["off", "on", "otlp"],
+  },
   LOG_LEVEL: {
     kind: "choice",
     default: "info",

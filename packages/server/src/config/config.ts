@@ -1,6 +1,6 @@
 import { minMacKeyCharacters, sampleSecrets, settingOf, type SettingName } from "@trivet/contract";
 import { policyNames, type PolicyName } from "@trivet/wire";
-import { readAccess, readAudit, type AccessConfig } from "./access.ts";
+import { readAccess, readAudit, type AccessConfig, type AuditConfig } from "./access.ts";
 import { type OriginsConfig, readOrigins } from "./origins.ts";
 import { isNodeId, parsePeers, type PeerAddress } from "./peers.ts";
 import { readRedis, type RedisConfig } from "./redis.ts";
@@ -69,10 +69,12 @@ export interface NodeConfig {
   readonly access: AccessConfig | null;
   /** Of one caller at this node; null = no limit. */
   readonly rateLimit: { readonly perSecond: number; readonly burst: number } | null;
-  readonly audit: { readonly path: string; readonly key: string } | null;
+  readonly audit: AuditConfig | null;
   readonly macKey: string | null;
   readonly macKeyPrevious: string | null;
   readonly metricsEnabled: boolean;
+  /** `on`: for the provider that the process has; `otlp`: one is made that sends them. */
+  readonly tracing: "off" | "on" | "otlp";
   /** Bounds of the copies that this node keeps, and whether it stores sample values. */
   readonly cache: {
     readonly capacity: number;
@@ -272,12 +274,20 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
   const logDir = values.text("LOG_DIR");
   const advertiseUrl = advertised(values.text("ADVERTISE_URL"), port) ?? self?.url ?? withPort(bracketed(reachable), port);
   const perSecond = values.number("RATE_LIMIT_PER_SECOND");
+  const access = readAccess(values, production);
+  const cluster = clusterPort === null || clusterPort === port ? null : { host: values.text("CLUSTER_HOST") ?? host, port: clusterPort };
+  const hasPeers = join.length > 0 || peers.some((peer) => peer !== self);
+  if (access !== null && hasPeers && values.text("SHARED_MAC_KEY") === null && tls === null && cluster === null)
+    values.bad(
+      "AUTH_MODE",
+      "SHARED_MAC_KEY, TLS, or a CLUSTER_PORT for the nodes alone beside it: else whoever can connect from this machine passes for a node, which may do everything",
+    );
   const config: NodeConfig = {
     nodeId,
     roles,
     production,
     http: { host, port, requestTimeoutMs: values.number("REQUEST_TIMEOUT_MS"), maxConnections: values.number("HTTP_MAX_CONNECTIONS") },
-    cluster: clusterPort === null || clusterPort === port ? null : { host: values.text("CLUSTER_HOST") ?? host, port: clusterPort },
+    cluster,
     advertiseUrl: tls === null ? advertiseUrl : secured(advertiseUrl),
     peers,
     self,
@@ -311,12 +321,13 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
       redis: backend === "redis" ? redis : null,
     },
     tls,
-    access: readAccess(values, values.list("API_KEYS"), production),
+    access,
     rateLimit: perSecond === 0 ? null : { perSecond, burst: values.number("RATE_LIMIT_BURST") || perSecond },
     audit: readAudit(values, production),
     macKey: values.text("SHARED_MAC_KEY"),
     macKeyPrevious: values.text("SHARED_MAC_KEY_PREVIOUS"),
     metricsEnabled: values.flag("ENABLE_METRICS"),
+    tracing: (values.text("TRACING") ?? "off") as NodeConfig["tracing"],
     cache: {
       capacity: values.number("CACHE_CAPACITY"),
       maxBytes: values.number("CACHE_MAX_BYTES"),

@@ -106,8 +106,11 @@ const resolvePath = (cwd: string, path: string): string => (path.startsWith("/")
 
 function addDotenv(collector: Collector, label: string, content: string, ignore: (name: string) => boolean): void {
   const file = parseDotenv(content);
-  for (const fault of file.faults)
-    collector.warnings.push(`${label} line ${fault.line} is not NAME=VALUE and is left out: ${fault.text.slice(0, 60)}`);
+  for (const { line, name } of file.faults) {
+    // Nothing of the line but a name of ours: it may be half of a key, or a key under another name.
+    const about = name !== null && nameTable.has(name) ? `; it seems to be about ${name}` : "";
+    collector.warnings.push(`${label} line ${line} is not NAME=VALUE and is left out${about}`);
+  }
   const kept = [...file.entries].filter(([name]) => !ignore(name));
   collector.add(
     label,

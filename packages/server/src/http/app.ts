@@ -10,6 +10,7 @@ import { collectCacheMetrics } from "../observability/cache-metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { AccessControl } from "../security/access-control.ts";
 import type { AuditLog } from "../security/audit-log.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import type { NodeTls } from "../security/node-tls.ts";
 import { RateLimiter } from "../security/rate-limiter.ts";
 import { answerPlainHttp } from "../security/plain-http.ts";
@@ -49,6 +50,7 @@ import { useSecurityHeaders } from "./security-headers.ts";
 import { sessionHandlers } from "./sessions.ts";
 import { StreamServer } from "./stream.ts";
 import { UpgradeDispatcher, type UpgradeHandler } from "./upgrade.ts";
+import { tracedApis, useTracing } from "./tracing.ts";
 import { useValidators } from "./validation.ts";
 import { watchHandlers } from "./watch.ts";
 
@@ -71,6 +73,8 @@ export interface HttpOptions {
   readonly access?: AccessControl | null;
   /** Null = nothing is audited. */
   readonly audit?: AuditLog | null;
+  /** Null = nothing is traced. */
+  readonly tracing?: Tracing | null;
   readonly now?: () => number;
   readonly wallNow?: () => number;
   /** Tighter times for tests. */
@@ -162,10 +166,14 @@ function useMeasures(app: FastifyInstance, context: HttpContext, connections: Co
       connections.admit(request.raw) ??
       crossSite(request.raw, takes(request.routeOptions.config)) ??
       brokenQuery(request.url) ??
-      (context.access === null ? null : authenticate(context.access, request)) ??
-      (context.limiter === null ? null : limitRate(context, request));
-    if (refused === null) done();
-    else sendFailure(reply, refused, isLegacy(request));
+      (context.access === null ? null : authenticate(context.access, request));
+    const go = (why: Failure | null): void => {
+      const over = why ?? (context.limiter === null ? null : limitRate(context, request));
+      if (over === null) done();
+      else sendFailure(reply, over, isLegacy(request));
+    };
+    if (refused instanceof Promise) refused.then(go, done);
+    else go(refused);
   });
   app.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "other";
@@ -189,10 +197,11 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     const bound = app.server.address();
     return bound !== null && typeof bound === "object" ? bound : null;
   };
+  const { tracing = null, node, queues, cache } = options;
+  const apis = tracing === null ? { node, queues, cache } : tracedApis({ node, queues, cache }, tracing);
   const context: HttpContext = {
-    node: options.node,
-    queues: options.queues,
-    cache: options.cache,
+    ...apis,
+    tracing,
     programs: options.config.roles.includes("cache") ? (options.programs ?? null) : null,
     config: options.config,
     metrics: options.metrics,
@@ -210,6 +219,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
       return () => closers.delete(end);
     },
   };
+  if (tracing !== null) useTracing(app, tracing);
   const connections = new Connections(options.config.http.maxConnections, (reason) =>
     options.metrics.count("http_rejected_connections_total", 1, { reason }),
   );

@@ -20,12 +20,15 @@ function isOpen(request: FastifyRequest): boolean {
 }
 
 /** Finds out who calls, before anything of the call is looked at. Null = go on. */
-export function authenticate(access: AccessControl, request: FastifyRequest): Failure | null {
+export function authenticate(access: AccessControl, request: FastifyRequest): Failure | null | Promise<Failure | null> {
   if (isOpen(request)) return null;
-  const who = access.identify(request.headers.authorization);
-  if (isFailure(who)) return who;
-  request.identity = who;
-  return null;
+  const known = (who: Identity | Failure): Failure | null => {
+    if (isFailure(who)) return who;
+    request.identity = who;
+    return null;
+  };
+  const who = access.recognize(request.headers.authorization, request.raw.socket.remoteAddress);
+  return who instanceof Promise ? who.then(known) : known(who);
 }
 
 /** Probes are never limited: a node that is not asked how it is would be taken for dead. */
@@ -42,8 +45,9 @@ export function limitRate(context: HttpContext, request: FastifyRequest): Failur
 /** `authenticate` for the stream, whose upgrade is no request that Fastify sees. */
 export function streamGate(access: AccessControl | null): StreamGate {
   if (access === null) return () => null;
-  return (request: IncomingMessage): Identity | Failure => {
-    const who = access.identify(request.headers.authorization);
-    return isFailure(who) ? who : (access.judgeStream(who) ?? who);
+  const admitted = (who: Identity | Failure): Identity | Failure => (isFailure(who) ? who : (access.judgeStream(who) ?? who));
+  return (request: IncomingMessage) => {
+    const who = access.recognize(request.headers.authorization, request.socket.remoteAddress);
+    return who instanceof Promise ? who.then(admitted) : admitted(who);
   };
 }

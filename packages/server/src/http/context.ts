@@ -1,6 +1,7 @@
 import type { CacheApi, NodeApi, ProgramsApi, QueuesApi } from "@trivet/engine";
 import type { NodeConfig } from "../config/index.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import type { AccessControl } from "../security/access-control.ts";
 import type { AuditLog } from "../security/audit-log.ts";
 import type { RateLimiter } from "../security/rate-limiter.ts";
@@ -30,6 +31,8 @@ export interface HttpContext {
   readonly access: AccessControl | null;
   /** Null = nothing is audited. */
   readonly audit: AuditLog | null;
+  /** Null = nothing is traced. */
+  readonly tracing: Tracing | null;
   /** Null = callers may be as fast as they like. */
   readonly limiter: RateLimiter | null;
   /** Monotonic milliseconds. */

@@ -1,5 +1,5 @@
-import { httpLimits, type ErrorCode } from "@trivet/contract";
-import type { FastifyReply } from "fastify";
+import { httpLimits, type ErrorCode, type RouteId } from "@trivet/contract";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { ServerResponse } from "node:http";
 import { failure, type Failure } from "./answer.ts";
 import type { HttpContext } from "./context.ts";
@@ -76,5 +76,21 @@ export function openEvents(reply: FastifyReply, context: HttpContext, count: Wat
   stream.onEnd(stop);
   stream.onEnd(() => count.open--);
   stream.onEnd(context.onClose(() => stream.end("the node is stopping")));
+  endWithRights(stream, reply.request, context);
   return stream;
+}
+
+/** A watch goes on for hours, and the rights of its caller may not: it is judged again as the call was, by its names. */
+function endWithRights(stream: EventStream, request: FastifyRequest, { access }: HttpContext): void {
+  const { identity } = request;
+  const { operation } = request.routeOptions.config as { readonly operation?: RouteId };
+  if (access === null || identity === null || operation === undefined) return;
+  const { params, query, body } = request;
+  stream.onEnd(
+    access.whileAllowed(
+      identity,
+      () => access.whyNot(identity, operation, { params, query, body }),
+      (code, why) => stream.end(why, code),
+    ),
+  );
 }

@@ -6,6 +6,7 @@ import { failure, FailureError, type Answer, type Failure } from "./answer.ts";
 import { principalOf, type Call, type Handlers } from "./calls.ts";
 import { clientIdFault } from "./client-id.ts";
 import type { AccessControl } from "../security/access-control.ts";
+import type { Traced } from "../observability/tracing.ts";
 import type { HttpContext } from "./context.ts";
 import { canonicalFields } from "./fields.ts";
 import { completed } from "./leases.ts";
@@ -27,6 +28,8 @@ declare module "fastify" {
     written: Written | null;
     /** Whose credential the call carried; null without access control, and on paths that ask for none. */
     identity: Identity | null;
+    /** Its span; null where nothing is traced. */
+    traced: Traced | null;
   }
 }
 
@@ -132,7 +135,10 @@ function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, con
         request,
         reply,
       };
-      const answer = await completed(context, await handler(call as Call<RouteId>, context));
+      const { traced } = request;
+      const run = (): Answer | Promise<Answer> => handler(call as Call<RouteId>, context);
+      const given = context.tracing === null || traced === null ? run() : context.tracing.within(traced, run);
+      const answer = await completed(context, await given);
       return send(reply, answer.type === "failure" ? asWritten(answer, request.written) : answer, legacy);
     },
   });
@@ -152,6 +158,7 @@ export const pathOf = (url: string): string => url.split("?", 1)[0] ?? url;
 export function registerRoutes(app: FastifyInstance, handlers: Handlers, context: HttpContext): void {
   app.decorateRequest("written", null);
   app.decorateRequest("identity", null);
+  app.decorateRequest("traced", null);
   const proxy = new RoleProxy(context);
   for (const id of routeIds) registerOne(app, id, handlers[id], context, proxy);
   app.setNotFoundHandler((request, reply) => sendFailure(reply, notFound(request.method, pathOf(request.url)), isLegacy(request)));

@@ -1,8 +1,10 @@
+import { SpanKind } from "@opentelemetry/api";
 import { httpLimits } from "@trivet/contract";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { failure, type Failure } from "./answer.ts";
+import { endSpan, traceHeaders, type Traced } from "../observability/tracing.ts";
 import type { HttpContext } from "./context.ts";
 
 /** A node that does not take a connection in this time is passed by. */
@@ -38,7 +40,9 @@ export class RoleProxy {
     const first = this.turn++;
     for (let at = 0; at < peers.length; at++) {
       const peer = peers[(first + at) % peers.length] as string;
-      const upstream = await this.connect(peer, request);
+      const traced = this.begin(request, peer);
+      const upstream = await this.connect(peer, request, traced);
+      if (traced !== null) endWith(traced, upstream);
       if (upstream === null) continue;
       this.tell(request, peer);
       return this.exchange(upstream, request, reply, fail);
@@ -47,13 +51,18 @@ export class RoleProxy {
   }
 
   /** Connected, and nothing sent: until then another node may be tried. Null = it does not take calls. */
-  private connect(peer: string, request: FastifyRequest): Promise<ClientRequest | null> {
+  private connect(peer: string, request: FastifyRequest, traced: Traced | null): Promise<ClientRequest | null> {
     // The path goes as it came: parsed once more it could name another path, or another host, than the one that was judged here.
     const url = new URL(peer);
     const isSecure = url.protocol === "https:";
     const { nodeId } = this.context.config;
     const trust = isSecure ? (this.context.tls?.dialOptions() ?? {}) : {};
-    const headers = { ...passedOn(request.headers), ...forwardedOf(request, nodeId), ...lengthOf(request) };
+    const headers = {
+      ...passedOn(request.headers),
+      ...forwardedOf(request, nodeId),
+      ...lengthOf(request),
+      ...(traced === null ? {} : traceHeaders(traced)),
+    };
     return new Promise((resolve) => {
       // A connection of its own: one that was kept may be closed by its server the moment it is used, and nobody would know what happened.
       const upstream = (isSecure ? requestHttps : requestHttp)({
@@ -102,6 +111,15 @@ export class RoleProxy {
     });
   }
 
+  /** The next node's span is a child of this one: each node that was asked is one. */
+  private begin(request: FastifyRequest, peer: string): Traced | null {
+    const { tracing } = this.context;
+    const { traced } = request;
+    if (tracing === null || traced === null) return null;
+    const attributes = { "http.request.method": request.method, "server.address": peer };
+    return tracing.within(traced, () => tracing.child("pass on", SpanKind.CLIENT, attributes));
+  }
+
   private tell(request: FastifyRequest, to: string): void {
     const { config, log, metrics } = this.context;
     metrics.count("http_passed_on_total", 1, { to });
@@ -117,6 +135,16 @@ export class RoleProxy {
       },
     );
   }
+}
+
+/** When its answer has come to its end, or at once when there was no connection. */
+function endWith(traced: Traced, upstream: ClientRequest | null): void {
+  if (upstream === null) return endSpan(traced, {}, "no connection");
+  let status = 0;
+  upstream.once("response", ({ statusCode = 0 }) => (status = statusCode));
+  upstream.once("close", () =>
+    endSpan(traced, { "http.response.status_code": status }, status === 0 ? "no answer" : status >= 500 ? `HTTP ${status}` : null),
+  );
 }
 
 function passedOn(headers: IncomingHttpHeaders): Record<string, string | string[]> {

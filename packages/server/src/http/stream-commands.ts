@@ -1,4 +1,5 @@
 import { type Command, commandNumbers, decodeCommand, type FrameCursor, shardCommandNumbers } from "@trivet/wire";
+import { type AccessControl, whyNoStream } from "../security/access-control.ts";
 import { allows, type Identity, type Resource } from "../security/policy.ts";
 import type { HttpContext } from "./context.ts";
 import type { RateLimiter } from "../security/rate-limiter.ts";
@@ -10,13 +11,30 @@ export class StreamCaller {
   /** What is administered is audited, and that takes a call over HTTP: a frame of the stream cannot wait for the disk. */
   readonly isAudited: boolean;
   private readonly limiter: RateLimiter | null;
+  private readonly access: AccessControl | null;
   private readonly name: string;
 
-  constructor(identity: Identity | null, address: string | undefined, { limiter, audit }: Pick<HttpContext, "limiter" | "audit">) {
+  constructor(
+    identity: Identity | null,
+    address: string | undefined,
+    { limiter, audit, access }: Pick<HttpContext, "limiter" | "audit" | "access">,
+  ) {
+    this.access = access;
     this.identity = identity;
     this.isAudited = audit !== null;
     this.limiter = limiter;
     this.name = callerName(identity, address);
+  }
+
+  /** `end` is called when this caller may no longer have its stream; the answer is called when the stream is over before that. */
+  whileAllowed(end: (why: string) => void): () => void {
+    const { access, identity } = this;
+    if (access === null || identity === null) return () => undefined;
+    return access.whileAllowed(
+      identity,
+      () => whyNoStream(identity),
+      (_code, why) => end(why),
+    );
   }
 
   /** Null = so many commands may go their way; else after how long they may. */

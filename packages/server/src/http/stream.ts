@@ -23,11 +23,13 @@ import { refuseSocket } from "./connections.ts";
 import type { HttpContext } from "./context.ts";
 import type { Identity } from "../security/policy.ts";
 import { countResult } from "./outcomes.ts";
+import { bytesOf } from "./socket-data.ts";
 import { leadership } from "./raft-view.ts";
 import { StreamCache } from "./stream-cache.ts";
 import { refusalOf, StreamCaller } from "./stream-commands.ts";
 import { StreamQueues } from "./stream-queues.ts";
-import { StreamRoute } from "./stream-route.ts";
+import type { StreamRoute } from "./stream-route.ts";
+import { routeOf, TracedRoute } from "./stream-spans.ts";
 import { StreamWatches } from "./stream-watches.ts";
 
 /** Lanes of one client that this node routes answers for; the longest unused goes first. */
@@ -35,11 +37,6 @@ const maxCallersPerStream = 4_096;
 const leaderPollMs = 50;
 /** Batches of keepalives of one stream that wait for their round. The SDK has a few; each may name thousands of sessions. */
 const maxKeepAlives = 128;
-
-const bytesOf = (data: RawData): Uint8Array => {
-  if (Array.isArray(data)) return Buffer.concat(data);
-  return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
-};
 
 interface Leader {
   readonly leader: string;
@@ -62,6 +59,7 @@ class StreamConnection {
   #closing = false;
   #keepAlives = 0;
   #pinged = false;
+  readonly #forgetRights: () => void;
   /** Something arrived since the last ping. */
   alive = true;
 
@@ -72,6 +70,7 @@ class StreamConnection {
     this.#context = context;
     this.#queues = new StreamQueues(this, context, server.watches);
     this.#cache = new StreamCache(this, context);
+    this.#forgetRights = caller.whileAllowed((why) => this.close("unauthorized", why));
     socket.on("message", (data, isBinary) => this.#message(data, isBinary));
     socket.on("pong", () => {
       this.alive = true;
@@ -114,10 +113,6 @@ class StreamConnection {
   }
 
   ping(): void {
-    if (this.caller.identity?.mayStream() === false) {
-      this.close("unauthorized", "the credential of this stream is no longer valid");
-      return;
-    }
     if (!this.alive) {
       this.close("idle", "no answer to a ping");
       this.#socket.terminate();
@@ -143,7 +138,8 @@ class StreamConnection {
 
   #closed(): void {
     this.#closing = true;
-    for (const [caller, route] of this.#routes) this.#context.node.endRoute(caller, route);
+    this.#forgetRights();
+    for (const [caller, route] of this.#routes) this.#forget(caller, route);
     this.#routes.clear();
     this.#queues.closed();
     this.#cache.closed();
@@ -231,23 +227,29 @@ class StreamConnection {
       return;
     }
     this.#context.metrics.count("stream_frames_total", 1);
-    this.#route(header.caller);
+    const route = this.#route(caller);
+    if (route instanceof TracedRoute) route.begins(firstSequence, count);
     const refused = this.#context.node.submitFrame(frame);
-    if (refused !== null) this.#routes.get(header.caller)?.refused(header.firstSequence, header.count, refused);
+    if (refused !== null) route.refused(firstSequence, count, refused);
+  }
+
+  #forget(caller: string, route: StreamRoute): void {
+    this.#context.node.endRoute(caller, route);
+    if (route instanceof TracedRoute) route.ends();
   }
 
   /** The answers of this caller come here from now on, also when another connection had them (a reconnect). */
-  #route(caller: string): void {
+  #route(caller: string): StreamRoute {
     const known = this.#routes.get(caller);
-    if (known !== undefined) return;
-    const route = new StreamRoute(caller, this);
+    if (known !== undefined) return known;
+    const route = routeOf(caller, this, this.#context.tracing);
     this.#routes.set(caller, route);
     this.#context.node.route(caller, route);
-    if (this.#routes.size <= maxCallersPerStream) return;
     const [oldest] = this.#routes;
-    if (oldest === undefined) return;
+    if (this.#routes.size <= maxCallersPerStream || oldest === undefined) return route;
     this.#routes.delete(oldest[0]);
-    this.#context.node.endRoute(...oldest);
+    this.#forget(...oldest);
+    return route;
   }
 
   #uses(session: number): void {

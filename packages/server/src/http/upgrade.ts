@@ -19,7 +19,8 @@ export interface UpgradeTargets {
   readonly stream: (request: IncomingMessage, socket: Duplex, head: Buffer, identity: Identity | null) => void;
 }
 /** Null = no access control; else who may use the stream, or why somebody may not. */
-export type StreamGate = (request: IncomingMessage) => Identity | Failure | null;
+export type StreamGate = (request: IncomingMessage) => Admission | Promise<Admission>;
+type Admission = Identity | Failure | null;
 
 const ignored = (): void => undefined;
 
@@ -70,9 +71,19 @@ export class UpgradeDispatcher {
   #admitted(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const refused = this.#connections.admit(request) ?? crossSite(request);
     if (refused !== null) return refuseSocket(socket, refused);
+    const admit = (who: Admission): void => {
+      if (who !== null && isFailure(who)) return refuseSocket(socket, who);
+      this.#handOver((...upgrade) => this.#targets.stream(...upgrade, who), request, socket, head);
+    };
     const who = this.#gate(request);
-    if (who !== null && isFailure(who)) return refuseSocket(socket, who);
-    this.#handOver((...upgrade) => this.#targets.stream(...upgrade, who), request, socket, head);
+    if (!(who instanceof Promise)) return admit(who);
+    // Bytes that come meanwhile stay in the socket, which nobody reads yet.
+    who.then(
+      (known) => {
+        if (!socket.destroyed) admit(known);
+      },
+      () => refuseSocket(socket, failure("internal")),
+    );
   }
 
   #handOver(handler: UpgradeHandler, request: IncomingMessage, socket: Duplex, head: Buffer): void {

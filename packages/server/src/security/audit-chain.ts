@@ -5,7 +5,7 @@ export interface AuditRecord {
   readonly seq: number;
   readonly time: string;
   readonly node: string;
-  /** `start`, `admin`, `done`, `refused`, `policy`. */
+  /** `start`, `admin`, `done`, `refused`, `continued` (the first of a file behind another one). */
   readonly event: string;
   readonly [field: string]: string | number | null;
 }
@@ -42,49 +42,111 @@ export function openLine(key: string, head: AuditHead, line: string): { readonly
     : `its number is ${record.seq} where ${head.seq + 1} is next`;
 }
 
+/** Where a file begins: behind another one when its first record says so. What it says of that one is under its own code, so only the key makes it. */
+function beginning(line: string | undefined): AuditHead {
+  let first: Partial<AuditRecord>;
+  try {
+    first = JSON.parse(line ?? "") as Partial<AuditRecord>;
+  } catch {
+    return emptyHead;
+  }
+  const { seq, event, before } = first;
+  return event === "continued" && typeof before === "string" && typeof seq === "number" ? { seq: seq - 1, mac: before } : emptyHead;
+}
+
 export interface AuditVerdict {
   readonly ok: boolean;
+  /** Of the files together. */
   readonly records: number;
+  /** Number of the first record: above 1 when what was before is in other files. */
+  readonly first: number;
   readonly head: AuditHead;
-  /** Of the first line that is wrong, counted from 1. */
+  /** Which of the files is wrong, counted from 0, and at which line, counted from 1. */
+  readonly file: number | null;
   readonly line: number | null;
   readonly fault: string | null;
 }
 
+/** Checks the files of one log, in their order. */
+class Verification {
+  private readonly key: string;
+  /** Anchors that were not met yet. */
+  private readonly wanted: Map<number, string>;
+  private head: AuditHead | null = null;
+  private first = 1;
+  private file = 0;
+
+  constructor(key: string, wanted: Map<number, string>) {
+    this.key = key;
+    this.wanted = wanted;
+  }
+
+  /** Null = this one is good. */
+  take(file: number, text: string): AuditVerdict | null {
+    this.file = file;
+    const lines = text.split("\n");
+    const unfinished = lines.pop() !== "";
+    let head = this.head ?? this.begin(lines[0]);
+    for (const [index, line] of lines.entries()) {
+      const opened = openLine(this.key, head, line);
+      if (typeof opened === "string") return this.bad(index + 1, opened);
+      ({ head } = opened);
+      this.head = head;
+      const anchor = this.wanted.get(head.seq);
+      if (anchor !== undefined && anchor !== head.mac)
+        return this.bad(index + 1, `the anchor of record ${head.seq} is another one: the log was written anew`);
+      this.wanted.delete(head.seq);
+    }
+    this.head = head;
+    return unfinished
+      ? this.bad(lines.length + 1, "the last line does not end: the node was stopped while it wrote it, or the file was cut")
+      : null;
+  }
+
+  end(lines: number): AuditVerdict {
+    const [missing] = this.wanted.keys();
+    if (missing !== undefined)
+      return this.bad(lines, `record ${missing}, of which there is an anchor, is not there: the end of the log is missing`);
+    return { ...this.sofar(), ok: true, file: null, line: null, fault: null };
+  }
+
+  private begin(line: string | undefined): AuditHead {
+    const head = beginning(line);
+    this.first = head.seq + 1;
+    // Anchors of what lies in files that were not given say nothing here; that of the record just before is checked as if it were.
+    const before = this.wanted.get(head.seq);
+    for (const seq of this.wanted.keys()) if (seq <= head.seq) this.wanted.delete(seq);
+    return before === undefined || before === head.mac ? head : { seq: head.seq, mac: before };
+  }
+
+  private sofar(): Pick<AuditVerdict, "records" | "first" | "head"> {
+    const head = this.head ?? emptyHead;
+    return { records: Math.max(0, head.seq - this.first + 1), first: this.first, head };
+  }
+  private bad(line: number, fault: string): AuditVerdict {
+    return { ...this.sofar(), ok: false, file: this.file, line, fault };
+  }
+}
+
 /**
- * Checks a whole log. The chain alone cannot show that lines are missing at its end, or that somebody with the key wrote it anew: `anchors`, which were
- * printed to the node's ordinary log when they were the head, can.
+ * Checks a whole log: one text, or those of its files in their order. The chain alone cannot show that lines are missing at its end, or that somebody
+ * with the key wrote it anew: `anchors`, which were printed to the node's ordinary log when they were the head, can.
  */
-export function verifyAudit(key: string, text: string, anchors: readonly AuditHead[] = []): AuditVerdict {
-  const lines = text.split("\n");
-  const unfinished = lines.pop() !== "";
-  let head = emptyHead;
+export function verifyAudit(key: string, texts: string | readonly string[], anchors: readonly AuditHead[] = []): AuditVerdict {
   const wanted = new Map<number, string>();
   for (const { seq, mac } of anchors) {
     // Both were the head once: what followed between them was cut off and written anew.
-    if (wanted.has(seq) && wanted.get(seq) !== mac)
-      return {
-        ok: false,
-        records: 0,
-        head,
-        line: null,
-        fault: `there are two anchors of record ${seq}: the end of the log was cut off and written anew`,
-      };
+    if (wanted.has(seq) && wanted.get(seq) !== mac) {
+      const fault = `there are two anchors of record ${seq}: the end of the log was cut off and written anew`;
+      return { ok: false, records: 0, first: 1, head: emptyHead, file: null, line: null, fault };
+    }
     wanted.set(seq, mac);
   }
-  const bad = (line: number, fault: string): AuditVerdict => ({ ok: false, records: head.seq, head, line, fault });
-  for (const [index, line] of lines.entries()) {
-    const opened = openLine(key, head, line);
-    if (typeof opened === "string") return bad(index + 1, opened);
-    ({ head } = opened);
-    const anchor = wanted.get(head.seq);
-    if (anchor !== undefined && anchor !== head.mac)
-      return bad(index + 1, `the anchor of record ${head.seq} is another one: the log was written anew`);
-    wanted.delete(head.seq);
+  const files = typeof texts === "string" ? [texts] : texts;
+  const verification = new Verification(key, wanted);
+  for (const [index, text] of files.entries()) {
+    const bad = verification.take(index, text);
+    if (bad !== null) return bad;
   }
-  if (unfinished) return bad(lines.length + 1, "the last line does not end: the node was stopped while it wrote it, or the file was cut");
-  const [missing] = wanted.keys();
-  if (missing !== undefined)
-    return bad(lines.length, `record ${missing}, of which there is an anchor, is not there: the end of the log is missing`);
-  return { ok: true, records: head.seq, head, line: null, fault: null };
+  return verification.end((files.at(-1) ?? "").split("\n").length - 1);
 }

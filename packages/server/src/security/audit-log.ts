@@ -1,11 +1,14 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { open, rename, type FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
 import { exitCodes } from "@trivet/contract";
+import type { AuditConfig } from "../config/access.ts";
 import { ConfigError } from "../config/errors.ts";
-import { emptyHead, sealRecord, verifyAudit, type AuditHead, type AuditRecord } from "./audit-chain.ts";
+import { emptyHead, sealRecord, verifyAudit, type AuditHead, type AuditRecord, type AuditVerdict } from "./audit-chain.ts";
+import { setAside, setAsideName } from "./audit-files.ts";
 
-/** An anchor is printed when there is something new, at most this often. */
-const anchorEveryMs = 60_000;
+/** Of what was refused and how things ended an anchor is printed so soon; of administration before it is done. */
+const anchorAfterMs = 1_000;
 /** Refusals that are written in one second; more are counted. A flood of them must not fill the disk. */
 const refusalsPerSecond = 10;
 
@@ -16,29 +19,50 @@ export interface AuditTools {
 }
 type Fields = Readonly<Record<string, string | number | null>>;
 
-/** Where the log was left; a line that was never finished is taken away, as nothing was ever answered on it. */
-function leftAt(path: string, key: string): { readonly head: AuditHead; readonly cutBytes: number } {
-  let text: string;
+interface Left {
+  readonly head: AuditHead;
+  /** Of the file that is written to; its first record. */
+  readonly bytes: number;
+  readonly first: number;
+  readonly cutBytes: number;
+}
+
+function textOf(path: string): string | null {
   try {
-    text = readFileSync(path, "utf8");
+    return readFileSync(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { head: emptyHead, cutBytes: 0 };
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw new ConfigError(exitCodes.configuration, `AUDIT_LOG: ${path} cannot be read: ${(error as Error).message}`);
   }
+}
+
+/** Throws ConfigError for a log that was changed. */
+function checked(path: string, key: string, text: string): AuditVerdict {
+  const verdict = verifyAudit(key, text);
+  if (verdict.ok) return verdict;
+  throw new ConfigError(
+    exitCodes.configuration,
+    `AUDIT_LOG: ${path} line ${verdict.line ?? 0}: ${verdict.fault ?? ""}`,
+    [],
+    "keep the file for whoever looks into it, move it away, and start the node again",
+  );
+}
+
+/** Where the log was left; a line that was never finished is taken away, as nothing was ever answered on it. */
+function leftAt(path: string, key: string): Left {
+  const text = textOf(path) ?? "";
   const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-  const verdict = verifyAudit(key, whole);
-  if (!verdict.ok) {
-    const fault = `AUDIT_LOG: ${path} line ${verdict.line ?? 0}: ${verdict.fault ?? ""}`;
-    throw new ConfigError(
-      exitCodes.configuration,
-      fault,
-      [],
-      "keep the file for whoever looks into it, move it away, and start the node again",
-    );
+  const bytes = Buffer.byteLength(whole);
+  const cutBytes = Buffer.byteLength(text) - bytes;
+  if (cutBytes > 0) cut(path, bytes);
+  if (bytes > 0) {
+    const { head, first } = checked(path, key, whole);
+    return { head, first, bytes, cutBytes };
   }
-  const cutBytes = Buffer.byteLength(text) - Buffer.byteLength(whole);
-  if (cutBytes > 0) cut(path, Buffer.byteLength(whole));
-  return { head: verdict.head, cutBytes };
+  // The one before was put aside, and the node ended before it could begin another: that one goes on where it ends.
+  const last = setAside(path).at(-1);
+  const head = last === undefined ? emptyHead : checked(last, key, textOf(last) ?? "").head;
+  return { head, first: head.seq + 1, bytes: 0, cutBytes };
 }
 
 function cut(path: string, length: number): void {
@@ -56,33 +80,66 @@ export class AuditLog {
   private readonly key: string;
   private readonly node: string;
   private readonly tools: AuditTools;
+  /** Of the last line that was asked for, and of the last that is on disk. */
   private head: AuditHead;
+  private onDisk: AuditHead;
   private anchored: AuditHead;
   private file: FileHandle | null = null;
   /** Lines are written one after the other, in the order of their numbers. */
   private queue: Promise<unknown> = Promise.resolve();
   private failed: Error | null = null;
-  private timer: NodeJS.Timeout | null = null;
+  private anchorTimer: NodeJS.Timeout | null = null;
+  /** Of the current file, with what is still on its way there. */
+  private bytes: number;
+  private first: number;
+  private readonly maxBytes: number;
   private second = 0;
   private inSecond = 0;
   private leftOut = 0;
 
   /** Reads what is there. Throws ConfigError when it was changed: an audit log that goes on behind a forged line would vouch for it. */
-  constructor(path: string, key: string, node: string, tools: AuditTools) {
+  constructor({ path, key, maxBytes }: AuditConfig, node: string, tools: AuditTools) {
     this.path = path;
     this.key = key;
+    this.maxBytes = maxBytes;
     this.node = node;
     this.tools = tools;
-    const { head, cutBytes } = leftAt(path, key);
+    const { head, bytes, first, cutBytes } = leftAt(path, key);
     this.head = head;
+    this.onDisk = head;
     this.anchored = head;
+    this.bytes = bytes;
+    this.first = first;
+    // A file behind others says so, whether they are there or were taken elsewhere.
+    if (bytes === 0 && head.seq > 0) void this.enqueue("continued", { before: head.mac }, null).catch(() => undefined);
     void this.append("start", { cut_bytes: cutBytes }).catch(() => undefined);
-    this.timer = setInterval(() => this.anchor(), anchorEveryMs);
-    this.timer.unref();
   }
 
-  /** Resolves when the line is on disk. Rejects when it is not: what it is about must then not be done (it fails closed). */
+  /** Records so far, over all files: what a scrape keeps elsewhere shows that the log was shortened. */
+  get records(): number {
+    return this.onDisk.seq;
+  }
+
+  /**
+   * Resolves when the line is on disk. Rejects when it is not: what it is about must then not be done (it fails closed). Administration is anchored before that,
+   * so whoever cuts off its line leaves the anchor behind.
+   */
   append(event: string, fields: Fields): Promise<void> {
+    if (this.bytes >= this.maxBytes) this.beginFile();
+    const written = this.enqueue(event, fields, null);
+    return event === "admin" ? written.then(() => this.anchor()) : written;
+  }
+
+  /** The file is full: the next line is the first of another one, and the chain goes on. */
+  private beginFile(): void {
+    const aside = setAsideName(this.path, this.first, this.head.seq);
+    this.bytes = 0;
+    this.first = this.head.seq + 1;
+    void this.enqueue("continued", { before: this.head.mac }, aside).catch(() => undefined);
+  }
+
+  /** `aside`: the current file is put there before. */
+  private enqueue(event: string, fields: Fields, aside: string | null): Promise<void> {
     const record: AuditRecord = {
       seq: this.head.seq + 1,
       time: new Date(this.tools.wallNow()).toISOString(),
@@ -92,7 +149,12 @@ export class AuditLog {
     };
     const { line, head } = sealRecord(this.key, this.head, record);
     this.head = head;
-    const written = this.queue.then(() => this.write(line));
+    this.bytes += Buffer.byteLength(line);
+    const written = this.queue.then(async () => {
+      await this.write(line, aside);
+      this.onDisk = head;
+      this.anchorTimer ??= setTimeout(() => this.anchor(), anchorAfterMs).unref();
+    });
     this.queue = written.catch(() => undefined);
     return written;
   }
@@ -113,28 +175,32 @@ export class AuditLog {
 
   /** Prints the head to the ordinary log, which is kept elsewhere: whoever shortens this file cannot shorten that one. */
   anchor(): void {
-    if (this.anchored.seq === this.head.seq) return;
-    this.anchored = this.head;
-    const { seq, mac } = this.head;
+    if (this.anchorTimer !== null) clearTimeout(this.anchorTimer);
+    this.anchorTimer = null;
+    if (this.anchored.seq === this.onDisk.seq) return;
+    // What is not on disk may never be, and its anchor would say that the log was cut.
+    this.anchored = this.onDisk;
+    const { seq, mac } = this.onDisk;
     this.tools.log("info", "audit.anchor", `audit log anchor ${seq}:${mac}`, { seq, mac });
   }
 
   async close(): Promise<void> {
-    if (this.timer !== null) clearInterval(this.timer);
-    this.timer = null;
     await this.queue;
     this.anchor();
     await this.file?.close();
     this.file = null;
   }
 
-  private async write(line: string): Promise<void> {
+  private async write(line: string, aside: string | null): Promise<void> {
     // After a failed sync nobody knows what is on the disk: the chain would be broken in an unknown place.
     if (this.failed !== null) throw this.failed;
     try {
+      if (aside !== null) await this.putAside(aside);
+      const isNew = this.file === null;
       this.file ??= await open(this.path, "a", 0o600);
       await this.file.appendFile(line);
       await this.file.datasync();
+      if (isNew) await syncFolder(dirname(this.path));
     } catch (error) {
       this.failed = error as Error;
       this.tools.count("audit_failures_total", 1);
@@ -145,5 +211,26 @@ export class AuditLog {
       );
       throw this.failed;
     }
+  }
+
+  private async putAside(aside: string): Promise<void> {
+    await this.file?.close();
+    this.file = null;
+    await rename(this.path, aside);
+    this.tools.log("info", "audit.set-aside", `the audit log is full; it goes on in a new file, and the old one is ${aside}`, {
+      file: aside,
+    });
+  }
+}
+
+/** A new name is on disk when its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  // Windows has no such call, and keeps names by itself.
+  if (process.platform === "win32") return;
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }

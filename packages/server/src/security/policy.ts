@@ -18,8 +18,8 @@ export interface Identity {
   readonly principal: string;
   readonly roles: readonly string[];
   readonly rules: readonly Rule[];
-  /** False once its credential was revoked, has ended, or no longer allows what a stream needs: for connections that stay open. */
-  readonly mayStream: () => boolean;
+  /** Why its credential is worth nothing any more (revoked, ended); null = it is good. For connections that stay open. */
+  readonly whyEnded: () => string | null;
 }
 
 const everything = (allowed: readonly Verb[]): readonly Rule[] => resources.map((resource) => ({ verbs: allowed, resource, prefix: "" }));
@@ -69,6 +69,18 @@ export function allowsListing(identity: Identity, verb: Verb, resource: Resource
 /** Some right to the kind of thing, for calls that name none: sessions belong to who opened them. */
 export function allowsSome(identity: Identity, verb: Verb, resource: Resource): boolean {
   return identity.rules.some((rule) => rule.resource === resource && rule.verbs.includes(verb));
+}
+
+/** Rules as far as they are about names below one of `prefixes`. The cluster has no names, so nothing of it remains. */
+export function narrowed(rules: readonly Rule[], prefixes: readonly string[]): readonly Rule[] {
+  return rules
+    .filter(({ resource }) => resource !== "cluster")
+    .flatMap((rule) =>
+      prefixes.flatMap((prefix) => {
+        if (covers(rule.prefix, prefix)) return [{ ...rule, prefix }];
+        return covers(prefix, rule.prefix) ? [rule] : [];
+      }),
+    );
 }
 
 /** Every right that a writer has, wherever: for the stream, whose frames carry commands of any name. */

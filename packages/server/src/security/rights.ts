@@ -180,20 +180,24 @@ export function namesIn({ resource, names }: Right, asked: Asked): readonly stri
       const each = keys.flatMap((key) => cached(fieldOf(body, "namespace"), typeof key === "string" ? key : null) ?? []);
       return each.length > 0 && each.length === keys.length ? each : null;
     }
-    case "namespace-params":
-      return one(fieldOf(params, "namespace"));
+    case "namespace-params": {
+      const namespace = fieldOf(params, "namespace");
+      return namespace === null ? null : [inRules(namespace)];
+    }
     case "namespace-query":
-      return [fieldOf(asked.query, "namespace") ?? defaultNamespace];
+      return [inRules(fieldOf(asked.query, "namespace") ?? defaultNamespace)];
     case "namespace-body":
-      return [fieldOf(body, "namespace") ?? defaultNamespace];
+      return [inRules(fieldOf(body, "namespace") ?? defaultNamespace)];
     case "prefix":
     case "every":
     case "own":
       return null;
   }
 }
+/** The first `/` ends the namespace: one that has a `/` itself is written with %2F, lest `shop/eu` means keys of two namespaces. */
+const inRules = (namespace: string): string => namespace.replaceAll("%", "%25").replaceAll("/", "%2F");
 const cached = (namespace: string | null, key: string | null): readonly string[] | null =>
-  key === null ? null : [`${namespace ?? defaultNamespace}/${key}`];
+  key === null ? null : [`${inRules(namespace ?? defaultNamespace)}/${key}`];
 const one = (name: string | null): readonly string[] | null => (name === null ? null : [name]);
 export const prefixIn = ({ query }: Asked): string => fieldOf(query, "prefix") ?? "";
 

@@ -55,6 +55,8 @@ describe("defaults", () => {
       if (name === "LOCK_MAX_TTL_MS") env["LOCK_DEFAULT_TTL_MS"] = "60000";
       if (name === "NODE_SCALABLE") env["JOIN"] = "http://node1:8001";
       if (name === "ACCESS_FILE") env["AUTH_MODE"] = "keys";
+      if (/^JWT_(?:KEYS|ISSUER|AUDIENCE)$/.test(name))
+        Object.assign(env, { AUTH_MODE: "jwt", JWT_KEYS: "k", JWT_ISSUER: "i", JWT_AUDIENCE: "a", ...env });
       if (name === "AUDIT_LOG") env["AUDIT_KEY"] = "0123456789abcdef";
       if (name === "CERT_FILE" || name === "KEY_FILE") Object.assign(env, { CERT_FILE: example, KEY_FILE: example, CA_FILE: "ca.crt" });
       expect(reportConfig(given({ env })).faults, `${name}=${example}`).toEqual([]);
@@ -282,6 +284,18 @@ describe("look-alikes", () => {
   });
   test("a line of a .env that is no assignment is left out with a warning", () => {
     expect(loadConfig(given({ files: { ".env": "nonsense here\nPORT=1" } })).warnings[0]).toContain(".env line 1 is not NAME=VALUE");
+  });
+  test.each([
+    ["SHARED_MAC_KEY 0123456789hunter2", "; it seems to be about SHARED_MAC_KEY"],
+    ["SHARED_MAC_KEY: 0123456789hunter2", "; it seems to be about SHARED_MAC_KEY"],
+    ["export AUDIT_KEY hunter2", "; it seems to be about AUDIT_KEY"],
+    ["hunter2", ""],
+    ["HUNTER2", ""],
+    ["-----BEGIN PRIVATE KEY----- hunter2", ""],
+  ])("nothing of such a line is told, as it may be a secret: %s", (line, about) => {
+    const { warnings } = loadConfig(given({ files: { ".env": `${line}\n` } }));
+    expect(warnings[0]).toBe(`.env line 1 is not NAME=VALUE and is left out${about}`);
+    expect(warnings.join()).not.toMatch(/hunter2/i);
   });
 });
 

@@ -45,6 +45,56 @@ describe("access control and audit log", () => {
   });
 });
 
+describe("tokens", () => {
+  const jwt = { AUTH_MODE: "jwt", JWT_ISSUER: "https://login.example.com/", JWT_AUDIENCE: "trivet", JWT_KEYS: "jwks.json" };
+
+  test("are pinned to an issuer, an audience and algorithms; keys are a file or an https address", () => {
+    expect(loadConfig(given({ env: jwt })).config.access?.jwt).toEqual({
+      issuer: "https://login.example.com/",
+      audience: "trivet",
+      keys: { type: "file", path: "jwks.json" },
+      algorithms: ["RS256", "ES256", "EdDSA"],
+      roleClaim: "roles",
+      prefixClaim: "prefixes",
+      skewMs: 5_000,
+      maxAgeMs: 0,
+    });
+    const url = "https://login.example.com/jwks.json";
+    expect(loadConfig(given({ env: { ...jwt, JWT_KEYS: url } })).config.access?.jwt?.keys).toEqual({ type: "url", url });
+    expect(faultsOf(env({ ...jwt, JWT_KEYS: "http://127.0.0.1:8080/jwks.json" }))).toEqual([]);
+  });
+
+  test.each([
+    [{ JWT_ISSUER: "" }, /JWT_ISSUER/],
+    [{ JWT_AUDIENCE: "" }, /JWT_AUDIENCE/],
+    [{ JWT_KEYS: "" }, /JWT_KEYS/],
+    [{ JWT_KEYS: "http://login.example.com/jwks.json" }, /an https address/],
+    [{ JWT_KEYS: "https://user:word@login.example.com/" }, /without a name and a password/],
+    [{ JWT_KEYS: "ftp://login.example.com/" }, /an https address/],
+    [{ JWT_ALGORITHMS: "none" }, /any of RS256/],
+    [{ JWT_ALGORITHMS: "RS256,HS256" }, /any of RS256/],
+    [{ JWT_CLOCK_SKEW_SECONDS: "301" }, /0 to 300/],
+    [{ AUTH_MODE: "keys", ACCESS_FILE: "a.json" }, /AUTH_MODE=jwt beside it/],
+    [{ AUTH_MODE: "none" }, /AUTH_MODE=jwt beside it/],
+  ])("%j is refused", (more: Record<string, string>, why) => {
+    expect(faultsOf(env({ ...jwt, ...more })).join()).toMatch(why);
+  });
+});
+
+describe("peers of a node that asks callers who they are", () => {
+  const keys = { AUTH_MODE: "keys", API_KEYS: "0123456789abcdef", NODE_ID: "node1" };
+  const peers = { ...keys, PEERS: "node1=http://127.0.0.1:8001,node2=http://127.0.0.1:8002", HTTP_PORT: "8001" };
+
+  test("must be proven: else whoever can connect from this machine would be a node, and nodes may do everything", () => {
+    expect(faultsOf(env(peers))[0]).toMatch(/AUTH_MODE.*SHARED_MAC_KEY/);
+    expect(faultsOf(env({ ...keys, JOIN: "http://127.0.0.1:8002" }))[0]).toMatch(/AUTH_MODE.*SHARED_MAC_KEY/);
+    expect(faultsOf(env({ ...peers, SHARED_MAC_KEY: "0123456789abcdef" }))).toEqual([]);
+    expect(faultsOf(env({ ...peers, CLUSTER_PORT: "9001" }))).toEqual([]);
+    expect(faultsOf(env({ ...peers, CERT_PATH: "certs" }))).toEqual([]);
+    expect(faultsOf(env(keys))).toEqual([]);
+  });
+});
+
 describe("TLS (S2, S4)", () => {
   const files = { CERT_FILE: "/etc/c/node1.crt", KEY_FILE: "/etc/c/node1.key", CA_FILE: "/etc/c/ca.crt" };
 

@@ -1,4 +1,5 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { request } from "node:http";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,6 +50,45 @@ function freePort(host = "127.0.0.1"): Promise<number> {
     });
   });
 }
+
+/** Asks for the protocol of peers, as a node does; whoever is on this machine could. */
+const asPeer = (port: number): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const asked = request({ port, host: "127.0.0.1", path: "/v1/peer", headers: { connection: "Upgrade", upgrade: "trivet-peer-1" } });
+    asked.on("upgrade", (response, socket) => {
+      socket.destroy();
+      resolve(response.statusCode ?? 0);
+    });
+    asked.on("response", (response) => resolve(response.resume().statusCode ?? 0));
+    asked.on("error", reject);
+    asked.end();
+  });
+
+describe("a node that asks callers who they are", () => {
+  const keys = { AUTH_MODE: "keys", API_KEYS: "0123456789abcdef" };
+
+  test("takes no peer that has nothing to prove itself with, also from this machine; it is told and counted", async () => {
+    const out: string[] = [];
+    const node = await start(keys, out);
+    expect(await asPeer(node.port)).toBe(403);
+    const metrics = await fetch(`${node.url}/v1/metrics`, { headers: { authorization: "Bearer 0123456789abcdef" } });
+    expect(await metrics.text()).toMatch(/peer_refusals_total\{code="unproven"\} 1/);
+    expect(out.join("\n")).toMatch(/turned away: A node with AUTH_MODE takes peers with SHARED_MAC_KEY or TLS/);
+  });
+
+  test("takes them to the proof where there is a key for it, and without AUTH_MODE as ever", async () => {
+    const proven = await start({ ...keys, SHARED_MAC_KEY: "0123456789abcdef" });
+    expect(await asPeer(proven.port)).toBe(101);
+    const open = await start({ NODE_ID: "node2" });
+    expect(await asPeer(open.port)).toBe(101);
+  });
+
+  test("writes how long its audit log is where Prometheus finds it", async () => {
+    const path = join(folder, "audit.log");
+    const node = await start({ AUDIT_LOG: path, AUDIT_KEY: "0123456789abcdef" });
+    await until(async () => /^audit_records 1$/m.test(await (await fetch(`${node.url}/v1/metrics`)).text()), "the first record");
+  });
+});
 
 describe("startNode", () => {
   test("one node: banner at once, LEADER in both logs, locks over real sockets and files, a clean stop and a restart that remembers", async () => {

@@ -95,7 +95,7 @@ describe("with a key", () => {
 
   test("no key is in a log line, a metric or an answer", async () => {
     await server.call("GET", "/v1/locks", undefined, { authorization: `Bearer ${keys.admin}x` });
-    const secrets = Object.values(keys).map((key) => key.slice(key.lastIndexOf("_") + 1));
+    const secrets = Object.values(keys).map((key) => key.slice(-43));
     const told = [...lines, JSON.stringify(files.said), await server.metrics.text()].join("\n");
     for (const secret of secrets) expect(told).not.toContain(secret);
     expect(await server.metrics.text()).toMatch(/http_requests_total/);

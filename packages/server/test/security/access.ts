@@ -28,6 +28,8 @@ export class TestAccess {
     ],
   };
   readonly path: string;
+  /** Wall time of the access control. */
+  now: () => number = () => Date.now();
   private readonly folder = mkdtempSync(join(tmpdir(), "trivet-access-"));
 
   constructor() {
@@ -56,7 +58,7 @@ export class TestAccess {
   }
 
   open(config: Partial<AccessConfig> = {}): AccessControl {
-    return new AccessControl({ file: this.path, keys: [], ...config }, toolsFor(this.said));
+    return new AccessControl({ file: this.path, keys: [], jwt: null, ...config }, { ...toolsFor(this.said), wallNow: () => this.now() });
   }
 
   remove(): void {

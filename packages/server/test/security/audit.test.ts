@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { NodeHost } from "@trivet/engine";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { verifyAudit } from "../../src/security/audit-chain.ts";
+import { setAside } from "../../src/security/audit-files.ts";
 import { AuditLog } from "../../src/security/audit-log.ts";
 import { serve, startTestNode, until } from "../http/harness.ts";
 import { toolsFor, type Said } from "./certs.ts";
@@ -19,7 +20,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const open = (): AuditLog => new AuditLog(path, key, "node1", toolsFor(said));
+const open = (maxBytes = 67_108_864): AuditLog => new AuditLog({ path, key, maxBytes }, "node1", toolsFor(said));
 /** A log of five records: the start, and four that a test wrote. */
 async function written(): Promise<string[]> {
   const log = open();
@@ -77,6 +78,34 @@ describe("a node", () => {
     expect(verifyAudit(key, readFileSync(path, "utf8"), [{ seq: Number(seq), mac }])).toMatchObject({ ok: true, records: 5 });
   });
 
+  test("anchors administration before it is done, so that no end of that can be cut off unseen", async () => {
+    const log = open();
+    for (let n = 2; n <= 4; n += 1) {
+      await log.append("admin", { call: "x" });
+      expect(said.lines.at(-1)).toMatch(new RegExp(`audit log anchor ${n}:`));
+    }
+    expect(log.records).toBe(4);
+    const whole = readFileSync(path, "utf8");
+    const anchors = said.lines.flatMap((line) => {
+      const [, seq, mac = ""] = /anchor (\d+):([0-9a-f]{64})$/.exec(line) ?? [];
+      return seq === undefined ? [] : [{ seq: Number(seq), mac }];
+    });
+    const lines = whole.trimEnd().split("\n");
+    expect(verdictOf(lines, anchors)).toBe("4 good");
+    expect(verdictOf(lines.slice(0, -1), anchors)).toMatch(/record 4, of which there is an anchor/);
+    await log.close();
+  });
+
+  test("anchors the rest within a second, and nothing that is not on disk", async () => {
+    const log = open();
+    const written = log.append("refused", { status: 401 });
+    log.anchor();
+    expect(said.lines).toEqual([]);
+    await written;
+    await until(() => said.lines.some((line) => line.includes("audit log anchor 2:")), "the anchor");
+    await log.close();
+  });
+
   test("does not go on behind a line that was changed; a line that was never finished is taken away, and that is told", async () => {
     const lines = await written();
     appendFileSync(path, '{"seq":6,"time":"20');
@@ -88,10 +117,68 @@ describe("a node", () => {
   });
 
   test("writes at most so many refusals a second, and how many it left out", async () => {
-    const log = new AuditLog(path, key, "node1", { ...toolsFor(said), wallNow: () => 1_700_000_000_500 });
+    const log = new AuditLog({ path, key, maxBytes: 1_000_000 }, "node1", { ...toolsFor(said), wallNow: () => 1_700_000_000_500 });
     for (let n = 0; n < 25; n += 1) log.refused({ call: "GET /v1/locks", status: 401 });
     await log.close();
     expect(readFileSync(path, "utf8").trimEnd().split("\n").length).toBe(1 + 10);
+  });
+});
+
+const textsOf = (files: readonly string[]): string[] => files.map((file) => readFileSync(file, "utf8"));
+
+describe("a file that is full", () => {
+  /** So small that two records of a test fill it. */
+  const small = 300;
+  async function rotated(): Promise<readonly string[]> {
+    const log = open(small);
+    for (let n = 1; n <= 9; n += 1) await log.append("admin", { call: `DELETE /v1/raft/members/n${n}` });
+    await log.close();
+    return [...setAside(path), path];
+  }
+  test("is put aside, and the chain goes on in another one, over restarts", async () => {
+    const files = await rotated();
+    expect(files.length).toBeGreaterThan(3);
+    for (const file of files.slice(0, -1)) expect(file).toMatch(/audit\.log\.\d+-\d+$/);
+    const verdict = verifyAudit(key, textsOf(files));
+    expect(verdict).toMatchObject({ ok: true, first: 1 });
+    await open(small).close();
+    const again = verifyAudit(key, textsOf([...setAside(path), path]));
+    expect(again.ok).toBe(true);
+    expect(again.records).toBeGreaterThan(verdict.records);
+    expect(said.lines.some((line) => line.startsWith("info audit.set-aside"))).toBe(true);
+  });
+
+  test("that is left out, changed or in another place is found; the last ones alone say where they begin", async () => {
+    const files = await rotated();
+    const texts = textsOf(files);
+    expect(verifyAudit(key, [...texts.slice(0, 1), ...texts.slice(2)])).toMatchObject({ ok: false, file: 1, line: 1 });
+    expect(verifyAudit(key, [texts[1] ?? "", texts[0] ?? ""])).toMatchObject({ ok: false, file: 1, line: 1 });
+    expect(verifyAudit(key, [(texts[0] ?? "").replace("n1", "n8"), ...texts.slice(1)])).toMatchObject({ ok: false, file: 0 });
+    const last = verifyAudit(key, texts.slice(-1));
+    expect(last.ok).toBe(true);
+    expect(last.first).toBeGreaterThan(5);
+    // An anchor of what is in another file says nothing; one of the record just before this file does.
+    const { head } = verifyAudit(key, texts.slice(0, -1));
+    expect(verifyAudit(key, texts.slice(-1), [head, { seq: 1, mac: "0".repeat(64) }]).ok).toBe(true);
+    expect(verifyAudit(key, texts.slice(-1), [{ ...head, mac: "0".repeat(64) }]).ok).toBe(false);
+    // Nobody without the key can make a beginning.
+    expect(verifyAudit("another key of the same length", texts.slice(-1)).ok).toBe(false);
+  });
+
+  test("a node that ended between two files goes on where the last one ends", async () => {
+    const files = await rotated();
+    rmSync(path);
+    const before = verifyAudit(key, textsOf(files.slice(0, -1)));
+    await open(small).close();
+    const [first = ""] = readFileSync(path, "utf8").split("\n");
+    expect(JSON.parse(first)).toMatchObject({ seq: before.head.seq + 1, event: "continued", before: before.head.mac });
+    expect(verifyAudit(key, textsOf([...setAside(path), path])).ok).toBe(true);
+  });
+
+  test("that was taken elsewhere is no longer needed: a node starts with the newest alone", async () => {
+    for (const file of (await rotated()).slice(0, -1)) rmSync(file);
+    await open().close();
+    expect(verifyAudit(key, readFileSync(path, "utf8")).ok).toBe(true);
   });
 });
 
@@ -122,7 +209,7 @@ describe("calls", () => {
 
   test("that administer are refused when they cannot be written down (it fails closed), and nothing is done", async () => {
     mkdirSync(join(folder, "gone"));
-    const audit = new AuditLog(join(folder, "gone", "audit.log"), key, "node1", toolsFor(said));
+    const audit = new AuditLog({ path: join(folder, "gone", "audit.log"), key, maxBytes: 1_000_000 }, "node1", toolsFor(said));
     await audit.append("admin", {});
     await audit.close();
     // The folder is gone: the file cannot be made again.

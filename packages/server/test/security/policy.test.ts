@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { allows, allowsListing, builtInRoles, covers, type Identity, isUnlimitedWriter, type Rule } from "../../src/security/policy.ts";
 
-const identity = (rules: readonly Rule[]): Identity => ({ principal: "key:x", roles: [], rules, mayStream: () => true });
+const identity = (rules: readonly Rule[]): Identity => ({ principal: "key:x", roles: [], rules, whyEnded: () => null });
 const orders = identity([{ verbs: ["read", "write"], resource: "locks", prefix: "orders" }]);
 
 describe("a prefix covers whole segments", () => {
