@@ -38,6 +38,7 @@ export interface CounterFloor {
   readonly session: number;
   readonly wait: number;
   readonly delay: number;
+  readonly anonymous: number;
 }
 
 /**
@@ -180,6 +181,7 @@ export class SystemState implements SystemView {
     lockState.lastFence = Math.max(lockState.lastFence, floor.fence);
     lockState.lastWait = Math.max(lockState.lastWait, floor.wait);
     lockState.lastDelay = Math.max(lockState.lastDelay, floor.delay);
+    lockState.lastAnonymous = Math.max(lockState.lastAnonymous, floor.anonymous);
     sessionTable.lastSession = Math.max(sessionTable.lastSession, floor.session);
   }
 
