@@ -10,9 +10,12 @@ import { registerLeader } from "./commands/leader.ts";
 import { registerLock } from "./commands/lock.ts";
 import { registerMember } from "./commands/member.ts";
 import { registerQueue } from "./commands/queue.ts";
+import { registerRecover } from "./commands/recover.ts";
 import { registerRole } from "./commands/role.ts";
 import { registerServe } from "./commands/serve.ts";
+import { registerSnapshot } from "./commands/snapshot.ts";
 import { registerStatus } from "./commands/status.ts";
+import { registerWal } from "./commands/wal.ts";
 import type { Context } from "./context.ts";
 import { version } from "./version.ts";
 
@@ -53,6 +56,9 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerCert,
     registerKey,
     registerRole,
+    registerSnapshot,
+    registerRecover,
+    registerWal,
     registerAudit,
     registerConfig,
   ];
