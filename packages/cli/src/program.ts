@@ -3,7 +3,9 @@ import { registerAudit } from "./commands/audit.ts";
 import { registerCache } from "./commands/cache.ts";
 import { registerCert } from "./commands/cert.ts";
 import { registerConfig } from "./commands/config.ts";
+import { registerDebug } from "./commands/debug.ts";
 import { registerDev } from "./commands/dev.ts";
+import { registerDoctor } from "./commands/doctor.ts";
 import { registerHealth } from "./commands/health.ts";
 import { registerKey } from "./commands/key.ts";
 import { registerLeader } from "./commands/leader.ts";
@@ -59,6 +61,8 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerSnapshot,
     registerRecover,
     registerWal,
+    registerDoctor,
+    registerDebug,
     registerAudit,
     registerConfig,
   ];

@@ -15,3 +15,4 @@ export { type LogReport, readLog } from "./offline/wal.ts";
 export { diagnose } from "./offline/doctor.ts";
 export type { Finding } from "./offline/doctor-findings.ts";
 export type { ReadBatch } from "@trivet/engine";
+export { writeBundle } from "./offline/debug-bundle.ts";

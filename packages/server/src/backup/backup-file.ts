@@ -41,9 +41,15 @@ export async function* readBackup(path: string): AsyncGenerator<BackupEvent> {
   await checkMagic(path);
   const reading = new Reading();
   const pieces = createReadStream(path, { start: backupMagic.length, highWaterMark: readBytes });
-  for await (const record of readRecords(pieces, backupMagic.length)) yield reading.take(record);
-  if (reading.isOver) return;
-  throw new BackupDamaged("it ends before its last group: it was cut off");
+  let end: BackupEvent | null = null;
+  for await (const record of readRecords(pieces, backupMagic.length)) {
+    const event = reading.take(record);
+    // Told when nothing stands behind it.
+    if (event.type === "end") end = event;
+    else yield event;
+  }
+  if (end === null) throw new BackupDamaged("it ends before its last group: it was cut off");
+  yield end;
 }
 
 /** Reads all of it. */
@@ -71,7 +77,7 @@ class Reading {
   private head: BackupHead | null = null;
   private group: { readonly head: GroupHead; readonly records: GroupRecords } | null = null;
   private readonly groups: BackedUpGroup[] = [];
-  isOver = false;
+  private isOver = false;
 
   take(record: BackupRecord): BackupEvent {
     if (this.isOver) throw new BackupDamaged(`it goes on behind its end, at byte ${record.offset}`);
