@@ -12,7 +12,9 @@ const cli = (cluster: TestCluster, words: readonly string[], env: Readonly<Recor
     env: { TRIVET_URL: cluster.nodes.map(({ url }) => url).join(","), ...env },
   });
 const acquire = async (node: TestNode, name: string): Promise<bigint> =>
-  BigInt(textOf((await expectStatus(200, `${node.url}/v1/locks/${name}/acquire`, { body: { owner: "o", ttl_ms: 600_000 } })).body["fence"]));
+  BigInt(
+    textOf((await expectStatus(200, `${node.url}/v1/locks/${name}/acquire`, { body: { owner: "o", ttl_ms: 600_000 } })).body["fence"]),
+  );
 const kinds = async (node: TestNode): Promise<Readonly<Record<string, unknown>>> => {
   const { body } = await expectStatus(200, `${node.url}/v1/raft/members`);
   return Object.fromEntries((body["members"] as readonly Json[]).map((member) => [textOf(member["node"]), member["kind"]]));
@@ -38,9 +40,9 @@ describe("trivet member replace OLD NEW", () => {
     await old.kill();
     const node = await cluster.addNode();
     node.start({ PEERS: "" }, ["--join", leader.url]);
-    const replaced = await cli(cluster, ["member", "replace", old.id, node.id, "--url", node.url, "--yes", "--within", "2"]);
+    const replaced = await cli(cluster, ["member", "replace", old.id, node.id, "--address", node.url, "--yes", "--within", "2"]);
     expect(replaced.code, replaced.output).toBe(0);
-    expect(Object.entries(await kinds(leader)).sort()).toEqual([leader.id, other.id, node.id].sort().map((id) => [id, "voter"]));
+    expect(await kinds(leader)).toEqual({ [leader.id]: "voter", [other.id]: "voter", [node.id]: "voter" });
     const { body: ring } = await expectStatus(200, `${leader.url}/v1/ring`);
     expect(JSON.stringify(ring["shards"])).not.toContain(`"${old.id}"`);
     expect((await expectStatus(200, `${node.url}/v1/locks/kept`)).body).toMatchObject({ holders: [{ fence: String(fence) }] });
@@ -53,8 +55,8 @@ describe("trivet member replace OLD NEW", () => {
       const peer = (body["peers"] as readonly Json[]).find((candidate) => candidate["node"] === other.id);
       return peer?.["connected"] === false ? ready(true) : JSON.stringify(peer);
     });
-    const refused = await cli(cluster, ["member", "replace", leader.id, other.id, "--yes", "--url", other.url]);
-    const down = await cli(cluster, ["member", "replace", node.id, "node8", "--yes", "--url", "http://127.0.0.1:1"]);
+    const refused = await cli(cluster, ["member", "replace", leader.id, other.id, "--yes", "--address", other.url]);
+    const down = await cli(cluster, ["member", "replace", node.id, "node8", "--yes", "--address", "http://127.0.0.1:1"]);
     for (const { code, output } of [down]) {
       expect(code, output).toBe(13);
       expect(output).toMatch(new RegExp(`the quorum would be lost[^]*missing: ${other.id}|2 of 3 voters`));
@@ -90,7 +92,12 @@ describe("trivet doctor and trivet debug bundle", () => {
     writeFileSync(join(cluster.folder, "docker", "docker-compose.yml"), "services: {}\n");
     writeFileSync(join(cluster.folder, ".env"), "LOG_LEVEL=info\n");
     const [free = 0] = await freePorts(1);
-    const wrong = { ...envOf(node), NODE_ID: other.id, HTTP_PRT: "1", PEERS: `${node.id}=${node.url},${other.id}=http://127.0.0.1:${free}` };
+    const wrong = {
+      ...envOf(node),
+      NODE_ID: other.id,
+      HTTP_PRT: "1",
+      PEERS: `${node.id}=${node.url},${other.id}=http://127.0.0.1:${free}`,
+    };
     const ill = await cli(cluster, ["doctor"], wrong);
     expect(ill.code, ill.output).toBe(1);
     expect(ill.output).toMatch(new RegExp(`belongs to ${node.id}, but NODE_ID is ${other.id}[^]*next: set NODE_ID=${node.id}`));
@@ -136,7 +143,15 @@ describe("trivet doctor and trivet debug bundle", () => {
     const made = await cli(cluster, ["debug", "bundle", directory], env);
     expect(made.code, made.output).toBe(0);
     const files = readdirSync(directory, { recursive: true, encoding: "utf8" });
-    for (const wanted of ["versions.json", "config.json", "doctor.json", "node-1/status.json", "node-3/metrics.txt", "logs/extra.log", "data/wal.json"])
+    for (const wanted of [
+      "versions.json",
+      "config.json",
+      "doctor.json",
+      "node-1/status.json",
+      "node-3/metrics.txt",
+      "logs/extra.log",
+      "data/wal.json",
+    ])
       expect(files).toContain(wanted);
     const texts = files.filter((file) => /\.\w+$/.test(file)).map((file) => readFileSync(join(directory, file), "utf8"));
     const all = texts.join("\n") + made.output;

@@ -104,13 +104,23 @@ describe("trivet member and leader", () => {
   });
 });
 
+const voter = (node: string, connected = true) => ({
+  node,
+  kind: "voter",
+  url: `http://${node}:1`,
+  roles: "lock",
+  self: false,
+  leader: node === "node1",
+  connected,
+  replaceable: false,
+});
+
 describe("trivet member replace OLD NEW", () => {
-  const voter = (node: string, connected = true) => ({ node, kind: "voter", url: `http://${node}:1`, roles: "lock", self: false, leader: node === "node1", connected, replaceable: false });
   const status = { role: "leader", peers: [{ node: "node4", connected: true, lag: 3 }] };
 
   it("lets the new one in, waits until it votes, and only then removes the old one", async () => {
     let state = [voter("node1"), voter("node2"), voter("node3", false)];
-    const ran = await runCli(["member", "replace", "node3", "node4", "--url", "http://node4:1", "--yes"], (method, url) => {
+    const ran = await runCli(["member", "replace", "node3", "node4", "--address", "http://node4:1", "--yes"], (method, url) => {
       if (method === "POST") state = [...state, { ...voter("node4"), kind: "learner" }];
       else if (method === "DELETE") state = state.filter(({ node }) => node !== "node3");
       else if (url.endsWith("/v1/ring")) return { body: { shards: [{ shard: 1, replicas: ["node3"], waiting: null }] } };
@@ -134,9 +144,13 @@ describe("trivet member replace OLD NEW", () => {
   it("changes nothing where the quorum would be lost, or a name is wrong", async () => {
     const members = [voter("node1"), voter("node2", false), voter("node3", false), voter("node5")];
     const answer = () => ({ body: { leader: "node1", term: 1, members } });
-    const ran = await runCli(["member", "replace", "node5", "node4", "--url", "http://node4:1", "--yes"], answer);
+    const ran = await runCli(["member", "replace", "node5", "node4", "--address", "http://node4:1", "--yes"], answer);
     expect(cliError(ran)).toMatchObject({ exitCode: 13, why: "2 of 4 voters would be up, and 3 are needed; missing: node2, node3." });
-    for (const words of [["node1", "node1"], ["node9", "node4", "--url", "http://x:1"], ["node1", "node4"]])
+    for (const words of [
+      ["node1", "node1"],
+      ["node9", "node4", "--address", "http://x:1"],
+      ["node1", "node4"],
+    ])
       expect(cliError(await runCli(["member", "replace", ...words, "--yes"], answer)).exitCode).toBe(64);
     expect(ran.calls.filter((call) => !call.startsWith("GET"))).toEqual([]);
   });

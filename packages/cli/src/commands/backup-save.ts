@@ -1,5 +1,4 @@
 import { exitCodes } from "@trivet/contract";
-import type * as serverModule from "@trivet/server";
 import { access } from "node:fs/promises";
 import type { MemberAnswer, MembersAnswer, RaftStatusAnswer } from "../api/answers.ts";
 import { download } from "../api/download.ts";
@@ -8,16 +7,15 @@ import { CliError } from "../output/errors.ts";
 import { printable, type Output } from "../output/output.ts";
 import { progressLine } from "../output/progress.ts";
 import { version } from "../version.ts";
+import type { BackupReport } from "./backup-report.ts";
 
 interface RingAnswer {
   readonly backend: "embedded" | "redis";
   readonly shards: readonly { readonly shard: number; readonly replicas: readonly string[] }[];
 }
-// The format of backups is the server's; it is loaded only when one of these verbs runs.
-type Server = Pick<typeof serverModule, "BackupWriter" | "backupFormat">;
 
 /** Writes one file with the state of the whole cluster, which goes on meanwhile: shards first, group 0 last (rule W9). */
-export async function saveBackup(server: Server, api: Api, output: Output, path: string, signal: AbortSignal): Promise<serverModule.BackupReport> {
+export async function saveBackup(api: Api, output: Output, path: string, signal: AbortSignal): Promise<BackupReport> {
   await refuseExisting(path);
   const status = (await api.call("GET", "/v1/raft/status")) as RaftStatusAnswer;
   const { members } = (await api.call("GET", "/v1/raft/members")) as MembersAnswer;
@@ -25,8 +23,10 @@ export async function saveBackup(server: Server, api: Api, output: Output, path:
   const cluster = status.cluster_id;
   if (cluster === null) throw failed("The node belongs to no cluster yet.", status.phase_detail, "trivet status");
   const shards = ring.shards.length;
-  const writer = await server.BackupWriter.create(path, {
-    format: server.backupFormat,
+  // The format of backups is the server's.
+  const { BackupWriter, backupFormat } = await import("@trivet/server");
+  const writer = await BackupWriter.create(path, {
+    format: backupFormat,
     cluster,
     created_ms: Date.now(),
     trivet: version,
@@ -40,10 +40,7 @@ export async function saveBackup(server: Server, api: Api, output: Output, path:
       const label = group === 0 ? "group 0" : `shard ${group} of ${shards}`;
       await saveGroup(group, urlsOf(members, holders, api.urls), async (url) => {
         const pieces = download((silence) => api.open(url, `/v1/backup/groups/${group}`, silence), signal);
-        const accept = (head: { readonly cluster: string; readonly group: number }): void => {
-          if (head.cluster !== cluster || head.group !== group) throw new Error(`it gave group ${head.group} of cluster ${head.cluster}`);
-        };
-        await writer.group(pieces, accept, (bytes) => line.tell(`${label}: ${size(bytes)} from ${printable(url)}`));
+        await writer.group(pieces, only(cluster, group), (bytes) => line.tell(`${label}: ${size(bytes)} from ${printable(url)}`));
       });
     }
     line.tell("reading it again");
@@ -55,6 +52,13 @@ export async function saveBackup(server: Server, api: Api, output: Output, path:
     line.end();
   }
 }
+
+/** Not that of another group, or of another cluster whose node has the address now. */
+const only =
+  (cluster: string, group: number) =>
+  (head: { readonly cluster: string; readonly group: number }): void => {
+    if (head.cluster !== cluster || head.group !== group) throw new Error(`it gave group ${head.group} of cluster ${head.cluster}`);
+  };
 
 async function refuseExisting(path: string): Promise<void> {
   const exists = await access(path).then(
@@ -88,7 +92,9 @@ async function saveGroup(group: number, urls: readonly string[], save: (url: str
     } catch (error) {
       if (error instanceof CliError && ownRefusals.has(error.code)) throw error;
       if (isDisk(error)) throw error;
-      reasons.push(`${url}: ${error instanceof CliError ? error.why || error.message : error instanceof Error ? error.message : String(error)}`);
+      reasons.push(
+        `${url}: ${error instanceof CliError ? error.why || error.message : error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
   const what = group === 0 ? "Group 0 could not be saved; nothing was written." : `Shard ${group} could not be saved; nothing was written.`;
@@ -100,7 +106,9 @@ const ownRefusals: ReadonlySet<string> = new Set(["unauthorized", "forbidden"]);
 
 /** Of this machine, whichever node is asked. */
 function isDisk(error: unknown): boolean {
-  return error instanceof Error && "syscall" in error && "code" in error && ["ENOSPC", "EDQUOT", "EIO", "EROFS"].includes(String(error.code));
+  return (
+    error instanceof Error && "syscall" in error && "code" in error && ["ENOSPC", "EDQUOT", "EIO", "EROFS"].includes(String(error.code))
+  );
 }
 
 function failed(what: string, why: string, next: string): CliError {

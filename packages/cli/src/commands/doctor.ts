@@ -1,9 +1,16 @@
 import { exitCodes } from "@trivet/contract";
-import type { Finding } from "@trivet/server";
 import type { Command } from "commander";
 import { toolsOf, type Context } from "../context.ts";
 import { CliError } from "../output/errors.ts";
 import { printable, type Output } from "../output/output.ts";
+
+/** One thing that was looked at. */
+interface Finding {
+  readonly check: string;
+  readonly severity: "ok" | "warning" | "error";
+  readonly what: string;
+  readonly next: string | null;
+}
 
 export function registerDoctor(program: Command, context: Context): void {
   program
@@ -11,12 +18,16 @@ export function registerDoctor(program: Command, context: Context): void {
     .argument("[flags...]", "flags of trivet serve, for example --env-file FILE")
     .allowUnknownOption()
     .allowExcessArguments()
-    .description("look at everything the node configured here needs: settings, data, disk, ports, peers, clocks; each finding says what to do")
+    .description(
+      "look at everything the node configured here needs: settings, data, disk, ports, peers, clocks; each finding says what to do",
+    )
     .addHelpText("after", "\nExit codes: 0 nothing is wrong (warnings may be), 1 something is. Nothing is changed.")
     .action(async (flags: readonly string[], _options: unknown, command: Command) => {
       const { output } = toolsOf(context, command);
       const findings = await findingsHere(context, flags);
-      output.result("doctor", { ok: findings.every(({ severity }) => severity !== "error"), findings }, () => findingsText(output, findings));
+      output.result("doctor", { ok: findings.every(({ severity }) => severity !== "error"), findings }, () =>
+        findingsText(output, findings),
+      );
       const errors = findings.filter(({ severity }) => severity === "error");
       const [first] = errors;
       if (first === undefined) return;

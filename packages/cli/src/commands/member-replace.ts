@@ -24,7 +24,11 @@ export interface Replacement {
 }
 
 interface RingAnswer {
-  readonly shards: readonly { readonly shard: number; readonly replicas: readonly string[]; readonly waiting: { readonly why: string } | null }[];
+  readonly shards: readonly {
+    readonly shard: number;
+    readonly replicas: readonly string[];
+    readonly waiting: { readonly why: string } | null;
+  }[];
 }
 
 /**
@@ -58,11 +62,15 @@ const isUp = ({ connected, leader, self }: MemberAnswer): boolean => connected =
 const found = (answer: MembersAnswer, node: string): MemberAnswer | undefined => answer.members.find((member) => member.node === node);
 
 function checkNames(answer: MembersAnswer, { next, old, url }: Replacement): void {
-  if (next === old) throw usageError("A node does not replace itself by another.", `trivet member replace ${old} (for the same node with an empty disk)`);
+  if (next === old)
+    throw usageError("A node does not replace itself by another.", `trivet member replace ${old} (for the same node with an empty disk)`);
   const isKnown = found(answer, old) !== undefined;
   if (!isKnown && found(answer, next) === undefined) throw usageError(`${old} is not a member.`, "trivet member list");
   if (found(answer, next) === undefined && url === undefined) {
-    throw usageError(`${next} is not a member yet, and its address is not known.`, `start it with --join URL, or repeat with --url http://HOST:PORT`);
+    throw usageError(
+      `${next} is not a member yet, and its address is not known.`,
+      `start it with --join URL, or repeat with --address http://HOST:PORT`,
+    );
   }
 }
 
@@ -133,7 +141,11 @@ async function letGo({ next, old }: Replacement, watch: Watch): Promise<MembersA
       // Whatever became of the call: the next look at the members tells.
       const isOpen = error.exitCode === exitCodes.unknownOutcome || error.code === "member_not_found" || stillGoingOn.test(error.why);
       if (!isOpen) throw error;
-      await goOn(watch, `${old} still has shards, or its removal is not committed`, `${next} has what it needs; repeat the command to go on`);
+      await goOn(
+        watch,
+        `${old} still has shards, or its removal is not committed`,
+        `${next} has what it needs; repeat the command to go on`,
+      );
     }
   }
 }
@@ -142,7 +154,9 @@ async function tellShards(old: string, { api, line }: Watch): Promise<void> {
   const { shards } = (await api.call("GET", "/v1/ring")) as RingAnswer;
   const left = shards.filter(({ replicas }) => replicas.includes(old));
   const waiting = shards.find((shard) => shard.waiting !== null)?.waiting?.why;
-  line.tell(`removing ${old}: ${left.length} of ${shards.length} shards are to move away${waiting === undefined ? "" : `; one waits: ${waiting}`}`);
+  line.tell(
+    `removing ${old}: ${left.length} of ${shards.length} shards are to move away${waiting === undefined ? "" : `; one waits: ${waiting}`}`,
+  );
 }
 
 async function goOn({ deadline, line, signal }: Watch, state: string, next: string): Promise<void> {

@@ -52,7 +52,7 @@ export function registerMember(program: Command, context: Context): void {
     .argument("[new]", "id of the node that takes its place; without it the same node comes back with an empty disk")
     .option("--yes", "do not ask")
     .option("--force", "without NEW: also when the node is up with its disk: that disk and its vote are put out at once")
-    .option("--url <url>", "with NEW: where it is reached, unless it was started with --join")
+    .option("--address <url>", "with NEW: where it is reached, unless it was started with --join")
     .option("--within <minutes>", "with NEW: how long it may take to catch up", minutes, 30)
     .description(
       "with NEW: it catches up as a learner, votes, takes over the shards, and then the old node is removed. Without: let a node with an empty " +
@@ -61,11 +61,11 @@ export function registerMember(program: Command, context: Context): void {
     .action(async (node: string, next: string | undefined, options: ReplaceOptions, command: Command) => {
       const { output, api } = toolsOf(context, command, changeSeconds);
       if (next !== undefined) {
-        const { force, url, within, yes } = options;
+        const { address, force, within, yes } = options;
         if (force === true) throw usageError("--force is for a node that comes back itself.", `trivet member replace ${node} ${next}`);
         const lasting = `${next} takes the place of ${node}, for good: the data directory of ${node} cannot come back under this id.`;
         await confirm(context, lasting, node, yes);
-        print(output, await replaceBy(api, output, { old: node, next, url, limitMs: within * 60_000 }, context.signal));
+        print(output, await replaceBy(api, output, { old: node, next, url: address, limitMs: within * 60_000 }, context.signal));
         return;
       }
       const force = options.force === true;
@@ -96,7 +96,7 @@ export function registerMember(program: Command, context: Context): void {
 interface ReplaceOptions {
   readonly yes?: boolean;
   readonly force?: boolean;
-  readonly url?: string;
+  readonly address?: string;
   readonly within: number;
 }
 

@@ -1,4 +1,3 @@
-import type { RecoveryPlan } from "@trivet/server";
 import type { Command } from "commander";
 import { resolve } from "node:path";
 import { toolsOf, type Context } from "../context.ts";
@@ -7,6 +6,7 @@ import { table, type Output } from "../output/output.ts";
 import { type MemberOptions, membersOf, reading, restoredText, withMembers } from "./snapshot.ts";
 
 const loadServer = () => import("@trivet/server");
+type RecoveryPlan = Parameters<Parameters<Awaited<ReturnType<typeof loadServer>>["planRecovery"]>[1]>[0];
 
 interface RecoverFlags extends MemberOptions {
   readonly from: readonly string[];
@@ -43,7 +43,13 @@ export function registerRecover(program: Command, context: Context): void {
           }
           const restored = await carryOut();
           const { cluster, directories, formerCluster, lastFence } = restored;
-          const value = { cluster_id: cluster, former_cluster_id: formerCluster, fences_above: String(lastFence), directories, plan: planJson(plan) };
+          const value = {
+            cluster_id: cluster,
+            former_cluster_id: formerCluster,
+            fences_above: String(lastFence),
+            directories,
+            plan: planJson(plan),
+          };
           output.result("recovered", value, () => restoredText(restored, members));
         }),
       );

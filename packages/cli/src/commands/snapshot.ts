@@ -1,10 +1,10 @@
 import { exitCodes } from "@trivet/contract";
-import type { BackupReport } from "@trivet/server";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { resolve } from "node:path";
 import { toolsOf, type Context } from "../context.ts";
 import { CliError, usageError } from "../output/errors.ts";
 import { table, type Output } from "../output/output.ts";
+import type { BackupReport } from "./backup-report.ts";
 import { saveBackup, size } from "./backup-save.ts";
 
 // Backups are the server's; it is loaded only when one of these verbs runs.
@@ -26,7 +26,7 @@ export function registerSnapshot(program: Command, context: Context): void {
     .action(async (file: string, _options: unknown, command: Command) => {
       const { output, api } = toolsOf(context, command);
       const path = resolve(file);
-      const report = await reading(path, async () => saveBackup(await loadServer(), api, output, path, context.signal));
+      const report = await reading(path, () => saveBackup(api, output, path, context.signal));
       print(output, "snapshot-saved", path, report);
     });
 
@@ -42,7 +42,9 @@ export function registerSnapshot(program: Command, context: Context): void {
         const { output } = toolsOf(context, command);
         const path = resolve(file);
         const server = await loadServer();
-        const report = await reading(path, async () => (verb === "verify" ? (await server.checkBackup(path)).report : server.verifyBackup(path)));
+        const report = await reading(path, async () =>
+          verb === "verify" ? (await server.checkBackup(path)).report : server.verifyBackup(path),
+        );
         print(output, `snapshot-${verb}`, path, report);
       });
   }
@@ -50,7 +52,9 @@ export function registerSnapshot(program: Command, context: Context): void {
   withMembers(snapshot.command("restore"))
     .argument("<file>", "a file of trivet snapshot save")
     .requiredOption("--data-dir <dir>", "gets one data directory per member; must be empty or not exist")
-    .description("make the data directories of a NEW cluster from a backup, on this machine, without any node: all leases are over, fences go on above")
+    .description(
+      "make the data directories of a NEW cluster from a backup, on this machine, without any node: all leases are over, fences go on above",
+    )
     .action(async (file: string, options: MemberOptions & { dataDir: string }, command: Command) => {
       const { output } = toolsOf(context, command);
       const path = resolve(file);
@@ -120,7 +124,13 @@ async function asCliError(path: string, error: unknown): Promise<unknown> {
     });
   }
   if (error instanceof RestoreRefused)
-    return new CliError({ code: "refused", exitCode: exitCodes.conflict, what: `${error.message} Nothing was changed.`, next: error.next, cause: error });
+    return new CliError({
+      code: "refused",
+      exitCode: exitCodes.conflict,
+      what: `${error.message} Nothing was changed.`,
+      next: error.next,
+      cause: error,
+    });
   if (!(error instanceof Error) || error instanceof CliError || !("code" in error)) return error;
   if (error.code === "ENOENT") return usageError(`${path} does not exist.`, "name a file of trivet snapshot save, in a folder that exists");
   const { path: where } = error as { readonly path?: string };
@@ -147,7 +157,13 @@ function print(output: Output, kind: string, path: string, report: BackupReport)
     groups: groups.map(({ group, index, node, term, bytes: of }) => ({ group, node, index: String(index), term, bytes: of })),
   };
   output.result(kind, value, () => {
-    const rows = groups.map(({ group, index, node, term, bytes: of }) => [group === 0 ? "0 (locks)" : `${group}`, node, `${index}`, `${term}`, size(of)]);
+    const rows = groups.map(({ group, index, node, term, bytes: of }) => [
+      group === 0 ? "0 (locks)" : `${group}`,
+      node,
+      `${index}`,
+      `${term}`,
+      size(of),
+    ]);
     const lines = [
       `${path}: ${size(bytes)}, whole.`,
       `Cluster ${head.cluster}, saved ${value.created_at} by Trivet ${head.trivet}.`,
@@ -160,7 +176,12 @@ function print(output: Output, kind: string, path: string, report: BackupReport)
 }
 
 export function restoredText(
-  { cluster, directories, formerCluster, lastFence }: { cluster: string; directories: readonly string[]; formerCluster: string; lastFence: number },
+  {
+    cluster,
+    directories,
+    formerCluster,
+    lastFence,
+  }: { cluster: string; directories: readonly string[]; formerCluster: string; lastFence: number },
   members: readonly Member[],
 ): string {
   const peers = members.map(({ node, url }) => `${node}=${url}`).join(",");

@@ -1,5 +1,4 @@
 import { exitCodes } from "@trivet/contract";
-import type { LogReport, ReadBatch } from "@trivet/server";
 import { type Command, InvalidArgumentError } from "commander";
 import { resolve } from "node:path";
 import { toolsOf, type Context } from "../context.ts";
@@ -8,6 +7,9 @@ import { table, type Output } from "../output/output.ts";
 import { size } from "./backup-save.ts";
 
 const loadServer = () => import("@trivet/server");
+type Server = Awaited<ReturnType<typeof loadServer>>;
+type LogReport = NonNullable<Awaited<ReturnType<Server["readLog"]>>>;
+type ReadBatch = Parameters<NonNullable<Parameters<Server["readLog"]>[1]>>[0];
 type LogRecord = ReadBatch["records"][number];
 
 export function registerWal(program: Command, context: Context): void {
@@ -120,7 +122,7 @@ function describe(record: LogRecord): Readonly<Record<string, unknown>> & { read
   }
 }
 
-function lineOf(told: Readonly<Record<string, unknown>>): string {
+function lineOf(told: Readonly<Record<string, unknown>> & { readonly group: number | null }): string {
   const { file, offset, batch, record, group, entries, ...rest } = told;
   const words = Object.entries(rest).map(([name, value]) => `${name}=${Array.isArray(value) ? value.join(",") : String(value)}`);
   if (Array.isArray(entries)) {

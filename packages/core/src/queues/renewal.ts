@@ -50,12 +50,7 @@ export class ShardRenewal {
 
   constructor(options: ShardRenewalOptions) {
     this.options = options;
-    this.tasks = [
-      (view) => this.survey(view),
-      removal(keyOf(tables.consumer)),
-      removal(keyOf(tables.holder)),
-      (view) => this.raise(view),
-    ];
+    this.tasks = [(view) => this.survey(view), removal(keyOf(tables.consumer)), removal(keyOf(tables.holder)), (view) => this.raise(view)];
   }
 
   /** Where the counters of the shard begin, its log's index among them. Known after the first step. */
@@ -124,7 +119,11 @@ function renewGroup(queue: number, index: number, group: GroupRecord, id: number
     return encodeDelivery(renewDelivery(view, at, group.id, id, delivery));
   };
   const move = (table: GroupTable, change?: (view: OrderedView, value: Uint8Array) => Uint8Array): Task =>
-    id === group.id ? change === undefined ? () => true : inPlace(keyOf(table, ...at, id), change) : moved(table, at, group.id, id, change);
+    id === group.id
+      ? change === undefined
+        ? () => true
+        : inPlace(keyOf(table, ...at, id), change)
+      : moved(table, at, group.id, id, change);
   return [
     move(tables.again),
     move(tables.head),

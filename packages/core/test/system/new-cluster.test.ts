@@ -55,7 +55,11 @@ describe("group 0 of a new cluster (W9)", () => {
     const take = acquire("x", "exclusive", { owner: "a" });
     bench.entry(frameOf("r", 1, [take], { notAfter: bench.now + 60_000 }));
     bench.entry(frameOf("s", 1, [acquire("x", "exclusive", { owner: "b" }, { waitMs: 9_000 })], { notAfter: bench.now + 60_000 }));
-    bench.entry(frameOf("t", 1, [{ type: "release", actor: { session: 0, owner: "z", principal: "p" }, name: "y", fence: 1, anonymous: false }], { notAfter: bench.now + 60_000 }));
+    bench.entry(
+      frameOf("t", 1, [{ type: "release", actor: { session: 0, owner: "z", principal: "p" }, name: "y", fence: 1, anonymous: false }], {
+        notAfter: bench.now + 60_000,
+      }),
+    );
     bench.open();
     expect(bench.answers.get("r/1")?.type).toBe("granted");
     const state = reloaded(renewed(bench.state));

@@ -25,7 +25,12 @@ export interface GroupStart {
  * Makes the data directory of a node of a new cluster, but for the stores of its shards: the log, the snapshot of group 0, and, last, whose
  * it is. A directory without the latter is nobody's.
  */
-export async function writeNode(directory: string, identity: ClusterIdentity, system: SystemState, groups: readonly GroupStart[]): Promise<void> {
+export async function writeNode(
+  directory: string,
+  identity: ClusterIdentity,
+  system: SystemState,
+  groups: readonly GroupStart[],
+): Promise<void> {
   const ports = offlinePorts(directory);
   const [first] = groups;
   if (first === undefined || first.group !== 0) throw new Error("a node without group 0");
@@ -51,7 +56,10 @@ async function writeLog(ports: OfflinePorts, groups: readonly GroupStart[], fata
     for (const start of groups) {
       const group = groupId(start.group);
       // The term is known without a vote: nobody of the new cluster has asked for one in it.
-      wal.write({ group, hardState: { term: start.term, vote: null }, truncateFrom: logIndex(0), append: [], commit: start.index }, () => undefined);
+      wal.write(
+        { group, hardState: { term: start.term, vote: null }, truncateFrom: logIndex(0), append: [], commit: start.index },
+        () => undefined,
+      );
       wal.installed(floorOf(start), false, () => {
         open -= 1;
         if (open === 0) durable();
@@ -63,9 +71,7 @@ async function writeLog(ports: OfflinePorts, groups: readonly GroupStart[], fata
 
 async function writeSnapshot(ports: OfflinePorts, start: GroupStart, system: SystemState, fatal: (error: IoError) => void): Promise<void> {
   const group = groupId(start.group);
-  const store = await given<SnapshotStoreApi>((done) =>
-    openSnapshotStore(ports, { directory: `snapshots/${group}`, group }, fatal, done),
-  );
+  const store = await given<SnapshotStoreApi>((done) => openSnapshotStore(ports, { directory: `snapshots/${group}`, group }, fatal, done));
   const { index, membership, term } = start;
   const writer = store.create({ id: `restored-${index}`, index, term, membership, membershipIndex: index });
   const cursor = system.beginSnapshot();

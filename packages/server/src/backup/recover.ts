@@ -40,7 +40,10 @@ export interface RecoveryPlan {
  * What a recovery from these directories would take, and what may be lost by it. `act` is called with a way to carry it out, as long as the
  * directories are open; they are copied beside `dataDir` for that, because opening a log or a store may write.
  */
-export async function planRecovery<T>(options: RecoverOptions, act: (plan: RecoveryPlan, carryOut: () => Promise<Restored>) => Promise<T>): Promise<T> {
+export async function planRecovery<T>(
+  options: RecoverOptions,
+  act: (plan: RecoveryPlan, carryOut: () => Promise<Restored>) => Promise<T>,
+): Promise<T> {
   const work = await mkdtemp(join(dirname(options.dataDir), `.${basename(options.dataDir)}-recovery-`));
   const survivors: Survivor[] = [];
   try {
@@ -49,7 +52,8 @@ export async function planRecovery<T>(options: RecoverOptions, act: (plan: Recov
       survivors.push(await Survivor.open(directory, join(work, `from-${at}`)));
     }
     const [first] = survivors;
-    if (first === undefined) throw new RestoreRefused("No directory to recover from is named.", "name the DATA_DIR of each former node that is left");
+    if (first === undefined)
+      throw new RestoreRefused("No directory to recover from is named.", "name the DATA_DIR of each former node that is left");
     checkTogether(survivors, first);
     const chosen = await choose(survivors, first.identity.shards);
     const plan = planOf(survivors, first, chosen);
@@ -118,7 +122,7 @@ function planOf(survivors: readonly Survivor[], first: Survivor, choices: readon
 
 /** With a majority that is whole nothing has to be lost: then this is the wrong command. */
 function checkNeeded({ missing, nodes, voters }: RecoveryPlan, survivors: readonly Survivor[]): void {
-  const whole = survivors.filter((survivor) => voters.includes(survivor.identity.node as (typeof voters)[number]) && survivor.isWhole(groupId(0)));
+  const whole = survivors.filter((survivor) => voters.includes(survivor.identity.node) && survivor.isWhole(groupId(0)));
   if (whole.length * 2 <= voters.length) return;
   const rest = missing.length === 0 ? "" : `, then: trivet member replace ${missing.join(" ")}`;
   throw new RestoreRefused(
@@ -155,7 +159,10 @@ async function carryOut(options: RecoverOptions, plan: RecoveryPlan, choices: re
   return restoreBackup({ ...options, file });
 }
 
-async function* records(head: Parameters<GroupRecords["begin"]>[0], chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* records(
+  head: Parameters<GroupRecords["begin"]>[0],
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   const group = new GroupRecords();
   yield group.begin(head);
   for await (const chunk of chunks) yield group.chunk(chunk);

@@ -89,7 +89,10 @@ async function checkEmpty(dataDir: string): Promise<boolean> {
     const names = await readdir(dataDir);
     if (names.length === 0) return true;
     const left = names.includes(workName) ? "What an interrupted restore left there may be deleted: it is no node's." : "";
-    throw new RestoreRefused(`${dataDir} is not empty: it holds ${names.slice(0, 3).join(", ")}.`, `name another --data-dir. ${left}`.trim());
+    throw new RestoreRefused(
+      `${dataDir} is not empty: it holds ${names.slice(0, 3).join(", ")}.`,
+      `name another --data-dir. ${left}`.trim(),
+    );
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
     throw error;
@@ -138,23 +141,38 @@ interface Plan {
   readonly systemTerm: Term;
 }
 
+/** Behind all that the group has seen. */
+function nextTerm(head: { readonly term: number }): Term {
+  return term(head.term + 1);
+}
+
 function planOf(report: BackupReport, former: SystemState, members: readonly NewMember[], nowMs: number): Plan {
   const cluster = randomBytes(8).toString("hex");
-  const founders = members.map((member) => ({ ...member, storage: randomBytes(8).toString("hex") })).sort((a, b) => (a.node < b.node ? -1 : 1));
+  const founders = members
+    .map((member) => ({ ...member, storage: randomBytes(8).toString("hex") }))
+    .sort((a, b) => (a.node < b.node ? -1 : 1));
   const nodes = founders.map((founder): NodeView => ({ ...founder, voter: true, replaceable: false, draining: false }));
   const shards = report.head.shards === 0 ? (report.groups.at(-1)?.shards ?? 0) : report.head.shards;
   const placement = report.head.shards === 0 ? null : placementOf(nodes, report.head.shards, former.placement());
   const unixSeconds = Math.floor(nowMs / 1000);
   const system = renewSystem(former, { nodes, placement, unixSeconds });
   const identities = founders.map(({ node, storage }): ClusterIdentity => ({ format: 1, cluster, node, storage, shards, founders }));
-  const next = (head: { readonly term: number }): Term => term(head.term + 1);
-  return { cluster, identities, system, placement, term: next, unixSeconds, systemTerm: next({ term: report.groups.at(-1)?.term ?? 0 }) };
+  return {
+    cluster,
+    identities,
+    system,
+    placement,
+    term: nextTerm,
+    unixSeconds,
+    systemTerm: nextTerm({ term: report.groups.at(-1)?.term ?? 0 }),
+  };
 }
 
 /** As the leader would place them among these nodes. */
 function placementOf(nodes: readonly NodeView[], shards: number, former: PlacementView | null): PlacementView {
   const able = nodes.filter(({ roles }) => roles.split(",").some((role) => role === "queue" || role === "cache"));
-  if (able.length === 0) throw new RestoreRefused("No member has the role queue or cache, and the backup has shards.", "give one of them such a role");
+  if (able.length === 0)
+    throw new RestoreRefused("No member has the role queue or cache, and the backup has shards.", "give one of them such a role");
   const map = place(
     able.map(({ node }) => nodeId(node)),
     shards,

@@ -37,7 +37,11 @@ export class ShardStores {
   }
 
   /** Makes it the state of a new cluster; gives the index at which it stands. */
-  async renew(options: { readonly fenceFloor: number; readonly index: number; readonly unixSeconds: number }, term: Term, membership: Membership): Promise<number> {
+  async renew(
+    options: { readonly fenceFloor: number; readonly index: number; readonly unixSeconds: number },
+    term: Term,
+    membership: Membership,
+  ): Promise<number> {
     const { store } = this.loader;
     const renewal = new ShardRenewal(options);
     while (!store.write((view) => renewal.step(view))) await this.committed(store);

@@ -31,6 +31,10 @@ export interface GroupEnd {
 }
 
 const ignored = { answer: (): void => undefined, changed: (): void => undefined };
+/** The copy cannot be written: nothing can be read then, either. */
+function failed(error: Error): void {
+  throw error;
+}
 const entriesPerApply = 512;
 
 /**
@@ -74,7 +78,10 @@ export class Survivor {
       readJsonFile(original.files, original.crypto, identityFile, (error, value) => (error === null ? resolve(value) : reject(error)));
     });
     if (identity === undefined)
-      throw new RestoreRefused(`${directory} is the data directory of no node: it has no ${identityFile}.`, "name the DATA_DIR of a former node");
+      throw new RestoreRefused(
+        `${directory} is the data directory of no node: it has no ${identityFile}.`,
+        "name the DATA_DIR of a former node",
+      );
     await settled((done) => original.files.lock("lock", done)).catch((error: unknown) => {
       const why = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
       throw new RestoreRefused(`${directory} is in use: ${why}.`, "stop that node first");
@@ -82,13 +89,12 @@ export class Survivor {
     try {
       await cp(directory, copy, { recursive: true, filter: (from) => from !== join(directory, "lock") });
       const ports = offlinePorts(copy);
-      const failed = (error: Error): void => {
-        throw error;
-      };
       const opened = await given<WalOpened>((done) => openWal(ports, { directory: logDirectory, mustExist: true }, failed, done));
       await new Promise<void>((closed) => opened.wal.close(closed));
       const group = groupId(0);
-      const snapshots = await given<SnapshotStoreApi>((done) => openSnapshotStore(ports, { directory: "snapshots/0", group }, failed, done));
+      const snapshots = await given<SnapshotStoreApi>((done) =>
+        openSnapshotStore(ports, { directory: "snapshots/0", group }, failed, done),
+      );
       return new Survivor({
         directory,
         copy,
@@ -211,6 +217,9 @@ function following(recovered: RecoveredGroup | undefined, index: number, what: s
   const entries = (recovered?.entries ?? []).filter((entry) => entry.index > index);
   const [first] = entries;
   if (first !== undefined && first.index !== index + 1)
-    throw new RestoreRefused(`${what} has a hole: its state ends at ${index}, its log goes on at ${first.index}.`, "leave that directory out, or restore a backup");
+    throw new RestoreRefused(
+      `${what} has a hole: its state ends at ${index}, its log goes on at ${first.index}.`,
+      "leave that directory out, or restore a backup",
+    );
   return entries;
 }

@@ -80,7 +80,14 @@ class Bundle {
 
 function versions(): Readonly<Record<string, unknown>> {
   const machine = { platform: platform(), release: release(), arch: arch(), cpus: cpus().length, memory: totalmem(), free: freemem() };
-  return { trivet: version, made_at: new Date().toISOString(), versions: process.versions, machine, load: loadavg(), up_seconds: Math.round(uptime()) };
+  return {
+    trivet: version,
+    made_at: new Date().toISOString(),
+    versions: process.versions,
+    machine,
+    load: loadavg(),
+    up_seconds: Math.round(uptime()),
+  };
 }
 
 function configOf(given: ConfigurationGiven): NodeConfig | null {

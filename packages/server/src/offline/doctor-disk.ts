@@ -22,7 +22,8 @@ export async function checkDataDir({ nodeId, storage: { dataDir } }: NodeConfig)
       ? [ok("data", `${path} does not exist yet; the first start makes it`)]
       : [error("data", `${path} does not exist, and ${parent} is not writable.`, `make it for this user, or set DATA_DIR`)];
   }
-  if (!(await isWritable(path))) return [error("data", `${path} is not writable for this user.`, `chown it to the user of the node, or set DATA_DIR`)];
+  if (!(await isWritable(path)))
+    return [error("data", `${path} is not writable for this user.`, `chown it to the user of the node, or set DATA_DIR`)];
   return [...(await checkIdentity(path, nodeId)), ...(await checkLog(path))];
 }
 
@@ -30,7 +31,8 @@ async function checkIdentity(path: string, nodeId: string): Promise<readonly Fin
   const { crypto, files } = offlinePorts(path);
   const found = await new Promise<unknown>((done) => readJsonFile(files, crypto, identityFile, (damage, value) => done(damage ?? value)));
   if (found === undefined) return [ok("data", `${path} belongs to no cluster yet`)];
-  if (found instanceof Error) return [error("data", `${join(path, identityFile)} cannot be read: ${found.message}.`, "bring it back from a copy of the directory")];
+  if (found instanceof Error)
+    return [error("data", `${join(path, identityFile)} cannot be read: ${found.message}.`, "bring it back from a copy of the directory")];
   const { cluster, node } = found as { readonly cluster: string; readonly node: string };
   if (node === nodeId) return [ok("data", `${path} belongs to ${node} of cluster ${cluster}`)];
   return [error("data", `${path} belongs to ${node}, but NODE_ID is ${nodeId}.`, `set NODE_ID=${node}, or another DATA_DIR`)];
@@ -50,15 +52,24 @@ export async function checkDisk({ storage: { dataDir } }: NodeConfig): Promise<F
   const { bavail, blocks, bsize } = await statfs(where);
   const [free, all] = [bavail * bsize, blocks * bsize];
   const text = `${(free / gibibyte).toFixed(1)} of ${(all / gibibyte).toFixed(1)} GiB are free at ${where}`;
-  if (free < leastFreeBytes / 8) return error("disk", `Only ${text}: writes are refused soon (507).`, "make room, or move DATA_DIR to a larger disk");
-  return free < leastFreeBytes ? warning("disk", `Only ${text}.`, "make room: a log, its snapshots and a backup want more") : ok("disk", text);
+  if (free < leastFreeBytes / 8)
+    return error("disk", `Only ${text}: writes are refused soon (507).`, "make room, or move DATA_DIR to a larger disk");
+  return free < leastFreeBytes
+    ? warning("disk", `Only ${text}.`, "make room: a log, its snapshots and a backup want more")
+    : ok("disk", text);
 }
 
 export async function checkLogDir({ log: { dir } }: NodeConfig): Promise<readonly Finding[]> {
   if (dir === null) return [ok("logs", "logs go to standard output only")];
   const path = await firstThere(resolve(dir));
   if (await isWritable(path)) return [ok("logs", `logs go to ${resolve(dir)}`)];
-  return [warning("logs", `${path} is not writable, so logs go to standard output only.`, `make ${resolve(dir)} writable for this user, or set LOG_DIR`)];
+  return [
+    warning(
+      "logs",
+      `${path} is not writable, so logs go to standard output only.`,
+      `make ${resolve(dir)} writable for this user, or set LOG_DIR`,
+    ),
+  ];
 }
 
 /** docker-compose 1.29 reads `.env` beside its file only, so the one of the repository has to be linked there. */
@@ -68,9 +79,11 @@ export async function checkComposeLink(cwd: string): Promise<readonly Finding[]>
   const next = "ln -s ../.env docker/.env";
   const found = await lstat(link).catch(() => null);
   if (found === null) return [warning("compose", "docker/.env is missing, so Compose does not read .env.", next)];
-  if (!found.isSymbolicLink()) return [warning("compose", "docker/.env is a file of its own: Compose reads it, and not .env.", `remove it, then: ${next}`)];
+  if (!found.isSymbolicLink())
+    return [warning("compose", "docker/.env is a file of its own: Compose reads it, and not .env.", `remove it, then: ${next}`)];
   const target = resolve(dirname(link), await readlink(link));
-  if (target !== resolve(cwd, ".env")) return [warning("compose", `docker/.env leads to ${target}, not to .env.`, `rm docker/.env; ${next}`)];
+  if (target !== resolve(cwd, ".env"))
+    return [warning("compose", `docker/.env leads to ${target}, not to .env.`, `rm docker/.env; ${next}`)];
   return [ok("compose", "docker/.env leads to .env")];
 }
 

@@ -19,4 +19,3 @@ export interface DoctorOptions extends ConfigurationGiven {
 export const ok = (check: Finding["check"], what: string): Finding => ({ check, severity: "ok", what, next: null });
 export const warning = (check: Finding["check"], what: string, next: string): Finding => ({ check, severity: "warning", what, next });
 export const error = (check: Finding["check"], what: string, next: string): Finding => ({ check, severity: "error", what, next });
-

@@ -33,7 +33,9 @@ async function look(url: string, node: string | null, options: DoctorOptions): P
     const skewMs = Number.isNaN(date) ? null : date + 500 - (asked + options.nowMs()) / 2;
     if (answer.status === 401 || answer.status === 403) return { ...base, skewMs, problem: "it wants a key: set TRIVET_TOKEN" };
     const status = (await answer.json()) as Status;
-    return typeof status.node_id === "string" ? { ...base, skewMs, status, problem: null } : { ...base, skewMs, problem: "what answers there is no node of Trivet" };
+    return typeof status.node_id === "string"
+      ? { ...base, skewMs, status, problem: null }
+      : { ...base, skewMs, problem: "what answers there is no node of Trivet" };
   } catch (cause) {
     return { ...base, problem: reasonOf(cause) };
   }
@@ -54,15 +56,31 @@ export function lookAtPeers(config: NodeConfig, options: DoctorOptions): Promise
 export function checkPeers(config: NodeConfig, looks: readonly PeerLook[]): readonly Finding[] {
   if (looks.length === 0) return [ok("peers", "no other node is named: a cluster of one")];
   const findings = looks.map((peer): Finding => {
-    if (peer.status === null) return warning("peers", `${peer.url}: ${peer.problem ?? "no answer"}.`, `start that node, or correct PEERS; trivet status shows who is missed`);
+    if (peer.status === null)
+      return warning(
+        "peers",
+        `${peer.url}: ${peer.problem ?? "no answer"}.`,
+        `start that node, or correct PEERS; trivet status shows who is missed`,
+      );
     const { leader, node_id: found = "", phase = "" } = peer.status;
-    if (found === config.nodeId) return error("peers", `${peer.url} says that it is ${found}, as this node.`, "give every node a NODE_ID of its own");
-    if (peer.node !== null && peer.node !== found) return error("peers", `${peer.url} is ${found}, but PEERS calls it ${peer.node}.`, "correct PEERS");
-    return ok("peers", `${found} at ${peer.url} is ${phase}${leader === null || leader === undefined ? ", without a leader" : `, leader ${leader}`}`);
+    if (found === config.nodeId)
+      return error("peers", `${peer.url} says that it is ${found}, as this node.`, "give every node a NODE_ID of its own");
+    if (peer.node !== null && peer.node !== found)
+      return error("peers", `${peer.url} is ${found}, but PEERS calls it ${peer.node}.`, "correct PEERS");
+    return ok(
+      "peers",
+      `${found} at ${peer.url} is ${phase}${leader === null || leader === undefined ? ", without a leader" : `, leader ${leader}`}`,
+    );
   });
   const clusters = new Set(looks.flatMap(({ status }) => (typeof status?.cluster_id === "string" ? [status.cluster_id] : [])));
   if (clusters.size > 1) {
-    findings.push(error("peers", `The peers belong to ${clusters.size} clusters: ${[...clusters].join(", ")}.`, "take those of the other cluster out of PEERS"));
+    findings.push(
+      error(
+        "peers",
+        `The peers belong to ${clusters.size} clusters: ${[...clusters].join(", ")}.`,
+        "take those of the other cluster out of PEERS",
+      ),
+    );
   }
   return findings;
 }
@@ -94,12 +112,21 @@ export async function checkPort(config: NodeConfig, options: DoctorOptions): Pro
         ? ok("port", `${nodeId} runs at ${advertiseUrl}`)
         : error("port", `Port ${http.port} on ${http.host} is taken by something else.`, "stop that program, or set HTTP_PORT"),
     );
-  } else findings.push(error("port", `Port ${http.port} on ${http.host} cannot be used: ${taken}.`, "set HTTP_HOST to an address of this machine and HTTP_PORT above 1023"));
+  } else
+    findings.push(
+      error(
+        "port",
+        `Port ${http.port} on ${http.host} cannot be used: ${taken}.`,
+        "set HTTP_HOST to an address of this machine and HTTP_PORT above 1023",
+      ),
+    );
   if (cluster === null) return findings;
   const clusterTaken = await isTaken(cluster.host, cluster.port);
   if (clusterTaken === null) findings.push(ok("port", `port ${cluster.port} for peers is free`));
   else if (clusterTaken !== "EADDRINUSE" || taken !== "EADDRINUSE")
-    findings.push(error("port", `Port ${cluster.port} for peers cannot be used: ${clusterTaken}.`, "set another CLUSTER_PORT, on all nodes the same"));
+    findings.push(
+      error("port", `Port ${cluster.port} for peers cannot be used: ${clusterTaken}.`, "set another CLUSTER_PORT, on all nodes the same"),
+    );
   return findings;
 }
 

@@ -8,10 +8,19 @@ const oldestNode = [20, 19] as const;
 
 /** Looks at everything a node needs on this machine, whether it runs or not, and changes nothing. */
 export async function diagnose(options: DoctorOptions): Promise<readonly Finding[]> {
-  const findings: Finding[] = [checkNodeVersion(process.versions.node), ...checkConfiguration(options), ...(await checkComposeLink(options.cwd))];
+  const findings: Finding[] = [
+    checkNodeVersion(process.versions.node),
+    ...checkConfiguration(options),
+    ...(await checkComposeLink(options.cwd)),
+  ];
   const config = configOf(options);
   if (config === null) return findings;
-  findings.push(...(await checkDataDir(config)), await checkDisk(config), ...(await checkLogDir(config)), ...(await checkCertificates(config, options.nowMs())));
+  findings.push(
+    ...(await checkDataDir(config)),
+    await checkDisk(config),
+    ...(await checkLogDir(config)),
+    ...(await checkCertificates(config, options.nowMs())),
+  );
   findings.push(...(await checkPort(config, options)));
   const looks: readonly PeerLook[] = await lookAtPeers(config, options);
   findings.push(...checkPeers(config, looks), ...checkClock(looks));

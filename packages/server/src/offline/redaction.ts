@@ -12,7 +12,10 @@ const patterns: readonly (readonly [RegExp, string])[] = [
   [/\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}/gi, `$1 ${mask}`],
   [/\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, mask],
   [/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']*@/gi, `$1${mask}@`],
-  [/((?:password|passwd|secret|token|api[_-]?key|mac[_-]?key|audit[_-]?key)["']?\s*[:=]\s*)(?:"[^"]*"|'[^']*'|[^\s,;}"']+)/gi, `$1"${mask}"`],
+  [
+    /((?:password|passwd|secret|token|api[_-]?key|mac[_-]?key|audit[_-]?key)["']?\s*[:=]\s*)(?:"[^"]*"|'[^']*'|[^\s,;}"']+)/gi,
+    `$1"${mask}"`,
+  ],
 ];
 
 /** Takes the secrets out of a text: those this configuration has, and whatever looks like one. */

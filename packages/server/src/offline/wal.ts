@@ -97,7 +97,8 @@ function faultOf(finding: WalFinding): LogFault {
   const { file, offset } = finding;
   if (finding.type === "corrupt") return { severity: "error", file, offset, what: finding.detail, next: refetched };
   const what = `${finding.bytes} bytes of a last write that did not finish`;
-  if (finding.partialRecord) return { severity: "info", file, offset, what, next: "nothing: the next start cuts them; they were never acknowledged" };
+  if (finding.partialRecord)
+    return { severity: "info", file, offset, what, next: "nothing: the next start cuts them; they were never acknowledged" };
   const next = "start the node with all other members running: they compare their logs before it votes. Nothing has to be deleted";
   return { severity: "error", file, offset, what: `${what}, and may have been acknowledged`, next };
 }

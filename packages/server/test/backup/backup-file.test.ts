@@ -34,6 +34,9 @@ async function* group(of: GroupHead, ...chunks: readonly Uint8Array[]): AsyncGen
   for (const chunk of chunks) yield records.chunk(chunk);
   yield records.end();
 }
+const refuse = (): never => {
+  throw new Error("another cluster");
+};
 const anything = (): void => undefined;
 /** Of a fresh group 0. */
 function systemChunks(): Uint8Array[] {
@@ -88,9 +91,6 @@ describe("a backup file", () => {
       yield records.chunk(Uint8Array.from([9]));
     }
     await expect(writer.group(cut(), anything)).rejects.toThrow(/before the group was whole/);
-    const refuse = (): never => {
-      throw new Error("another cluster");
-    };
     await expect(writer.group(group(groupHead(1)), refuse)).rejects.toThrow("another cluster");
     await writer.group(group(groupHead(1), Uint8Array.from([1])), anything);
     await writer.group(group(groupHead(0), ...systemChunks()), anything);
