@@ -116,9 +116,13 @@ function understood<T>(run: () => T): T {
   try {
     return run();
   } catch (error) {
-    if (error instanceof CodecError) throw new BackupDamaged(`its state cannot be read: ${error.message}`);
-    throw error;
+    return unreadable(error);
   }
+}
+
+function unreadable(error: unknown): never {
+  if (error instanceof CodecError) throw new BackupDamaged(`its state cannot be read: ${error.message}`);
+  throw error;
 }
 
 function checkClock({ head }: BackupReport, { groupTime }: SystemState, nowMs: number): void {
@@ -203,7 +207,7 @@ async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: 
         );
       } else if (event.type === "chunk" && open !== null) {
         const stores: ShardStores = open;
-        await stores.push(event.chunk);
+        await stores.push(event.chunk).catch(unreadable);
       } else if (event.type === "group-end" && open !== null && head !== null) {
         starts.set(head.group, await finishShard(open, head, plan));
         await open.close();
