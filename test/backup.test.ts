@@ -309,7 +309,7 @@ describe("after the loss of the majority", () => {
 
 async function applied(node: TestNode): Promise<unknown> {
   const { groups } = (await call(`${node.url}/v1/raft/status`)).body;
-  return (groups as readonly Json[]).map(({ group, applied_index: index }) => `${String(group)}:${String(index)}`).sort();
+  return (groups as readonly Json[]).map(({ group, applied_index: index }) => JSON.stringify([group, index])).sort();
 }
 
 describe("the log of a stopped node", () => {
