@@ -25,7 +25,10 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
 
 /** Imports that only these files may make, and only dynamically: the CLI must start fast and work without a server. */
 export const dynamicOnly: readonly { readonly file: RegExp; readonly target: string }[] = [
-  { file: /^packages\/cli\/src\/(?:commands\/(?:serve|dev|config|cert|key|role|audit)|(?:dev|access)\/.+)\.ts$/, target: "server" },
+  {
+    file: /^packages\/cli\/src\/(?:commands\/(?:serve|dev|config|cert|key|role|audit|snapshot|backup-save|recover|wal|doctor|debug)|(?:dev|access)\/.+)\.ts$/,
+    target: "server",
+  },
 ];
 
 /** Folders inside a package that may not import other folders of it: each protocol core stands alone. */

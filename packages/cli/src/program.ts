@@ -3,16 +3,21 @@ import { registerAudit } from "./commands/audit.ts";
 import { registerCache } from "./commands/cache.ts";
 import { registerCert } from "./commands/cert.ts";
 import { registerConfig } from "./commands/config.ts";
+import { registerDebug } from "./commands/debug.ts";
 import { registerDev } from "./commands/dev.ts";
+import { registerDoctor } from "./commands/doctor.ts";
 import { registerHealth } from "./commands/health.ts";
 import { registerKey } from "./commands/key.ts";
 import { registerLeader } from "./commands/leader.ts";
 import { registerLock } from "./commands/lock.ts";
 import { registerMember } from "./commands/member.ts";
 import { registerQueue } from "./commands/queue.ts";
+import { registerRecover } from "./commands/recover.ts";
 import { registerRole } from "./commands/role.ts";
 import { registerServe } from "./commands/serve.ts";
+import { registerSnapshot } from "./commands/snapshot.ts";
 import { registerStatus } from "./commands/status.ts";
+import { registerWal } from "./commands/wal.ts";
 import type { Context } from "./context.ts";
 import { version } from "./version.ts";
 
@@ -53,6 +58,11 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerCert,
     registerKey,
     registerRole,
+    registerSnapshot,
+    registerRecover,
+    registerWal,
+    registerDoctor,
+    registerDebug,
     registerAudit,
     registerConfig,
   ];

@@ -103,3 +103,55 @@ describe("trivet member and leader", () => {
     expect(cliError(ran)).toMatchObject({ exitCode: 14 });
   });
 });
+
+const voter = (node: string, connected = true) => ({
+  node,
+  kind: "voter",
+  url: `http://${node}:1`,
+  roles: "lock",
+  self: false,
+  leader: node === "node1",
+  connected,
+  replaceable: false,
+});
+
+describe("trivet member replace OLD NEW", () => {
+  const status = { role: "leader", peers: [{ node: "node4", connected: true, lag: 3 }] };
+
+  it("lets the new one in, waits until it votes, and only then removes the old one", async () => {
+    let state = [voter("node1"), voter("node2"), voter("node3", false)];
+    const ran = await runCli(["member", "replace", "node3", "node4", "--address", "http://node4:1", "--yes"], (method, url) => {
+      if (method === "POST") state = [...state, { ...voter("node4"), kind: "learner" }];
+      else if (method === "DELETE") state = state.filter(({ node }) => node !== "node3");
+      else if (url.endsWith("/v1/ring")) return { body: { shards: [{ shard: 1, replicas: ["node3"], waiting: null }] } };
+      else if (url.endsWith("/v1/raft/status")) {
+        state = state.map((member) => (member.node === "node4" ? voter("node4") : member));
+        return { body: status };
+      }
+      return { body: { leader: "node1", term: 1, members: state } };
+    });
+    expect(ran.error, ran.stderr).toBeNull();
+    const changes = ran.calls.filter((call) => /^(POST|DELETE)/.test(call));
+    expect(changes).toEqual([
+      'POST http://127.0.0.1:8001/v1/raft/members {"node":"node4","url":"http://node4:1","voter":true}',
+      "DELETE http://127.0.0.1:8001/v1/raft/members/node3",
+    ]);
+    expect(ran.stderr).toMatch(/letting node4 in as a learner/);
+    expect(ran.stdout).toMatch(/node4 +http:\/\/node4:1 +voter/);
+    expect(ran.stdout).not.toMatch(/node3/);
+  });
+
+  it("changes nothing where the quorum would be lost, or a name is wrong", async () => {
+    const members = [voter("node1"), voter("node2", false), voter("node3", false), voter("node5")];
+    const answer = () => ({ body: { leader: "node1", term: 1, members } });
+    const ran = await runCli(["member", "replace", "node5", "node4", "--address", "http://node4:1", "--yes"], answer);
+    expect(cliError(ran)).toMatchObject({ exitCode: 13, why: "2 of 4 voters would be up, and 3 are needed; missing: node2, node3." });
+    for (const words of [
+      ["node1", "node1"],
+      ["node9", "node4", "--address", "http://x:1"],
+      ["node1", "node4"],
+    ])
+      expect(cliError(await runCli(["member", "replace", ...words, "--yes"], answer)).exitCode).toBe(64);
+    expect(ran.calls.filter((call) => !call.startsWith("GET"))).toEqual([]);
+  });
+});

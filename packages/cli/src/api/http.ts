@@ -14,6 +14,10 @@ export interface Api {
   ): Promise<unknown>;
   /** Calls one node; null when it does not answer. */
   ask(url: string, path: string): Promise<{ readonly status: number; readonly body: unknown } | { readonly problem: string }>;
+  /** The text of one node's answer, whatever its kind and status. Throws when there is none. */
+  text(url: string, path: string): Promise<string>;
+  /** A large answer of one node, whose body the caller reads. Error answers are thrown as CliError. */
+  open(url: string, path: string, signal: AbortSignal): Promise<Response>;
   readonly urls: readonly string[];
 }
 
@@ -69,6 +73,17 @@ export function createApi(options: ApiOptions): Api {
   };
   return {
     urls,
+    text: async (url, path) => {
+      const headers = options.token ? { authorization: `Bearer ${options.token}` } : {};
+      const answer = await options.fetch(`${url}${path}`, { signal: AbortSignal.timeout(timeoutMs), headers });
+      return answer.text();
+    },
+    open: async (url, path, signal) => {
+      const headers = options.token ? { authorization: `Bearer ${options.token}` } : {};
+      const answer = await options.fetch(`${url}${path}`, { signal, headers });
+      if (answer.status < 400) return answer;
+      throw errorFromAnswer(answer.status, parse(await answer.text()), `GET ${url}${path}`);
+    },
     ask: async (url, path) => {
       try {
         return await send(url, "GET", path, undefined);

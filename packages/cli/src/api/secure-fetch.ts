@@ -1,6 +1,8 @@
 import { exitCodes } from "@trivet/contract";
 import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
+import { Readable } from "node:stream";
 import { CliError } from "../output/errors.ts";
 
 /** Files that HTTPS calls of the CLI need, from flags or from the environment. */
@@ -52,6 +54,7 @@ function send(url: URL, init: RequestInit, trust: object): Promise<Response> {
     const failed = (error: Error): void =>
       reject(signal?.aborted === true ? (signal.reason as Error) : new TypeError("fetch failed", { cause: error }));
     const call = request(url, { ...trust, method, headers, ...(signal === null ? {} : { signal }) }, (answer) => {
+      if (answer.headers["content-type"] === "application/octet-stream") return resolve(streamed(answer));
       const pieces: Buffer[] = [];
       answer.on("error", failed);
       answer.on("data", (piece: Buffer) => pieces.push(piece));
@@ -67,4 +70,9 @@ function send(url: URL, init: RequestInit, trust: object): Promise<Response> {
     call.on("error", failed);
     call.end(typeof init.body === "string" ? init.body : undefined);
   });
+}
+
+/** What may be large is read by whoever asked, at its own pace. */
+function streamed(answer: IncomingMessage): Response {
+  return new Response(Readable.toWeb(answer) as ReadableStream<Uint8Array>, { status: answer.statusCode ?? 502 });
 }

@@ -1,10 +1,11 @@
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { setTimeout as pause } from "node:timers/promises";
 import type { MembersAnswer } from "../api/answers.ts";
 import type { Api } from "../api/http.ts";
 import { confirm, toolsOf, type Context } from "../context.ts";
 import { CliError, usageError } from "../output/errors.ts";
 import { table, type Output } from "../output/output.ts";
+import { replaceBy } from "./member-replace.ts";
 
 /** A new member is answered for once it has caught up: the server gives that a minute. */
 const changeSeconds = 65;
@@ -47,12 +48,26 @@ export function registerMember(program: Command, context: Context): void {
 
   member
     .command("replace")
-    .argument("<node>", "id of a node whose disk was lost")
+    .argument("<node>", "id of a node whose disk was lost, or that is to go")
+    .argument("[new]", "id of the node that takes its place; without it the same node comes back with an empty disk")
     .option("--yes", "do not ask")
-    .option("--force", "also when the node is up with its disk: that disk and its vote are put out at once")
-    .description("let a node with an empty disk back in: its old disk is given up, it catches up as a learner, then votes")
-    .action(async (node: string, options: { yes?: boolean; force?: boolean }, command: Command) => {
+    .option("--force", "without NEW: also when the node is up with its disk: that disk and its vote are put out at once")
+    .option("--address <url>", "with NEW: where it is reached, unless it was started with --join")
+    .option("--within <minutes>", "with NEW: how long it may take to catch up", minutes, 30)
+    .description(
+      "with NEW: it catches up as a learner, votes, takes over the shards, and then the old node is removed. Without: let a node with an empty " +
+        "disk back in: its old disk is given up, it catches up as a learner, then votes",
+    )
+    .action(async (node: string, next: string | undefined, options: ReplaceOptions, command: Command) => {
       const { output, api } = toolsOf(context, command, changeSeconds);
+      if (next !== undefined) {
+        const { address, force, within, yes } = options;
+        if (force === true) throw usageError("--force is for a node that comes back itself.", `trivet member replace ${node} ${next}`);
+        const lasting = `${next} takes the place of ${node}, for good: the data directory of ${node} cannot come back under this id.`;
+        await confirm(context, lasting, node, yes);
+        print(output, await replaceBy(api, output, { old: node, next, url: address, limitMs: within * 60_000 }, context.signal));
+        return;
+      }
       const force = options.force === true;
       // Asked for the text only; whether the disk is up is decided by the leader.
       const known = options.yes || !context.prompt ? undefined : (await members(api)).members.find((candidate) => candidate.node === node);
@@ -76,6 +91,19 @@ export function registerMember(program: Command, context: Context): void {
       await api.call("DELETE", `/v1/raft/members/${encodeURIComponent(node)}`);
       print(output, await members(api));
     });
+}
+
+interface ReplaceOptions {
+  readonly yes?: boolean;
+  readonly force?: boolean;
+  readonly address?: string;
+  readonly within: number;
+}
+
+function minutes(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 10_000)) throw new InvalidArgumentError("It must be a number of minutes, above 0.");
+  return value;
 }
 
 /** How long `replace` watches the node come back; it goes on by itself afterwards. */

@@ -95,6 +95,22 @@ export const raftRoutes = {
   }),
 } as const;
 
+export const backupRoutes = {
+  backupGroup: route({
+    method: "GET",
+    path: "/v1/backup/groups/:group",
+    tag: "cluster",
+    summary: "The state of one group, for a backup",
+    description:
+      "Group 0 or a shard that the asked node has a replica of, with everything acknowledged before this call. `trivet snapshot save` asks for all groups, " +
+      "shards first, and makes one file of them; docs/operations.md has the format. An answer that was cut off lacks its last record.",
+    params: Type.Object({ group: Type.String({ pattern: "^(0|[1-9][0-9]{0,2})$" }) }),
+    responses: { 200: Type.String() },
+    contentType: "application/octet-stream",
+    errors: ["not_found", "no_quorum", "stopping", "node_removed"],
+  }),
+} as const;
+
 export const clusterRoutes = {
   getCluster: route({
     method: "GET",

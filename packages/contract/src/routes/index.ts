@@ -1,7 +1,7 @@
 import { s0Routes, s4Routes } from "./aliases.ts";
 import { cacheAliasRoutes } from "./cache-aliases.ts";
 import { cacheRoutes } from "./cache.ts";
-import { clusterRoutes, documentRoutes, healthRoutes, metricsRoutes, raftRoutes, streamRoutes } from "./cluster.ts";
+import { backupRoutes, clusterRoutes, documentRoutes, healthRoutes, metricsRoutes, raftRoutes, streamRoutes } from "./cluster.ts";
 import { commonErrors, type RouteDefinition } from "./definition.ts";
 import { lockRoutes } from "./locks.ts";
 import { queueAliasRoutes } from "./queue-aliases.ts";
@@ -11,6 +11,7 @@ import type { ErrorCode } from "../errors.ts";
 
 export * from "./definition.ts";
 export {
+  backupRoutes,
   cacheAliasRoutes,
   cacheRoutes,
   clusterRoutes,
@@ -39,6 +40,7 @@ export const routes = {
   ...requestRoutes,
   ...raftRoutes,
   ...clusterRoutes,
+  ...backupRoutes,
   ...healthRoutes,
   ...metricsRoutes,
   ...documentRoutes,

@@ -33,12 +33,7 @@ import type {
 import { listLocks, listSessions, lockView, sessionView } from "./views.ts";
 
 /** Where counters start after a restore into a new cluster (rule W9): above everything the old one can have handed out. */
-export interface CounterFloor {
-  readonly fence: number;
-  readonly session: number;
-  readonly wait: number;
-  readonly delay: number;
-}
+export type CounterFloor = Readonly<Record<"fence" | "session" | "wait" | "delay" | "anonymous", number>>;
 
 /**
  * Group 0's state machine: sessions, locks, the dedupe table, the node registry, and what queues there are on which nodes. Deterministic: the same entries give the same state
@@ -176,11 +171,12 @@ export class SystemState implements SystemView {
 
   /** Raises the counters of a state that founds a new cluster (rule W9). Never on a member of a running one. */
   raiseCounters(floor: CounterFloor): void {
-    const { lockState, sessionTable } = this;
+    const { lockState } = this;
     lockState.lastFence = Math.max(lockState.lastFence, floor.fence);
     lockState.lastWait = Math.max(lockState.lastWait, floor.wait);
     lockState.lastDelay = Math.max(lockState.lastDelay, floor.delay);
-    sessionTable.lastSession = Math.max(sessionTable.lastSession, floor.session);
+    lockState.lastAnonymous = Math.max(lockState.lastAnonymous, floor.anonymous);
+    this.sessionTable.lastSession = Math.max(this.sessionTable.lastSession, floor.session);
   }
 
   /** State hash (rule W7): equal for equal states whatever their history. Costs no walk over the locks: take it as often as wanted. */

@@ -20,6 +20,7 @@ const suites = [
   "../system/queues.test.ts",
   "../system/placement.test.ts",
   "../system/namespaces.test.ts",
+  "../system/new-cluster.test.ts",
   "../system/total.test.ts",
   "../system/replicas.test.ts",
   "../locks/oracle.test.ts",

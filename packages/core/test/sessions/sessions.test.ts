@@ -125,10 +125,10 @@ describe("sessions", () => {
     const bench = new Bench();
     const session = bench.open();
     const floor = 2 ** 40;
-    bench.state.raiseCounters({ fence: floor, session: floor, wait: floor, delay: floor });
+    bench.state.raiseCounters({ fence: floor, session: floor, wait: floor, delay: floor, anonymous: floor });
     expect(bench.take("x", "exclusive", { session, owner: "a" })).toBe(floor + 1);
     expect(bench.open()).toBe(floor + 1);
-    bench.state.raiseCounters({ fence: 5, session: 5, wait: 5, delay: 5 });
+    bench.state.raiseCounters({ fence: 5, session: 5, wait: 5, delay: 5, anonymous: 5 });
     expect(bench.take("y", "exclusive", { session, owner: "a" })).toBe(floor + 2);
   });
 });

@@ -14,7 +14,7 @@ export class GroupSnapshots {
   private readonly group: GroupHost;
   private readonly config: GroupHostConfig;
   private readonly factory: MachineFactory;
-  private readonly ports: GroupHostPorts;
+  readonly ports: GroupHostPorts;
   private readonly owner: GroupHostOwner;
   private bytesSince = 0;
   private lastIndex: LogIndex;

@@ -78,6 +78,23 @@ export interface LogLine {
   readonly command: Command | null;
 }
 
+/** The state of one group, in chunks, for a backup. */
+export interface GroupExport {
+  readonly cluster: string;
+  readonly node: string;
+  readonly group: number;
+  /** Of the cluster, whichever group this is. */
+  readonly shards: number;
+  /** Unix milliseconds. */
+  readonly groupTime: number;
+  readonly index: number;
+  readonly term: number;
+  /** One call at a time. Null = there are no more. Not called back where the state was replaced meanwhile: give it a time of its own. */
+  next(done: (problem: string | null, chunk: Uint8Array | null) => void): void;
+  /** Must be called, also after the last chunk. */
+  close(): void;
+}
+
 /** What the HTTP layer, the stream and tests see of a running node. All callbacks; none is called synchronously. */
 export interface NodeApi {
   /** Queue messages, as streams give and get them. */
@@ -156,6 +173,8 @@ export interface NodeApi {
   ): void;
   /** Forces a snapshot of group 0 now. */
   snapshot(done: (outcome: { readonly type: "taken"; readonly index: LogIndex } | Unavailable) => void): void;
+  /** Group 0 or a shard that this node holds, with everything acknowledged before this call; null = it cannot be had here now. */
+  exportGroup(group: number, timeoutMs: number, done: (opened: GroupExport | null) => void): void;
   /** Graceful stop: refuse new work, transfer leadership, finish what is under way, close files. */
   stop(done: () => void): void;
 }

@@ -1,9 +1,11 @@
 import { type LogIndex, logIndex, type NodeId, nodeId, type SystemEvent } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { type Command, parseRequestId } from "@trivet/wire";
+import { openExport } from "./group-export.ts";
 import { logLines } from "./log-lines.ts";
 import type {
   CallerRoute,
+  GroupExport,
   LogLine,
   NodeApi,
   NodeStatus,
@@ -333,6 +335,10 @@ export class NodeQueries implements NodeApi {
     // At once: how an earlier transfer ended must not be heard by one to the same node that is begun later in this turn.
     system.drain();
     this.host.markDirty();
+  }
+
+  exportGroup(group: number, timeoutMs: number, done: (opened: GroupExport | null) => void): void {
+    openExport(this.host, group, timeoutMs, done);
   }
 
   /** One transfer at a time is under way: another target ends it, and its callers hear of that and not of the other's fate. */

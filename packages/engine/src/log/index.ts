@@ -6,3 +6,5 @@ export { openSnapshotStore } from "./snapshot-store.ts";
 export type { SnapshotOptions, SnapshotPorts } from "./snapshot-store.ts";
 export { makeDirectoryDurably, writeFileAtomically } from "./atomic-file.ts";
 export { createLog } from "./wal-open.ts";
+export { headerBytes, LogReading, type ReadBatch, type ReadGroup, type ReadSegment } from "./log-reading.ts";
+export type { WalRecord } from "./record-format.ts";

@@ -9,7 +9,7 @@ import { ShardSteps } from "./shard-steps.ts";
 import { Silence } from "./silence.ts";
 
 /** Wanted replicas of each shard (rule G3); fewer while there are fewer nodes. */
-const replication = 3;
+export const replication = 3;
 
 /**
  * Where shards should be and how they come there (D4, rules G3 and G4). It holds no plan: the leader of group 0 compares the nodes there are with

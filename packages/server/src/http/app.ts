@@ -19,6 +19,7 @@ import { s0Handlers, s4Handlers } from "./aliases.ts";
 import { useAudit } from "./audit.ts";
 import { authenticate, limitRate, streamGate } from "./authenticate.ts";
 import { badField, failure, type Failure } from "./answer.ts";
+import { backupHandlers } from "./backup.ts";
 import { useJsonBodies } from "./body-parser.ts";
 import { cacheAliasHandlers } from "./cache-aliases.ts";
 import { namespaceHandlers } from "./cache-namespaces.ts";
@@ -249,6 +250,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     ...raftHandlers,
     ...memberHandlers,
     ...clusterHandlers,
+    ...backupHandlers,
     ...healthHandlers,
     ...metricsHandlers,
     ...documentHandlers(openApiYaml(options.version)),

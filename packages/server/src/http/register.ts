@@ -33,6 +33,8 @@ declare module "fastify" {
   }
 }
 
+/** Answers that go on for long, or are large: not made for a HEAD. */
+const streamed: ReadonlySet<string> = new Set(["text/event-stream", "application/octet-stream"]);
 const noQuery = Type.Object({}, { additionalProperties: false });
 
 export function sendFailure(reply: FastifyReply, reason: Failure, legacy: boolean): FastifyReply {
@@ -107,7 +109,7 @@ function registerOne(app: FastifyInstance, id: RouteId, handler: AnyHandler, con
     config: { operation: id, legacy, takes: definition.takes === true },
     ...(definition.maxBodyBytes === undefined ? {} : { bodyLimit: definition.maxBodyBytes }),
     // A watch would hold a HEAD request open for ever; a HEAD that takes a message would lose it.
-    exposeHeadRoute: definition.contentType !== "text/event-stream" && id !== "stream" && definition.takes !== true,
+    exposeHeadRoute: !streamed.has(definition.contentType ?? "") && id !== "stream" && definition.takes !== true,
     onRequest: (request, reply, done) => {
       if (peers.length === 0 || RoleProxy.hasHopped(request)) done();
       else proxy.pass(request, reply, peers, (why) => void sendFailure(reply, why, legacy)).catch(done);

@@ -53,6 +53,8 @@ export const rights: Readonly<Record<RouteId, Right | null>> = {
   replaceMember: cluster("admin"),
   transferLeader: cluster("admin"),
   takeSnapshot: cluster("admin"),
+  // Everything there is.
+  backupGroup: cluster("admin"),
   s4Heartbeat: cluster("admin"),
   // Who may use it at all is decided at the upgrade; a plain GET is told how to upgrade.
   stream: cluster("read"),

@@ -1,0 +1,104 @@
+import type { Command } from "commander";
+import { resolve } from "node:path";
+import { toolsOf, type Context } from "../context.ts";
+import { usageError } from "../output/errors.ts";
+import { table, type Output } from "../output/output.ts";
+import { type MemberOptions, membersOf, reading, restoredText, withMembers } from "./snapshot.ts";
+
+const loadServer = () => import("@trivet/server");
+type RecoveryPlan = Parameters<Parameters<Awaited<ReturnType<typeof loadServer>>["planRecovery"]>[1]>[0];
+
+interface RecoverFlags extends MemberOptions {
+  readonly from: readonly string[];
+  readonly dataDir: string;
+  readonly acceptDataLoss?: boolean;
+}
+
+export function registerRecover(program: Command, context: Context): void {
+  withMembers(program.command("recover"))
+    .requiredOption("--from <dir>", "DATA_DIR of a former node that is left (repeatable: the best copy of each part is taken)", collect, [])
+    .requiredOption("--data-dir <dir>", "gets one data directory per member; must be empty or not exist")
+    .option("--accept-data-loss", "do it; without this only what may be lost is shown")
+    .description(
+      "make a NEW cluster from what a lost majority has left, without any node running. Former nodes are refused by the new ones. A backup " +
+        "(snapshot restore) or the missing nodes themselves are better where there are any",
+    )
+    .action(async (flags: RecoverFlags, command: Command) => {
+      const { output } = toolsOf(context, command);
+      const { planRecovery } = await loadServer();
+      const members = membersOf(flags);
+      const options = {
+        from: flags.from.map((directory) => resolve(directory)),
+        dataDir: resolve(flags.dataDir),
+        members,
+        nowMs: Date.now(),
+        progress: (text: string) => output.say(text),
+      };
+      await reading(options.dataDir, () =>
+        planRecovery(options, async (plan, carryOut) => {
+          for (const line of losses(plan)) output.say(line);
+          if (flags.acceptDataLoss !== true) {
+            tellPlan(output, plan);
+            throw usageError("Nothing was changed: recovery may lose what was acknowledged.", "repeat the command with --accept-data-loss");
+          }
+          const restored = await carryOut();
+          const { cluster, directories, formerCluster, lastFence } = restored;
+          const value = {
+            cluster_id: cluster,
+            former_cluster_id: formerCluster,
+            fences_above: String(lastFence),
+            directories,
+            plan: planJson(plan),
+          };
+          output.result("recovered", value, () => restoredText(restored, members));
+        }),
+      );
+    });
+}
+
+const collect = (directory: string, before: readonly string[]): readonly string[] => [...before, directory];
+
+/** What may be lost, in words. */
+function losses({ groups, missing, nodes, voters }: RecoveryPlan): readonly string[] {
+  const lines = [
+    `Of the voters ${voters.join(", ")} ${nodes.join(", ")} ${nodes.length === 1 ? "is" : "are"} here; missing: ${missing.join(", ") || "none"}.`,
+  ];
+  const gone = missing.length === 0 ? "" : ` What ${missing.join(" and ")} acknowledged beyond the ends below is lost.`;
+  lines.push(`What was acknowledged by others and did not reach these directories is lost.${gone}`);
+  for (const { end, from, group, isDamaged } of groups) {
+    const name = group === 0 ? "Group 0 (locks, sessions, definitions)" : `Shard ${group} (messages, cached values)`;
+    if (from === null || end === null) lines.push(`${name}: no directory has it; it begins empty, and all of its data is lost.`);
+    else if (isDamaged) lines.push(`${name}: the copy in ${from} is damaged; entries that it acknowledged may be lost.`);
+    else if (end.index > end.commit) {
+      lines.push(`${name}: entries ${end.commit + 1} to ${end.index} may never have been acknowledged; they are taken as if they had.`);
+    }
+  }
+  return lines;
+}
+
+const planJson = (plan: RecoveryPlan): Readonly<Record<string, unknown>> => ({
+  cluster_id: plan.cluster,
+  voters: plan.voters,
+  missing: plan.missing,
+  groups: plan.groups.map(({ end, from, group, isDamaged }) => ({
+    group,
+    from,
+    index: end === null ? null : String(end.index),
+    commit: end === null ? null : String(end.commit),
+    term: end?.term ?? null,
+    damaged: isDamaged,
+  })),
+});
+
+function tellPlan(output: Output, plan: RecoveryPlan): void {
+  output.result("recovery-plan", planJson(plan), () => {
+    const rows = plan.groups.map(({ end, from, group, isDamaged }) => [
+      group === 0 ? "0 (locks)" : `${group}`,
+      from ?? "nowhere",
+      end === null ? "" : `${end.index}`,
+      end === null ? "" : `${end.commit}`,
+      isDamaged ? "damaged" : "",
+    ]);
+    return table(["GROUP", "TAKEN FROM", "LAST ENTRY", "KNOWN COMMITTED", ""], rows, output.paint);
+  });
+}

@@ -1,0 +1,101 @@
+import type { NodeView, SystemState } from "@trivet/core";
+import type { Command } from "@trivet/wire";
+import { describe, expect, test } from "vitest";
+import { renewSystem } from "../../src/system/new-cluster.ts";
+import { nobody } from "../../src/system/ledger.ts";
+import { restoreSystem } from "../../src/system/snapshot-loader.ts";
+import { checkSystem } from "../../src/invariants/locks.ts";
+import { acquire, Bench, frameOf } from "./support.ts";
+
+const unixSeconds = 1_800_000_000;
+const base = unixSeconds * 2 ** 20;
+const node = (name: string): NodeView => ({
+  node: name,
+  storage: `disk-${name}`,
+  url: `http://${name}:8001`,
+  roles: "lock",
+  voter: true,
+  replaceable: false,
+  draining: false,
+});
+
+function renewed(state: SystemState): SystemState {
+  return renewSystem(state, { nodes: [node("a"), node("b")], placement: null, unixSeconds });
+}
+/** As the nodes of the new cluster load it. */
+function reloaded(state: SystemState): SystemState {
+  const cursor = state.beginSnapshot();
+  const chunks: Uint8Array[] = [];
+  for (let chunk = cursor.next(512); chunk !== null; chunk = cursor.next(512)) chunks.push(chunk);
+  return restoreSystem(chunks);
+}
+
+const ask = (state: SystemState, command: Command): unknown => state.applyCommand(command, "", 0, nobody);
+
+describe("group 0 of a new cluster (W9)", () => {
+  test("every lock is free, every session over, and the next fence is above all that were granted since", () => {
+    const bench = new Bench();
+    const session = bench.open(5_000);
+    const fence = bench.take("x", "exclusive", { session, owner: "a" });
+    bench.wait(acquire("x", "exclusive", { owner: "b" }, { waitMs: 1_000 }));
+    const state = reloaded(renewed(bench.state));
+    checkSystem(state);
+    expect([state.lockCount(), state.sessionCount(), state.waiterCount(), state.isHeld("x", fence)]).toEqual([0, 0, 0, false]);
+    expect(ask(state, acquire("x", "exclusive", { owner: "c" }))).toMatchObject({ type: "granted", fence: base + 1 });
+    const open = { type: "open-session", ttlMs: 10, lockDelayMs: 0, principal: "p", label: "" } as const;
+    expect(ask(state, open)).toMatchObject({ type: "session-opened", session: base + 1 });
+    expect(state.nodes().map(({ node: name, storage }) => [name, storage])).toEqual([
+      ["a", "disk-a"],
+      ["b", "disk-b"],
+    ]);
+  });
+
+  test("a request that is sent again is told no grant of before, and not that it waits", () => {
+    const bench = new Bench();
+    const take = acquire("x", "exclusive", { owner: "a" });
+    bench.entry(frameOf("r", 1, [take], { notAfter: bench.now + 60_000 }));
+    bench.entry(frameOf("s", 1, [acquire("x", "exclusive", { owner: "b" }, { waitMs: 9_000 })], { notAfter: bench.now + 60_000 }));
+    bench.entry(
+      frameOf("t", 1, [{ type: "release", actor: { session: 0, owner: "z", principal: "p" }, name: "y", fence: 1, anonymous: false }], {
+        notAfter: bench.now + 60_000,
+      }),
+    );
+    bench.open();
+    expect(bench.answers.get("r/1")?.type).toBe("granted");
+    const state = reloaded(renewed(bench.state));
+    expect(state.lookup("r", 1)).toEqual({ type: "cancelled" });
+    expect(state.lookup("s", 1)).toEqual({ type: "cancelled" });
+    expect(state.lookup("t", 1)).toEqual(bench.answers.get("t/1"));
+    expect(state.lookup("c", 1)).toEqual({ type: "session-lost", session: 1 });
+    const next = new Bench({}, state);
+    next.entry(frameOf("r", 1, [take], { notAfter: bench.now + 60_000 }));
+    expect(next.answers.get("r/1")).toEqual({ type: "cancelled" });
+    expect(state.lockCount()).toBe(0);
+  });
+
+  test("queues and namespaces stay under their numbers, in newer versions; new ones get numbers never given before", () => {
+    const bench = new Bench();
+    const define = (name: string) => bench.ask({ type: "define-queue", name, mode: "create", settings: { backoffMs: 7 }, principal: "p" });
+    define("jobs");
+    define("mail");
+    bench.ask({ type: "define-namespace", name: "users", mode: "create", settings: { ttlMs: 9 }, principal: "p" });
+    const state = reloaded(renewed(bench.state));
+    expect(state.queue("jobs")).toMatchObject({ queue: 1, definition: { version: base + 1, backoffMs: 7 } });
+    expect(state.queue("mail")).toMatchObject({ queue: 2, definition: { version: base + 2 } });
+    expect(state.namespace("users")).toMatchObject({ namespace: 2, version: base + 2, settings: { ttlMs: 9 } });
+    expect(state.namespace("default")).toMatchObject({ namespace: 1, version: base + 1 });
+    const made = { name: "new", mode: "create", settings: {}, principal: "p" } as const;
+    expect(ask(state, { type: "define-queue", ...made })).toMatchObject({ queue: base + 1 });
+    expect(ask(state, { type: "define-namespace", ...made })).toMatchObject({ namespace: base + 1 });
+  });
+
+  test("it is the same whoever makes it, and a second one begins above the first", () => {
+    const bench = new Bench();
+    for (const name of ["a", "b", "c"]) bench.ask({ type: "define-queue", name, mode: "create", settings: {}, principal: "p" });
+    bench.take("x", "shared", { owner: "a" });
+    const [one, other] = [renewed(bench.state), renewed(reloaded(bench.state))];
+    expect(one.stateHash()).toBe(other.stateHash());
+    expect(one.appliedIndex).toBe(base);
+    expect(renewed(one).lockState.lastFence >= base + 2 ** 40).toBe(true);
+  });
+});

@@ -1,0 +1,21 @@
+import type { ConfigurationGiven } from "../config/index.ts";
+
+/** One thing that was looked at. */
+export interface Finding {
+  readonly check: "configuration" | "node" | "data" | "disk" | "logs" | "certificates" | "port" | "peers" | "clock" | "compose";
+  readonly severity: "ok" | "warning" | "error";
+  readonly what: string;
+  /** What to do; null = nothing. */
+  readonly next: string | null;
+}
+
+export interface DoctorOptions extends ConfigurationGiven {
+  readonly cwd: string;
+  readonly fetch: typeof fetch;
+  readonly token: string | undefined;
+  readonly nowMs: () => number;
+}
+
+export const ok = (check: Finding["check"], what: string): Finding => ({ check, severity: "ok", what, next: null });
+export const warning = (check: Finding["check"], what: string, next: string): Finding => ({ check, severity: "warning", what, next });
+export const error = (check: Finding["check"], what: string, next: string): Finding => ({ check, severity: "error", what, next });

@@ -1,0 +1,141 @@
+import { createServer } from "node:net";
+import type { NodeConfig } from "../config/index.ts";
+import { type DoctorOptions, error, type Finding, ok, warning } from "./doctor-findings.ts";
+
+const answerWithinMs = 3_000;
+/** A date in HTTP has whole seconds. */
+const skewWarningMs = 3_000;
+const skewErrorMs = 30_000;
+
+interface Status {
+  readonly node_id?: string;
+  readonly cluster_id?: string | null;
+  readonly phase?: string;
+  readonly leader?: string | null;
+}
+export interface PeerLook {
+  readonly node: string | null;
+  readonly url: string;
+  readonly status: Status | null;
+  readonly problem: string | null;
+  /** Its clock less ours, milliseconds. */
+  readonly skewMs: number | null;
+}
+
+async function look(url: string, node: string | null, options: DoctorOptions): Promise<PeerLook> {
+  const base = { node, url, status: null, skewMs: null };
+  const headers = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` };
+  try {
+    const asked = options.nowMs();
+    const answer = await options.fetch(`${url}/v1/raft/status`, { signal: AbortSignal.timeout(answerWithinMs), headers });
+    const date = Date.parse(answer.headers.get("date") ?? "");
+    // Half of the way there and back, and half of a second that the date leaves out.
+    const skewMs = Number.isNaN(date) ? null : date + 500 - (asked + options.nowMs()) / 2;
+    if (answer.status === 401 || answer.status === 403) return { ...base, skewMs, problem: "it wants a key: set TRIVET_TOKEN" };
+    const status = (await answer.json()) as Status;
+    return typeof status.node_id === "string"
+      ? { ...base, skewMs, status, problem: null }
+      : { ...base, skewMs, problem: "what answers there is no node of Trivet" };
+  } catch (cause) {
+    return { ...base, problem: reasonOf(cause) };
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  if (cause.name === "TimeoutError") return "no answer in time";
+  const inner = cause.cause instanceof Error ? cause.cause : cause;
+  return "code" in inner && inner.code === "ECONNREFUSED" ? "nothing listens there" : inner.message;
+}
+
+export function lookAtPeers(config: NodeConfig, options: DoctorOptions): Promise<readonly PeerLook[]> {
+  const others = config.peers.filter((peer) => peer !== config.self);
+  return Promise.all(others.map((peer) => look(peer.url, peer.id, options)));
+}
+
+export function checkPeers(config: NodeConfig, looks: readonly PeerLook[]): readonly Finding[] {
+  if (looks.length === 0) return [ok("peers", "no other node is named: a cluster of one")];
+  const findings = looks.map((peer): Finding => {
+    if (peer.status === null)
+      return warning(
+        "peers",
+        `${peer.url}: ${peer.problem ?? "no answer"}.`,
+        `start that node, or correct PEERS; trivet status shows who is missed`,
+      );
+    const { leader, node_id: found = "", phase = "" } = peer.status;
+    if (found === config.nodeId)
+      return error("peers", `${peer.url} says that it is ${found}, as this node.`, "give every node a NODE_ID of its own");
+    if (peer.node !== null && peer.node !== found)
+      return error("peers", `${peer.url} is ${found}, but PEERS calls it ${peer.node}.`, "correct PEERS");
+    return ok(
+      "peers",
+      `${found} at ${peer.url} is ${phase}${leader === null || leader === undefined ? ", without a leader" : `, leader ${leader}`}`,
+    );
+  });
+  const clusters = new Set(looks.flatMap(({ status }) => (typeof status?.cluster_id === "string" ? [status.cluster_id] : [])));
+  if (clusters.size > 1) {
+    findings.push(
+      error(
+        "peers",
+        `The peers belong to ${clusters.size} clusters: ${[...clusters].join(", ")}.`,
+        "take those of the other cluster out of PEERS",
+      ),
+    );
+  }
+  return findings;
+}
+
+/** Correctness does not hang on it, but delays, times to live and certificates do. */
+export function checkClock(looks: readonly PeerLook[]): readonly Finding[] {
+  const seen = looks.filter(({ skewMs }) => skewMs !== null);
+  if (seen.length === 0) return [];
+  const bad = seen.filter(({ skewMs }) => Math.abs(skewMs ?? 0) > skewWarningMs);
+  const next = "set the clocks by NTP (chrony, systemd-timesyncd) on every machine";
+  if (bad.length === 0) return [ok("clock", "the clocks of the nodes that answer agree within 3 s")];
+  return bad.map(({ skewMs, url }) => {
+    const seconds = Math.round(Math.abs(skewMs ?? 0) / 1_000);
+    const what = `The clock of ${url} is ${seconds} s ${(skewMs ?? 0) > 0 ? "ahead of" : "behind"} this one.`;
+    return Math.abs(skewMs ?? 0) > skewErrorMs ? error("clock", what, next) : warning("clock", what, next);
+  });
+}
+
+/** Free, or taken by this very node. */
+export async function checkPort(config: NodeConfig, options: DoctorOptions): Promise<readonly Finding[]> {
+  const { http, cluster, advertiseUrl, nodeId } = config;
+  const findings: Finding[] = [];
+  const taken = await isTaken(http.host, http.port);
+  if (taken === null) findings.push(ok("port", `port ${http.port} on ${http.host} is free`));
+  else if (taken === "EADDRINUSE") {
+    const own = await look(advertiseUrl, nodeId, options);
+    findings.push(
+      own.status?.node_id === nodeId
+        ? ok("port", `${nodeId} runs at ${advertiseUrl}`)
+        : error("port", `Port ${http.port} on ${http.host} is taken by something else.`, "stop that program, or set HTTP_PORT"),
+    );
+  } else
+    findings.push(
+      error(
+        "port",
+        `Port ${http.port} on ${http.host} cannot be used: ${taken}.`,
+        "set HTTP_HOST to an address of this machine and HTTP_PORT above 1023",
+      ),
+    );
+  if (cluster === null) return findings;
+  const clusterTaken = await isTaken(cluster.host, cluster.port);
+  if (clusterTaken === null) findings.push(ok("port", `port ${cluster.port} for peers is free`));
+  else if (clusterTaken !== "EADDRINUSE" || taken !== "EADDRINUSE")
+    findings.push(
+      error("port", `Port ${cluster.port} for peers cannot be used: ${clusterTaken}.`, "set another CLUSTER_PORT, on all nodes the same"),
+    );
+  return findings;
+}
+
+/** Null = it can be listened on; else the error's code. */
+function isTaken(host: string, port: number): Promise<string | null> {
+  if (port === 0) return Promise.resolve(null);
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", (cause: NodeJS.ErrnoException) => resolve(cause.code ?? cause.message));
+    probe.listen(port, host, () => probe.close(() => resolve(null)));
+  });
+}
