@@ -117,7 +117,10 @@ describe.skipIf(!hasRedis)("scripts/backup.sh and scripts/restore.sh on a real R
     writeFileSync(other, "no snapshot at all");
     const changed = join(folder, "changed.rdb");
     copyFileSync(file, changed);
-    writeFileSync(`${changed}.sha256`, readFileSync(`${file}.sha256`, "utf8").replace(/^./, (digit) => (digit === "0" ? "1" : "0")));
+    writeFileSync(
+      `${changed}.sha256`,
+      readFileSync(`${file}.sha256`, "utf8").replace(/^./, (digit) => (digit === "0" ? "1" : "0")),
+    );
     for (const bad of [short, other, changed]) {
       const { code, output } = await script(restore, bad, "--dir", data);
       expect(output).toContain("cannot be restored; nothing was changed");

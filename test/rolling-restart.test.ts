@@ -102,7 +102,12 @@ describe("scripts/rolling_restart.sh over env files", () => {
     const { code, output } = await run("bash", [script, ...files], { cwd: folder, env: { WAIT: "8" } });
     other.close();
     expect(output).toContain(`${names[victim]} did not come back within 8 s; the restart ends here.`);
-    expect(output).toContain(`${names.filter((_, at) => at !== victim).sort().join(", ")} was not touched.`);
+    expect(output).toContain(
+      `${names
+        .filter((_, at) => at !== victim)
+        .sort()
+        .join(", ")} was not touched.`,
+    );
     expect(code).toBe(69);
     expect(await Promise.all(others.map(startedAt))).toEqual(before);
     // A majority is left, and works.

@@ -62,7 +62,8 @@ export async function startMixedLoad(urls: readonly string[]): Promise<MixedLoad
   };
   const wanted = async (status: number, path: string, method: string, body: Json): Promise<void> => {
     const answer = await insist(path, method, body);
-    if (answer?.status !== status) throw new Error(`${method} ${path}: ${answer === null ? "no answer" : `${answer.status} ${answer.text}`}`);
+    if (answer?.status !== status)
+      throw new Error(`${method} ${path}: ${answer === null ? "no answer" : `${answer.status} ${answer.text}`}`);
   };
 
   const loops = [

@@ -92,7 +92,13 @@ describe("trivet member restart", () => {
 
     const slow = madeUpCluster();
     const run: typeof slow.run = async (command, env) => {
-      const groups = [0, 1].map((group) => ({ group, role: "follower", leader: group === 0 ? "node1" : "node2", commit_index: "9", applied_index: "9" }));
+      const groups = [0, 1].map((group) => ({
+        group,
+        role: "follower",
+        leader: group === 0 ? "node1" : "node2",
+        commit_index: "9",
+        applied_index: "9",
+      }));
       slow.odd.set("node3", { groups });
       return env["TRIVET_NODE"] === "node2" ? slow.run(command, env) : 1;
     };

@@ -86,7 +86,8 @@ async function untilStartedAgain(
     const now = await startedAt(task, member);
     if (now !== null && now !== before) return;
     if (performance.now() - begun > task.waitMs) {
-      const why = now === null ? "It does not answer." : `It is the process that began at ${now}, as before: the command did not restart it.`;
+      const why =
+        now === null ? "It does not answer." : `It is the process that began at ${now}, as before: the command did not restart it.`;
       const rest = open.size === 0 ? "" : ` ${[...open].join(", ")} was not touched.`;
       throw stopped(`${member.node} did not come back within ${seconds(task.waitMs)}; the restart ends here.`, why + rest, done);
     }

@@ -44,7 +44,8 @@ export class Wholeness {
         continue;
       }
       views.push(view);
-      if (view.phase !== "running") problems.push(`${member.node} is ${view.phase}${view.phase_detail === "" ? "" : `: ${view.phase_detail}`}`);
+      if (view.phase !== "running")
+        problems.push(`${member.node} is ${view.phase}${view.phase_detail === "" ? "" : `: ${view.phase_detail}`}`);
       if (typeof ring === "string") ring = await this.ring(member);
     }
     this.groupProblems(views, problems);

@@ -3,7 +3,7 @@ import { CodecError, type Command, EntryPayloadCursor, FrameCursor, type FrameHe
 import { difference } from "./compare.ts";
 import { LockReference, ReferenceError, type RefLimits, type Said } from "./lock-reference.ts";
 
-/** What the reference does not foretell: the registries of nodes and queues, and the placement. */
+/** What the reference does not foretell: the registries of nodes and queues, the placement, and the level. */
 const beyondLocks: ReadonlySet<Command["type"]> = new Set([
   "set-node",
   "forget-node",
@@ -12,6 +12,7 @@ const beyondLocks: ReadonlySet<Command["type"]> = new Set([
   "define-queue",
   "delete-queue",
   "set-placement",
+  "raise-level",
 ]);
 
 interface Caller {
