@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createCluster, type TestCluster, type TestNode } from "./support/cluster.ts";
-import { expectStatus } from "./support/http.ts";
+import { expectStatus, textOf } from "./support/http.ts";
 import { lostOrLeftOver, startLockClients, violations } from "./support/lock-clients.ts";
 import { startMixedLoad } from "./support/mixed-load.ts";
 import { ready, waitFor } from "./support/wait.ts";
@@ -19,7 +19,7 @@ describe("nodes of different versions in one cluster (decision 0022)", () => {
   const allAt = async (level: number): Promise<void> => {
     await waitFor(`all at level ${level}`, async () => {
       const levels = await Promise.all(cluster.running().map(async (node) => (await node.status())["feature_level"]));
-      return levels.every((is) => is === level) ? ready(true) : levels.join();
+      return levels.every((is) => is === level) ? ready(true) : JSON.stringify(levels);
     });
   };
   const restart = async (node: TestNode, env: Readonly<Record<string, string>> = {}): Promise<void> => {
@@ -43,7 +43,7 @@ describe("nodes of different versions in one cluster (decision 0022)", () => {
       ] as const) {
         const { body: answer } = await expectStatus(503, `${url}${path}`, { method, body });
         expect(answer).toMatchObject({ code: "feature_level", retryable: true });
-        expect(String(answer["detail"])).toMatch(/needs feature level 2, and the cluster is at 1.*node3/);
+        expect(textOf(answer["detail"])).toMatch(/needs feature level 2, and the cluster is at 1.*node3/);
       }
     }
     await restart(cluster.node("node3"));

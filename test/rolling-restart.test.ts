@@ -12,6 +12,8 @@ import { ready, waitFor } from "./support/wait.ts";
 const script = join(repository, "scripts", "rolling_restart.sh");
 const names = ["node1", "node2", "node3"] as const;
 
+const startedAt = async (url: string): Promise<unknown> => (await expectStatus(200, `${url}/v1/health/live`)).body["started_at"];
+
 describe("scripts/rolling_restart.sh over env files", () => {
   let folder: string;
   let files: readonly string[];
@@ -24,7 +26,6 @@ describe("scripts/rolling_restart.sh over env files", () => {
     if (host !== hostname()) throw new Error(`${name} runs on ${host}`);
     return pid;
   };
-  const startedAt = async (url: string): Promise<unknown> => (await expectStatus(200, `${url}/v1/health/live`)).body["started_at"];
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), "trivet-rolling-"));

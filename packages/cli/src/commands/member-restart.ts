@@ -26,7 +26,15 @@ export function registerMemberRestart(member: Command, context: Context): void {
       const addressOf: AddressOf = ({ node, url }) => at.get(node) ?? url;
       const restart = (one: MemberAnswer): Promise<number | string> =>
         context.run(words, { TRIVET_NODE: one.node, TRIVET_NODE_URL: addressOf(one) ?? "" });
-      const restarted = await restartAll({ api, addressOf, only, waitMs: wait * 1_000, restart, say: output.say, signal: context.signal });
+      const restarted = await restartAll({
+        api,
+        addressOf,
+        only,
+        waitMs: wait * 1_000,
+        restart,
+        say: (text) => output.say(text),
+        signal: context.signal,
+      });
       output.result("restarted", { restarted }, () => `Restarted: ${restarted.join(", ")}. The cluster is whole.`);
     });
 }

@@ -17,6 +17,8 @@ async function freePort(): Promise<number> {
   });
 }
 
+const ask = (at: string, path: string, headers: Record<string, string> = {}): Promise<Response> => fetch(`${at}${path}`, { headers });
+
 describe("METRICS_PORT", () => {
   let host: NodeHost;
   let server: Server;
@@ -39,7 +41,6 @@ describe("METRICS_PORT", () => {
     await new Promise<void>((resolve) => host.api.stop(resolve));
     files.remove();
   });
-  const ask = (at: string, path: string, headers: Record<string, string> = {}): Promise<Response> => fetch(`${at}${path}`, { headers });
   const mine = (): Record<string, string> => ({ authorization: `Bearer ${key}` });
 
   test("answers what the API's port answers at /metrics, in both forms", async () => {

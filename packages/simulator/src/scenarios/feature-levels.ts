@@ -10,7 +10,7 @@ const define: Command = { type: "define-namespace", name: "users", mode: "ensure
 export const mixedLevels: Scenario = scenario("mixed-levels", () => {
   const bench = new ClusterBench(3, {}, 7, 0, (machine) => machine.knows(1));
   everybodyAt(bench, 1);
-  for (const machine of [...bench.machines]) {
+  for (const machine of bench.machines) {
     expect(asked(bench, bench.theLeader()) === "feature_level", "feature-level-refused", () => `with ${machine.name} still at level 1`);
     machine.kill(false);
     bench.until(() => bench.leader() !== null, 5_000, "the others lead");
