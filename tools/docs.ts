@@ -209,7 +209,14 @@ export function verbsOf(program: Pick<Verb, "commands">): ReadonlySet<string> {
 function ownVerbs(): ReadonlySet<string> {
   const silent = { write: () => true };
   return verbsOf(
-    buildProgram({ env: {}, streams: { stdout: silent, stderr: silent }, fetch, prompt: null, signal: new AbortController().signal }),
+    buildProgram({
+      env: {},
+      streams: { stdout: silent, stderr: silent },
+      fetch,
+      prompt: null,
+      run: async () => "nothing is run here",
+      signal: new AbortController().signal,
+    }),
   );
 }
 

@@ -23,6 +23,7 @@ export type Arguments =
   | { readonly command: "state"; readonly locks: number }
   | { readonly command: "hit-ratio"; readonly traces: readonly TraceName[]; readonly directory: string | null }
   | { readonly command: "eviction" }
+  | { readonly command: "idle"; readonly seconds: number }
   | { readonly command: "report"; readonly files: readonly string[]; readonly quick: boolean }
   | { readonly command: "wrong"; readonly reason: string };
 
@@ -32,6 +33,7 @@ npm run bench -- run WORKLOAD… [--peers etcd,redis,floor,…] [--json FILE] [-
 npm run bench -- state [--locks N]
 npm run bench -- hit-ratio [TRACE…] [--traces DIR]
 npm run bench -- eviction
+npm run bench -- idle [--seconds N]
 npm run bench -- report [FILE…] [--quick]
 
   run     starts everything it needs, measures ours and each peer in the same run, alternating, and prints a table
@@ -52,6 +54,9 @@ npm run bench -- report [FILE…] [--quick]
           adaptive W-TinyLFU is more than a point below. Traces: ${traceNames.join(", ")}
           --traces DIR      where the trace files are (default: shared/traces beside this project)
   eviction  measures what a hit and a miss cost with each eviction policy, and with lru-cache
+  idle  starts three nodes, leaves them alone and prints what they take: processor time and memory; fails when it is more than 2 %
+          of one core for the cluster, or 140 MiB (RSS) for a node
+          --seconds N       how long they are watched (default: 60)
   report  writes docs/benchmarks.md, its charts and the raw results from the newest results of this machine,
           or from the files named; --quick also takes results of quick runs, and says so`;
 
@@ -146,6 +151,10 @@ export function parseArguments(args: readonly string[], workloadNames: readonly 
         if (!Number.isInteger(locks) || locks < 1000 || locks > 10_000_000)
           throw new Error(`--locks takes a number from 1000 to 10000000, not "${values.locks}"`);
         return { command, locks };
+      }
+      case "idle": {
+        const { values } = parseArgs({ args: rest, options: { seconds: { type: "string" } } });
+        return { command, seconds: count("seconds", values.seconds, 3_600, 5) ?? 60 };
       }
       case "hit-ratio":
         return parseHitRatio(rest);

@@ -6,6 +6,7 @@ import { parseArguments, usage, type RunArguments } from "./arguments.ts";
 import { measureEvictionCost } from "./eviction/cost.ts";
 import { compareHitRatios } from "./eviction/hit-ratio.ts";
 import { provide, versionOf } from "./installation.ts";
+import { measureIdle } from "./idle.ts";
 import { describeMachine, filesystemOf } from "./measure/machine.ts";
 import { ProcessKeeper } from "./processes.ts";
 import { writeReport } from "./report/write.ts";
@@ -166,6 +167,8 @@ async function main(): Promise<number> {
     case "state":
       measureState(args.locks, say);
       return 0;
+    case "idle":
+      return (await measureIdle(tmpdir(), args.seconds, say)) ? 0 : 1;
     case "hit-ratio":
       return compareHitRatios(args.traces, args.directory ?? tracesFolder, say) ? 0 : 1;
     case "eviction":

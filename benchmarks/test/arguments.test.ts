@@ -25,6 +25,12 @@ describe("the command line of the benchmarks", () => {
     });
   });
 
+  it("watches a cluster that nobody calls, for a minute unless told", () => {
+    expect(parse("idle")).toEqual({ command: "idle", seconds: 60 });
+    expect(parse("idle --seconds 10")).toEqual({ command: "idle", seconds: 10 });
+    expect(parse("idle --seconds 1")).toMatchObject({ command: "wrong" });
+  });
+
   it("measures the state alone, of a million locks unless told", () => {
     expect(parse("state")).toEqual({ command: "state", locks: 1_000_000 });
     expect(parse("state --locks 5000")).toEqual({ command: "state", locks: 5000 });

@@ -1,5 +1,6 @@
 import { exitCodes } from "@trivet/contract";
 import type { Command } from "commander";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 import { createApi, urlsFrom, type Api } from "./api/http.ts";
@@ -14,6 +15,8 @@ export interface Context {
   readonly fetch: typeof fetch;
   /** Asks a person; null when nobody is there to answer. */
   readonly prompt: ((question: string) => Promise<string>) | null;
+  /** Runs a program with these variables added to the environment, its output where a person reads ours. Gives its exit code, or why it could not be run. */
+  readonly run: (command: readonly string[], env: Readonly<Record<string, string>>) => Promise<number | string>;
   /** Aborted by Ctrl-C; verbs that run on (`status --watch`) end then. */
   readonly signal: AbortSignal;
 }
@@ -73,7 +76,17 @@ export function processContext(signal: AbortSignal): Context {
       lines.close();
     }
   };
-  return { env, streams: { stdout, stderr }, fetch, prompt: stdin.isTTY ? prompt : null, signal };
+  return { env, streams: { stdout, stderr }, fetch, prompt: stdin.isTTY ? prompt : null, run: runProgram, signal };
+}
+
+function runProgram(command: readonly string[], env: Readonly<Record<string, string>>): Promise<number | string> {
+  const [program = "", ...args] = command;
+  return new Promise((resolve) => {
+    // Narration: our stdout is for data.
+    const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", process.stderr, process.stderr] });
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, killedBy) => resolve(code ?? `ended by ${killedBy ?? "a signal"}`));
+  });
 }
 
 /** Destructive verbs: the person types the name of the thing, or `--yes` was given. */

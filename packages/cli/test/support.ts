@@ -22,6 +22,7 @@ export async function runCli(
     readonly headers?: (headers: Headers) => void;
     readonly prompt?: (question: string) => Promise<string>;
     readonly env?: NodeJS.ProcessEnv;
+    readonly run?: Context["run"];
   } = {},
 ): Promise<Ran> {
   let stdout = "";
@@ -31,6 +32,7 @@ export async function runCli(
     env: options.env ?? {},
     streams: { stdout: { write: (text) => (stdout += text) }, stderr: { write: (text) => (stderr += text) } },
     prompt: options.prompt ?? null,
+    run: options.run ?? (async () => "no program is run here"),
     signal: new AbortController().signal,
     fetch: async (input, init) => {
       options.headers?.(new Headers(init?.headers));

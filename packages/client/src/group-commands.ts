@@ -202,4 +202,5 @@ const refusalCodes = {
   forbidden: "forbidden",
   removed: "node_removed",
   redis_unavailable: "redis_unavailable",
+  feature_level: "feature_level",
 } as const satisfies Record<Refused["code"], ClientErrorCode>;

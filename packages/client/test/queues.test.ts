@@ -81,7 +81,7 @@ describe("produce", () => {
     const lost: Promise<unknown>[] = [];
     for (let n = 0; n < 2; n++) {
       lost.push(failure(queue.produce("lost", { timeoutMs: 400 })));
-      await until(() => shardFrames.length === 2 + n);
+      await until(() => shardFrames.length === 2 + n, "the frame is there");
     }
     const gathered: Promise<unknown>[] = [];
     for (let n = 0; n < 200; n++) {

@@ -98,6 +98,7 @@ export const errorCodes = [
   "not_ready",
   "not_executed",
   "redis_unavailable",
+  "feature_level",
   "origin_unavailable",
   "role_unreachable",
   "peer_silent",
@@ -630,6 +631,15 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     what: "The storage of the queues does not answer; nothing changed.",
     why: "This node keeps trying to reach Redis; locks work without it.",
     next: "Start Redis, or correct REDIS_URL; then send it again. No node has to be restarted.",
+  },
+  feature_level: {
+    status: 503,
+    title: "Not every node of the cluster knows this yet",
+    retryable: true,
+    exitCode: exitCodes.tryAgain,
+    what: "The call was refused and nothing changed.",
+    why: "A command goes into the log once every member knows it, and some run an older version, or are away.",
+    next: "Start the other nodes with this version; the level rises by itself then (`feature_level` in GET /v1/raft/status). Then send it again.",
   },
   origin_unavailable: {
     status: 503,

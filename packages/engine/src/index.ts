@@ -1,3 +1,4 @@
+export { OlderVersion } from "./hosts/feature-levels.ts";
 export * from "./conformance/index.ts";
 export * from "./log/index.ts";
 export * from "./memory/index.ts";

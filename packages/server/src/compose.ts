@@ -11,11 +11,12 @@ import {
   type NodeHostConfig,
   type Ports,
   type Transport,
+  OlderVersion,
 } from "@trivet/engine";
 import { exitCodes } from "@trivet/contract";
 import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
-import { type OriginTools, PostgresOrigin, RedisOrigin } from "./adapters/origins/index.ts";
-import { type RedisOptions, RedisQueueStorage } from "./adapters/redis/index.ts";
+import type { OriginTools, PostgresOrigin, RedisOrigin } from "./adapters/origins/index.ts";
+import type { RedisOptions, RedisQueueStorage } from "./adapters/redis/index.ts";
 import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
 import { seedDemoData } from "./demo-data.ts";
 import { leaveCluster, setAsideData } from "./leave.ts";
@@ -108,6 +109,7 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     snapshotEveryEntries: config.storage.snapshotEntries,
     snapshotEveryBytes: config.storage.snapshotLogBytes,
     retainBytes: config.storage.walRetainBytes,
+    featureLevel: config.featureLevel,
     walSegmentBytes: config.storage.walSegmentBytes,
     walRoomBytes: defaultHostConfig.walRoomBytes,
   };
@@ -188,6 +190,7 @@ interface Parts {
 
 function endProcess(logger: Logger, error: Error): void {
   logger.flushSync();
+  if (error instanceof OlderVersion) process.exit(exitCodes.configuration);
   process.exit((error as { readonly code?: unknown }).code === "invariant_broken" ? exitCodes.internal : exitCodes.storage);
 }
 
@@ -203,8 +206,17 @@ interface Origins {
   readonly postgres?: PostgresOrigin;
 }
 
-function originsOf({ cache, nodeId }: NodeConfig, tools: OriginTools): Origins & CacheOrigins {
+// The clients of Redis and PostgreSQL take a tenth of an idle node's memory: whoever has neither does not load them.
+async function queueStorageOf({ queues, nodeId }: NodeConfig, tools: OriginTools): Promise<RedisQueueStorage | null> {
+  if (queues.redis === null) return null;
+  const { RedisQueueStorage } = await import("./adapters/redis/index.ts");
+  return new RedisQueueStorage(redisOptions(queues.redis, nodeId), tools);
+}
+
+async function originsOf({ cache, nodeId }: NodeConfig, tools: OriginTools): Promise<Origins & CacheOrigins> {
   const { postgres, redis, timeoutMs } = cache.origins;
+  if (postgres === null && redis === null) return {};
+  const { PostgresOrigin, RedisOrigin } = await import("./adapters/origins/index.ts");
   return {
     ...(redis === null ? {} : { redis: new RedisOrigin(redisOptions(redis.server, nodeId), redis.keyPattern, timeoutMs, tools) }),
     ...(postgres === null ? {} : { postgres: new PostgresOrigin({ ...postgres, timeoutMs, node: nodeId }, tools.telemetry) }),
@@ -244,8 +256,8 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   const files = new NodeFiles(config.storage.dataDir);
   const random = new NodeRandom();
   const tools = { clock, random, telemetry };
-  const redis = config.queues.redis === null ? null : new RedisQueueStorage(redisOptions(config.queues.redis, config.nodeId), tools);
-  const origins = originsOf(config, tools);
+  const redis = await queueStorageOf(config, tools);
+  const origins = await originsOf(config, tools);
   const ports: Ports = {
     clock,
     crypto: new NodeCrypto(),
@@ -351,6 +363,11 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
       await parts.http.listen();
     } catch (error) {
       throw listenFailure(error as NodeJS.ErrnoException, config.http.host, config.http.port, "HTTP_PORT");
+    }
+    try {
+      await parts.http.listenForMetrics();
+    } catch (error) {
+      throw listenFailure(error as NodeJS.ErrnoException, config.http.host, config.metricsPort ?? 0, "METRICS_PORT");
     }
     if (config.cluster !== null) await listenForPeers(parts.transport, config.cluster);
     begun = true;

@@ -106,6 +106,8 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
       return encodeDefineNamespace(writer, command);
     case "delete-namespace":
       return encodeDeleteNamespace(writer, command);
+    case "raise-level":
+      return writer.varint(command.level);
   }
 }
 
@@ -193,6 +195,8 @@ export function decodeCommand(reader: ByteReader): Command {
       return decodeDefineNamespace(reader);
     case commandNumbers["delete-namespace"]:
       return decodeDeleteNamespace(reader);
+    case commandNumbers["raise-level"]:
+      return { type: "raise-level", level: reader.varint() };
     default:
       throw new CodecError(`unknown command type ${number}`);
   }

@@ -2,6 +2,7 @@ import { ByteReader, ByteWriter } from "./bytes.ts";
 import { CodecError } from "./codec-error.ts";
 import { decodeCommand, encodeCommand } from "./command-codec.ts";
 import type { Command } from "./commands.ts";
+import { levelOfCommand } from "./feature-levels.ts";
 import { limits } from "./limits.ts";
 import { decodeShardCommand, encodeShardCommand } from "./queue-command-codec.ts";
 import { type ShardCommand, isShardCommand } from "./queue-commands.ts";
@@ -25,6 +26,11 @@ export interface FrameHeader {
   readonly count: number;
   /** Where the first command's length stands, counted from the start of the buffer. */
   readonly bodyStart: number;
+}
+
+/** A frame that was checked. `level`: the feature level that all its commands need. */
+export interface CheckedFrame extends FrameHeader {
+  readonly level: number;
 }
 
 /** Builds command frames. Reusable; `notAfter` and `ackedUpTo` may still change until `finish`. */
@@ -118,17 +124,19 @@ export function readFrameHeader(bytes: Uint8Array, start = 0, end: number = byte
  * themselves are judged by apply, one by one. An empty caller marks a leader's own proposals (expiry, node registry), which skip
  * the dedupe table; nobody else may send one. Throws CodecError.
  */
-export function checkFrame(frame: Uint8Array): FrameHeader {
+export function checkFrame(frame: Uint8Array): CheckedFrame {
   if (frame.length > limits.maxFrameBytes) throw new CodecError(`a frame of ${frame.length} bytes; at most ${limits.maxFrameBytes}`);
   const reader = new ByteReader(frame);
   const header = readHeader(reader, 1);
+  let level = 0;
   for (let i = 0; i < header.count; i++) {
     const length = reader.varint();
     if (length === 0) throw new CodecError("an empty command");
-    reader.skip(length);
+    level = Math.max(level, levelOfCommand(reader.u8()));
+    reader.skip(length - 1);
   }
   reader.expectEnd();
-  return header;
+  return { ...header, level };
 }
 
 function readHeader(reader: ByteReader, minCallerBytes: number): FrameHeader {

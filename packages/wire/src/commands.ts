@@ -185,6 +185,12 @@ export interface SetPlacement {
   readonly shards: readonly (readonly string[])[];
 }
 
+/** Every member knows what `level` stands for (feature-levels.ts). Only ever raised. */
+export interface RaiseLevel {
+  readonly type: "raise-level";
+  readonly level: number;
+}
+
 export type Command =
   | OpenSession
   | CloseSession
@@ -206,7 +212,8 @@ export type Command =
   | DeleteQueue
   | SetPlacement
   | DefineNamespace
-  | DeleteNamespace;
+  | DeleteNamespace
+  | RaiseLevel;
 export type CommandType = Command["type"];
 
 /** Numbers of the command types on the wire and in the log. Append only; never reuse. */
@@ -232,4 +239,5 @@ export const commandNumbers: Readonly<Record<CommandType, number>> = {
   "set-placement": 18,
   "define-namespace": 19,
   "delete-namespace": 20,
+  "raise-level": 21,
 };

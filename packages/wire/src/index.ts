@@ -14,6 +14,7 @@ export * from "./command-frame.ts";
 export * from "./commands.ts";
 export * from "./entry-payload.ts";
 export type { LaneFrame } from "./lane.ts";
+export * from "./feature-levels.ts";
 export * from "./fields.ts";
 export * from "./hash.ts";
 export * from "./length-prefix.ts";

@@ -167,6 +167,7 @@ export const frameRefusals = [
   "forbidden",
   "removed",
   "redis_unavailable",
+  "feature_level",
 ] as const;
 export type FrameRefusal = (typeof frameRefusals)[number];
 /** A whole command frame was not taken: send it again, here after `retryAfterMs`, or elsewhere. */

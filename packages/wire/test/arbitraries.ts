@@ -146,6 +146,7 @@ export const commandArbitraries: { readonly [T in CommandType]: fc.Arbitrary<Ext
     principal: identity,
   }),
   "delete-namespace": fc.record({ type: fc.constant("delete-namespace"), name, principal: identity }),
+  "raise-level": fc.record({ type: fc.constant("raise-level"), level: uint }),
   "set-placement": fc.record({
     type: fc.constant("set-placement"),
     epoch: uint,

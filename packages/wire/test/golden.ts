@@ -27,6 +27,7 @@ export const golden: Readonly<Record<string, string>> = {
   "command define-queue 2": "1003e6bca2020005616c696365",
   "command delete-queue 0": "11046a6f627305616c696365",
   "command set-placement 0": "1200030202026e31026e3202026e32026e31",
+  "command raise-level 0": "1503",
   "command define-namespace 0": "1305757365727302ff03f403e0d403e8070a8020058010020405616c696365",
   "command define-namespace 1": "130575736572730102e80700",
   "command define-namespace 2": "130575736572730180040200",

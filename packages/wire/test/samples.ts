@@ -121,6 +121,7 @@ export const commandSamples: { readonly [T in CommandType]: readonly Extract<Com
       ],
     },
   ],
+  "raise-level": [{ type: "raise-level", level: 3 }],
   "define-namespace": [
     { type: "define-namespace", name: "users", mode: "ensure", settings: withoutOrigin, principal: "alice" },
     { type: "define-namespace", name: "users", mode: "update", settings: { ttlMs: 1000 }, principal: "" },

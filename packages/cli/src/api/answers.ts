@@ -31,6 +31,26 @@ export interface RaftStatusAnswer {
   readonly quorum: { readonly needed: number; readonly reachable: number; readonly missing: readonly string[] };
   readonly members: readonly MemberAnswer[];
   readonly peers: readonly PeerAnswer[];
+  readonly groups: readonly GroupAnswer[];
+}
+
+export interface GroupAnswer {
+  readonly group: number;
+  readonly role: "leader" | "follower" | "candidate" | "learner";
+  readonly term: number;
+  readonly leader: string | null;
+  readonly commit_index: string;
+  readonly applied_index: string;
+}
+
+export interface RingAnswer {
+  readonly backend: string;
+  readonly shards: readonly {
+    readonly shard: number;
+    readonly leader: string | null;
+    readonly replicas: readonly string[];
+    readonly waiting: { readonly why: string; readonly next: string } | null;
+  }[];
 }
 
 export interface MembersAnswer {

@@ -6,6 +6,7 @@ import { confirm, toolsOf, type Context } from "../context.ts";
 import { CliError, usageError } from "../output/errors.ts";
 import { table, type Output } from "../output/output.ts";
 import { replaceBy } from "./member-replace.ts";
+import { registerMemberRestart } from "./member-restart.ts";
 
 /** A new member is answered for once it has caught up: the server gives that a minute. */
 const changeSeconds = 65;
@@ -45,6 +46,8 @@ export function registerMember(program: Command, context: Context): void {
       await api.call("POST", "/v1/raft/members", { node, url: known.url, voter: true });
       print(output, await members(api));
     });
+
+  registerMemberRestart(member, context);
 
   member
     .command("replace")

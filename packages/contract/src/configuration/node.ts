@@ -130,6 +130,16 @@ export const nodeSettings = define({
     about: "An empty disk under a known id is taken in again as a learner (rule G5).",
     example: "true",
   },
+  FEATURE_LEVEL: {
+    kind: "integer",
+    default: 3,
+    min: 1,
+    max: 3,
+    use: "peers",
+    about:
+      "The highest feature level that this node says it knows. Below the default the cluster is not raised beyond it, so that the version before can be put back; commands that need more are refused (docs/decisions/0022-feature-levels.md).",
+    example: "3",
+  },
 
   // ── Consensus ─────────────────────────────────────────────────────────────────────────────────────────────────────
   RAFT_HEARTBEAT_INTERVAL_MS: {

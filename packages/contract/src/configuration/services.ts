@@ -141,7 +141,13 @@ export const serviceSettings = define({
     example: "true",
     aliases: [{ name: "METRICS_ENABLED", source: "kin" }],
   },
-  METRICS_PORT: { kind: "port", default: null, use: "later", about: "Own listener for /metrics.", example: "9090" },
+  METRICS_PORT: {
+    kind: "port",
+    default: null,
+    use: "http",
+    about: "A listener of its own for /metrics and /v1/metrics, beside HTTP_PORT, on HTTP_HOST and with the same rules of access.",
+    example: "9090",
+  },
   TRACING: {
     kind: "choice",
     default: "off",

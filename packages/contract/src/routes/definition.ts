@@ -90,7 +90,14 @@ export const commandErrors = [
   "storage_unavailable",
 ] as const satisfies readonly ErrorCode[];
 /** Errors of a linearizable read. */
-export const readErrors = ["no_leader", "no_quorum", "overloaded", "stopping", "node_removed"] as const satisfies readonly ErrorCode[];
+export const readErrors = [
+  "no_leader",
+  "no_quorum",
+  "overloaded",
+  "stopping",
+  "node_removed",
+  "feature_level",
+] as const satisfies readonly ErrorCode[];
 
 /** Other names of the fields of lock calls, as the source documents and their programs spell them. */
 export const lockFieldAliases: readonly FieldAlias[] = [

@@ -48,6 +48,12 @@ export const RaftStatus = Type.Object({
   commit_index: Decimal,
   applied_index: Decimal,
   quorum_contact_ms_ago: NullableNumber,
+  feature_level: Type.Union([Type.Integer(), Type.Null()], {
+    description: "What commands of the cluster may need: every member knows it. Null while this node does not know it.",
+  }),
+  knows_feature_level: Type.Integer({
+    description: "The highest that this node knows. Above `feature_level`: another member does not, or is away.",
+  }),
   quorum: Type.Object({ needed: Type.Integer(), reachable: Type.Integer(), missing: Type.Array(Type.String()) }),
   members: Type.Array(Member),
   peers: Type.Array(Peer),
@@ -106,6 +112,9 @@ export const Liveness = Type.Object({
   node_id: Type.String(),
   phase: Type.String(),
   uptime_s: Type.Number(),
+  started_at: Type.String({
+    description: "When this process began, by its machine's clock. Another value than before: it was started again.",
+  }),
 });
 export const Readiness = Type.Object({
   status: Type.Literal("ready"),

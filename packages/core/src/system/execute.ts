@@ -1,5 +1,6 @@
 import { mutant } from "#mutation";
-import type { Command, DrainNode, Expire, ForgetNode, ReplaceNode, Result, SetNode } from "@trivet/wire";
+import { type Command, levelOf } from "@trivet/wire";
+import type { DrainNode, Expire, ForgetNode, ReplaceNode, Result, SetNode } from "@trivet/wire";
 import { assertNever } from "../kernel/assert.ts";
 import { acquire } from "../locks/acquire.ts";
 import { done } from "../locks/answers.ts";
@@ -12,6 +13,7 @@ import { downgrade, upgrade } from "../locks/upgrade.ts";
 import { endSession } from "../sessions/end-session.ts";
 import type { NodeRegistry } from "./node-registry.ts";
 import type { PlacementRecord } from "./placement-record.ts";
+import type { FeatureLevelRecord } from "./feature-level.ts";
 import type { NamespaceRegistry } from "./namespace-registry.ts";
 import type { QueueRegistry } from "./queue-registry.ts";
 
@@ -22,6 +24,7 @@ interface Parts {
   readonly queueRegistry: QueueRegistry;
   readonly namespaceRegistry: NamespaceRegistry;
   readonly placementRecord: PlacementRecord;
+  readonly features: FeatureLevelRecord;
 }
 
 /**
@@ -32,6 +35,10 @@ export function execute(parts: Parts, command: Command, caller: string, sequence
   const { lockState: locks, registry: nodes } = parts;
   // Of this command only: what an earlier one left here is no replicated state, and a restored replica does not have it.
   locks.grantedOwners.length = 0;
+  // The level itself is told to whoever may not know it: it is only raised when all do.
+  const needed = command.type === "raise-level" ? 0 : levelOf(command);
+  if (needed > parts.features.level && !mutant("system-level-not-asked"))
+    return { type: "malformed", detail: `this needs feature level ${needed}, and the cluster is at ${parts.features.level}` };
   switch (command.type) {
     case "nothing":
       return done;
@@ -79,6 +86,9 @@ export function execute(parts: Parts, command: Command, caller: string, sequence
       if (caller !== "" && !mutant("system-placement-by-caller"))
         return { type: "malformed", detail: "the placement is the leader's to write" };
       return parts.placementRecord.set(command);
+    case "raise-level":
+      if (caller !== "" && !mutant("system-level-by-caller")) return { type: "malformed", detail: "the level is the leader's to raise" };
+      return parts.features.raise(command);
     default:
       return assertNever(command);
   }

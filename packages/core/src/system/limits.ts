@@ -91,3 +91,6 @@ export const listedCycleSteps = 64;
 export const keptResolutions = 64;
 /** Names that one call puts in order for listings. */
 export const arrangedPerCall = 2048;
+
+/** Where counters start after a restore into a new cluster (rule W9): above everything the old one can have handed out. */
+export type CounterFloor = Readonly<Record<"fence" | "session" | "wait" | "delay" | "anonymous", number>>;

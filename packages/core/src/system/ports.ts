@@ -57,6 +57,7 @@ export type SystemEvent =
   | { readonly type: "namespace-defined"; readonly namespace: number }
   | { readonly type: "namespace-deleted"; readonly namespace: number }
   | { readonly type: "placement-changed"; readonly epoch: number }
+  | { readonly type: "level-raised"; readonly level: number }
   | { readonly type: "node-draining"; readonly node: string; readonly draining: boolean };
 export interface ForcedBy {
   readonly principal: string;

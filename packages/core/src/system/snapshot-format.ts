@@ -21,9 +21,10 @@ import type { DeadlockResolution, NamespaceView, NodeView, PlacementView } from 
 
 /**
  * A snapshot of group 0 is a stream of records in any order between a header and an end, each with its length before it; chunks may
- * be cut anywhere. Numbers are append-only. Version 1 knew no queues, no placement and no draining nodes, version 2 no namespaces; they stay readable.
+ * be cut anywhere. Numbers are append-only. Version 1 knew no queues, no placement and no draining nodes, version 2 no namespaces,
+ * version 3 no feature level; they stay readable.
  */
-export const snapshotVersion = 3;
+export const snapshotVersion = 4;
 export const recordKinds = { header: 1, session: 2, hold: 3, wait: 4, delay: 5, caller: 6, end: 7, queue: 8 } as const;
 
 /** Everything small: copied whole when the snapshot begins. */
@@ -56,6 +57,8 @@ export interface SnapshotHeader {
   readonly lastNamespace: number;
   readonly lastNamespaceVersion: number;
   readonly namespaces: readonly NamespaceView[];
+  /** Since version 4; 0 = the log says nothing of it. */
+  readonly featureLevel: number;
 }
 
 const limitNames = [
@@ -98,9 +101,10 @@ const replaceableFlag = 2;
 const drainingFlag = 4;
 
 export function writeHeader(writer: ByteWriter, header: SnapshotHeader): void {
-  // Without namespaces it is what the version before could read.
-  const isPlain = header.lastNamespaceVersion === firstNamespaceVersion;
-  writer.u8(isPlain ? 2 : snapshotVersion);
+  // Without a level, and without namespaces, it is what the versions before could read: with a level every member can read it.
+  const isLevelled = header.featureLevel > 0;
+  const isPlain = !isLevelled && header.lastNamespaceVersion === firstNamespaceVersion;
+  writer.u8(isLevelled ? snapshotVersion : isPlain ? 2 : 3);
   for (const name of limitNames) writer.varint(header.limits[name]);
   for (const name of headerNumbers) writer.varint(header[name]);
   writer.string(header.hash);
@@ -127,6 +131,7 @@ export function writeHeader(writer: ByteWriter, header: SnapshotHeader): void {
   for (const name of headerNumbersSince3) writer.varint(header[name]);
   writer.varint(header.namespaces.length);
   for (const view of header.namespaces) encodeDefinedNamespace(writer, view);
+  if (isLevelled) writer.varint(header.featureLevel);
 }
 
 type Numbers<Names extends readonly string[]> = Readonly<Record<Names[number], number>>;
@@ -160,7 +165,7 @@ export function readHeader(reader: ByteReader): SnapshotHeader {
     const told = decodeResult(reader);
     resolutions.push({ at, victim, name, cycle: told.type === "deadlock" ? told.cycle : [] });
   }
-  const all = { ...numbers, hash, nodes, resolutions, lastNamespace: 1, lastNamespaceVersion: 1, namespaces: [] };
+  const all = { ...numbers, hash, nodes, resolutions, lastNamespace: 1, lastNamespaceVersion: 1, namespaces: [], featureLevel: 0 };
   if (version === 1) {
     return { ...all, limits: { ...defaultSystemLimits, ...limits }, lastQueue: 0, lastVersion: 0, queues: 0, placement: null };
   }
@@ -171,7 +176,8 @@ export function readHeader(reader: ByteReader): SnapshotHeader {
   const numbers3 = readNumbers(reader, headerNumbersSince3);
   const namespaces: NamespaceView[] = [];
   for (let left = reader.varint(); left > 0; left--) namespaces.push(decodeDefinedNamespace(reader));
-  return { ...all2, ...numbers3, namespaces, limits: limits3 };
+  const featureLevel = version === 3 ? 0 : reader.varint();
+  return { ...all2, ...numbers3, namespaces, featureLevel, limits: limits3 };
 }
 
 export function writeSession(writer: ByteWriter, account: Account): void {

@@ -119,6 +119,7 @@ export class SnapshotLoader {
     state.queueRegistry.lastVersion = header.lastVersion;
     state.namespaceRegistry.restore(header.lastNamespace, header.lastNamespaceVersion, header.namespaces);
     if (header.placement !== null) state.placementRecord.restore(header.placement);
+    state.features.restore(header.featureLevel);
     this.header = header;
     this.state = state;
   }

@@ -8,8 +8,9 @@ import { DedupeTable } from "../sessions/dedupe.ts";
 import { SessionTable } from "../sessions/session-table.ts";
 import { mix } from "./digest.ts";
 import { execute } from "./execute.ts";
+import { FeatureLevelRecord } from "./feature-level.ts";
 import { Ledger, nobody } from "./ledger.ts";
-import { type SystemLimits, arrangedPerCall, defaultSystemLimits } from "./limits.ts";
+import { arrangedPerCall, type CounterFloor, defaultSystemLimits, type SystemLimits } from "./limits.ts";
 import { compareNames } from "./names.ts";
 import { NamespaceRegistry } from "./namespace-registry.ts";
 import { NodeRegistry } from "./node-registry.ts";
@@ -32,9 +33,6 @@ import type {
 } from "./view.ts";
 import { listLocks, listSessions, lockView, sessionView } from "./views.ts";
 
-/** Where counters start after a restore into a new cluster (rule W9): above everything the old one can have handed out. */
-export type CounterFloor = Readonly<Record<"fence" | "session" | "wait" | "delay" | "anonymous", number>>;
-
 /**
  * Group 0's state machine: sessions, locks, the dedupe table, the node registry, and what queues there are on which nodes. Deterministic: the same entries give the same state
  * and the same answers on every replica. Total: no payload makes it throw, except a broken invariant.
@@ -49,6 +47,7 @@ export class SystemState implements SystemView {
   readonly queueRegistry: QueueRegistry;
   readonly namespaceRegistry: NamespaceRegistry;
   readonly placementRecord: PlacementRecord;
+  readonly features: FeatureLevelRecord;
   /** Index of the last entry applied. */
   appliedIndex = 0;
   private readonly entry = new EntryPayloadCursor();
@@ -65,6 +64,7 @@ export class SystemState implements SystemView {
     this.queueRegistry = new QueueRegistry(this.ledger);
     this.namespaceRegistry = new NamespaceRegistry(this.ledger);
     this.placementRecord = new PlacementRecord(this.ledger, this.registry);
+    this.features = new FeatureLevelRecord(this.ledger);
   }
 
   /**
@@ -121,6 +121,7 @@ export class SystemState implements SystemView {
       nodes: [...registry.nodes.values()],
       resolutions: [...lockState.resolutions],
       placement: this.placementRecord.view,
+      featureLevel: this.features.told ?? 0,
     };
     return new SnapshotCursor(lockState, [...queueRegistry.values()], header);
   }
@@ -192,7 +193,7 @@ export class SystemState implements SystemView {
     // Added, not mixed in: without queues this is the hash of version 1, which the snapshots of version 1 carry.
     const { digest } = queueRegistry;
     extra = (extra + queueRegistry.countersDigest() + Math.imul(placementRecord.digest(), 7)) | 0;
-    extra = (extra + Math.imul(this.namespaceRegistry.digest(), 17)) | 0;
+    extra = (extra + Math.imul(this.namespaceRegistry.digest(), 17) + Math.imul(this.features.digest(), 23)) | 0;
     const low = (ledger.digest.low + Math.imul(dedupe.digest.low, 3) + Math.imul(digest.low, 11) + extra) >>> 0;
     const spreadExtra = Math.imul(extra, 0x9e3779b1);
     const high = (ledger.digest.high + Math.imul(dedupe.digest.high, 5) + Math.imul(digest.high, 13) + spreadExtra) >>> 0;

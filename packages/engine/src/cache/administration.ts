@@ -1,4 +1,4 @@
-import { limits } from "@trivet/wire";
+import { levelOf, limits } from "@trivet/wire";
 import type { NodeApi, Outcome } from "../hosts/node-api.ts";
 import type { CacheApi, CacheFailure, NamespaceView } from "./cache-api.ts";
 import type { CacheCalls } from "./cache-calls.ts";
@@ -21,7 +21,10 @@ export class Administration {
   define(...[name, settings, mode, options, done]: Parameters<CacheApi["defineNamespace"]>): void {
     const problem = namespaceProblem(name) ?? settingsProblem(settings);
     if (problem !== null) return this.calls.refuse(problem, done);
-    this.api.submit({ type: "define-namespace", name, mode, settings, principal: "" }, options, (outcome) => {
+    const command = { type: "define-namespace", name, mode, settings, principal: "" } as const;
+    const tooNew = this.calls.host.features.refusal(levelOf(command));
+    if (tooNew !== null) return this.calls.later(() => done(tooNew));
+    this.api.submit(command, options, (outcome) => {
       if (outcome.type !== "answered") return done(outcome);
       const { result } = outcome;
       if (result.type !== "namespace-defined") return done(failureOf(outcome, name));

@@ -1,5 +1,5 @@
 import { type GroupId, groupId, type NamespaceView, type SystemState } from "@trivet/core";
-import { cacheShardOf, type LineName } from "@trivet/wire";
+import { cacheShardOf, featureLevels, type LineName } from "@trivet/wire";
 import type { NodeApi } from "../hosts/node-api.ts";
 import type { NodeCache } from "../hosts/node-cache.ts";
 import type { NodeHost } from "../hosts/node-host.ts";
@@ -43,6 +43,8 @@ export class CacheCalls {
   }
 
   find<T>(name: string, call: Call, done: Done<T>, run: (namespace: NamespaceView) => void): void {
+    const tooNew = this.host.features.refusal(featureLevels.cache);
+    if (tooNew !== null) return done(tooNew);
     this.names.with(name, this.left(call), done, run);
   }
 

@@ -1,7 +1,7 @@
 import { type GroupId, nodeId } from "@trivet/core";
 import type { CopyBounds } from "../cache/copies.ts";
 import { logLimits } from "../log/limits.ts";
-import type { QueueSettings } from "@trivet/wire";
+import { newestLevel, type QueueSettings } from "@trivet/wire";
 import type { GroupHostConfig } from "./group-host.ts";
 import { maxApplyBytesPerTurn, maxEntryBytes, peerWindowBytes } from "./limits.ts";
 
@@ -40,6 +40,8 @@ export interface NodeHostConfig {
   readonly snapshotEveryEntries: number;
   readonly snapshotEveryBytes: number;
   readonly retainBytes: number;
+  /** The highest feature level that this node says it knows; lower than the version's own only where an older one is to be played. */
+  readonly featureLevel: number;
   readonly walSegmentBytes: number;
   /** Zeros written ahead of the log at a time. */
   readonly walRoomBytes: number;
@@ -64,6 +66,7 @@ export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> =
   snapshotEveryEntries: 50_000,
   snapshotEveryBytes: 16 * 1024 * 1024,
   retainBytes: 16 * 1024 * 1024,
+  featureLevel: newestLevel,
   walSegmentBytes: 64 * 1024 * 1024,
   walRoomBytes: logLimits.roomBytes,
 };

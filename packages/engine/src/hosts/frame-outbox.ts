@@ -45,6 +45,8 @@ export interface FrameOutboxOwner<R> {
   isRefusal(result: R): boolean;
   /** Of a refusal: may the same frame be executed where it stands in the log a second time? */
   isPassing(result: R): boolean;
+  /** Why a frame whose commands need this feature level may not go; null = it may. */
+  levelRefusal(level: number): Unavailable | null;
   /** A frame was refused before it reached a log: counted. */
   failed(reason: Unavailable["code"]): void;
 }
@@ -101,6 +103,8 @@ export class FrameOutbox<R> {
     const route = this.routes.get(header.caller);
     if (route === undefined)
       return { type: "unavailable", code: "overloaded", retryAfterMs: 0, detail: "no route for this caller on this node" };
+    const tooNew = this.owner.levelRefusal(header.level);
+    if (tooNew !== null) return tooNew;
     if (this.bytes + frame.length > maxOutboxBytes) {
       return { type: "unavailable", code: "overloaded", retryAfterMs: 100, detail: "too many unanswered commands on this node" };
     }
@@ -199,7 +203,7 @@ export class FrameOutbox<R> {
       record.sentTo = null;
       return;
     }
-    const detail = code === "storage" ? "the leader's disk is almost full" : "the leader has too much uncommitted work";
+    const detail = refusedBecause[code];
     this.refuse(record, { type: "unavailable", code, retryAfterMs, detail });
   }
 
@@ -297,6 +301,12 @@ export class FrameOutbox<R> {
     if (this.records.delete(record)) this.bytes -= record.bytes.length;
   }
 }
+
+const refusedBecause = {
+  overloaded: "the leader has too much uncommitted work",
+  storage: "the leader's disk is almost full",
+  feature_level: "the cluster is not at the feature level that this needs yet",
+} as const satisfies Record<Exclude<ForwardRefusal, "not_leader">, string>;
 
 function isCopy(record: FrameRecord<unknown>, header: FrameHeader): boolean {
   const { firstSequence, count, notAfter, fingerprint } = record;

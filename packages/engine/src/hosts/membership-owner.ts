@@ -12,6 +12,8 @@ export function membershipOwner(host: NodeHost): MembershipOwner {
     registry: () => host.machine?.nodes() ?? [],
     propose: (commands) => host.propose(commands),
     linkedStorage: (node) => host.hub.helloOf(node)?.storage ?? null,
+    raiseLevel: () => host.features.reconcile(),
+    founding: (founders) => host.features.founding(founders),
     hasShards: () => (host.machine?.placement() ?? null) !== null,
     placementNames: (node) => host.machine?.placementNames(node) === true,
     holdsShards: (node, done) => {

@@ -34,6 +34,9 @@ export interface MembershipOwner {
   propose(commands: readonly Command[]): boolean;
   /** Disk of the process this leader is linked to under that id, null = none. */
   linkedStorage(node: NodeId): string | null;
+  raiseLevel(): void;
+  /** What goes into the log beside the founders. */
+  founding(founders: readonly string[]): readonly Command[];
   /** Milliseconds since `node` was heard, null = never or not connected. */
   silentMs(node: NodeId): number | null;
   activeWithinMs: number;
@@ -294,6 +297,7 @@ export class MembershipHost {
   /** Called every few ticks and after applies: takes the next needed step and answers what is finished. */
   reconcile(): void {
     this.answerPending();
+    this.owner.raiseLevel();
     if (!this.group.isLeader || this.group.raft.membershipIndex > this.group.raft.commitIndex) return;
     if (this.group.raft.membership.outgoing.length > 0) return;
     if (this.registerFounders()) return;
@@ -305,7 +309,8 @@ export class MembershipHost {
   private registerFounders(): boolean {
     const identity = this.owner.identity();
     if (identity === null || identity.founders.length === 0 || this.owner.registry().length > 0) return false;
-    return this.owner.propose(identity.founders.map((founder) => ({ type: "set-node", voter: true, ...founder })));
+    const level = this.owner.founding(identity.founders.map(({ node }) => node));
+    return this.owner.propose([...identity.founders.map((founder) => ({ type: "set-node", voter: true, ...founder }) as const), ...level]);
   }
 
   /** Learner → caught up → voter, one at a time, while there are places (rule G3). */

@@ -66,6 +66,8 @@ export interface NodeStatus {
   readonly quorumContactMsAgo: number | null;
   /** Commands whose answer is awaited on this node. */
   readonly openCommands: number;
+  /** Decision 0022: the cluster's level, null while it is not known here, and the highest that this node knows. */
+  readonly features: { readonly cluster: number | null; readonly own: number };
   /** Shards that are not where the map wants them, as their leaders say. */
   readonly shardWaits: readonly ShardWait[];
 }

@@ -10,6 +10,7 @@ import { bootstrapOwner } from "./bootstrap-owner.ts";
 import { Departure } from "./departure.ts";
 import { DiskGuard } from "./disk-guard.ts";
 import { groupConfig, type NodeHostConfig } from "./config.ts";
+import { FeatureLevels } from "./feature-levels.ts";
 import { enqueuePrivileged } from "./privileged.ts";
 import { closeStorage } from "./close-storage.ts";
 import type { FrameOutbox } from "./frame-outbox.ts";
@@ -66,6 +67,7 @@ export class NodeHost {
   readonly caching: NodeCache;
   private readonly logKeeper: LogKeeper = new LogKeeper(this);
   readonly sink: NodeApplySink;
+  readonly features: FeatureLevels;
   private readonly onFatal: (error: Error) => void;
   readonly queries: NodeQueries;
   private dirty = false;
@@ -86,6 +88,7 @@ export class NodeHost {
     this.groupTime = new GroupTime(ports.clock, ports.telemetry);
     this.outbox = systemOutbox(this);
     this.sink = new NodeApplySink(this.outbox, () => this.system?.appliedIndex ?? null);
+    this.features = new FeatureLevels(this);
     this.disk = new DiskGuard(ports.files, ports.clock, ports.telemetry, config.walSegmentBytes, () => this.wal?.takenBytes ?? 0);
     this.peering = new Peering(this);
     this.hub = this.peering.hub;
@@ -195,6 +198,8 @@ export class NodeHost {
         attachAudit(this, this.system, log);
         const proposals = { machine: () => this.machine, propose: (commands: readonly Command[]) => this.propose(commands) };
         this.leases = new LeaseHost(this.system, proposals, this.ports.clock, this.config.electionMinMs);
+        const older = this.features.problem();
+        if (older !== null) return opened(older);
         this.queuing.open(log, identity.shards);
         this.members = new MembershipHost(this.system, membershipOwner(this), this.ports.clock, this.ports.telemetry);
         this.setPhase(
@@ -209,8 +214,6 @@ export class NodeHost {
       (detail) => void (this.phaseDetail = detail),
     );
   }
-
-  // ── Turn of the event loop ──
 
   markDirty(): void {
     if (this.dirty || this.stopped) return;

@@ -36,10 +36,12 @@ export interface PeerHello {
   readonly applied: number;
   /** This end authenticates frames with SHARED_MAC_KEY. */
   readonly mac: boolean;
+  /** The highest feature level that this end knows; null = a version from before there were levels. */
+  readonly level: number | null;
 }
 
 export interface PeerRefusal {
-  readonly code: "protocol" | "cluster" | "node" | "storage" | "mac" | "certificate" | "not-trusted" | "self" | "stopping";
+  readonly code: "protocol" | "cluster" | "node" | "storage" | "mac" | "certificate" | "not-trusted" | "self" | "stopping" | "level";
   readonly detail: string;
 }
 
@@ -71,7 +73,7 @@ const messageKinds = {
 } as const;
 
 /** Why a leader did not take a forwarded frame; by index on the wire, append only. */
-const forwardRefusals = ["not_leader", "overloaded", "storage"] as const;
+const forwardRefusals = ["not_leader", "overloaded", "storage", "feature_level"] as const;
 export type ForwardRefusal = (typeof forwardRefusals)[number];
 
 /** One message inside a batch frame. */
@@ -119,6 +121,8 @@ function writeHello(writer: ByteWriter, hello: PeerHello): void {
   writer.string(hello.incarnation);
   writer.varint(hello.applied);
   writer.u8(hello.mac ? 1 : 0);
+  // Versions before this one do not read on: what comes after is for who knows it.
+  if (hello.level !== null) writer.varint(hello.level);
 }
 
 function readHello(reader: ByteReader): PeerHello {
@@ -135,6 +139,7 @@ function readHello(reader: ByteReader): PeerHello {
     incarnation: reader.string(limits.maxUrlBytes),
     applied: reader.varint(),
     mac: reader.u8() === 1,
+    level: reader.remaining > 0 ? reader.varint() : null,
   };
 }
 

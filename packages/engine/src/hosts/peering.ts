@@ -69,6 +69,7 @@ export class Peering implements PeerHubOwner {
       incarnation: this.incarnation,
       applied: host.system?.appliedIndex ?? 0,
       mac: host.config.macKeys.length > 0,
+      level: host.features.own,
     };
   }
 
@@ -84,7 +85,7 @@ export class Peering implements PeerHubOwner {
       applied: this.host.system?.appliedIndex ?? 0,
       linkedStorage,
     };
-    const refusal = judgeLink(facts, hello, link);
+    const refusal = judgeLink(facts, hello, link) ?? this.host.features.judge(hello);
     if (refusal?.code === "node") this.host.ports.telemetry.log("error", "peer.same-id", refusal.detail);
     return refusal;
   }
@@ -102,6 +103,7 @@ export class Peering implements PeerHubOwner {
       return;
     }
     if (refusal.code === "storage" && believed) this.removal.removed(refusal.detail);
+    if (refusal.code === "level" && believed) this.host.features.turnedAway(refusal.detail);
     this.host.ports.telemetry.log("error", "peer.refused", `${address}: ${refusal.detail}`, { address, code: refusal.code });
   }
 
@@ -240,6 +242,7 @@ export class Peering implements PeerHubOwner {
       this.host.markDirty();
     };
     if (system === null || !system.isLeader) refuse("not_leader");
+    else if (!this.host.features.admits(header.level)) refuse(this.host.features.cluster === null ? "not_leader" : "feature_level");
     else if (system.raft.canPropose() === "uncommitted-bytes" || system.queuedBytes > maxQueuedProposalBytes) refuse("overloaded");
     else if (this.host.disk.low) refuse("storage");
     else if (!system.enqueue(frame)) refuse("not_leader");

@@ -17,6 +17,7 @@ export function nodeStatus(host: NodeHost): NodeStatus {
     peers: peers(host),
     quorumContactMsAgo: quorumContact(host),
     openCommands: host.outbox.openCommands + (host.shards?.openCommands ?? 0),
+    features: { cluster: host.features.cluster, own: host.features.own },
     shardWaits: host.shards?.placement.waits.all() ?? [],
   };
 }

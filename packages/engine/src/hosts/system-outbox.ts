@@ -16,6 +16,7 @@ export function systemOutbox(host: NodeHost): FrameOutbox<Result> {
       lookup: (caller, sequence) => host.machine?.lookup(caller, sequence) ?? "unknown",
       isRefusal: (result) => result.type === "refused",
       isPassing: (result) => result.type === "refused" && result.reason === "too-many-callers",
+      levelRefusal: (level) => host.features.refusal(level),
       failed: (reason) => host.ports.telemetry.count("trivet_raft_proposals_failed_total", 1, { reason }),
     },
     host.config.noLeaderWaitMs,

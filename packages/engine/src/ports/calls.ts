@@ -1,7 +1,7 @@
 /** Why a call could not be carried out; nothing happened (safe to send again anywhere). */
 export interface Unavailable {
   readonly type: "unavailable";
-  readonly code: "no_leader" | "no_quorum" | "overloaded" | "stopping" | "storage" | "removed" | "redis_unavailable";
+  readonly code: "no_leader" | "no_quorum" | "overloaded" | "stopping" | "storage" | "removed" | "redis_unavailable" | "feature_level";
   readonly retryAfterMs: number;
   readonly detail: string;
 }

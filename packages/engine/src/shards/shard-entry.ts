@@ -40,6 +40,7 @@ export class ShardEntry {
         lookup: () => "unknown",
         isRefusal: (bytes) => bytes[0] === resultNumbers.refused || isUnconfigured(bytes),
         isPassing: isUnconfigured,
+        levelRefusal: (level) => host.features.refusal(level),
         failed: (reason) => host.ports.telemetry.count("trivet_raft_proposals_failed_total", 1, { reason }),
       },
       host.config.noLeaderWaitMs,

@@ -242,7 +242,8 @@ export class ShardGroup implements GroupHostOwner {
 
   /** Privileged commands of this leader: no caller, no dedupe, no answer. */
   propose(commands: readonly ShardCommand[]): boolean {
-    return !this.hosts.host.disk.critical && enqueuePrivileged(this.group, commands);
+    const { disk, features } = this.hosts.host;
+    return !disk.critical && features.admitAll(commands) && enqueuePrivileged(this.group, commands);
   }
 
   /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader waits for no lease. It does where no log takes the barrier. */

@@ -155,6 +155,7 @@ export class ShardHosts {
       this.host.markDirty();
     };
     if (replica === undefined || !replica.group.isLeader) refuse("not_leader");
+    else if (!this.host.features.admits(header.level)) refuse(this.host.features.cluster === null ? "not_leader" : "feature_level");
     else if (replica.group.raft.canPropose() === "uncommitted-bytes" || replica.group.queuedBytes > maxQueuedProposalBytes)
       refuse("overloaded");
     else if (this.host.disk.low) refuse("storage");

@@ -20,6 +20,7 @@ guard(
         lookup: () => "unknown",
         isRefusal: (result) => result !== "done",
         isPassing: (result) => result === "not known yet",
+        levelRefusal: () => null,
         failed: () => undefined,
       },
       1_000,

@@ -27,6 +27,7 @@ const hello = (node: string): PeerHello => ({
   incarnation: "i",
   applied: 0,
   mac: false,
+  level: 3,
 });
 const link = (provenNodes: readonly string[] | null, loopback = false): Link => ({
   remote: "10.0.0.2:4000",

@@ -20,6 +20,7 @@ function hello(node: string): PeerHello {
     incarnation: "i",
     applied: 0,
     mac: true,
+    level: 3,
   };
 }
 

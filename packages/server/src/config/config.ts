@@ -30,6 +30,7 @@ export interface NodeConfig {
   /** Comes and goes: no vote in group 0, leaves when it is stopped (decisions/0016). */
   readonly scalable: boolean;
   readonly autoReplace: boolean;
+  readonly featureLevel: number;
   readonly raft: {
     readonly heartbeatMs: number;
     readonly electionMinMs: number;
@@ -75,6 +76,8 @@ export interface NodeConfig {
   readonly metricsEnabled: boolean;
   /** `on`: for the provider that the process has; `otlp`: one is made that sends them. */
   readonly tracing: "off" | "on" | "otlp";
+  /** A listener of its own for /metrics; null = at the API's port only. */
+  readonly metricsPort: number | null;
   /** Bounds of the copies that this node keeps, and whether it stores sample values. */
   readonly cache: {
     readonly capacity: number;
@@ -270,6 +273,8 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
   const backend = queueBackend(values);
   const redis = backend === "redis" || namesRedis(values) ? readRedis(values) : null;
   const clusterPort = values.port("CLUSTER_PORT");
+  const metricsPort = values.port("METRICS_PORT");
+  if (metricsPort !== null && metricsPort === clusterPort) values.bad("METRICS_PORT", "another port than CLUSTER_PORT");
   const reachable = host === "0.0.0.0" || host === "::" ? hostname : host;
   const logDir = values.text("LOG_DIR");
   const advertiseUrl = advertised(values.text("ADVERTISE_URL"), port) ?? self?.url ?? withPort(bracketed(reachable), port);
@@ -295,6 +300,7 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
     shards: values.number("SHARDS"),
     join: tls === null ? join : join.map(secured),
     scalable,
+    featureLevel: values.number("FEATURE_LEVEL"),
     autoReplace: values.flag("AUTO_REPLACE"),
     raft,
     failureDetector,
@@ -328,6 +334,7 @@ export function buildConfig(resolved: Resolved, hostname: string): { readonly co
     macKeyPrevious: values.text("SHARED_MAC_KEY_PREVIOUS"),
     metricsEnabled: values.flag("ENABLE_METRICS"),
     tracing: (values.text("TRACING") ?? "off") as NodeConfig["tracing"],
+    metricsPort: metricsPort === port ? null : metricsPort,
     cache: {
       capacity: values.number("CACHE_CAPACITY"),
       maxBytes: values.number("CACHE_MAX_BYTES"),

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { httpLimits } from "@trivet/contract";
 import type { CacheApi, NodeApi, ProgramsApi, QueuesApi } from "@trivet/engine";
 import { fastify, type FastifyInstance, type FastifyServerFactory } from "fastify";
-import type { RequestListener, Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { NodeConfig } from "../config/index.ts";
@@ -30,7 +30,7 @@ import { clusterHandlers } from "./cluster.ts";
 import { answerClientError, Connections, refuseSocket } from "./connections.ts";
 import type { HttpContext, HttpLog } from "./context.ts";
 import { crossSite } from "./cross-site.ts";
-import { documentHandlers, openApiYaml, useDocs } from "./docs.ts";
+import { documentHandlers, useDocs } from "./docs.ts";
 import { WatchCount } from "./event-stream.ts";
 import { fenceHandlers } from "./fences.ts";
 import { healthHandlers } from "./health.ts";
@@ -38,6 +38,7 @@ import { lockGraphHandlers } from "./lock-graph.ts";
 import { lockSetHandlers } from "./lock-sets.ts";
 import { lockHandlers } from "./locks.ts";
 import { memberHandlers } from "./members.ts";
+import { MetricsPort } from "./metrics-port.ts";
 import { metricsHandlers } from "./metrics.ts";
 import { failureOf } from "./problems.ts";
 import { queueAliasHandlers } from "./queue-aliases.ts";
@@ -86,6 +87,8 @@ export interface HttpApp {
   readonly connections: Connections;
   /** Starts listening; resolves with the real port. */
   listen(): Promise<number>;
+  /** The same for METRICS_PORT; nothing happens without one. */
+  listenForMetrics(): Promise<void>;
   /** Ends watches and streams, closes idle connections, waits for calls under way at most so long. */
   close(graceMs: number): Promise<void>;
 }
@@ -111,14 +114,40 @@ function createTlsServer(tls: NodeTls, options: HttpOptions, http: object, limit
   return server;
 }
 
-function createFastify(options: HttpOptions): FastifyInstance {
-  const limits = { ...httpLimits, ...options.limits };
-  const { tls = null } = options;
-  const http = {
+type Limits = ServerTimes & Readonly<Record<"maxHeaderBytes" | "connectionsCheckingIntervalMs", number>>;
+
+function parserLimits(limits: Limits): { maxHeaderSize: number; headersTimeout: number; connectionsCheckingInterval: number } {
+  return {
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.headersTimeoutMs,
     connectionsCheckingInterval: limits.connectionsCheckingIntervalMs,
   };
+}
+
+/** A server with the limits of the API's own. */
+function createPlainServer(limits: Limits, handler: RequestListener): Server {
+  const server = createServer(
+    { ...parserLimits(limits), requestTimeout: limits.requestTimeoutMs, keepAliveTimeout: limits.keepAliveTimeoutMs },
+    handler,
+  );
+  server.on("clientError", answerClientError);
+  return server;
+}
+
+function createMetricsPort(options: HttpOptions, app: FastifyInstance, connections: Connections): MetricsPort | null {
+  const { config, tls = null } = options;
+  if (config.metricsPort === null) return null;
+  const limits = { ...httpLimits, ...options.limits };
+  const place = { host: config.http.host, port: config.metricsPort, secure: tls !== null };
+  return new MetricsPort(app, connections, place, (handler) =>
+    tls === null ? createPlainServer(limits, handler) : createTlsServer(tls, options, parserLimits(limits), limits, handler),
+  );
+}
+
+function createFastify(options: HttpOptions): FastifyInstance {
+  const limits = { ...httpLimits, ...options.limits };
+  const { tls = null } = options;
+  const http = parserLimits(limits);
   return fastify({
     logger: false,
     bodyLimit: limits.maxBodyBytes,
@@ -225,6 +254,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     options.metrics.count("http_rejected_connections_total", 1, { reason }),
   );
   connections.attach(app.server, context.tls !== null);
+  const metricsPort = createMetricsPort(options, app, connections);
   const watches = new WatchCount();
   const streams = new StreamServer(context);
   const upgrades = new UpgradeDispatcher(
@@ -253,7 +283,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     ...backupHandlers,
     ...healthHandlers,
     ...metricsHandlers,
-    ...documentHandlers(openApiYaml(options.version)),
+    ...documentHandlers(options.version),
     stream: () => failure("upgrade_required", { headers: { upgrade: "websocket" } }),
     ...s0Handlers,
     ...s4Handlers,
@@ -290,8 +320,13 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
       await app.listen({ host: options.config.http.host, port: options.config.http.port });
       return address()?.port ?? options.config.http.port;
     },
+    listenForMetrics: async () => metricsPort?.listen(),
     close: async (graceMs) => {
-      const force = setTimeout(() => app.server.closeAllConnections(), graceMs);
+      metricsPort?.close();
+      const force = setTimeout(() => {
+        app.server.closeAllConnections();
+        metricsPort?.closeAll();
+      }, graceMs);
       try {
         await app.close();
       } finally {

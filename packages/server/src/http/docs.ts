@@ -2,12 +2,12 @@ import fastifySwagger from "@fastify/swagger";
 import fastifySwaggerUi from "@fastify/swagger-ui";
 import { openApiDocument, type documentRoutes } from "@trivet/contract";
 import type { FastifyInstance } from "fastify";
-import { stringify } from "yaml";
 import { text } from "./answer.ts";
 import type { Some } from "./calls.ts";
 
 /** The OpenAPI document as YAML: the same text as docs/api_spec.yaml (a test compares them). */
-export function openApiYaml(version: string): string {
+export async function openApiYaml(version: string): Promise<string> {
+  const { stringify } = await import("yaml");
   return `# Generated from the route schemas of packages/contract. Do not edit: node --conditions=source --import tsx packages/server/src/api-spec-main.ts\n${stringify(openApiDocument(version), { lineWidth: 140, aliasDuplicateObjects: false })}`;
 }
 
@@ -25,6 +25,8 @@ export async function useDocs(app: FastifyInstance, version: string): Promise<vo
   });
 }
 
-export function documentHandlers(yaml: string): Some<keyof typeof documentRoutes> {
-  return { openApi: () => text(yaml, "application/yaml; charset=utf-8") };
+/** Written when somebody asks for it first: no node needs it to start. */
+export function documentHandlers(version: string): Some<keyof typeof documentRoutes> {
+  let written: Promise<string> | null = null;
+  return { openApi: async () => text(await (written ??= openApiYaml(version)), "application/yaml; charset=utf-8") };
 }

@@ -7,6 +7,9 @@ import { leadership, quorumOf } from "./raft-view.ts";
 /** Longest a readiness probe waits for its read barrier; probes give up after a few seconds themselves. */
 const readinessReadMs = 1_000;
 
+/** Of this process, and the same in every answer: whoever restarts nodes tells the new process from the old one by it. */
+const startedAt = new Date(Date.now() - process.uptime() * 1_000).toISOString();
+
 interface Check {
   readonly name: string;
   readonly ok: boolean;
@@ -56,7 +59,8 @@ export const healthHandlers: Some<keyof typeof healthRoutes> = {
     const status = context.node.status();
     if (status.phase === "failed")
       return failure("not_ready", { values: { reason: `${status.phaseDetail}.` }, members: { reason: status.phaseDetail } });
-    return ok({ status: "ok", node_id: status.node, phase: status.phase, uptime_s: Math.round(process.uptime()) });
+    const uptime = Math.round(process.uptime());
+    return ok({ status: "ok", node_id: status.node, phase: status.phase, uptime_s: uptime, started_at: startedAt });
   },
   ready: (_call, context) => readiness(context),
 };

@@ -62,6 +62,8 @@ export const raftHandlers: Some<Exclude<keyof typeof raftRoutes, "listMembers" |
       commit_index: decimal(group?.commitIndex ?? 0),
       applied_index: decimal(group?.appliedIndex ?? 0),
       quorum_contact_ms_ago: rounded(status.quorumContactMsAgo),
+      feature_level: status.features.cluster,
+      knows_feature_level: status.features.own,
       quorum: quorumOf(status),
       members: await membersOf(context),
       peers: status.peers.map((peer) => ({

@@ -56,6 +56,7 @@ const reservedCommands: ReadonlySet<number> = new Set([
   commandNumbers["replace-node"],
   commandNumbers["drain-node"],
   commandNumbers["set-placement"],
+  commandNumbers["raise-level"],
 ]);
 
 /** Whom a command acts for; null where it says nothing about that. */
@@ -121,6 +122,7 @@ const administrationOf: Readonly<Record<Command["type"], Resource | null>> = {
   "replace-node": "cluster",
   "drain-node": "cluster",
   "set-placement": "cluster",
+  "raise-level": "cluster",
 };
 function administered(command: Command): Resource | null {
   if (command.type === "define-queue" && command.settings.paused !== undefined) return "queues";

@@ -137,6 +137,7 @@ function countEvents(metrics: Metrics, node: NodeApi): () => void {
       case "namespace-defined":
       case "namespace-deleted":
       case "placement-changed":
+      case "level-raised":
       case "node-draining":
     }
   });

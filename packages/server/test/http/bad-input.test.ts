@@ -5,11 +5,13 @@ import { serve, startTestNode, type Server } from "./harness.ts";
 
 let host: NodeHost;
 let server: Server;
-/** Commands in the log that a client asked for; the node registers itself on its own. */
+/** Of a leader that founds its cluster. */
+const ownCommands: ReadonlySet<string> = new Set(["set-node", "raise-level"]);
+/** Commands in the log that a client asked for. */
 function clientCommands(): readonly string[] {
   const group = host.api.status().groups[0];
   const lines = group === undefined ? [] : host.api.log(group.firstIndex, group.lastIndex);
-  return lines.flatMap((line) => (line.command === null || line.command.type === "set-node" ? [] : [line.command.type]));
+  return lines.flatMap((line) => (line.command === null || ownCommands.has(line.command.type) ? [] : [line.command.type]));
 }
 beforeAll(async () => {
   ({ host } = await startTestNode());

@@ -125,6 +125,7 @@ export class LockChronicle {
       case "namespace-defined":
       case "namespace-deleted":
       case "placement-changed":
+      case "level-raised":
       case "node-draining":
         break;
       default:

@@ -107,6 +107,7 @@ export class LockReference extends LockGrants {
       case "define-namespace":
       case "delete-namespace":
       case "set-placement":
+      case "raise-level":
         return null;
       default:
         return command satisfies never;

@@ -3,7 +3,7 @@ import { CodecError, type Command, EntryPayloadCursor, FrameCursor, type FrameHe
 import { difference } from "./compare.ts";
 import { LockReference, ReferenceError, type RefLimits, type Said } from "./lock-reference.ts";
 
-/** What the reference does not foretell: the registries of nodes, queues and namespaces, and the placement. */
+/** What the reference does not foretell: the registries of nodes, queues and namespaces, the placement, and the level. */
 const beyondLocks: ReadonlySet<Command["type"]> = new Set([
   "set-node",
   "forget-node",
@@ -14,6 +14,7 @@ const beyondLocks: ReadonlySet<Command["type"]> = new Set([
   "define-namespace",
   "delete-namespace",
   "set-placement",
+  "raise-level",
 ]);
 
 interface Caller {

@@ -22,10 +22,19 @@ const calm: Partial<Tuning> = {
 export class ClusterBench {
   readonly world: World;
 
-  constructor(nodes: number, tuning: Partial<Tuning> = {}, seed: number = 1, shards: number = 0) {
+  constructor(
+    nodes: number,
+    tuning: Partial<Tuning> = {},
+    seed: number = 1,
+    shards: number = 0,
+    prepare: (machine: Machine) => void = () => undefined,
+  ) {
     const options = { ...defaultOptions(seed), nodes, spares: 0, clients: 0, shards, asInProduction: false, plan: [] };
     this.world = new World(options, new Trace(0, null), startNode, { ...calm, ...tuning });
-    for (const machine of this.world.machines) machine.start();
+    for (const machine of this.world.machines) {
+      prepare(machine);
+      machine.start();
+    }
     this.until(() => this.leader() !== null, 5_000, "a leader is elected");
   }
 

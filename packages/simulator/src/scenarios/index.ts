@@ -1,5 +1,6 @@
 import { expiryAfterPause, leaseOverPause, renewalAfterExpiry, renewalBeforeStart, renewalWithoutQuorum } from "./leases.ts";
 import { doubtfulTails } from "./doubtful-tails.ts";
+import { mixedLevels } from "./feature-levels.ts";
 import { installCrash } from "./install-crash.ts";
 import { logDamage } from "./log-damage.ts";
 import { logRandom } from "./log-random.ts";
@@ -26,6 +27,7 @@ export const scenarios: readonly Scenario[] = [
   renewalWithoutQuorum,
   renewalBeforeStart,
   removedLeaderLeaves,
+  mixedLevels,
   extensionOverPause,
   answersAfterInstall,
   shortStore,

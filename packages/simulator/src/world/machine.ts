@@ -128,6 +128,11 @@ export class Machine {
     this.world.event(this.name, "wipe", () => join.join());
   }
 
+  /** Its next program says that it knows features up to this level (decision 0022). */
+  knows(featureLevel: number): void {
+    this.settings = { ...this.settings, featureLevel };
+  }
+
   jumpWallClock(ms: number): void {
     this.wallOffsetMs += ms;
     this.running?.process.jumpWallClock(ms);

@@ -11,6 +11,8 @@ export interface ProgramSettings {
   /** 0 = none, and no apply worker. */
   readonly shards: number;
   readonly tuning: Tuning;
+  /** Undefined = what this version knows. */
+  readonly featureLevel?: number;
 }
 
 /** Small limits, varied per seed, so that snapshots, segments and windows turn over often. */
@@ -103,6 +105,7 @@ export const startNode: StartProgram = (ports, settings, owner) => {
       peers: settings.peers,
       join: settings.join,
       ...(settings.shards === 0 ? {} : { shards: settings.shards }),
+      ...(settings.featureLevel === undefined ? {} : { featureLevel: settings.featureLevel }),
       autoReplace: true,
       macKeys: tuning.macKey ? [sharedKey] : [],
       heartbeatMs: tuning.heartbeatMs,

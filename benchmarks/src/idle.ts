@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { usageOf, type ProcessUsage } from "./measure/proc.ts";
+import { ProcessKeeper } from "./processes.ts";
+import { trivet } from "./subjects/trivet.ts";
+
+/** What an idle node may take. */
+const targets = { cpuPercent: 2, rssMib: 140 } as const;
+/** What a start leaves to do is over by then: placing the shards, the first snapshots, collecting what was loaded. */
+const settleMs = 15_000;
+
+export interface NodeAtRest {
+  readonly role: string;
+  /** Of one core. Null where the kernel does not tell. */
+  readonly cpuPercent: number | null;
+  readonly rssMib: number | null;
+  readonly anonymousMib: number | null;
+}
+
+const mib = (bytes: number | null): number | null => (bytes === null ? null : Math.round((bytes / 1_048_576) * 10) / 10);
+
+export function atRest(role: string, before: ProcessUsage, after: ProcessUsage, seconds: number): NodeAtRest {
+  const cpu = before.cpu_s === null || after.cpu_s === null ? null : ((after.cpu_s - before.cpu_s) / seconds) * 100;
+  return {
+    role,
+    cpuPercent: cpu === null ? null : Math.round(cpu * 100) / 100,
+    rssMib: mib(after.rss_bytes),
+    anonymousMib: mib(after.rss_anon_bytes),
+  };
+}
+
+/** The cluster's processor time counts as a whole, memory per node. What is not known is not within. */
+export function isWithin(nodes: readonly NodeAtRest[]): boolean {
+  const cpu = nodes.reduce((sum, { cpuPercent }) => sum + (cpuPercent ?? Number.POSITIVE_INFINITY), 0);
+  return cpu <= targets.cpuPercent && nodes.every(({ rssMib }) => (rssMib ?? Number.POSITIVE_INFINITY) <= targets.rssMib);
+}
+
+/** Three nodes that nobody calls: what they take. True when that is within the targets. */
+export async function measureIdle(parent: string, seconds: number, say: (line: string) => void): Promise<boolean> {
+  const directory = mkdtempSync(join(parent, "idle-"));
+  const keeper = new ProcessKeeper();
+  try {
+    const cluster = await trivet.start({ keeper, directory });
+    await pause(settleMs);
+    const nodes = await cluster.participants();
+    const before = nodes.map(({ pid }) => usageOf(pid));
+    const begun = performance.now();
+    await pause(seconds * 1_000);
+    const elapsed = (performance.now() - begun) / 1_000;
+    const rest = nodes.map(({ pid, role }, at) => atRest(role, before[at] as ProcessUsage, usageOf(pid), elapsed));
+    for (const { anonymousMib, cpuPercent, role, rssMib } of rest)
+      say(
+        `${role.padEnd(9)} ${String(cpuPercent).padStart(6)} % of a core   RSS ${String(rssMib).padStart(6)} MiB (${anonymousMib} MiB its own)`,
+      );
+    const cpu = rest.reduce((sum, { cpuPercent }) => sum + (cpuPercent ?? 0), 0);
+    const within = isWithin(rest);
+    say(
+      `cluster   ${cpu.toFixed(2).padStart(6)} % of a core over ${Math.round(elapsed)} s; wanted: at most ${targets.cpuPercent} %, and ${targets.rssMib} MiB per node: ${within ? "met" : "MISSED"}`,
+    );
+    await cluster.stop();
+    return within;
+  } finally {
+    await keeper.stopAll();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,65 @@
+import { describeSystem, type SystemState } from "@trivet/core";
+import { levelBeforeLevels, newestLevel, type Command, type Result } from "@trivet/wire";
+import { describe, expect, test, vi } from "vitest";
+import { restoreSystem } from "../../src/system/snapshot-loader.ts";
+import { guard } from "../raft/guard.ts";
+import { Bench } from "./support.ts";
+
+vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
+
+const raise = (level: number): Command => ({ type: "raise-level", level });
+const define: Command = { type: "define-namespace", name: "users", mode: "ensure", settings: {}, principal: "" };
+const tell = (bench: Bench, command: Command, caller = ""): Result | number => bench.state.applyCommand(command, caller, 1, bench);
+
+function restored(state: SystemState): SystemState {
+  const cursor = state.beginSnapshot();
+  const chunks: Uint8Array[] = [];
+  for (let chunk = cursor.next(64); chunk !== null; chunk = cursor.next(64)) chunks.push(chunk);
+  return restoreSystem(chunks);
+}
+
+describe("the feature level of a cluster", () => {
+  test("of which the log says nothing, is that of the versions before levels; its hash and its snapshots are theirs", () => {
+    const bench = new Bench();
+    expect(bench.state.features.level).toBe(levelBeforeLevels);
+    expect(bench.state.features.told).toBeNull();
+    expect(restored(bench.state).features.told).toBeNull();
+    expect(tell(bench, define)).toMatchObject({ type: "namespace-defined" });
+  });
+
+  test("is part of the state: told, hashed, and kept by a snapshot", () => {
+    const bench = new Bench();
+    const before = bench.state.stateHash();
+    expect(tell(bench, raise(newestLevel))).toEqual({ type: "done" });
+    expect(bench.events).toEqual([{ type: "level-raised", level: newestLevel }]);
+    expect(bench.state.stateHash()).not.toBe(before);
+    const copy = restored(bench.state);
+    expect(copy.features.told).toBe(newestLevel);
+    expect(copy.stateHash()).toBe(bench.state.stateHash());
+    expect(describeSystem(copy)).toEqual(describeSystem(bench.state));
+  });
+
+  guard("system-level-lowered", "only rises", () => {
+    const bench = new Bench();
+    tell(bench, raise(3));
+    tell(bench, raise(2));
+    expect(bench.state.features.told).toBe(3);
+    expect(tell(bench, raise(0))).toMatchObject({ type: "malformed" });
+  });
+
+  guard("system-level-by-caller", "is the leader's to raise", () => {
+    const bench = new Bench();
+    expect(tell(bench, raise(3), "a client")).toMatchObject({ type: "malformed" });
+    expect(bench.state.features.told).toBeNull();
+  });
+
+  guard("system-level-not-asked", "covers what is executed: a newer command is malformed on every replica, and changes nothing", () => {
+    const bench = new Bench();
+    tell(bench, raise(1));
+    const hash = bench.state.stateHash();
+    expect(tell(bench, define, "a client")).toEqual({ type: "malformed", detail: "this needs feature level 2, and the cluster is at 1" });
+    expect(bench.state.stateHash()).toBe(hash);
+    tell(bench, raise(2));
+    expect(tell(bench, define, "a client")).toMatchObject({ type: "namespace-defined" });
+  });
+});

@@ -1,0 +1,152 @@
+import { type NodeId, nodeId } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
+import {
+  type Command,
+  featureLevels,
+  levelBeforeLevels,
+  levelOfCommand,
+  newestLevel,
+  type ShardCommand,
+  shardCommandNumbers,
+  unknownLevel,
+} from "@trivet/wire";
+import type { Unavailable } from "../ports/calls.ts";
+import type { PeerHello, PeerRefusal } from "./peer-frames.ts";
+import type { NodeHost } from "./node-host.ts";
+
+const retryAfterMs = 1_000;
+
+/** No fault: whoever started the node put the wrong version there. */
+export class OlderVersion extends Error {
+  constructor(text: string) {
+    super(text);
+    this.name = "OlderVersion";
+  }
+}
+
+/**
+ * Which commands this node may put into a log (docs/decisions/0022-feature-levels.md). The level of the cluster is in group 0's log and only rises; from the
+ * moment it is committed every member knows what it stands for, and nobody who does not is let in. So whoever has applied a level may propose its commands to any group.
+ */
+export class FeatureLevels {
+  private readonly host: NodeHost;
+
+  constructor(host: NodeHost) {
+    this.host = host;
+    host.sink.watch((event) => {
+      if (event.type === "level-raised") this.stopWhereOlder();
+    });
+  }
+
+  /** What this node knows, and says in the handshake. */
+  get own(): number {
+    return Math.min(this.host.config.featureLevel, newestLevel);
+  }
+
+  /** Null = not known here yet: no state, or a cluster whose first leader has not written its members down. */
+  get cluster(): number | null {
+    const { machine } = this.host;
+    if (machine === null) return null;
+    return machine.features.told ?? (machine.registry.nodes.size === 0 ? null : levelBeforeLevels);
+  }
+
+  /** May a command of this level go into a log here? */
+  admits(level: number): boolean {
+    return level <= (this.cluster ?? featureLevels.base) || mutant("host-level-not-asked");
+  }
+
+  /** The same of a leader's own proposals to a shard. */
+  admitAll(commands: readonly ShardCommand[]): boolean {
+    return commands.every(({ type }) => this.admits(levelOfCommand(shardCommandNumbers[type])));
+  }
+
+  /** Told to a caller whose command is newer than the cluster; null = it may go. While the level is not known yet, the leader decides. */
+  refusal(level: number): Unavailable | null {
+    const { cluster } = this;
+    if (this.admits(level) || (cluster === null && level !== unknownLevel)) return null;
+    const detail =
+      level === unknownLevel
+        ? `${this.host.config.node} does not know this command: it is of a newer version`
+        : `it needs feature level ${level}, and the cluster is at ${cluster ?? featureLevels.base}${this.behind(level)}`;
+    return { type: "unavailable", code: "feature_level", retryAfterMs, detail };
+  }
+
+  /** Rule G2: who does not know what is in the logs must not apply them. */
+  judge(hello: PeerHello): PeerRefusal | null {
+    const { cluster } = this;
+    const level = hello.level ?? levelBeforeLevels;
+    if (cluster === null || level >= cluster || mutant("host-level-any-peer")) return null;
+    const detail = `${hello.node} knows feature level ${level}, and the cluster is at ${cluster}: start it with the version of ${this.host.config.node}, or a newer one`;
+    return { code: "level", detail };
+  }
+
+  /** The leader raises the level as soon as every member says that it knows more. */
+  reconcile(): void {
+    const { machine, system } = this.host;
+    if (machine === null || this.stopWhereOlder() || system?.isLeader !== true || machine.registry.nodes.size === 0) return;
+    const level = this.knownToAll(machine.nodes().map(({ node }) => node));
+    if (level !== null && level > (machine.features.told ?? 0)) this.host.propose([{ type: "raise-level", level }]);
+  }
+
+  /** Beside the founders, in one entry: from its first member on a new cluster has a level. Nothing where one of them did not say what it knows. */
+  founding(founders: readonly string[]): readonly Command[] {
+    const level = this.knownToAll(founders);
+    return level === null ? [] : [{ type: "raise-level", level }];
+  }
+
+  /**
+   * The log says more than this node knows: an older version was put in its place. Asked before a shard is opened, as what
+   * this version does not understand must not reach a store. Null = all is well.
+   */
+  problem(): Error | null {
+    const level = this.host.machine?.features.told ?? 0;
+    if (level <= this.own || mutant("host-level-beyond-own")) return null;
+    const { featureLevel, node } = this.host.config;
+    const why = featureLevel < newestLevel ? `FEATURE_LEVEL of ${node} is ${this.own}` : `this version of Trivet knows ${this.own}`;
+    return new OlderVersion(
+      `the cluster is at feature level ${level}, and ${why}: start ${node} with the version and the settings that it had, or with a newer one`,
+    );
+  }
+
+  /** A member says that this node is too old. It would never hear a leader, and nobody would look for it: it stops as well. */
+  turnedAway(detail: string): void {
+    this.host.fatal(new OlderVersion(detail));
+  }
+
+  private stopWhereOlder(): boolean {
+    const problem = this.problem();
+    if (problem !== null) this.host.fatal(problem);
+    return problem !== null;
+  }
+
+  /** The level that all of these and all members of group 0 know; null = somebody is not here to ask, or knows nothing of levels. */
+  private knownToAll(names: readonly string[]): number | null {
+    const { voters, outgoing, learners, learnersNext } = this.host.system?.raft.membership ?? noMembers;
+    const all = new Set<string>([...names, ...voters, ...outgoing, ...learners, ...learnersNext]);
+    let level = this.own;
+    for (const name of all) {
+      if (name === this.host.config.node) continue;
+      const said = this.saidBy(nodeId(name));
+      if (said === null) {
+        if (mutant("host-level-of-a-majority")) continue;
+        return null;
+      }
+      level = Math.min(level, said);
+    }
+    return level;
+  }
+
+  private saidBy(node: NodeId): number | null {
+    return this.host.hub.helloOf(node)?.level ?? null;
+  }
+
+  /** Who keeps the cluster below `level`, for people. */
+  private behind(level: number): string {
+    const names = (this.host.machine?.nodes() ?? []).map(({ node }) => node).filter((node) => node !== this.host.config.node);
+    const low = names.filter((node) => (this.saidBy(nodeId(node)) ?? 0) < level);
+    if (this.own < level) low.unshift(this.host.config.node);
+    return low.length === 0 ? "; it is being raised" : `; not known to know it, or not here: ${low.join(", ")}`;
+  }
+}
+
+const noMembers = { voters: [], outgoing: [], learners: [], learnersNext: [] } as const;
