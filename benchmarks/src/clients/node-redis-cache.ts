@@ -22,7 +22,11 @@ interface RedisModule {
       readonly clientSideCache?: SideCache;
     },
   ): RedisConnection;
-  readonly BasicClientSideCache: new (options: { readonly ttl: number; readonly maxEntries: number; readonly evictPolicy: "LRU" }) => SideCache;
+  readonly BasicClientSideCache: new (options: {
+    readonly ttl: number;
+    readonly maxEntries: number;
+    readonly evictPolicy: "LRU";
+  }) => SideCache;
 }
 
 /** Finds out about a dead link as well as this client can: it pings every second, and gives up a socket on which nothing moves. */

@@ -10,7 +10,18 @@ export type Service = "locks" | "queues" | "cache";
 
 /** How the client process reaches its subject. `urls`: all nodes, the one to use first in front. */
 export interface ClientTarget {
-  readonly kind: "floor" | "trivet" | "trivet-http" | "etcd" | "redis" | "bullmq" | "nats" | "rabbitmq" | "lru-cache" | "cacheable" | "node-redis";
+  readonly kind:
+    | "floor"
+    | "trivet"
+    | "trivet-http"
+    | "etcd"
+    | "redis"
+    | "bullmq"
+    | "nats"
+    | "rabbitmq"
+    | "lru-cache"
+    | "cacheable"
+    | "node-redis";
   readonly urls: readonly string[];
   /** With these addresses, whoever leads. */
   readonly stay?: boolean;

@@ -18,7 +18,8 @@ export interface Link {
 export async function startLink(keeper: ProcessKeeper, urls: readonly string[], logPath: string): Promise<Link> {
   const task: LinkTask = { relayTo: urls.map((url) => Number(new URL(url).port)) };
   const started = keeper.fork(siblingModule(import.meta.url, "./process"), [JSON.stringify(task)], { name: "link", logPath });
-  const message = async (what: string): Promise<unknown> => ((await within(what, answerMs, once(started.child, "message"))) as unknown[])[0];
+  const message = async (what: string): Promise<unknown> =>
+    ((await within(what, answerMs, once(started.child, "message"))) as unknown[])[0];
   const { echoPort, relayPorts } = (await message("the link is up")) as LinkReady;
   return {
     echoPort,

@@ -2,7 +2,19 @@ import type { ClientTarget, Service } from "../clients/protocol.ts";
 import type { Participant } from "../measure/window.ts";
 import type { ProcessKeeper } from "../processes.ts";
 
-export const subjectNames = ["trivet", "floor", "etcd", "redis", "bullmq", "nats", "nats-always", "rabbitmq", "lru-cache", "cacheable", "node-redis"] as const;
+export const subjectNames = [
+  "trivet",
+  "floor",
+  "etcd",
+  "redis",
+  "bullmq",
+  "nats",
+  "nats-always",
+  "rabbitmq",
+  "lru-cache",
+  "cacheable",
+  "node-redis",
+] as const;
 export type SubjectName = (typeof subjectNames)[number];
 
 /** What a subject needs to start. */

@@ -26,18 +26,18 @@ function measure(context: RunContext, subject: Subject): Promise<Measured> {
   });
 }
 
-function roundOf({ ns, heap_bytes, misses, requests, seconds }: HitCost, cost: Cost): Round {
+function roundOf({ ns, heap_bytes, spoilt, requests, seconds }: HitCost, cost: Cost): Round {
   return {
     ops: requests,
     seconds,
-    errors: misses,
-    firstError: misses > 0 ? `${misses} reads found no copy` : null,
+    errors: 0,
+    firstError: null,
     p50_ms: ns / 1e6,
     p99_ms: null,
     p999_ms: null,
     // Of the filling and of both kinds together: it says nothing about one hit.
     cost: { ...cost, cpu_s: null, cpu_s_by_role: {}, written_bytes: null, fsyncs: null },
-    more: { ns, heap_bytes },
+    more: { ns, heap_bytes, spoilt_batches: spoilt },
   };
 }
 

@@ -23,8 +23,7 @@ function measure(context: RunContext, subject: Subject): Promise<Measured> {
     const { urls } = await bench.running.target("native");
     const writes = context.effort.cache.staleWrites;
     const client = await bench.cacheClient();
-    const run = (isCut: boolean): Promise<CacheStaleResult> =>
-      client.call("staleRun", { keys, writes, isCut }, measureMs + slackMs);
+    const run = (isCut: boolean): Promise<CacheStaleResult> => client.call("staleRun", { keys, writes, isCut }, measureMs + slackMs);
     await client.call("staleOpen", { readerUrls: urls, keys }, slackMs);
     const { result: healthy, cost } = await bench.cost(client, () => run(false));
     const link = await startLink(context.keeper, urls, join(bench.directory, "link.out"));

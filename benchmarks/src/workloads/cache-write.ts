@@ -116,7 +116,9 @@ async function run(context: RunContext, subjects: readonly Subject[]): Promise<r
       const value = await attempts.add(subject, () => withSubject(context, subject, (bench) => measure(context, bench)));
       if (value === null) continue;
       const figures = Object.entries(value.more).map(([what, figure]) => `${what} ${figure?.toFixed(2)}`);
-      context.note(`  round ${round + 1} of ${context.effort.rounds}: ${subject.name}: p50 ${value.p50_ms?.toFixed(2)} ms, ${figures.join(", ")}`);
+      context.note(
+        `  round ${round + 1} of ${context.effort.rounds}: ${subject.name}: p50 ${value.p50_ms?.toFixed(2)} ms, ${figures.join(", ")}`,
+      );
     }
   }
   const latency = "a write of a value of which two other processes have copies";
@@ -129,7 +131,8 @@ async function run(context: RunContext, subjects: readonly Subject[]): Promise<r
 export const cacheWrite: Workload = {
   name,
   service: "cache",
-  summary: "writes of a value that two other processes keep, beside writes that nobody else keeps; and after a sharer was killed or stopped",
+  summary:
+    "writes of a value that two other processes keep, beside writes that nobody else keeps; and after a sharer was killed or stopped",
   excludes: (subject) => (subject.cache?.shared === true ? null : "has no copies in other processes"),
   minutes: 1,
   run,
