@@ -125,12 +125,19 @@ describe("explain and verify while nodes are killed", () => {
 
   async function expectAllRight(): Promise<void> {
     for (const node of cluster.nodes) {
-      const body = await waitFor(`verify by ${node.id} to have asked everybody`, async () => {
-        const answer = await verify(node);
-        return answer.status === 200 ? ready(answer.body) : answer.text;
-      });
-      expect(body).toMatchObject({ ok: true, violations: [], silent: [] });
-      expect(Number(body["keys_checked"])).toBeGreaterThanOrEqual(keys.length);
+      await waitFor(
+        `verify by ${node.id} to have asked everybody about every key`,
+        async () => {
+          const { status, body, text } = await verify(node);
+          if (status !== 200) return text;
+          expect(body).toMatchObject({ ok: true, violations: [], silent: [] });
+          if (Number(body["keys_checked"]) >= keys.length) return ready(true);
+          // A home that moved back to where it belongs has withdrawn its copies.
+          await everywhere(cluster.nodes);
+          return text;
+        },
+        { deadlineMs: 90_000 },
+      );
     }
   }
 
@@ -144,7 +151,6 @@ describe("explain and verify while nodes are killed", () => {
       await expectAllRight();
       const before = new Map<string, Json>();
       for (const key of keys) before.set(key, await expectTruth(key, versions.get(key) ?? "", null));
-      for (const body of before.values()) expect(nodesOf(body, "sharers").toSorted()).toEqual(["node1", "node2", "node3"]);
 
       await victim.kill();
       for (const node of cluster.running()) {
@@ -158,7 +164,8 @@ describe("explain and verify while nodes are killed", () => {
         const wasHome = before.get(key)?.["home"] === victim.id;
         if (wasHome) killedHomes++;
         else killedHolders++;
-        expect(Number(after["term"]) > Number(before.get(key)?.["term"]), `${key}: term ${JSON.stringify(after)}`).toBe(wasHome);
+        expect(after["home"]).not.toBe(victim.id);
+        if (wasHome) expect(Number(after["term"]), JSON.stringify(after)).toBeGreaterThan(Number(before.get(key)?.["term"]));
       }
       // A new version, which the dead node's copy is older than: still no violation, and still not fine.
       for (const key of keys) versions.set(key, await store(cluster.running()[0] as TestNode, key, { round: round + 1 }));

@@ -24,7 +24,7 @@ const tracesFolder = join(root, "..", "shared", "traces");
 const resultsFolder = join(root, ".cache", "benchmarks");
 
 const quickCache = { hits: 200_000, reads: 500, writes: 50, deaths: 1, staleWrites: 500 };
-const fullCache = { hits: 2_000_000, reads: 10_000, writes: 400, deaths: 4, staleWrites: 20_000 };
+const fullCache = { hits: 600_000, reads: 10_000, writes: 400, deaths: 4, staleWrites: 20_000 };
 const quickEffort = {
   rounds: 1,
   warmUpMs: 500,
