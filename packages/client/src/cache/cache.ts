@@ -104,6 +104,7 @@ export class Cache<T = unknown> {
     copies.hit(kept);
     // No codec, no entry yet.
     if (kept.codec !== this.codec) {
+      copies.readAs(key, kept);
       kept.entry = entryOf(key, copy.record, "copy", this.codec);
       kept.codec = this.codec;
     }
