@@ -25,6 +25,11 @@ const effort: Effort = {
   cache: { hits: 20_000, reads: 20, writes: 3, deaths: 1, staleWrites: 40 },
 };
 
+const more = (of: readonly Result[], subject: SubjectName): Result["more"] => of.find((result) => result.subject === subject)?.more ?? {};
+/** Why a workload leaves a subject out; null = it does not. */
+const reason = (name: string, subject: SubjectName): string | null | undefined =>
+  workloads.find((one) => one.name === name)?.excludes(subjects[subject]);
+
 describe.skipIf(!hasRedis)("benchmarks of the cache, in their smallest size", () => {
   const keeper = new ProcessKeeper();
   let folder: string;
@@ -55,7 +60,6 @@ describe.skipIf(!hasRedis)("benchmarks of the cache, in their smallest size", ()
     }
     return measured;
   }
-  const more = (of: readonly Result[], subject: SubjectName): Result["more"] => of.find((result) => result.subject === subject)?.more ?? {};
 
   it("cache-hit: hits of each kind that a subject has", async () => {
     const found = await results("cache-hit", ["trivet", "lru-cache", "cacheable", "node-redis"]);
@@ -102,8 +106,6 @@ describe.skipIf(!hasRedis)("benchmarks of the cache, in their smallest size", ()
   });
 
   it("subjects are left out, with the reason, where a workload makes no sense for them", () => {
-    const reason = (name: string, subject: SubjectName): string | null | undefined =>
-      workloads.find((one) => one.name === name)?.excludes(subjects[subject]);
     expect(reason("cache-hit", "redis")).toContain("keeps nothing");
     expect(reason("cache-read-remote", "lru-cache")).toContain("no other process");
     expect(reason("cache-mixed", "cacheable")).toContain("own process only");

@@ -15,6 +15,8 @@ const entries = (body: Json, field: string): readonly Json[] => body[field] as r
 const nodesOf = (body: Json, field: string): string[] => entries(body, field).map(({ node }) => textOf(node));
 const isKept = ({ state, lease_left_ms }: Json): boolean => state !== "I" && Number(lease_left_ms) > 0;
 
+const verify = (node: TestNode): Promise<Answer> => node.call("/v1/cache-verify", { timeoutMs: 30_000 });
+
 async function store(through: TestNode, key: string, value: unknown): Promise<string> {
   const { body } = await expectStatus(200, `${through.url}/v1/cache/${key}`, { method: "PUT", body: { value }, timeoutMs: 30_000 });
   return textOf(body["version"]);
@@ -122,8 +124,6 @@ describe("explain and verify while nodes are killed", () => {
     expect(impossible).toEqual([]);
     return told;
   }
-
-  const verify = (node: TestNode): Promise<Answer> => node.call("/v1/cache-verify", { timeoutMs: 30_000 });
 
   async function expectAllRight(): Promise<void> {
     for (const node of cluster.nodes) {

@@ -94,7 +94,7 @@ async function run(context: RunContext, subjects: readonly Subject[]): Promise<r
       if (cells === null) continue;
       const words = cells.flatMap(({ transport, rounds }) =>
         Object.entries(rounds).flatMap(([where, one]) => {
-          const { p50_ms, more } = (one as Round | null) ?? { p50_ms: null, more: {} };
+          const { p50_ms, more } = one ?? { p50_ms: null, more: {} };
           return p50_ms === null ? [] : [`${transport} ${where} ${p50_ms.toFixed(3)} ms = ${more["round_trips"]?.toFixed(2)} round trips`];
         }),
       );
