@@ -38,7 +38,8 @@ npm run bench -- report [FILE…] [--quick]
 
   run     starts everything it needs, measures ours and each peer in the same run, alternating, and prints a table
           --peers LIST      also measure these; their Debian and npm packages are installed when they are missing. \`nats\` is two
-                            subjects: with its default, and as nats-always with sync_interval: always
+                            subjects: with its default, and as nats-always with sync_interval: always. Caches have lru-cache,cacheable,
+                            node-redis,redis
           --subjects LIST   measure exactly these (for work on the harness itself)
           --json FILE       also write the results there; they are kept in .cache/benchmarks anyway
           --quick           seconds instead of minutes: shows that everything works, proves nothing

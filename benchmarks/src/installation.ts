@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { hasPeerModule, peersFolder } from "./clients/peer-modules.ts";
+import { existsSync } from "node:fs";
+import { hasPeerModule, peerModuleVersion, peersFolder } from "./clients/peer-modules.ts";
 import type { SubjectName } from "./subjects/subject.ts";
 
 /** What a peer needs beside this workspace. */
@@ -24,6 +24,13 @@ const needs: Readonly<Partial<Record<SubjectName, Needs>>> = {
     version: ["etcd", "--version"],
   },
   redis: { program: "redis-server", debianPackage: "redis-server", modules: ["@redis/client"], version: ["redis-server", "--version"] },
+  "node-redis": {
+    program: "redis-server",
+    debianPackage: "redis-server",
+    modules: ["@redis/client"],
+    version: ["redis-server", "--version"],
+    library: "@redis/client",
+  },
   bullmq: {
     program: "redis-server",
     debianPackage: "redis-server",
@@ -105,14 +112,13 @@ function tooOld(subject: SubjectName, { program, since }: Needs): string | null 
 
 /** Version of a peer's program, for the report. */
 export function versionOf(subject: SubjectName): string | null {
+  if (subject === "lru-cache" || subject === "cacheable") return peerModuleVersion(subject);
   const wanted = needs[subject];
   if (wanted === undefined || !onPath(wanted.program)) return null;
   const [command, ...args] = wanted.version;
   const done = spawnSync(command, args, { encoding: "utf8", timeout: 10_000 });
   const program = /\d+\.\d+\.\d+/.exec(done.stdout)?.[0] ?? null;
-  if (wanted.library === undefined || !hasPeerModule(wanted.library)) return program;
-  const manifest = JSON.parse(readFileSync(`${peersFolder}node_modules/${wanted.library}/package.json`, "utf8")) as {
-    readonly version: string;
-  };
-  return `${manifest.version} on ${wanted.program} ${program ?? "of unknown version"}`;
+  const library = wanted.library === undefined ? null : peerModuleVersion(wanted.library);
+  if (library === null) return program;
+  return `${library} on ${wanted.program} ${program ?? "of unknown version"}`;
 }

@@ -24,8 +24,28 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 const tracesFolder = join(root, "..", "shared", "traces");
 const resultsFolder = join(root, ".cache", "benchmarks");
 
-const quickEffort = { rounds: 1, warmUpMs: 500, measureMs: 1000, failovers: 5, soakMs: 15_000, sessions: 100, locksPerSession: 200 };
-const fullEffort = { rounds: 5, warmUpMs: 3000, measureMs: 4000, failovers: 100, soakMs: 600_000, sessions: 1000, locksPerSession: 1000 };
+const quickCache = { hits: 200_000, reads: 500, writes: 50, deaths: 1, staleWrites: 500 };
+const fullCache = { hits: 600_000, reads: 10_000, writes: 400, deaths: 4, staleWrites: 20_000 };
+const quickEffort = {
+  rounds: 1,
+  warmUpMs: 500,
+  measureMs: 1000,
+  failovers: 5,
+  soakMs: 15_000,
+  sessions: 100,
+  locksPerSession: 200,
+  cache: quickCache,
+};
+const fullEffort = {
+  rounds: 5,
+  warmUpMs: 3000,
+  measureMs: 4000,
+  failovers: 100,
+  soakMs: 600_000,
+  sessions: 1000,
+  locksPerSession: 1000,
+  cache: fullCache,
+};
 
 function effortOf({ quick, rounds, failovers, messages, seconds }: RunArguments): Effort {
   const base = quick ? { ...quickEffort, messages: 20_000, httpMs: 5000 } : { ...fullEffort, messages: 10_000_000, httpMs: 300_000 };
@@ -88,7 +108,7 @@ async function runWorkload(
     return { run: context.run, workload: workload.name, subject: subject.name, missing: reason };
   });
   const taking = usable.filter((subject) => {
-    const other = workload.service === "queues" ? "is no queue" : "is no lock service";
+    const other = { locks: "is no lock service", queues: "is no queue", cache: "is no cache" }[workload.service];
     const reason = subject.services.includes(workload.service) ? workload.excludes(subject) : other;
     if (reason !== null)
       missing.push({ run: context.run, workload: workload.name, subject: subject.name, missing: `does not apply: ${reason}` });

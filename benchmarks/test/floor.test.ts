@@ -22,6 +22,7 @@ const shortEffort = {
   locksPerSession: 1,
   messages: 1,
   httpMs: 1,
+  cache: { hits: 1, reads: 1, writes: 1, deaths: 1, staleWrites: 1 },
 };
 
 describe("the floor's majority", () => {

@@ -64,6 +64,16 @@ export class ClientProcess {
     return (await within(`${this.#started.name}: ${call}`, timeoutMs, answer)) as ClientCalls[C]["result"];
   }
 
+  /** SIGKILL: its connections end, and nothing is said on them. */
+  async kill(): Promise<void> {
+    await this.#keeper.kill(this.#started);
+  }
+
+  /** SIGSTOP: its connections stay, and nothing is said on them. Only `kill` ends it then. */
+  pause(): void {
+    this.#started.child.kill("SIGSTOP");
+  }
+
   async stop(): Promise<void> {
     await this.#keeper.stop(this.#started);
   }

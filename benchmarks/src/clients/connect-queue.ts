@@ -28,6 +28,9 @@ export function connectQueue(target: ClientTarget): Promise<QueueClient> {
     case "trivet-http":
       return Promise.resolve(new TrivetHttpQueueClient(target.urls));
     case "etcd":
-      throw new Error("etcd has no queues");
+    case "lru-cache":
+    case "cacheable":
+    case "node-redis":
+      throw new Error(`${target.kind} is no queue`);
   }
 }

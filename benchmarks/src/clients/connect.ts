@@ -24,6 +24,9 @@ export function connectClient(target: ClientTarget): Promise<LockClient> {
     case "bullmq":
     case "nats":
     case "rabbitmq":
-      throw new Error(`${target.kind} is measured as a queue, not as a lock service`);
+    case "lru-cache":
+    case "cacheable":
+    case "node-redis":
+      throw new Error(`${target.kind} is no lock service`);
   }
 }

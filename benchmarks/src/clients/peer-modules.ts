@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
@@ -7,6 +8,14 @@ export const peersFolder: string = fileURLToPath(new URL("../../peers/", import.
 /** Loads a module that lies in the peers' folder. The caller describes the few members it uses by a type of its own. */
 export function requirePeer(name: string): unknown {
   return createRequire(`${peersFolder}package.json`)(name);
+}
+
+/** As its manifest says; null = it is not installed. */
+export function peerModuleVersion(name: string): string | null {
+  const folders = createRequire(`${peersFolder}package.json`).resolve.paths(name) ?? [];
+  const manifest = folders.map((folder) => `${folder}/${name}/package.json`).find(existsSync);
+  if (manifest === undefined) return null;
+  return (JSON.parse(readFileSync(manifest, "utf8")) as { readonly version: string }).version;
 }
 
 /** Whether the peers' modules are installed. */

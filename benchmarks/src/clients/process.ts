@@ -1,3 +1,4 @@
+import { cacheCalls } from "./cache-calls.ts";
 import { connectClient } from "./connect.ts";
 import { connectQueue } from "./connect-queue.ts";
 import { lockCalls } from "./lock-calls.ts";
@@ -11,10 +12,21 @@ function send(reply: ClientReply): void {
   process.send?.(reply);
 }
 
+async function handlersOf(service: Service, target: ClientTarget): Promise<object> {
+  switch (service) {
+    case "locks":
+      return lockCalls(await connectClient(target));
+    case "queues":
+      return queueCalls(await connectQueue(target), target);
+    case "cache":
+      return cacheCalls(target);
+  }
+}
+
 async function main(): Promise<void> {
   const target = JSON.parse(process.argv[2] ?? "null") as ClientTarget;
   const service = process.argv[3] as Service;
-  const handlers: object = service === "queues" ? queueCalls(await connectQueue(target), target) : lockCalls(await connectClient(target));
+  const handlers = await handlersOf(service, target);
   const byName = new Map(Object.entries(handlers) as [string, (options: unknown) => Promise<unknown>][]);
   process.on("message", (request: ClientRequest) => {
     const handler = byName.get(request.call) ?? (() => Promise.reject(new Error(`a client of ${service} knows no call ${request.call}`)));

@@ -2,15 +2,29 @@ import type { ClosedLoopOptions, ClosedLoopResult } from "../driver/closed-loop.
 import type { HandOffOptions, HandOffResult } from "../driver/hand-off.ts";
 import type { OpenLoopOptions, OpenLoopResult } from "../driver/open-loop.ts";
 import type { FillOptions, FillResult } from "../driver/fill.ts";
+import type { CacheCalls } from "./cache-protocol.ts";
 import type { QueueCalls } from "./queue-protocol.ts";
 
 /** What a subject is measured as, and a client process drives. */
-export type Service = "locks" | "queues";
+export type Service = "locks" | "queues" | "cache";
 
 /** How the client process reaches its subject. `urls`: all nodes, the one to use first in front. */
 export interface ClientTarget {
-  readonly kind: "floor" | "trivet" | "trivet-http" | "etcd" | "redis" | "bullmq" | "nats" | "rabbitmq";
+  readonly kind:
+    | "floor"
+    | "trivet"
+    | "trivet-http"
+    | "etcd"
+    | "redis"
+    | "bullmq"
+    | "nats"
+    | "rabbitmq"
+    | "lru-cache"
+    | "cacheable"
+    | "node-redis";
   readonly urls: readonly string[];
+  /** With these addresses, whoever leads. */
+  readonly stay?: boolean;
 }
 
 /** First grant of an acquire that was sent after the parent asked for it. */
@@ -40,7 +54,7 @@ export interface LockCalls {
 }
 
 /** What the parent may ask of a client process, and what each call answers. */
-export interface ClientCalls extends LockCalls, QueueCalls {}
+export interface ClientCalls extends LockCalls, QueueCalls, CacheCalls {}
 
 export type ClientCall = keyof ClientCalls;
 

@@ -107,6 +107,20 @@ const queueCommand =
   "npm run bench -- run queue-produce queue-roundtrip queue-fanout queue-backlog queue-failover queue-http " +
   "--peers floor,redis,bullmq,nats,rabbitmq --cgroup";
 
+const cacheCommand =
+  "npm run bench -- run cache-hit cache-read-remote cache-write cache-mixed cache-stale --peers lru-cache,cacheable,node-redis,redis";
+
+const cacheMethod = `- Values of the cache have 100 characters. A hit is measured in batches of 20 000 reads, between which the loop turns, so that leases are renewed; a batch
+  with a read that found no copy is made again. \`ns\` and \`heap_bytes\` are medians over the batches.
+- \`round_trip_…\` is a round trip of 100 bytes over a plain TCP connection to another process, made after each read. \`stream\` and \`http\`: the node that is asked is
+  the key's home; \`other home\`: it has to ask another node (\`http\`: it has a copy of its own after the first read).
+- \`commit_…\` is a write of a value that nobody else has a copy of, made after each write with sharers. \`killed_…\` and \`stopped_…\`: a process with copies of eight values got
+  SIGKILL or SIGSTOP; \`first\` is the first write of one of them, \`later\` the longest of those that follow, of all eight, twice.
+- cache-stale: writer and reader are two connections of one process, and the read begins in the turn in which the acknowledgement was heard. \`cut_…\`: the reader's link is a
+  relay that lets everything vanish and tells nobody. What is not answered within a turn then is no answer; ours gives none, as its lease is over.
+- \`node-redis\` has its client-side cache with room for as many entries as ours, RESP 3, a ping each second and a time-out of the socket of five. \`cacheable\` has its
+  memory level alone.`;
+
 const queueMethod = `- Messages have 1 KiB of text. \`floor\` takes records of that size there, and keeps nothing to consume.
 - A round trip is a message that was produced, consumed and acked; four messages are on their way for each that a consumer may hold, so that
   consumers find something waiting. Its latency runs from the time it was due to the confirmed ack (\`received_…\`: to the consumer). BullMQ's
@@ -119,8 +133,14 @@ export function page(selection: Selection, pictures: readonly Chart[]): string {
   const { results } = selection;
   const quick = results.some((result) => !isMissing(result) && result.quick);
   const has = (service: string): boolean => results.some(({ workload }) => workload.startsWith(`${service}-`));
-  const services = [...(has("lock") ? ["Locks"] : []), ...(has("queue") ? ["queues"] : [])].join(" and ");
-  const commands = [...(has("lock") ? [lockCommand] : []), ...(has("queue") ? [queueCommand] : [])];
+  const services = [...(has("lock") ? ["locks"] : []), ...(has("queue") ? ["queues"] : []), ...(has("cache") ? ["the cache"] : [])].join(
+    ", ",
+  );
+  const commands = [
+    ...(has("lock") ? [lockCommand] : []),
+    ...(has("queue") ? [queueCommand] : []),
+    ...(has("cache") ? [cacheCommand] : []),
+  ];
   const parts = [
     "# Benchmarks",
     "<!-- Written by `npm run bench -- report`; changes by hand are lost. -->",
@@ -140,7 +160,7 @@ export function page(selection: Selection, pictures: readonly Chart[]): string {
           pictures.filter(({ workload }) => workload === name),
         ),
       ),
-    has("queue") ? `${method}\n${queueMethod}` : method,
+    [method, ...(has("queue") ? [queueMethod] : []), ...(has("cache") ? [cacheMethod] : [])].join("\n"),
     "Raw results: [benchmarks/results.json](benchmarks/results.json).",
   ];
   return `${parts.join("\n\n")}\n`;

@@ -27,19 +27,22 @@ interface Colours {
 const lightQueues = { bullmq: "#c2410c", nats: "#00897b", "nats-always": "#4d908e", rabbitmq: "#8a6d00" };
 const darkQueues = { bullmq: "#ff9a62", nats: "#3cc9b8", "nats-always": "#8fc9c4", rabbitmq: "#e0b93a" };
 
+const lightCaches = { "lru-cache": "#5b7f00", cacheable: "#b5179e", "node-redis": "#c1121f" };
+const darkCaches = { "lru-cache": "#a8c94a", cacheable: "#f27de0", "node-redis": "#ff8a80" };
+
 const light: Colours = {
   ink: "#1f2328",
   soft: "#59636e",
   line: "#d1d9e0",
   paper: "#ffffff",
-  subjects: { trivet: "#0072b2", floor: "#7a8490", etcd: "#d55e00", redis: "#aa4499", ...lightQueues },
+  subjects: { trivet: "#0072b2", floor: "#7a8490", etcd: "#d55e00", redis: "#aa4499", ...lightQueues, ...lightCaches },
 };
 const dark: Colours = {
   ink: "#f0f6fc",
   soft: "#9198a1",
   line: "#3d444d",
   paper: "#0d1117",
-  subjects: { trivet: "#56b4e9", floor: "#9aa4b0", etcd: "#f0904a", redis: "#dd88cc", ...darkQueues },
+  subjects: { trivet: "#56b4e9", floor: "#9aa4b0", etcd: "#f0904a", redis: "#dd88cc", ...darkQueues, ...darkCaches },
 };
 
 /** Plain rules, no custom properties: viewers other than browsers do not know those. */

@@ -2,6 +2,7 @@ import { ratio } from "../driver/statistics.ts";
 import type { Missing, Result } from "../results.ts";
 import type { SubjectName } from "../subjects/subject.ts";
 import { figure } from "../table.ts";
+import { cacheTargets } from "./cache-targets.ts";
 import { Figures, all, atLeast, atMost, type Target } from "./figures.ts";
 import { queueTargets } from "./queue-targets.ts";
 
@@ -122,5 +123,9 @@ function lockTargets(results: readonly (Result | Missing)[]): readonly Target[] 
 /** The table "Numbers to reach" with what was reached: of each service that any of the results is about. */
 export function targets(results: readonly (Result | Missing)[]): readonly Target[] {
   const about = (service: string): boolean => results.some(({ workload }) => workload.startsWith(`${service}-`));
-  return [...(about("lock") ? lockTargets(results) : []), ...(about("queue") ? queueTargets(results) : [])];
+  return [
+    ...(about("lock") ? lockTargets(results) : []),
+    ...(about("queue") ? queueTargets(results) : []),
+    ...(about("cache") ? cacheTargets(results) : []),
+  ];
 }

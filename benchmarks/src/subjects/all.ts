@@ -1,9 +1,11 @@
 import { bullmq } from "./bullmq.ts";
 import { etcd } from "./etcd.ts";
 import { floor } from "./floor.ts";
+import { cacheable, lruCache } from "./memory.ts";
 import { nats, natsAlways } from "./nats.ts";
 import { rabbitmq } from "./rabbitmq.ts";
 import { redis } from "./redis.ts";
+import { nodeRedis } from "./node-redis.ts";
 import type { Subject, SubjectName } from "./subject.ts";
 import { trivet } from "./trivet.ts";
 
@@ -17,4 +19,7 @@ export const subjects: Readonly<Record<SubjectName, Subject>> = {
   nats,
   "nats-always": natsAlways,
   rabbitmq,
+  "lru-cache": lruCache,
+  cacheable,
+  "node-redis": nodeRedis,
 };

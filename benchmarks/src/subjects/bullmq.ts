@@ -6,6 +6,7 @@ export const bullmq: Subject = {
   name: "bullmq",
   services: ["queues"],
   queues: { consumes: true, keys: false, groups: false, aliases: false },
+  cache: null,
   durability: "1 Redis, not replicated, fsync before the answer (appendfsync always)",
   transport: "resp",
   wire: "queue.add and a Worker, over ioredis",

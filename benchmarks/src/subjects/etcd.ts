@@ -130,6 +130,7 @@ export const etcd: Subject = {
   name: "etcd",
   services: ["locks"],
   queues: null,
+  cache: null,
   durability: "fsync on a majority of 3 before the answer",
   transport: "grpc",
   wire: "gRPC (v3lock) at the leader, one lease per caller",

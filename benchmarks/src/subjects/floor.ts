@@ -74,6 +74,7 @@ export const floor: Subject = {
   name: "floor",
   services: ["locks", "queues"],
   queues: { consumes: false, keys: false, groups: false, aliases: false },
+  cache: null,
   durability: "fdatasync on a majority of 3 before the answer",
   transport: "ws",
   wire: "WebSocket, one message per turn",

@@ -152,6 +152,7 @@ async function start(context: SubjectContext, always: boolean): Promise<RunningS
 const common = {
   services: ["queues"],
   queues: { consumes: true, keys: false, groups: true, aliases: false },
+  cache: null,
   transport: "nats",
   wire: "nats.js at the leader of the stream, confirmed acks",
   failsOver: true,

@@ -192,6 +192,7 @@ export const rabbitmq: Subject = {
   name: "rabbitmq",
   services: ["queues"],
   queues: { consumes: true, keys: false, groups: true, aliases: false },
+  cache: null,
   durability: "quorum queue on 3 nodes, publisher confirms: fsync on a majority before the confirm; acks are not confirmed",
   transport: "amqp",
   wire: "amqplib at the leader of the queue, a channel for producing and one for each consumer",

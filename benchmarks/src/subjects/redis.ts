@@ -20,7 +20,7 @@ function ping(port: number): Promise<string> {
 }
 
 /** One server, for its own commands or for what is built on them. */
-export async function startRedis(context: SubjectContext, kind: "redis" | "bullmq"): Promise<RunningSubject> {
+export async function startRedis(context: SubjectContext, kind: "redis" | "bullmq" | "node-redis"): Promise<RunningSubject> {
   const [port = 0] = await freePorts(1);
   const args = ["--port", String(port), "--bind", "127.0.0.1", "--dir", context.directory, "--save", ""];
   const durable = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -61,8 +61,9 @@ export async function startRedis(context: SubjectContext, kind: "redis" | "bullm
 /** One Redis, as durable as one Redis can be: what teams replace when they come to Trivet. */
 export const redis: Subject = {
   name: "redis",
-  services: ["locks", "queues"],
+  services: ["locks", "queues", "cache"],
   queues: { consumes: true, keys: false, groups: true, aliases: false },
+  cache: { copies: false, shared: true },
   durability: "1 node, not replicated, fsync before the answer (appendfsync always)",
   transport: "resp",
   wire: "RESP, @redis/client pipelining",

@@ -2,7 +2,19 @@ import type { ClientTarget, Service } from "../clients/protocol.ts";
 import type { Participant } from "../measure/window.ts";
 import type { ProcessKeeper } from "../processes.ts";
 
-export const subjectNames = ["trivet", "floor", "etcd", "redis", "bullmq", "nats", "nats-always", "rabbitmq"] as const;
+export const subjectNames = [
+  "trivet",
+  "floor",
+  "etcd",
+  "redis",
+  "bullmq",
+  "nats",
+  "nats-always",
+  "rabbitmq",
+  "lru-cache",
+  "cacheable",
+  "node-redis",
+] as const;
 export type SubjectName = (typeof subjectNames)[number];
 
 /** What a subject needs to start. */
@@ -59,11 +71,21 @@ export interface QueueAbilities {
   readonly aliases: boolean;
 }
 
+/** What a subject can do as a cache. */
+export interface CacheAbilities {
+  /** Keeps values in the process that asks. */
+  readonly copies: boolean;
+  /** What one process writes others read. */
+  readonly shared: boolean;
+}
+
 export interface Subject {
   readonly name: SubjectName;
   readonly services: readonly Service[];
   /** Null for one that is no queue. */
   readonly queues: QueueAbilities | null;
+  /** Null for one that is no cache. */
+  readonly cache: CacheAbilities | null;
   /** Stated beside every figure. */
   readonly durability: string;
   /** Short name of the wire its client uses. */

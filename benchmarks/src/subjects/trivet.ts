@@ -180,8 +180,9 @@ async function start(context: SubjectContext): Promise<RunningSubject> {
 /** Ours: three nodes of the built command on their default settings. */
 export const trivet: Subject = {
   name: "trivet",
-  services: ["locks", "queues"],
+  services: ["locks", "queues", "cache"],
   queues: { consumes: true, keys: true, groups: true, aliases: true },
+  cache: { copies: true, shared: true },
   durability: "fsync on a majority of 3 before the answer",
   transport: "stream",
   wire: "WebSocket stream of the SDK at the leader, batches; and plain HTTP",

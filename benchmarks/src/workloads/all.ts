@@ -1,3 +1,8 @@
+import { cacheHit } from "./cache-hit.ts";
+import { cacheMixedLoad } from "./cache-mixed.ts";
+import { cacheReadRemote } from "./cache-read-remote.ts";
+import { cacheStale } from "./cache-stale.ts";
+import { cacheWrite } from "./cache-write.ts";
 import { lockContended } from "./lock-contended.ts";
 import { lockFailover } from "./lock-failover.ts";
 import { lockMillion } from "./lock-million.ts";
@@ -24,4 +29,9 @@ export const workloads: readonly Workload[] = [
   queueBacklog,
   queueFailover,
   queueHttp,
+  cacheHit,
+  cacheReadRemote,
+  cacheWrite,
+  cacheMixedLoad,
+  cacheStale,
 ];

@@ -21,6 +21,20 @@ export interface Effort {
   readonly messages: number;
   /** Length of queue-http. */
   readonly httpMs: number;
+  readonly cache: CacheEffort;
+}
+
+/** Of the workloads of caches. */
+export interface CacheEffort {
+  /** Of cache-hit, of each kind. */
+  readonly hits: number;
+  readonly reads: number;
+  /** Of cache-write. */
+  readonly writes: number;
+  /** Sharers that cache-write lets die. */
+  readonly deaths: number;
+  /** Of cache-stale, in each of its parts. */
+  readonly staleWrites: number;
 }
 
 export interface RunContext {
@@ -56,6 +70,8 @@ export interface Bench {
   readonly client: (transport?: "native" | "http") => Promise<ClientProcess>;
   /** A client of the subject's queues. */
   readonly queueClient: () => Promise<ClientProcess>;
+  /** A process with the subject's cache; what it connects as is told by calls. */
+  readonly cacheClient: (transport?: "native" | "http") => Promise<ClientProcess>;
   /** Runs `measure` and tells what it cost the servers and the client. */
   readonly cost: <T>(client: ClientProcess, measure: () => Promise<T>) => Promise<{ readonly result: T; readonly cost: Cost }>;
 }
@@ -86,6 +102,7 @@ export async function withSubject<T>(
       directory,
       client: (transport = "native") => connect(transport, "locks"),
       queueClient: () => connect("native", "queues"),
+      cacheClient: (transport = "native") => connect(transport, "cache"),
       cost: async (client, measure) => {
         const participants: Participant[] = [...(await started.participants()), { role: "client", pid: client.pid }];
         const before = read(participants, await started.fsyncs());

@@ -81,6 +81,19 @@ describe("copies of this process", () => {
     expect(trivet.cache("default").peek("d")).toMatchObject({ found: "absent" });
   });
 
+  test("a hit counts for the next choice of what goes, though the policy hears of hits together", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number>("default", { maxEntries: 2, policy: "lru" });
+    for (const key of ["a", "b"]) await warm(cache, key);
+    expect(cache.peek("a")).toBeDefined();
+    await warm(cache, "c");
+    expect([cache.peek("a"), cache.peek("b")]).toMatchObject([{ key: "a" }, undefined]);
+    // More hits than are told together.
+    for (let hit = 0; hit < 200; hit++) expect(cache.peek(hit % 2 === 0 ? "c" : "a")).toBeDefined();
+    await warm(cache, "d");
+    expect([cache.peek("a"), cache.peek("c")]).toMatchObject([{ key: "a" }, undefined]);
+  });
+
   test("a namespace that is another one now: copies of the former are no answer", async () => {
     const { cache, fake } = await warmed();
     fake.homes.namespaces.set("default", { namespace: 2, mode: "write-through" });

@@ -1,3 +1,5 @@
+// Not the global of this name: that is a getter, and a hit reads the clock each time.
+import { performance } from "node:perf_hooks";
 import { evictionLimits, type PolicyName, policyNames, readableCopy } from "@trivet/core/holder";
 import { type CachePut, limits, type LoadToken, type WriteCondition } from "@trivet/wire";
 import { check, isText, isWhole } from "../checks.ts";
@@ -100,7 +102,9 @@ export class Cache<T = unknown> {
     if (copy === undefined) return undefined;
     this.hits++;
     copies.hit(kept);
-    if (kept.entry === null || kept.codec !== this.codec) {
+    // No codec, no entry yet.
+    if (kept.codec !== this.codec) {
+      copies.readAs(key, kept);
       kept.entry = entryOf(key, copy.record, "copy", this.codec);
       kept.codec = this.codec;
     }
