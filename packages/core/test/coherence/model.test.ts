@@ -38,7 +38,7 @@ const cases: readonly Case[] = [
     states: 22_584,
   },
   { name: "3 holders, one crashes", start: () => warm(3, [0, 1]), budget: { reads: 1, writes: 1, holderCrashes: 1 }, states: 11_373 },
-  { name: "3 holders, the namespace is cleared", start: () => warm(3, [0, 1]), budget: { reads: 1, writes: 1, clears: 1 }, states: 10_171 },
+  { name: "3 holders, the namespace is cleared", start: () => warm(3, [0, 1]), budget: { reads: 1, writes: 1, clears: 1 }, states: 10_104 },
   {
     name: "a fault of any kind: lost, repeated, overtaken, given up, crashed, deposed, elected again",
     start: () => warm(2, [0, 1]),

@@ -219,7 +219,7 @@ export function check(world: World): void {
     if (known.state !== "S") {
       if (alone !== null) throw new Error(`${alone} and ${name} both think to be the only one`);
       alone = name;
-      shareSent = session?.unacked.some((withdrawal) => withdrawal.type === "share") === true;
+      shareSent = [...(session?.unacked.values() ?? [])].some(({ type }) => type === "share");
     }
     covered(world, index);
   }
@@ -243,7 +243,7 @@ function covered(world: World, index: number): void {
   const session = state.sessions.get(name);
   if (session?.incarnation !== holder.incarnation) throw new Error(`${name} can read, and has no session`);
   const entry = state.entries.get(line);
-  const isWithdrawn = session.unacked.some((withdrawal) => withdrawal.type === "inv");
+  const isWithdrawn = [...session.unacked.values()].some(({ type }) => type === "inv");
   if (entry?.sharers.has(name) !== true && !isWithdrawn) throw new Error(`${name} can read, and the directory does not know it`);
 }
 
