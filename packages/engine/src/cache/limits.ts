@@ -27,6 +27,8 @@ export const rememberedChanges: number = 4096;
 /** Loads from outside origins that are under way at one home; more are refused. A loaded value is stored in so long, or asked for again. */
 export const openLoads: number = 1024;
 export const storeLoadedMs: number = 5_000;
+/** A loaded value that lives shorter than this is told to those who wait for it: it could be over before they read again. */
+export const briefMs: number = 1_000;
 /** A home that has not answered in so long is asked again, or another one that leads by then. */
 export const askAgainMs: number = 1_000;
 /** Lines that a node without a lease fetches once more when it has one. */

@@ -42,6 +42,7 @@ function ofHolder(world: World, index: number, ordered: boolean): string {
     holder.processed,
     Math.max(holder.askAgainAt - now, 0),
     ago(holder.lastAskedAt, 1),
+    ago(holder.forgottenAt, 2),
     [...holder.lines.values()].map((line) => ofLine(world, holder, line, ago)),
   ];
   const name = nameOf(index);
@@ -71,7 +72,13 @@ function ofLine(world: World, holder: HolderState, line: Line, ago: (at: number,
           fetch.joined.map(waiter),
           fetch.passOnly,
         ],
-    [...writes].map(([txn, write]) => [txn - holder.nextTxn, write.waiter, ago(write.sentAt.steady, 1), write.command[1]]),
+    [...writes].map(([txn, write]) => [
+      txn - holder.nextTxn,
+      write.waiter,
+      ago(write.sentAt.steady, 1),
+      write.command[1],
+      write.isAbandoned,
+    ]),
     after.map(waiter),
     invalidated,
     shared,

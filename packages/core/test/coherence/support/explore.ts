@@ -12,6 +12,8 @@ export interface Budget {
   readonly deletes?: number;
   readonly clears?: number;
   readonly evictions?: number;
+  /** Callers that wait no longer. */
+  readonly abandons?: number;
   /** How often a message overtakes one that was sent before it on the same way; left out = always possible. */
   readonly overtakings?: number;
   readonly drops?: number;
@@ -167,6 +169,11 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
     if (may("refusals")) add(`${name} writes in vain`, "refusals", (changed) => void changed.write(index, "refused"));
     if (may("deletes")) add(`${name} deletes`, "deletes", (changed) => void changed.write(index, "delete"));
     if (may("holderCrashes")) add(`${name} crashes`, "holderCrashes", (changed) => changed.crashHolder(index));
+    if (may("abandons")) {
+      for (const waiter of waitingAt(world, index)) {
+        add(`${name} gives ${waiter} up`, "abandons", (changed) => changed.abandon(index, waiter));
+      }
+    }
     const state = world.holders[index]?.lines.get(line)?.state;
     if (may("evictions") && state !== undefined && isReadable(state)) add(`${name} evicts`, "evictions", (changed) => changed.evict(index));
     if (may("looks")) {
@@ -197,6 +204,14 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
     }
   }
   return actions;
+}
+
+function waitingAt(world: World, index: number): readonly number[] {
+  const known = world.holders[index]?.lines.get(line);
+  if (known === undefined) return [];
+  const { after, fetch, strict, writes } = known;
+  const writers = [...writes.values()].flatMap(({ isAbandoned, waiter }) => (isAbandoned ? [] : [waiter]));
+  return [...(fetch?.first ?? []), ...(fetch?.joined ?? []), ...after, ...strict, ...writers];
 }
 
 /** What must hold at every moment (reference §6). */
