@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly queueClients: number;
   /** Clients that read and write cached values, where there are shards; 0 = as it was before there was a cache. */
   readonly cacheClients: number;
+  /** Programs with copies of their own beside them. */
+  readonly nearClients: number;
   /** Length of the safety phase in virtual milliseconds. */
   readonly durationMs: number;
   /** Kinds that the plan made from the seed may use; null = a random subset (swarm). */
@@ -44,6 +46,7 @@ export const defaultOptions = (seed: number): RunOptions => {
     shards,
     queueClients: 6,
     cacheClients: shards === 0 ? 0 : cacheClientsOf(seed),
+    nearClients: shards === 0 ? 0 : nearClientsOf(seed),
     durationMs: 60_000,
     kinds: null,
     laterKinds: true,
@@ -56,7 +59,16 @@ export const defaultOptions = (seed: number): RunOptions => {
 /** Options as they were recorded: what came since is as it was before, and there were no shards unless it says so. */
 export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunOptions {
   const clients = stored.shards === undefined ? { clients: 6 } : {};
-  return { ...defaultOptions(seed), shards: 0, cacheClients: 0, laterKinds: false, asInProduction: false, ...clients, ...stored };
+  return {
+    ...defaultOptions(seed),
+    shards: 0,
+    cacheClients: 0,
+    nearClients: 0,
+    laterKinds: false,
+    asInProduction: false,
+    ...clients,
+    ...stored,
+  };
 }
 
 /** Not drawn from the world's generator, so that seeds without shards run as they ran before there were any. */
@@ -69,6 +81,12 @@ function shardsOf(seed: number): number {
 function cacheClientsOf(seed: number): number {
   const prng = new Prng(Math.imul(seed, 5_915_587) + 43);
   return prng.chance(0.6) ? prng.pick([3, 5]) : 0;
+}
+
+/** Nor is this; none where nobody else caches. */
+function nearClientsOf(seed: number): number {
+  const prng = new Prng(Math.imul(seed, 8_675_309) + 61);
+  return cacheClientsOf(seed) > 0 && prng.chance(0.6) ? prng.pick([2, 3]) : 0;
 }
 
 /** Nor is this. */

@@ -1,6 +1,7 @@
 /** Named bugs of the cache: name and what it breaks. */
 export const cacheMutants: Readonly<Record<string, string>> = {
   // ── Coherence: holders and homes ──
+  "coherence-abandoned-write-forgotten": "M5: a write whose caller has gone comes behind a copy of its writer's",
   "coherence-barrier-of-another-term": "M4: a barrier counts although another term came after it",
   "coherence-barrier-unflushed": "M4: the barrier is logged while others still have copies",
   "coherence-close-stays-called-off": "a hand-over that follows one that was called off never ends",
@@ -27,6 +28,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "coherence-lease-before-registration": "M1: a later home does not know of a lease",
   "coherence-lease-from-its-answer": "M2: a lease counts from its answer",
   "coherence-lease-without-round": "L1: a deposed home prolongs leases",
+  "coherence-leaver-asks-on": "who leaves is given a lease again, and waited for",
   "coherence-new-home-writes-at-once": "M4: a new home does not wait for leases of the former",
   "coherence-new-life-waited-for": "a holder that has begun anew is waited for",
   "coherence-no-clock-margin": "L1: a holder whose clock is slow reads on while its home no longer waits",
@@ -40,6 +42,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "coherence-scope-ignored-by-lines": "M8: lines are filled while their namespace is cleared",
   "coherence-silent-holder-not-waited-for": "M3: who is silent is not waited for",
   "coherence-strict-answered-by-fill": "a strict read is answered by a fill that no quorum confirmed",
+  "coherence-strict-answered-by-write": "a strict read is answered by a written copy under its lease",
   "coherence-suspect-prolonged": "M6: whom somebody had to wait for gets more time",
   "coherence-suspend-unnoticed": "a lease outlives a suspended machine",
   "coherence-tag-spares-a-write": "M5, M8: a written copy outlives the invalidation of its new tag",
@@ -60,11 +63,13 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "cache-expiry-of-another-version": "a late end takes the value that came after",
   "cache-gone-namespace-believed": "a node reads a namespace that was removed and made again as if it were the former",
   "cache-home-never-ends-values": "values without readers outlive their time",
+  "cache-home-hears-queues": "M3: a write counts as done when a command of a queue under its number is",
   "cache-home-stays-closed": "M4: after a hand-over that came to nothing nobody gets a copy again",
   "cache-home-takes-own-frames": "X1: a holder's write is executed as the leader's own",
   "cache-home-tells-due": "a value past its time is read where somebody else was told that it has ended",
   "cache-home-unconfirmed": "L1: a deposed home answers reads and prolongs leases",
   "cache-invalidated-value-read": "M8: what an invalidation has ended is read until it is cleared",
+  "cache-late-calls-kept": "calls that were given up stay in memory until their shard answers",
   "cache-leader-command-by-caller": "a caller ends values and registers holders",
   "cache-life-repeated": "M2: a node that started again holds under the name of a former life",
   "cache-mode-changed": "the mode of a namespace changes under the copies kept in it",
@@ -85,6 +90,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "cache-w7-doubtful-home": "W7: a home reads values from a state that is in doubt",
   "cache-version-ignored": "M8: compare-and-set sets without comparing",
   // ── Outside origins ──
+  "origin-brief-value-untold": "a value that lives shortly is loaded again and again, and never told",
   "origin-copy-of-nothing-answers": "a copy that says that nothing is stored hides what the origin has",
   "origin-flights-not-shared": "an outside origin is asked once for each reader",
   "origin-late-joiner-served": "a reader is answered with what was loaded before a change that it knows of",
