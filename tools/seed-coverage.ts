@@ -1,12 +1,13 @@
 /**
- * docs/seed-coverage.md says for each weakness of the programs before us which test or mutant shows that ours does not have it. Fails when a
- * row is missing, says nothing, or names a test or a mutant that is not there. Run by `npm run check`.
+ * docs/seed-coverage.md says for each weakness of the programs before us which test or mutant shows that ours does not have it, docs/cache-races.md the
+ * same of each race of the cache. Fails when a row is missing, says nothing, or names a test or a mutant that is not there. Run by `npm run check`.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const page = "docs/seed-coverage.md";
+const seedPage = "docs/seed-coverage.md";
+const racePage = "docs/cache-races.md";
 const mutantRegistries = ["packages/simulator/src/mutants/registry.ts", "packages/simulator/src/mutants/cache-mutants.ts"];
 
 const numbered = (letter: string, numbers: readonly number[]): string[] => numbers.map((n) => `${letter}-${String(n).padStart(2, "0")}`);
@@ -18,6 +19,9 @@ export const requiredRows: readonly string[] = [
   ...numbered("W", [...range(1, 36), ...range(53, 79)]),
 ];
 
+/** Races of the study of the cache. */
+export const requiredRaces: readonly string[] = numbered("R", range(1, 35));
+
 const mostWords = 6;
 
 interface Row {
@@ -27,8 +31,8 @@ interface Row {
   readonly line: number;
 }
 
-/** Everything wrong with the page, one line each; empty = in order. */
-export function seedCoverageProblems(root: string, required: readonly string[] = requiredRows): string[] {
+/** Everything wrong with a page, one line each; empty = in order. */
+export function seedCoverageProblems(root: string, required: readonly string[] = requiredRows, page: string = seedPage): string[] {
   const rows = rowsOf(read(root, page) ?? "");
   const problems: string[] = [];
   // A check that looked at nothing must not pass.
@@ -85,7 +89,8 @@ function read(root: string, path: string): string | null {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const problems = seedCoverageProblems(join(dirname(fileURLToPath(import.meta.url)), ".."));
+  const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+  const problems = [...seedCoverageProblems(root), ...seedCoverageProblems(root, requiredRaces, racePage)];
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length > 0 ? 1 : 0;
 }

@@ -84,8 +84,17 @@ const durableCalls = "fsync,fdatasync,sync_file_range,pwrite64,pwritev,pwritev2"
  * From now on every durable write of the process fails with EIO: calls that sync, and writes at a position, which the log makes on a
  * descriptor opened with O_DSYNC (its other files are written as streams).
  */
-export async function failDurableWrites(pid: number, cwd: string): Promise<Started> {
-  const inject = ["-e", `trace=${durableCalls}`, "-e", `inject=${durableCalls}:error=EIO`];
+export function failDurableWrites(pid: number, cwd: string): Promise<Started> {
+  return injectInto(pid, cwd, "error=EIO");
+}
+
+/** From now on, until the returned process ends (SIGINT), each of them takes so much longer. */
+export function slowDurableWrites(pid: number, cwd: string, byMs: number): Promise<Started> {
+  return injectInto(pid, cwd, `delay_enter=${byMs * 1_000}`);
+}
+
+async function injectInto(pid: number, cwd: string, what: string): Promise<Started> {
+  const inject = ["-e", `trace=${durableCalls}`, "-e", `inject=${durableCalls}:${what}`];
   const strace = start("strace", ["-f", "-qq", ...inject, "-o", "/dev/null", "-p", String(pid)], { cwd });
   await waitFor(`strace to hold ${pid}`, () => {
     if (strace.hasExited()) throw new Error(`strace ended: ${strace.output()}`);

@@ -1,4 +1,5 @@
 import { type Cache, TrivetError } from "@trivet/client";
+import { limits } from "@trivet/wire";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { FakeCluster } from "./fake-cluster.ts";
 import { cluster, connected, failure, until } from "./support.ts";
@@ -145,6 +146,44 @@ describe("writes", () => {
     fake.homes.unconfigured = 2;
     expect(await trivet.cache<number>("default").increment("n")).toBe(1);
     expect(await failure(trivet.cache("nobody").get("k"))).toMatchObject({ code: "namespace_unknown" });
+  });
+
+  test("a process that is late at every turn gives its calls up all the same", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number>("default");
+    await cache.set("n", 1);
+    fake.node(0).deaf = true;
+    const busy = setInterval(() => {
+      const until = performance.now() + 120;
+      while (performance.now() < until);
+    }, 1);
+    try {
+      expect(await failure(cache.get("other", { timeoutMs: 300 }))).toMatchObject({ code: "no_leader" });
+    } finally {
+      clearInterval(busy);
+    }
+  });
+
+  test("whatever is asked for in one turn, no message is larger than nodes take", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number>("default");
+    await cache.get("k");
+    const keys = Array.from({ length: 10_000 }, (_, number) => String(number).padStart(512, "k"));
+    const entries = await cache.getMany(keys, { timeoutMs: 60_000 });
+    expect(entries.every(({ found }) => found === "absent")).toBe(true);
+    expect(fake.node(0).largest).toBeLessThan(limits.maxFrameBytes);
+  });
+
+  test("a node that is older than this, after one that is not, is asked for no invalidation", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<number>("default");
+    await cache.get("k");
+    const { length } = fake.node(0).hellos;
+    fake.node(0).protocol = 3;
+    fake.node(0).cutConnections();
+    await until(() => fake.node(0).hellos.length > length, "the program connects again");
+    expect(await failure(cache.invalidate({ timeoutMs: 3_000 }))).toMatchObject({ code: "upgrade_required" });
+    expect(fake.node(0).invalidations).toBe(0);
   });
 
   test("a node older than this says so", async () => {

@@ -44,6 +44,9 @@ export class FakeNode {
   frozen = false;
   /** What holders say goes nowhere. */
   deaf = false;
+  /** Bytes of the largest message that came, and invalidations that were asked for. */
+  largest = 0;
+  invalidations = 0;
   /** What the welcome says. */
   protocol = streamProtocol;
   queueDefaults: Partial<QueueSettings> = {};
@@ -157,6 +160,7 @@ export class FakeNode {
   }
 
   private receive(stream: WebSocket, data: Uint8Array): void {
+    this.largest = Math.max(this.largest, data.length);
     const frame = decodeClientFrame(data);
     switch (frame.type) {
       case "hello":
@@ -188,6 +192,7 @@ export class FakeNode {
       case "resolve-namespace":
         return this.say(stream, this.cluster.homes.resolve(frame.request, frame.name));
       case "invalidate-cache": {
+        this.invalidations++;
         const namespace = this.cluster.homes.namespaces.get(frame.name)?.namespace ?? 0;
         const { request } = frame;
         void this.cluster.homes

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly cacheClients: number;
   /** Clients of a namespace that is written behind, where there are shards; 0 = as it was before there was one. */
   readonly behindClients: number;
+  /** Programs with copies of their own beside them. */
+  readonly nearClients: number;
   /** Length of the safety phase in virtual milliseconds. */
   readonly durationMs: number;
   /** Kinds that the plan made from the seed may use; null = a random subset (swarm). */
@@ -47,6 +49,7 @@ export const defaultOptions = (seed: number): RunOptions => {
     queueClients: 6,
     cacheClients: shards === 0 ? 0 : cacheClientsOf(seed),
     behindClients: shards === 0 ? 0 : behindClientsOf(seed),
+    nearClients: shards === 0 ? 0 : nearClientsOf(seed),
     durationMs: 60_000,
     kinds: null,
     laterKinds: true,
@@ -64,6 +67,7 @@ export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunO
     shards: 0,
     cacheClients: 0,
     behindClients: 0,
+    nearClients: 0,
     laterKinds: false,
     asInProduction: false,
     ...clients,
@@ -81,6 +85,12 @@ function shardsOf(seed: number): number {
 function cacheClientsOf(seed: number): number {
   const prng = new Prng(Math.imul(seed, 5_915_587) + 43);
   return prng.chance(0.6) ? prng.pick([3, 5]) : 0;
+}
+
+/** Nor is this; none where nobody else caches. */
+function nearClientsOf(seed: number): number {
+  const prng = new Prng(Math.imul(seed, 8_675_309) + 61);
+  return cacheClientsOf(seed) > 0 && prng.chance(0.6) ? prng.pick([2, 3]) : 0;
 }
 
 /** Nor is this. */

@@ -9,6 +9,7 @@ export { CallerLanes, type CallerLanesOptions, type OpenCommand } from "./caller
 export * from "./codec-error.ts";
 export * from "./coherence-codec.ts";
 export * from "./coherence-messages.ts";
+export { mostBytesOf } from "./coherence-sizes.ts";
 export * from "./command-codec.ts";
 export * from "./command-frame.ts";
 export * from "./commands.ts";

@@ -9,6 +9,7 @@ import {
   type HomeMessage,
   lineName,
   type LineName,
+  mostBytesOf,
   namespaceOf,
   type ServerFrame,
   type ShardCommand,
@@ -42,7 +43,6 @@ const tickMs = 50;
 const maxMessageBytes = 524_288;
 /** A shard that has not heard of a namespace is asked again after so long. */
 const retryMs = 20;
-const perMessageBytes = 64;
 
 /**
  * The copies that this process holds of cached values: a holder for each shard, whose messages go to the shards' homes through the node of the moment.
@@ -64,6 +64,7 @@ export class NearCache {
   private outgoingBytes = 0;
   private ticker: NodeJS.Timeout | null = null;
   private lastTick = 0;
+  private wasLate = false;
   private isClosed = false;
 
   constructor(stream: CommandStream, timeoutMs: number) {
@@ -132,10 +133,13 @@ export class NearCache {
   /** Everything with the tag, or of the namespace (""). Again after a lost link: it may be done twice. Rejects with TrivetError. */
   async invalidate(near: Near, tag: string, deadline: number): Promise<number> {
     await this.resolve(near, deadline);
+    let wasAsked = false;
     for (;;) {
       const left = Math.floor(deadline - performance.now());
-      if (left <= 0) throw unknownInvalidation(near.name);
-      const answer = await this.askToInvalidate(near.name, tag, left);
+      if (left <= 0) throw wasAsked ? unknownInvalidation(near.name) : this.notReached();
+      const answer = await this.askToInvalidate(near.name, tag, left, () => {
+        wasAsked = true;
+      });
       if (this.isClosed) throw new TrivetError("closed", "The connection was closed");
       if (answer === null || answer.refusal === "unavailable" || answer.refusal === "outcome-unknown") {
         await new Promise((resolve) => setTimeout(resolve, retryMs));
@@ -205,13 +209,15 @@ export class NearCache {
 
   private tick(): void {
     const moment = now();
-    const onTime = moment.steady - this.lastTick < 2 * tickMs;
+    const isLate = moment.steady - this.lastTick >= 2 * tickMs;
     this.lastTick = moment.steady;
-    for (const holder of this.holders.values()) holder.tick(moment, onTime);
+    // Once: between two turns that are both late there was one to read answers in.
+    for (const holder of this.holders.values()) holder.tick(moment, !isLate || this.wasLate);
+    this.wasLate = isLate;
   }
 
   private send(group: number, message: HolderMessage): void {
-    const bytes = perMessageBytes + (message.type === "write" ? message.command.length : 0);
+    const bytes = mostBytesOf(message);
     if (this.outgoingBytes + bytes > maxMessageBytes) this.flush();
     if (this.outgoing.length === 0) this.stream.atTurnEnd(() => this.flush());
     this.outgoing.push({ group, message });
@@ -255,7 +261,8 @@ export class NearCache {
     if (known !== null) this.byNumber.set(String(known.namespace), near);
   }
 
-  private askToInvalidate(name: string, tag: string, timeoutMs: number): Promise<CacheInvalidated | null> {
+  /** Null = no answer. To a node that is older than this nothing is said: it would close the stream. */
+  private askToInvalidate(name: string, tag: string, timeoutMs: number, sent: () => void): Promise<CacheInvalidated | null> {
     return new Promise((resolve) => {
       const request = ++this.requests;
       const timer = setTimeout(() => this.answerInvalidation(request, null), timeoutMs);
@@ -263,9 +270,10 @@ export class NearCache {
         clearTimeout(timer);
         resolve(answer);
       });
-      if (!this.stream.send(encodeClientFrame({ type: "invalidate-cache", request, name, tag, timeoutMs }))) {
-        setTimeout(() => this.answerInvalidation(request, null), retryMs);
-      }
+      const isSent =
+        this.stream.knowsCache && this.stream.send(encodeClientFrame({ type: "invalidate-cache", request, name, tag, timeoutMs }));
+      if (isSent) sent();
+      else setTimeout(() => this.answerInvalidation(request, null), retryMs);
     });
   }
 
@@ -277,6 +285,7 @@ export class NearCache {
 
   private notReached(): TrivetError {
     if (this.isClosed) return new TrivetError("closed", "The connection was closed");
+    if (!this.stream.knowsCache) return new TrivetError("upgrade_required", "The node is older than cached values over streams");
     if (!this.stream.isConnected) {
       return new UnavailableError("unreachable", `No node answered in time: ${this.stream.describeFailures()}`);
     }

@@ -25,6 +25,7 @@ export interface NearHolderOwner {
 export type ReadAnswer = { readonly record: CachedRecord; readonly source: ReadSource } | null;
 
 interface Waiter {
+  readonly line: LineName;
   /** By the steady clock. */
   readonly deadline: number;
   /** It wants a copy of this line, but began without a lease: none comes with its answer. Null = it does not. */
@@ -62,14 +63,14 @@ export class NearHolder {
 
   read(line: LineName, mode: ReadMode, deadline: number, read: (answer: ReadAnswer) => void): void {
     const cold = mode.type === "write-through" && this.state.leasedAt === null ? line : null;
-    const waiter = this.wait({ deadline, cold, read, written: null });
+    const waiter = this.wait({ line, deadline, cold, read, written: null });
     this.step({ type: "read", line, mode, waiter, now: this.owner.now() });
   }
 
   /** `command` is a frame of a caller: however often it comes, it is executed once (rule X1). */
   write(line: LineName, command: Uint8Array, keep: boolean, deadline: number, written: (outcome: WriteOutcome | null) => void): void {
     const cold = keep && this.state.leasedAt === null ? line : null;
-    const waiter = this.wait({ deadline, cold, read: null, written });
+    const waiter = this.wait({ line, deadline, cold, read: null, written });
     this.step({ type: "write", line, command, keep, waiter, now: this.owner.now() });
   }
 
@@ -85,13 +86,13 @@ export class NearHolder {
   tick(now: Moment, onTime: boolean): void {
     if (this.state.lines.size > 0) this.step({ type: "tick", now });
     if (!onTime) return;
-    for (const [number, { deadline }] of this.waiters) if (deadline <= now.steady) this.giveUp(number);
+    for (const [number, { deadline }] of this.waiters) if (deadline <= now.steady) this.giveUp(number, now);
   }
 
   /** Nobody shall wait for this holder's lease. */
   leave(): void {
     this.step({ type: "leave", now: this.owner.now() });
-    for (const number of this.waiters.keys()) this.giveUp(number);
+    for (const number of this.waiters.keys()) this.giveUp(number, this.owner.now());
   }
 
   private wait(waiter: Waiter): number {
@@ -99,11 +100,13 @@ export class NearHolder {
     return this.last;
   }
 
-  private giveUp(number: number): void {
+  private giveUp(number: number, now: Moment): void {
     const waiter = this.waiters.get(number);
+    if (waiter === undefined) return;
     this.waiters.delete(number);
-    waiter?.read?.(null);
-    waiter?.written?.(null);
+    this.step({ type: "abandon", line: waiter.line, waiter: number, now });
+    waiter.read?.(null);
+    waiter.written?.(null);
   }
 
   private take(number: number): Waiter | undefined {

@@ -61,9 +61,10 @@ function keep(
   effects.push({ type: "kept", line: line.name });
   const { fetch } = line;
   line.fetch = null;
-  for (const waiter of [...(fetch?.first ?? []), ...(fetch?.joined ?? []), ...line.after.splice(0)]) {
-    effects.push({ type: "answer-read", waiter, record: copy.record, source: "home" });
-  }
+  const waiters = [...(fetch?.first ?? []), ...(fetch?.joined ?? []), ...line.after.splice(0)];
+  // A written copy is good by its lease, and a flight that a quorum was to confirm is for who does not go by leases.
+  if (fetch?.mode.type === "strict" && !mutant("coherence-strict-answered-by-write")) line.strict.push(...waiters);
+  else for (const waiter of waiters) effects.push({ type: "answer-read", waiter, record: copy.record, source: "home" });
   readStrict(holder, line, now, effects);
 }
 
@@ -136,7 +137,11 @@ export function wrote(holder: HolderState, message: Done, present: boolean, now:
   forgetIdle(holder, line);
 }
 
-function withoutCopy(line: Line, event: "done" | "refused" | "lost" | "refused-filling" | "lost-filling", effects: HolderEffect[]): void {
+export function withoutCopy(
+  line: Line,
+  event: "done" | "refused" | "lost" | "refused-filling" | "lost-filling",
+  effects: HolderEffect[],
+): void {
   line.state = nextLineState(line.state, event);
   if (line.copy === null) return;
   line.copy = null;

@@ -38,6 +38,8 @@ export interface PendingWrite {
   readonly keep: boolean;
   readonly begunAt: Moment;
   sentAt: Moment;
+  /** Nobody waits for the answer: it is given up with this life (see `abandon`). */
+  isAbandoned: boolean;
 }
 
 export interface Line {
@@ -81,6 +83,8 @@ export interface HolderState {
   /** Barred or refused: not asked for a lease before (steady time). */
   askAgainAt: number;
   lastAskedAt: number;
+  /** When a life was ended last for what its callers had given up (steady time). */
+  forgottenAt: number;
   readonly lines: Map<LineName, Line>;
   /** Lines with something on its way; some of them may be over. */
   readonly pending: Set<LineName>;
@@ -109,6 +113,8 @@ export type HolderEvent =
   | { readonly type: "tick"; readonly now: Moment }
   /** The policy gives a copy up; only of a line that `isEvictable`. */
   | { readonly type: "evict"; readonly line: LineName; readonly now: Moment }
+  /** The caller of a read or write waits no longer. */
+  | { readonly type: "abandon"; readonly line: LineName; readonly waiter: Waiter; readonly now: Moment }
   /** An orderly end: nobody shall wait for this holder's lease. */
   | { readonly type: "leave"; readonly now: Moment };
 
@@ -144,6 +150,7 @@ export function newHolder(
     nextTxn: 1,
     askAgainAt: Number.NEGATIVE_INFINITY,
     lastAskedAt: Number.NEGATIVE_INFINITY,
+    forgottenAt: Number.NEGATIVE_INFINITY,
     lines: new Map(),
     pending: new Set(),
   };

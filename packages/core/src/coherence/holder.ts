@@ -1,5 +1,6 @@
 import { mutant } from "#mutation";
 import { assertNever } from "../kernel/assert.ts";
+import { abandon, endFlight } from "./abandoned.ts";
 import { filled, wrote } from "./fills.ts";
 import type { HolderEffect, HolderEvent, HolderState } from "./holder-state.ts";
 import { forgetIdle } from "./holder-state.ts";
@@ -35,6 +36,9 @@ export function stepHolder(holder: HolderState, event: HolderEvent): readonly Ho
       break;
     case "evict":
       evict(holder, event.line, effects);
+      break;
+    case "abandon":
+      abandon(holder, event.line, event.waiter, effects);
       break;
     case "leave":
       leave(holder, now, effects);
@@ -96,8 +100,12 @@ function evict(holder: HolderState, name: string, effects: HolderEffect[]): void
 
 function leave(holder: HolderState, now: Moment, effects: HolderEffect[]): void {
   if (holder.term > 0) effects.push({ type: "send", message: { ...envelope(holder), type: "leave" } });
+  // Who asks on would be given a lease again, and be waited for: the host tells whoever waits here that no answer came.
+  if (!mutant("coherence-leaver-asks-on")) for (const line of holder.lines.values()) endFlight(line);
   // Whatever is still on its way to this life must not make it a holder again.
   newIncarnation(holder, now, effects);
+  // Nor may what it is still asked, or has to send again: it reads without copies until another home is there.
+  if (!mutant("coherence-leaver-asks-on")) holder.askAgainAt = Number.POSITIVE_INFINITY;
 }
 
 function envelope(holder: HolderState): { readonly term: number; readonly incarnation: number } {

@@ -27,7 +27,7 @@ export function leaseAsked(home: HomeState, holder: HolderId, message: Renew, no
   if (session !== undefined) {
     acknowledged(home, holder, incarnation, processed);
     if (session.suspect && !mutant("coherence-suspect-prolonged")) return refuse("lapsed", 0);
-    resendUnacked(home, session, effects);
+    resendUnacked(home, session, now, effects);
   }
   if (!mayGrant(home)) return refuse("closing", home.timing.leaseMs);
   if (session === undefined) {
@@ -49,15 +49,14 @@ export function leaseAsked(home: HomeState, holder: HolderId, message: Renew, no
 /** Rule M1: a later home knows whom to ask. */
 function register(home: HomeState, lease: LeaseRequest, effects: HomeEffect[]): void {
   const { holder, incarnation } = lease;
-  for (const open of home.proposals.values()) {
-    if (open.type !== "register") continue;
-    const [first] = open.requests;
-    if (first?.holder !== holder || first.incarnation !== incarnation) continue;
+  const open = home.proposals.get(home.registering.get(holder) ?? 0);
+  if (open?.type === "register" && open.requests[0]?.incarnation === incarnation) {
     open.requests.push(lease);
     if (open.requests.length > home.limits.openRenewals) open.requests.shift();
     return;
   }
   const proposal = home.nextNumber++;
+  home.registering.set(holder, proposal);
   home.proposals.set(proposal, { type: "register", requests: [lease] });
   effects.push({ type: "propose", proposal, what: { type: "register-holder", holder, incarnation } });
 }
@@ -74,6 +73,7 @@ export function registrationApplied(
   }
   const [first] = proposal.requests;
   if (first === undefined) return;
+  if (!home.proposals.has(home.registering.get(first.holder) ?? 0)) home.registering.delete(first.holder);
   const known = home.registered.get(first.holder);
   if (known !== undefined && known.incarnation > first.incarnation) return;
   if (known?.incarnation !== first.incarnation) {
@@ -107,10 +107,11 @@ export function granted(home: HomeState, round: number, now: number, effects: Ho
       leaseEnd: 0,
       sequence: 0,
       acked: 0,
-      unacked: [],
+      unacked: new Map(),
+      resentAt: Number.NEGATIVE_INFINITY,
       suspect: false,
       lines: new Set(),
-      waitedFor: new Set(),
+      waitedFor: new Map(),
     };
     home.sessions.set(holder, session);
   }
@@ -145,7 +146,7 @@ export function lapse(home: HomeState, now: number, effects: HomeEffect[]): void
   for (const session of home.sessions.values()) {
     if (session.leaseEnd > now) continue;
     // Rule M6, for those that made somebody wait: who had nothing to give up has harmed nobody.
-    if (session.suspect || session.unacked.length > 0) bar(home, session.holder, now);
+    if (session.suspect || session.unacked.size > 0) bar(home, session.holder, now);
     endSession(home, session, now);
   }
   for (const [holder, { lastsMs, until }] of home.bars) if (now >= until + lastsMs) home.bars.delete(holder);

@@ -5,6 +5,7 @@ import type { Asker, DirectoryEntry, FetchOp, HomeEffect, HomeEvent, HomeState, 
 import { mayGrant, mayWrite } from "./home-phase.ts";
 import { isScoped } from "./home-scopes.ts";
 import { downgrade, withdrawLine } from "./home-withdrawals.ts";
+import { addLine, hasLine, removeLine } from "./lines-by-namespace.ts";
 import type { CachedRecord, HolderId, HolderMessage, LineName } from "./messages.ts";
 
 type Fetch = Extract<HolderMessage, { readonly type: "fetch" }>;
@@ -13,11 +14,15 @@ type Evict = Extract<HolderMessage, { readonly type: "evict" }>;
 export function fetchAsked(home: HomeState, holder: HolderId, message: Fetch, now: number, effects: HomeEffect[]): void {
   const { confirmed, incarnation, line, txn } = message;
   const op: FetchOp = { type: "fetch", holder, incarnation, txn };
-  if (confirmed || sessionToGrant(home, op, now) === undefined) return readConfirmed(home, line, op, effects);
+  if (confirmed || sessionToGrant(home, op, now) === undefined) {
+    if (home.asked.has(nameOfFetch(op))) return;
+    home.asked.add(nameOfFetch(op));
+    return readConfirmed(home, line, op, effects);
+  }
+  if (home.asked.has(nameOfFetch(op))) return;
   const entry = entryOf(home, line);
-  const isSame = (other: FetchOp): boolean => other.holder === holder && other.txn === txn && other.incarnation === incarnation;
-  if (entry.reading.some(isSame) || entry.queue.some((other) => other.type === "fetch" && isSame(other))) return;
   if (entry.queue.length >= home.limits.waitingPerLine) return;
+  home.asked.add(nameOfFetch(op));
   // Nobody writes while the store is read: one read serves all who come meanwhile.
   if (entry.state === "B_Read" && entry.queue.length === 0) {
     entry.reading.push(op);
@@ -32,11 +37,17 @@ export function fetchAsked(home: HomeState, holder: HolderId, message: Fetch, no
   home.touched.add(line);
 }
 
+function nameOfFetch({ holder, incarnation, txn }: FetchOp): string {
+  return `${incarnation} ${txn} ${holder}`;
+}
+
+/** A holder sends a write again under another incarnation, too. */
+function nameOfWrite({ holder, txn }: Extract<Asker, { readonly type: "holder" }>, line: LineName): string {
+  return `write ${txn} ${line.length} ${line} ${holder}`;
+}
+
 /** Without a copy: as true as a quorum round makes it. */
 function readConfirmed(home: HomeState, line: LineName, fetch: FetchOp, effects: HomeEffect[]): void {
-  for (const [, open] of home.confirmedReads) {
-    if (open.fetch.holder === fetch.holder && open.fetch.txn === fetch.txn && open.fetch.incarnation === fetch.incarnation) return;
-  }
   const read = home.nextNumber++;
   home.confirmedReads.set(read, { line, fetch });
   effects.push({ type: "read-confirmed", read, line });
@@ -46,6 +57,7 @@ export function confirmedValue(home: HomeState, read: number, record: CachedReco
   const open = home.confirmedReads.get(read);
   if (open === undefined) return;
   home.confirmedReads.delete(read);
+  home.asked.delete(nameOfFetch(open.fetch));
   const { holder, incarnation, txn } = open.fetch;
   const data = { type: "data", term: home.term, incarnation, line: open.line, txn, grant: "none", record, sequence: 0 } as const;
   effects.push({ type: "send", to: holder, message: data });
@@ -53,14 +65,16 @@ export function confirmedValue(home: HomeState, read: number, record: CachedReco
 
 /** Of a holder or of somebody here. What is said twice waits once; what was done before is answered by apply (rule X1). */
 export function writeAsked(home: HomeState, line: LineName, asker: Asker, command: Uint8Array | null): void {
+  const name = asker.type === "holder" ? nameOfWrite(asker, line) : null;
+  if (name !== null && home.asked.has(name)) return;
   const entry = entryOf(home, line);
-  const isSame = (other: Asker): boolean =>
-    asker.type === "holder" && other.type === "holder" && other.holder === asker.holder && other.txn === asker.txn;
-  if (entry.writing !== null && isSame(entry.writing.asker)) return;
-  if (entry.queue.some((op) => op.type === "write" && isSame(op.asker))) return;
-  if (asker.type === "holder" && entry.queue.length >= home.limits.waitingPerLine) return;
+  if (name !== null) {
+    if (entry.queue.length >= home.limits.waitingPerLine) return;
+    home.asked.add(name);
+  }
   entry.queue.push({ type: "write", asker, command });
-  home.touched.add(line);
+  // Where the first may not begin this one may not either.
+  if (!hasLine(home.blocked, line)) home.touched.add(line);
 }
 
 /** Looks at a line again: its write may go on, or the next operation may begin. Reads begin together, writes alone. */
@@ -75,14 +89,14 @@ export function advance(home: HomeState, line: LineName, effects: HomeEffect[]):
 
 function begin(home: HomeState, entry: DirectoryEntry, effects: HomeEffect[]): void {
   const { queue } = entry;
-  const at = isScoped(home, entry.line) ? -1 : queue.findIndex((op) => op.type === "fetch" || mayWrite(home));
+  const at = isScoped(home, entry.line) ? -1 : mayWrite(home) ? 0 : queue.findIndex(({ type }) => type === "fetch");
   const next = queue[at];
   if (next === undefined) {
-    home.blocked.add(entry.line);
+    addLine(home.blocked, entry.line);
     return;
   }
-  home.blocked.delete(entry.line);
-  home.busy.add(entry.line);
+  removeLine(home.blocked, entry.line);
+  addLine(home.busy, entry.line);
   if (next.type === "write") {
     queue.splice(at, 1);
     entry.writing = next;
@@ -136,6 +150,7 @@ export function applied(
   entry.writing = null;
   if (asker.type === "local") effects.push({ type: "answer", id: asker.id, outcome });
   if (asker.type === "holder") {
+    home.asked.delete(nameOfWrite(asker, line));
     // Also of a write that was done before: everybody else has given up its copy for it, and the record is what there is now.
     const session = outcome.version !== null && asker.keep ? sessionToGrant(home, asker, now) : undefined;
     if (session !== undefined) {
@@ -173,7 +188,10 @@ export function valueRead(
     if (session === undefined) readConfirmed(home, line, op, effects);
     else granted.push({ op, session });
   }
-  for (const { op, session } of granted) share(entry, session, op.txn);
+  for (const { op, session } of granted) {
+    home.asked.delete(nameOfFetch(op));
+    share(entry, session, op.txn);
+  }
   // In `recovering` there may be copies that this directory does not know.
   const knowsAll = home.phase !== "recovering" || mutant("coherence-exclusive-while-recovering");
   const isAlone = entry.sharers.size === 1 && granted.length > 0 && knowsAll;
@@ -208,7 +226,7 @@ function sessionToGrant(
   if (!mayGrant(home)) return undefined;
   const { directoryLines, unackedInvalidations } = home.limits;
   const isFull = home.entries.size > directoryLines + Math.ceil(directoryLines / 8);
-  return isFull || session.unacked.length >= unackedInvalidations ? undefined : session;
+  return isFull || session.unacked.size >= unackedInvalidations ? undefined : session;
 }
 
 function share(entry: DirectoryEntry, session: Session, txn: number): void {
@@ -238,15 +256,25 @@ function removeSharer(home: HomeState, entry: DirectoryEntry, holder: HolderId):
 
 function rest(home: HomeState, entry: DirectoryEntry): void {
   entry.state = nextEntryState(entry.state, entry.owner !== null ? "rest-X" : entry.sharers.size > 0 ? "rest-S" : "rest-U");
-  home.busy.delete(entry.line);
+  removeLine(home.busy, entry.line);
   home.touched.add(entry.line);
 }
+
+/** Lines that are looked at to find one at rest; the next read looks further. */
+const looksForRoom = 8;
 
 /** The directory is bounded: the line that is known longest is recalled, not forgotten (reference race 30). */
 function makeRoom(home: HomeState): void {
   if (home.entries.size <= home.limits.directoryLines) return;
+  let looked = 0;
   for (const entry of home.entries.values()) {
-    if (!isAtRest(entry.state) || entry.queue.length > 0) continue;
+    if (!isAtRest(entry.state) || entry.queue.length > 0) {
+      // It is in use, or being recalled: not to be looked at again before the others.
+      home.entries.delete(entry.line);
+      home.entries.set(entry.line, entry);
+      if (++looked === looksForRoom) return;
+      continue;
+    }
     if (mutant("coherence-entry-forgotten")) home.entries.delete(entry.line);
     else writeAsked(home, entry.line, { type: "home" }, null);
     return;

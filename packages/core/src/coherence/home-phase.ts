@@ -1,6 +1,6 @@
 import { mutant } from "#mutation";
 import type { HomeEffect, HomeEvent, HomeState } from "./home-state.ts";
-import { withdraw } from "./home-withdrawals.ts";
+import { awaits, withdraw } from "./home-withdrawals.ts";
 import type { HolderId } from "./messages.ts";
 import { grantedMs } from "./timing.ts";
 
@@ -28,13 +28,14 @@ export function deposed(home: HomeState, effects: HomeEffect[]): void {
     const askers = [entry.writing, ...entry.queue].flatMap((op) => (op?.type === "write" ? [op.asker] : []));
     for (const asker of askers) if (asker.type === "local") effects.push({ type: "abandoned", id: asker.id });
   }
-  for (const { asker } of home.scopes) if (asker.type === "local") effects.push({ type: "abandoned", id: asker.id });
+  for (const ops of home.scopes.values()) {
+    for (const { asker } of ops) if (asker.type === "local") effects.push({ type: "abandoned", id: asker.id });
+  }
   home.phase = "idle";
   home.resuming = false;
-  home.scopes.length = 0;
-  for (const set of [home.unflushed, home.busy, home.blocked, home.touched]) set.clear();
-  for (const map of [home.closingWaits, home.registered, home.sessions, home.bars, home.entries]) map.clear();
-  for (const map of [home.rounds, home.proposals, home.confirmedReads]) map.clear();
+  for (const set of [home.unflushed, home.touched, home.asked]) set.clear();
+  for (const map of [home.closingWaits, home.registered, home.registering, home.sessions, home.bars, home.entries]) map.clear();
+  for (const map of [home.rounds, home.proposals, home.confirmedReads, home.scopes, home.busy, home.blocked]) map.clear();
 }
 
 /** This holder has nothing of a former home. */
@@ -47,7 +48,7 @@ export function opensIfFlushed(home: HomeState, now: number, effects: HomeEffect
   if (home.phase !== "recovering" || (home.unflushed.size > 0 && now < home.flushUntil)) return;
   home.unflushed.clear();
   home.phase = "open";
-  for (const line of home.blocked) home.touched.add(line);
+  for (const lines of home.blocked.values()) for (const line of lines) home.touched.add(line);
   effects.push({ type: "opened" });
 }
 
@@ -69,7 +70,9 @@ export function close(home: HomeState, effects: HomeEffect[]): void {
   home.phase = "closing";
   for (const session of home.sessions.values()) {
     const wait = withdraw(home, session, { type: "everything" }, effects);
-    if (!mutant("coherence-barrier-unflushed")) home.closingWaits.set(session.holder, wait);
+    if (mutant("coherence-barrier-unflushed")) continue;
+    home.closingWaits.set(session.holder, wait);
+    awaits(session, wait, { type: "closing" });
   }
 }
 

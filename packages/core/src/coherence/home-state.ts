@@ -1,5 +1,6 @@
 import { type EntryState } from "./entry-table.ts";
 import { type CoherenceLimits, defaultCoherenceLimits } from "./limits.ts";
+import type { LinesByNamespace } from "./lines-by-namespace.ts";
 import type { CachedRecord, HolderId, HolderMessage, HomeMessage, LineName, Scope, Withdrawal, WriteOutcome } from "./messages.ts";
 import { type CoherenceTiming, defaultCoherenceTiming } from "./timing.ts";
 
@@ -11,13 +12,23 @@ export interface Session {
   leaseEnd: number;
   sequence: number;
   acked: number;
-  unacked: Withdrawal[];
+  /** By its number, in order. */
+  readonly unacked: Map<number, Withdrawal>;
+  /** When that was sent again last. */
+  resentAt: number;
   /** Did not acknowledge in time what a write waited for: its lease is not prolonged any more (rule M6). */
   suspect: boolean;
-  /** Lines it may have a copy of, and those whose writes wait for it. */
+  /** Lines it may have a copy of. */
   readonly lines: Set<LineName>;
-  readonly waitedFor: Set<LineName>;
+  /** What waits for its acknowledgement, by the number of the withdrawal. */
+  readonly waitedFor: Map<number, Awaiting>;
 }
+
+/** What a withdrawal is for: a write of a line, the first invalidation of a namespace, a hand-over. */
+export type Awaiting =
+  | { readonly type: "line"; readonly line: LineName }
+  | { readonly type: "scope"; readonly namespace: string }
+  | { readonly type: "closing" };
 
 /** For a holder to acknowledge a withdrawal; at `until`, its lease end when that was sent, it is over anyway (rule M3). */
 export interface Wait {
@@ -64,7 +75,6 @@ export interface DirectoryEntry {
 
 /** An invalidation of a tag or of a namespace: alone with all lines of the namespace (rule M8). */
 export interface ScopeOp {
-  readonly number: number;
   readonly scope: Extract<Scope, { readonly type: "namespace" }>;
   readonly asker: Asker;
   readonly command: Uint8Array;
@@ -127,10 +137,15 @@ export interface HomeState {
   readonly bars: Map<HolderId, Bar>;
   readonly entries: Map<LineName, DirectoryEntry>;
   /** Lines with an operation under way, lines with some that may not begin yet, and lines to be looked at before the step ends. */
-  readonly busy: Set<LineName>;
-  readonly blocked: Set<LineName>;
+  readonly busy: LinesByNamespace;
+  readonly blocked: LinesByNamespace;
   readonly touched: Set<LineName>;
-  readonly scopes: ScopeOp[];
+  /** By namespace, each in their order. */
+  readonly scopes: Map<string, ScopeOp[]>;
+  /** Fetches and writes of holders that are not answered yet: what is said twice waits once. */
+  readonly asked: Set<string>;
+  /** Registrations on their way, the latest of each holder. */
+  readonly registering: Map<HolderId, number>;
   readonly rounds: Map<number, LeaseRequest>;
   readonly proposals: Map<number, Proposal>;
   readonly confirmedReads: Map<number, { readonly line: LineName; readonly fetch: FetchOp }>;
@@ -138,7 +153,7 @@ export interface HomeState {
 }
 export type Proposal =
   | { readonly type: "line"; readonly line: LineName }
-  | { readonly type: "scope"; readonly scope: number }
+  | { readonly type: "scope"; readonly namespace: string }
   | { readonly type: "register"; readonly requests: LeaseRequest[] }
   | { readonly type: "forget"; readonly holder: HolderId }
   | { readonly type: "barrier" | "resume" };
@@ -218,10 +233,12 @@ export function newHome(timing: CoherenceTiming = defaultCoherenceTiming, limits
     sessions: new Map(),
     bars: new Map(),
     entries: new Map(),
-    busy: new Set(),
-    blocked: new Set(),
+    busy: new Map(),
+    blocked: new Map(),
     touched: new Set(),
-    scopes: [],
+    scopes: new Map(),
+    asked: new Set(),
+    registering: new Map(),
     rounds: new Map(),
     proposals: new Map(),
     confirmedReads: new Map(),

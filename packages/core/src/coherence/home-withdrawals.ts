@@ -1,5 +1,6 @@
 import { mutant } from "#mutation";
-import type { DirectoryEntry, HomeEffect, HomeState, Session, Wait } from "./home-state.ts";
+import { assertNever } from "../kernel/assert.ts";
+import type { Awaiting, DirectoryEntry, HomeEffect, HomeState, Session, Wait } from "./home-state.ts";
 import type { HolderId, LineName, Scope, Withdrawal } from "./messages.ts";
 
 /** Takes something from a holder. What is returned is what a write waits for (rule M3). */
@@ -13,7 +14,12 @@ export function withdrawLine(home: HomeState, session: Session, entry: Directory
   const wait = withdraw(home, session, { type: "line", line: entry.line }, effects);
   if (mutant("coherence-write-before-acknowledgements")) return;
   entry.waits.set(session.holder, wait);
-  session.waitedFor.add(entry.line);
+  awaits(session, wait, { type: "line", line: entry.line });
+}
+
+/** Whoever waits is found by the number that is acknowledged, however many wait. */
+export function awaits(session: Session, { sequence }: Wait, awaiting: Awaiting): void {
+  session.waitedFor.set(sequence, awaiting);
 }
 
 /** E and M end when somebody else reads. No right hangs on them, so nobody waits for it; it is sequenced as what does. */
@@ -22,13 +28,15 @@ export function downgrade(home: HomeState, session: Session, line: LineName, eff
 }
 
 function send(home: HomeState, session: Session, withdrawal: Withdrawal, effects: HomeEffect[]): void {
-  session.unacked.push(withdrawal);
+  session.unacked.set(withdrawal.sequence, withdrawal);
   resend(home, session, withdrawal, effects);
 }
 
-/** What a holder has not processed is sent again whenever it asks for more time. */
-export function resendUnacked(home: HomeState, session: Session, effects: HomeEffect[]): void {
-  for (const withdrawal of session.unacked) resend(home, session, withdrawal, effects);
+/** What a holder has not processed is sent again when it asks for more time; not each time, if it asks more often than holders do. */
+export function resendUnacked(home: HomeState, session: Session, now: number, effects: HomeEffect[]): void {
+  if (now - session.resentAt < home.timing.renewEveryMs / 2) return;
+  session.resentAt = now;
+  for (const withdrawal of session.unacked.values()) resend(home, session, withdrawal, effects);
 }
 
 function resend(home: HomeState, { holder, incarnation }: Session, withdrawal: Withdrawal, effects: HomeEffect[]): void {
@@ -40,36 +48,47 @@ export function acknowledged(home: HomeState, holder: HolderId, incarnation: num
   const session = home.sessions.get(holder);
   if (session === undefined) return;
   if (session.incarnation !== incarnation && !mutant("coherence-former-life-acknowledges")) return;
-  if (sequence > session.acked) {
-    session.acked = Math.min(sequence, session.sequence);
-    session.unacked = session.unacked.filter((withdrawal) => withdrawal.sequence > session.acked);
+  if (mutant("coherence-late-acknowledgement-counts")) waitsEnd(home, session);
+  const upTo = Math.min(sequence, session.sequence);
+  while (session.acked < upTo) {
+    const settled = ++session.acked;
+    session.unacked.delete(settled);
+    settle(home, session, settled);
   }
-  stopWaitingFor(home, session, (wait) => wait.sequence <= session.acked || mutant("coherence-late-acknowledgement-counts"));
 }
 
 /** Nothing of this session can be read any more. */
 export function waitsEnd(home: HomeState, session: Session): void {
-  stopWaitingFor(home, session, () => true);
+  for (const sequence of session.waitedFor.keys()) settle(home, session, sequence);
 }
 
-function stopWaitingFor(home: HomeState, session: Session, isOver: (wait: Wait) => boolean): boolean {
-  const { holder } = session;
-  let stopped = false;
-  const look = (waits: Map<HolderId, Wait>): boolean => {
-    const wait = waits.get(holder);
-    if (wait?.incarnation !== session.incarnation || !isOver(wait)) return false;
-    stopped = true;
-    return waits.delete(holder);
-  };
-  for (const line of session.waitedFor) {
-    const entry = home.entries.get(line);
-    if (entry !== undefined && !look(entry.waits)) continue;
-    session.waitedFor.delete(line);
-    if (entry?.waits.size === 0) home.touched.add(line);
+function settle(home: HomeState, session: Session, sequence: number): void {
+  const awaiting = session.waitedFor.get(sequence);
+  if (awaiting === undefined) return;
+  session.waitedFor.delete(sequence);
+  const waits = waitsOf(home, awaiting);
+  if (waits === undefined || waitFor(waits, session, sequence) === undefined) return;
+  waits.delete(session.holder);
+  if (awaiting.type === "line" && waits.size === 0) home.touched.add(awaiting.line);
+}
+
+function waitsOf(home: HomeState, awaiting: Awaiting): Map<HolderId, Wait> | undefined {
+  switch (awaiting.type) {
+    case "line":
+      return home.entries.get(awaiting.line)?.waits;
+    case "scope":
+      return home.scopes.get(awaiting.namespace)?.[0]?.waits;
+    case "closing":
+      return home.closingWaits;
+    default:
+      return assertNever(awaiting);
   }
-  for (const { waits } of home.scopes) look(waits);
-  look(home.closingWaits);
-  return stopped;
+}
+
+/** The one for this withdrawal of this life; where there is another by now, it is not settled with this. */
+function waitFor(waits: ReadonlyMap<HolderId, Wait>, { holder, incarnation }: Session, sequence: number): Wait | undefined {
+  const wait = waits.get(holder);
+  return wait?.incarnation === incarnation && wait.sequence === sequence ? wait : undefined;
 }
 
 /**
@@ -78,7 +97,12 @@ function stopWaitingFor(home: HomeState, session: Session, isOver: (wait: Wait) 
  */
 export function stopWaiting(home: HomeState, now: number): void {
   for (const session of home.sessions.values()) {
-    const isOver = ({ until }: Wait): boolean => until <= now || mutant("coherence-silent-holder-not-waited-for");
-    if (stopWaitingFor(home, session, isOver)) session.suspect = true;
+    for (const [sequence, awaiting] of session.waitedFor) {
+      const waits = waitsOf(home, awaiting);
+      const wait = waits && waitFor(waits, session, sequence);
+      if (wait !== undefined && wait.until > now && !mutant("coherence-silent-holder-not-waited-for")) continue;
+      settle(home, session, sequence);
+      if (wait !== undefined) session.suspect = true;
+    }
   }
 }

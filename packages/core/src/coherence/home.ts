@@ -104,7 +104,7 @@ function appliedHere(home: HomeState, event: Extract<HomeEvent, { readonly type:
     case "line":
       return applied(home, proposal.line, event, effects);
     case "scope":
-      return scopeApplied(home, proposal.scope, event.outcome, effects);
+      return scopeApplied(home, proposal.namespace, event.outcome, effects);
     case "register":
     case "forget":
       return registrationApplied(home, proposal, event.now, effects);

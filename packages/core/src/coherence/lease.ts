@@ -1,5 +1,6 @@
 import { mutant } from "#mutation";
 import { assertNever } from "../kernel/assert.ts";
+import { forgetAbandoned, hasForgettable } from "./abandoned.ts";
 import type { HolderEffect, HolderState, Line } from "./holder-state.ts";
 import { forgetIdle } from "./holder-state.ts";
 import { nextLineState } from "./line-table.ts";
@@ -108,6 +109,7 @@ function startOver(holder: HolderState, now: Moment, effects: HolderEffect[]): v
   holder.lastAskedAt = Number.NEGATIVE_INFINITY;
   let wanted = false;
   for (const line of holder.lines.values()) {
+    forgetAbandoned(line, effects);
     // In the mode `ttl` a copy is as stale as it may be, whatever becomes of the lease; nor does a confirmed read need one.
     if (line.copy?.timed === true) continue;
     if (line.fetch?.mode.type === "ttl") {
@@ -139,6 +141,10 @@ function startOver(holder: HolderState, now: Moment, effects: HolderEffect[]): v
 export function retry(holder: HolderState, now: Moment, effects: HolderEffect[]): void {
   const { renewEveryMs } = holder.timing;
   const due = holder.leasedAt === null || now.steady - holder.leasedAt.steady >= renewEveryMs;
+  if (hasForgettable(holder, now)) {
+    holder.forgottenAt = now.steady;
+    newIncarnation(holder, now, effects);
+  }
   if (due && holdsAnything(holder)) ask(holder, now, effects);
   for (const name of holder.pending) {
     const line = holder.lines.get(name);

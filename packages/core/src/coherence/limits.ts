@@ -16,6 +16,6 @@ export const defaultCoherenceLimits: CoherenceLimits = {
   directoryLines: 1_000_000,
   sessions: 4096,
   unackedInvalidations: 65_536,
-  waitingPerLine: 65_536,
+  waitingPerLine: 4096,
   openRenewals: 4,
 };

@@ -83,7 +83,7 @@ export function startWrite(
   const line = lineOf(holder, name);
   line.state = nextLineState(line.state, "write");
   if (line.fetch !== null) line.fetch.passOnly = true;
-  const write: PendingWrite = { waiter, command, keep, begunAt: now, sentAt: now };
+  const write: PendingWrite = { waiter, command, keep, begunAt: now, sentAt: now, isAbandoned: false };
   const txn = holder.nextTxn++;
   line.writes.set(txn, write);
   holder.pending.add(name);

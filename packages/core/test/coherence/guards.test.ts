@@ -30,6 +30,11 @@ guard("coherence-overtaken-fill-kept", "M5: a fill that an invalidation overtook
 guard("coherence-fill-beside-write-kept", "M5: a fill from before an own write is not kept", model([], { reads: 1, writes: 1 }));
 guard("coherence-older-flight-joined", "a reader does not join a flight from before an invalidation", model([b], { reads: 2, writes: 1 }));
 guard("coherence-overtaken-exclusive-kept", "a grant that a downgrade overtook is kept as shared", model([a], { reads: 1, writes: 1 }));
+guard(
+  "coherence-abandoned-write-forgotten",
+  "M5: a write whose caller has gone is not forgotten while the home may still do it behind a copy of its writer's",
+  model([a], { reads: 1, writes: 1, abandons: 1, overtakings: 1 }),
+);
 guard("coherence-older-write-kept", "of several own writes only the newest leaves a copy", model([a], { writes: 1, deletes: 1 }));
 guard("coherence-overtaken-write-kept", "M5: a written copy that an invalidation overtook is not kept", model([a, b], { writes: 2 }));
 guard("coherence-write-sent-once", "a write that was lost is sent again", model([a], { writes: 1, drops: 1 }));

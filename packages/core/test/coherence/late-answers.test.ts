@@ -93,3 +93,17 @@ guard("coherence-strict-answered-by-fill", "mode ttl: what was read for others b
   expect(answered(filled)).toEqual([2]);
   expect(fetchIn(filled)?.confirmed).toBe(true);
 });
+
+guard("coherence-strict-answered-by-write", "a strict read beside an own write is answered by what a quorum confirmed", () => {
+  const holder = leased();
+  const txn = write(holder, 2);
+  const fetch = read(holder, { type: "strict" }, 3);
+  read(holder, { type: "strict" }, 4, 2);
+  const outcome = { version: 2, answer: new Uint8Array() };
+  const done = hear(holder, { type: "done", term: 1, incarnation: 1, line, txn, outcome, record: record(2), grant: "M", sequence: 0 }, 3);
+  expect(answered(done)).toEqual([2]);
+  const second = fetchIn(done);
+  expect(second?.confirmed).toBe(true);
+  expect(second?.txn).not.toBe(fetch);
+  expect(answered(hear(holder, { ...data, txn: second?.txn ?? 0, grant: "none", record: record(3), sequence: 0 }, 4))).toEqual([3, 4]);
+});

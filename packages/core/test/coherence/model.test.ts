@@ -37,19 +37,19 @@ const cases: readonly Case[] = [
     budget: { reads: 1, writes: 1, ticks: 2, overtakings: 0 },
     states: 22_584,
   },
-  { name: "3 holders, one crashes", start: () => warm(3, [0, 1]), budget: { reads: 1, writes: 1, holderCrashes: 1 }, states: 11_373 },
-  { name: "3 holders, the namespace is cleared", start: () => warm(3, [0, 1]), budget: { reads: 1, writes: 1, clears: 1 }, states: 10_171 },
+  { name: "3 holders, one crashes", start: () => warm(3, [0, 1]), budget: { reads: 1, writes: 1, holderCrashes: 1 }, states: 11_375 },
+  { name: "3 holders, the namespace is cleared", start: () => warm(3, [0, 1]), budget: { reads: 1, writes: 1, clears: 1 }, states: 10_104 },
   {
     name: "a fault of any kind: lost, repeated, overtaken, given up, crashed, deposed, elected again",
     start: () => warm(2, [0, 1]),
     budget: { reads: 1, writes: 1, faults: 1, overtakings: 0 },
-    states: 30_465,
+    states: 30_469,
   },
   {
     name: "a fault of any kind, and leases end",
     start: () => warm(2, [0, 1]),
     budget: { writes: 1, faults: 1, ticks: 2, overtakings: 0 },
-    states: 16_871,
+    states: 16_903,
   },
   {
     name: "a fault of any kind, and 2 writes",
@@ -63,6 +63,13 @@ const cases: readonly Case[] = [
     budget: { writes: 1, depositions: 1, ticks: 2, overtakings: 0 },
     states: 7_966,
   },
+  {
+    name: "callers give up, leases end, somebody leads anew",
+    start: () => warm(2, [0, 1]),
+    budget: { writes: 1, abandons: 1, faults: 1, ticks: 2, overtakings: 0 },
+    states: 38_844,
+  },
+  { name: "callers give up", start: () => warm(2, [0]), budget: { reads: 2, writes: 1, abandons: 2 }, states: 25_815 },
   { name: "copies are given up", start: () => warm(2, [0, 1]), budget: { reads: 2, writes: 1, evictions: 1 }, states: 10_355 },
   { name: "holders without leases register", start: () => cold(2), budget: { reads: 2, writes: 1, overtakings: 0 }, states: 5_343 },
   {
@@ -95,6 +102,12 @@ const larger: readonly Case[] = [
     name: "3 holders, 2 writes, leases end, a message is lost",
     start: () => warm(3, [0, 1]),
     budget: { reads: 1, writes: 2, ticks: 2, drops: 1, overtakings: 0 },
+    states: null,
+  },
+  {
+    name: "callers give up, with a reader, and a fault of any kind, and leases end",
+    start: () => warm(2, [0, 1]),
+    budget: { reads: 1, writes: 1, abandons: 1, faults: 1, ticks: 2, overtakings: 0 },
     states: null,
   },
   {

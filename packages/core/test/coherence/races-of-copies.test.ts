@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { stepHolder } from "../../src/coherence/holder.ts";
+import { lineName } from "../../src/coherence/messages.ts";
 import { isLeased, peek } from "../../src/coherence/reading.ts";
 import { Script } from "./support/script.ts";
 import { line } from "./support/world.ts";
@@ -201,4 +202,19 @@ test("race 16: a suspended machine's lease is over by its wall clock; a clock th
   stepHolder(holder, { type: "tick", now: { steady: now + 1, wall: now + 5000 } });
   expect(holder.incarnation).toBe(2);
   expect(holder.lines.size).toBe(0);
+});
+
+test("race 28: two withdrawals arrive in the wrong order: the life that they are of ends, and nothing of it is read", () => {
+  const s = Script.warm([a, b]);
+  s.world.write(a);
+  s.arrives("write", a);
+  const scope = { type: "line", line: lineName("ns", "other") } as const;
+  const later = { type: "inv", term: 1, incarnation: 1, sequence: 2, scope } as const;
+  s.world.letters = [...s.world.letters, { toHome: false, holder: b, term: 1, message: later }];
+  s.arrives("inv", b, 1);
+  expect([s.copy(b), s.world.holders[b]?.incarnation]).toEqual([null, 2]);
+  // The earlier one is of a life that is over.
+  s.arrives("inv", b);
+  expect([s.copy(b), s.isWaiting("inv-ack", b)]).toEqual([null, false]);
+  s.ends();
 });

@@ -10,6 +10,7 @@ import {
   type ReadSource,
   stepHolder,
 } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { CachedRecord, HolderMessage, HomeMessage, LineName, WriteOutcome } from "@trivet/wire";
 import { DeadlineHeap, type Timed } from "../hosts/deadline-heap.ts";
 import type { Copied, Copies } from "./copies.ts";
@@ -28,6 +29,7 @@ export type ReadAnswer = { readonly record: CachedRecord; readonly source: ReadS
 
 interface Waiter extends Timed {
   readonly number: number;
+  readonly line: LineName;
   /** It wants a copy of this line, but began without a lease: none comes with its answer. Null = it does not. */
   readonly cold: LineName | null;
   /** Null = not in time. */
@@ -66,14 +68,14 @@ export class HolderHost {
   /** `deadline` by the steady clock. */
   read(line: LineName, mode: ReadMode, deadline: number, read: (answer: ReadAnswer) => void): void {
     const cold = mode.type === "write-through" && this.state.leasedAt === null ? line : null;
-    const waiter = this.wait(deadline, { read, written: null, cold });
+    const waiter = this.wait(deadline, { line, read, written: null, cold });
     this.step({ type: "read", line, mode, waiter, now: this.owner.now() }, line);
   }
 
   /** `command` is a frame of a caller: however often it comes, it is executed once (rule X1). */
   write(line: LineName, command: Uint8Array, keep: boolean, deadline: number, written: (outcome: WriteOutcome | null) => void): void {
     const cold = keep && this.state.leasedAt === null ? line : null;
-    const waiter = this.wait(deadline, { read: null, written, cold });
+    const waiter = this.wait(deadline, { line, read: null, written, cold });
     this.step({ type: "write", line, command, keep, waiter, now: this.owner.now() }, line);
   }
 
@@ -96,7 +98,10 @@ export class HolderHost {
 
   tick(now: Moment): void {
     if (this.state.lines.size + this.state.pending.size > 0) this.step({ type: "tick", now }, null);
-    for (let due = this.deadlines.takeDue(now.steady); due !== null; due = this.deadlines.takeDue(now.steady)) this.give(due);
+    for (let due = this.deadlines.takeDue(now.steady); due !== null; due = this.deadlines.takeDue(now.steady)) {
+      if (!mutant("cache-late-calls-kept")) this.step({ type: "abandon", line: due.line, waiter: due.number, now }, due.line);
+      this.give(due);
+    }
   }
 
   /** Nobody shall wait for this holder's lease. */
@@ -110,7 +115,7 @@ export class HolderHost {
     for (const waiter of this.waiters.values()) this.give(waiter);
   }
 
-  private wait(deadline: number, told: Pick<Waiter, "cold" | "read" | "written">): number {
+  private wait(deadline: number, told: Pick<Waiter, "cold" | "line" | "read" | "written">): number {
     const waiter: Waiter = { number: ++this.last, ...told, dueAt: 0, place: -1 };
     this.waiters.set(waiter.number, waiter);
     this.deadlines.push(waiter, deadline);

@@ -33,13 +33,27 @@ export function askHome(
     const leader = host.shards?.entry(group)?.leader() ?? null;
     if (leader === null) return told(null);
     wasAsked = true;
-    if (leader === host.config.node) return answerHere(host, group, question, told);
+    if (leader === host.config.node) return answerInTime(host, group, question, deadline, told);
     const whole = Math.max(1, deadline - clock.now());
     // A home that says nothing may be none any more. Whoever asks twice for a load waits for the one there is.
     const left = question.type === "load" ? Math.min(askAgainMs, whole) : whole;
     return host.calls.call(leader, askHomeMethod, { group, question }, (reply) => told(reply as HomeReply), left);
   };
   attempt();
+}
+
+/** A home may be unable to answer, and a call has its time all the same: who asks another node has it from the call. */
+function answerInTime(host: NodeHost, group: GroupId, question: HomeQuestion, deadline: number, done: (reply: HomeReply) => void): void {
+  const { clock } = host.ports;
+  let isTold = false;
+  const tell = (reply: HomeReply): void => {
+    if (isTold) return;
+    isTold = true;
+    timer.cancel();
+    done(reply);
+  };
+  const timer = clock.schedule(Math.max(1, deadline - clock.now()), () => tell(null));
+  answerHere(host, group, question, tell);
 }
 
 export function onAskHome(host: NodeHost, body: unknown, answer: (reply: unknown) => void): void {

@@ -1,4 +1,5 @@
-import { CommandFrameBuilder, type LineName, readFrameHeader, type ShardCommand } from "@trivet/wire";
+import { mutant } from "@trivet/core/mutation";
+import { CodecError, CommandFrameBuilder, FrameCursor, type LineName, readFrameHeader, type ShardCommand } from "@trivet/wire";
 import type { WorkerAnswer } from "../shards/worker-protocol.ts";
 import { HomeRoutes } from "./home-routes.ts";
 
@@ -9,6 +10,8 @@ interface Proposed {
   readonly line: LineName | null;
   /** Of what the directory knows nothing of: who waits for it. */
   readonly applied?: () => void;
+  /** Its command cannot be read, so its answer is of no kind. */
+  readonly isMalformed: boolean;
 }
 
 /** What a home has given to its shard's log, in order, and how it hears what became of it. */
@@ -23,6 +26,7 @@ export class HomeProposals {
   private readonly proposed = new Map<string, Proposed[]>();
   /** By the sequence of an own frame that is not proposed yet. */
   private readonly ends = new Map<number, LineName>();
+  private readonly cursor = new FrameCursor();
 
   begin(name: string): void {
     this.name = name;
@@ -51,9 +55,10 @@ export class HomeProposals {
     const line = caller === "" ? (this.ends.get(firstSequence) ?? null) : null;
     if (line !== null) this.ends.delete(firstSequence);
     const place = placeOf(caller, firstSequence, fingerprint, notAfter);
+    const proposed = { proposal, route, line, isMalformed: this.isMalformed(frame) };
     const copies = this.proposed.get(place);
-    if (copies === undefined) this.proposed.set(place, [{ proposal, route, line }]);
-    else copies.push({ proposal, route, line });
+    if (copies === undefined) this.proposed.set(place, [proposed]);
+    else copies.push(proposed);
     this.routes.add(route);
     this.held.push(frame);
   }
@@ -62,7 +67,7 @@ export class HomeProposals {
   proposeAside(command: ShardCommand, applied: () => void): void {
     const frame = this.ownFrame(command);
     const { fingerprint, firstSequence, notAfter } = readFrameHeader(frame);
-    this.proposed.set(placeOf("", firstSequence, fingerprint, notAfter), [{ proposal: 0, route: fingerprint, line: null, applied }]);
+    this.proposed.set(placeOf("", firstSequence, fingerprint, notAfter), [{ proposal: 0, route: fingerprint, line: null, applied, isMalformed: false }]);
     this.routes.add(fingerprint);
     this.held.push(frame);
   }
@@ -74,15 +79,33 @@ export class HomeProposals {
     if (taken > 0) this.held.splice(0, taken);
   }
 
-  /** Which proposal this is the answer to; null = none of this home's. */
-  answered({ caller, fingerprint, notAfter, sequence }: WorkerAnswer): Proposed | null {
+  /**
+   * Which proposal this is the answer to; null = none of this home's. Commands of queues do not come from here, and whoever knows a caller's name may
+   * send one under the number of a write whose copies are withdrawn: the write itself is still to come.
+   */
+  answered({ caller, fingerprint, isCache, notAfter, sequence }: WorkerAnswer): Proposed | null {
     const place = placeOf(caller, sequence, fingerprint, notAfter);
     const copies = this.proposed.get(place);
-    const first = copies?.shift();
+    const first = copies?.[0];
     if (copies === undefined || first === undefined) return null;
+    if (isCache !== true && !first.isMalformed && !mutant("cache-home-hears-queues")) return null;
+    copies.shift();
     if (copies.length === 0) this.proposed.delete(place);
     this.routes.remove(first.route);
     return first;
+  }
+
+  private isMalformed(frame: Uint8Array): boolean {
+    const { cursor } = this;
+    try {
+      cursor.open(frame);
+      if (!cursor.next()) return true;
+      cursor.decodeShard();
+      return false;
+    } catch (error) {
+      if (error instanceof CodecError) return true;
+      throw error;
+    }
   }
 }
 

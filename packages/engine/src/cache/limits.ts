@@ -42,6 +42,8 @@ export const behindRefusals: number = 4096;
 /** Values that a node has loaded again: not the same one again in so long, and so many at a time. */
 export const revalidateEveryMs: number = 1_000;
 export const revalidations: number = 1024;
+/** A loaded value that lives shorter than this is told to those who wait for it: it could be over before they read again. */
+export const briefMs: number = 1_000;
 /** A home that has not answered in so long is asked again, or another one that leads by then. */
 export const askAgainMs: number = 1_000;
 /** Lines that a node without a lease fetches once more when it has one. */

@@ -6,7 +6,7 @@ import type { OriginAnswer } from "../ports/cache-origin.ts";
 import type { CacheCalls, Place } from "./cache-calls.ts";
 import type { CacheWrites } from "./cache-writes.ts";
 import { lineOfKey } from "./lines.ts";
-import { openLoads, retryMs, storeLoadedMs } from "./limits.ts";
+import { briefMs, openLoads, retryMs, storeLoadedMs } from "./limits.ts";
 
 /** What a node asks the home of a key that is stored nowhere; `token` is of the read that found nothing. */
 export interface LoadQuestion {
@@ -16,8 +16,8 @@ export interface LoadQuestion {
   readonly token: LoadToken;
 }
 export type LoadReply =
-  /** It is stored now, or that there is nothing: read again. */
-  | { readonly type: "loaded" }
+  /** It is stored now, or that there is nothing: read again. `value`: what, where its time may be over before that; as with `unstored`. */
+  | { readonly type: "loaded"; readonly value?: string | null }
   /** There was no room to store it: base64, or null = the origin has nothing. */
   | { readonly type: "unstored"; readonly value: string | null }
   /** Something has changed since the read that found nothing, or may have. */
@@ -97,7 +97,9 @@ export class OriginLoads {
     if (this.flights.get(line) === flight) this.flights.delete(line);
     for (const { done, token } of flight.waiting) {
       const isLate = token.asOf > flight.token.asOf && !mutant("origin-late-joiner-served");
-      done(reply.type === "unstored" && isLate ? { type: "changed" } : reply);
+      if (!isLate) done(reply);
+      else if (reply.type === "unstored") done({ type: "changed" });
+      else done(reply.type === "loaded" ? { type: "loaded" } : reply);
     }
   }
 
@@ -156,12 +158,15 @@ export class OriginLoads {
       token: mutant("origin-load-without-token") ? null : token,
       ifFence: null,
     } as const;
+    const told = value === null ? null : encodeBase64(value);
+    const lastsMs = value === null && negativeTtlMs > 0 ? negativeTtlMs : ttlMs;
+    const isBrief = lastsMs > 0 && lastsMs < briefMs && !mutant("origin-brief-value-untold");
     const write = (place: Place): void =>
       this.commands.write(group, place.holder, place.line, command, false, call, (written) => {
         if (written.type !== "answered") return done({ type: "changed" });
         switch (written.result.type) {
           case "cache-written":
-            return done({ type: "loaded" });
+            return done(isBrief ? { type: "loaded", value: told } : { type: "loaded" });
           case "no-namespace":
             // The shard does not know it yet, or not any more. Nothing was done, and what was loaded is still good for the token.
             return this.retry(
@@ -170,7 +175,7 @@ export class OriginLoads {
               () => done({ type: "changed" }),
             );
           case "cache-full":
-            return done({ type: "unstored", value: value === null ? null : encodeBase64(value) });
+            return done({ type: "unstored", value: told });
           default:
             return done({ type: "changed" });
         }

@@ -38,16 +38,15 @@ export class ReadThrough {
         return done({ type: "origin-unavailable", reason: reply.reason });
       case "too-many":
         return done(overloaded("the key's home loads too many values at this moment"));
-      case "unstored": {
-        const value = reply.value === null ? null : decodeBase64(reply.value);
-        return done({ ...found, found: value === null ? "absent" : "value", value, source: "origin", state: "I" });
-      }
+      case "unstored":
+        return done(loadedEntry(found, reply.value));
       case "loaded": {
         // In mode `ttl` this node may have a copy of nothing, which no write withdraws.
         const { settings } = place.namespace;
-        return this.look(place, settings.mode === "ttl" ? { type: "strict" } : readMode(settings), call, (entry) =>
-          done(entry.type === "entry" ? { ...entry, source: "origin" } : entry),
-        );
+        const mode: ReadMode = settings.mode === "ttl" ? { type: "strict" } : readMode(settings);
+        const tell: Done<CacheEntry> = (entry) => done(entry.type === "entry" ? { ...entry, source: "origin" } : entry);
+        const { value } = reply;
+        return this.look(place, mode, call, tell, value === undefined ? null : () => done(loadedEntry(found, value)));
       }
       case "changed":
         return this.again(place, call, done);
@@ -61,8 +60,8 @@ export class ReadThrough {
     return undefined;
   }
 
-  /** What is stored; when that is still nothing, the load begins anew. */
-  private look(place: Place, mode: ReadMode, call: Call, done: Done<CacheEntry>): void {
+  /** What is stored; when that is still nothing, it is over already, or the load begins anew. */
+  private look(place: Place, mode: ReadMode, call: Call, done: Done<CacheEntry>, isOver: (() => void) | null = null): void {
     const { holder, key, line } = place;
     holder.read(line, mode, call.deadline, (answer) => {
       if (answer === null) return done(notLed);
@@ -70,9 +69,16 @@ export class ReadThrough {
       // The namespace may have lost its origin, or be gone, since the call began: then that there is nothing is the answer.
       const settings = this.calls.names.numbered(place.namespace.namespace)?.settings;
       const isAnswer = entry.found !== "absent" || settings === undefined || settings.origin === "none";
-      return isAnswer ? done(entry) : this.load(place, entry, call, done);
+      if (isAnswer) return done(entry);
+      return isOver === null ? this.load(place, entry, call, done) : isOver();
     });
   }
+}
+
+/** What the origin said while the call was under way: base64, or null = nothing. */
+function loadedEntry(found: CacheEntry, told: string | null): CacheEntry {
+  const value = told === null ? null : decodeBase64(told);
+  return { ...found, found: value === null ? "absent" : "value", value, source: "origin", state: "I" };
 }
 
 const overloaded = (detail: string): Unavailable => ({ type: "unavailable", code: "overloaded", retryAfterMs: 1_000, detail });

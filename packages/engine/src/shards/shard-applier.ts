@@ -15,13 +15,13 @@ import {
 import { mutant } from "@trivet/core/mutation";
 import {
   ByteWriter,
-  type CachedRecord,
   CodecError,
   encodeResult,
   encodeShardResult,
   EntryPayloadCursor,
   FrameCursor,
   type FrameHeader,
+  isCacheCommand,
   type ShardCommand,
 } from "@trivet/wire";
 import { statePointEvery } from "../hosts/limits.ts";
@@ -31,7 +31,7 @@ import type { BufferedStore } from "../stores/index.ts";
 import { type DueLease, LeaseClock } from "./lease-clock.ts";
 import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
 import { nothingTold, type Times, type Told } from "./told.ts";
-import { noteChange, recordOf } from "./value-changes.ts";
+import { type Decoded, noteChange, recordOf } from "./value-changes.ts";
 import type { Applied, LookedUp, ReadValue, WorkerEntry, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 /** Deliveries looked at in one step when a new leader starts every lease. */
@@ -318,7 +318,7 @@ export class ShardApplier {
       const command = this.decode();
       const answer = command.type === "malformed" ? command : shard.execute(command, ownOrigin);
       noteChange(shard, command, answer, told.changes);
-      if (isAwaited) this.tell(header, this.frame.sequence, answer, recordOf(shard, command), told);
+      if (isAwaited) this.tell(header, this.frame.sequence, answer, command, shard, told);
     }
   }
 
@@ -330,13 +330,13 @@ export class ShardApplier {
       const command = this.decode();
       const isAwaited = this.routed.has(header.caller);
       if ("type" in admission) {
-        if (isAwaited) this.tell(header, frame.sequence, admission, recordOf(shard, command), told);
+        if (isAwaited) this.tell(header, frame.sequence, admission, command, shard, told);
         continue;
       }
       const answer = command.type === "malformed" ? command : this.once(shard, admission, command, told);
       if (answer.type === "not-configured") told.unconfigured.add(answer.queue);
       if (answer.type === "no-namespace") told.unknownNamespaces.add(answer.namespace);
-      if (isAwaited) this.tell(header, frame.sequence, answer, recordOf(shard, command), told);
+      if (isAwaited) this.tell(header, frame.sequence, answer, command, shard, told);
     }
   }
 
@@ -344,14 +344,23 @@ export class ShardApplier {
     return shard.once(admission, this.frame.sequence, command, (answer) => noteChange(shard, command, answer, told.changes));
   }
 
-  private tell(header: FrameHeader, sequence: number, answer: ShardAnswer, record: CachedRecord | undefined, told: Told): void {
+  private tell(header: FrameHeader, sequence: number, answer: ShardAnswer, command: Decoded, shard: QueueShard, told: Told): void {
     const { caller, fingerprint, notAfter } = header;
+    const record = recordOf(shard, command);
     const { writer } = this;
     writer.reset();
     if (answer.type === "malformed" || answer.type === "refused") encodeResult(writer, answer);
     else encodeShardResult(writer, answer);
     const bytes = writer.finish();
-    told.answers.push({ caller, sequence, fingerprint, notAfter, bytes, ...(record === undefined ? {} : { record }) });
+    told.answers.push({
+      caller,
+      sequence,
+      fingerprint,
+      notAfter,
+      bytes,
+      ...(record && { record }),
+      ...(isCacheCommand(command) && { isCache: true }),
+    });
   }
 
   private decode(): ShardCommand | { readonly type: "malformed"; readonly detail: string } {

@@ -2,7 +2,7 @@ import type { QueueShard, ShardAnswer } from "@trivet/core";
 import type { CachedRecord, ShardCommand } from "@trivet/wire";
 import type { ValueChange } from "./worker-protocol.ts";
 
-type Decoded = ShardCommand | { readonly type: "malformed" };
+export type Decoded = ShardCommand | { readonly type: "malformed" };
 
 /** What its home keeps, or hands on, after a command about one cached key. */
 export function recordOf(shard: QueueShard, command: Decoded): CachedRecord | undefined {

@@ -100,6 +100,8 @@ export interface WorkerAnswer {
   readonly bytes: Uint8Array;
   /** Of a command about one cached key: what the store says of it afterwards. Not sent to other nodes. */
   readonly record?: CachedRecord;
+  /** Of a command about cached values or who holds them. Not sent to other nodes. */
+  readonly isCache?: true;
 }
 /** A change of cached values, in the order of the log (rule M10). */
 export interface ValueChange {

@@ -202,4 +202,21 @@ describe("a node", () => {
     expect(lives[1]).toBeGreaterThan(lives[0] ?? 0);
     expect(lives[2]).toBeGreaterThan(lives[1] ?? 0);
   });
+
+  guard("cache-late-calls-kept", "forgets calls that were not answered in time, with their values", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    const node = nodes.find((name) => name !== caches.homeOf("a")) ?? "n1";
+    caches.warm("a", node);
+    caches.cut(node);
+    const put = { namespace: "default", key: "a", value: new Uint8Array(1000), tags: [], ttlMs: 0, token: null, ifFence: null } as const;
+    let open = 2;
+    caches.service(node).put({ ...put, condition: { type: "always" } }, { timeoutMs: 500 }, () => open--);
+    caches.service(node).get("default", "b", "linearizable", 500, () => open--);
+    caches.cluster.until("both are given up", () => open === 0);
+    const holders = [...caches.cluster.member(node).host.caching.all()].map(([, { state }]) => state);
+    const isEmpty = (): boolean => holders.every(({ lines, pending }) => lines.size + pending.size === 0);
+    caches.cluster.until("nothing is left of them", isEmpty, 5_000);
+    expect(isEmpty()).toBe(true);
+  });
 });

@@ -317,4 +317,14 @@ describe("a namespace with an origin", () => {
     fronted.cluster.run(1_000);
     expect(fronted.read("n2")).toEqual({ type: "unknown-namespace", namespace: "pages" });
   });
+
+  guard("origin-brief-value-untold", "is told although its time is over before anybody reads it again", () => {
+    for (const settings of [{ ttlMs: 1 }, { ttlMs: 1, mode: "ttl", staleMs: 1 }, { ttlMs: 1, mode: "strict" }] as const) {
+      const fronted = new Fronted(settings);
+      fronted.outside.values.set("k", "1");
+      for (const node of nodes) expect(fronted.read(node)).toEqual({ value: "1", source: "origin" });
+      expect(fronted.outside.loads.length).toBeLessThan(10);
+      expect(fronted.value("n1", "nothing")).toBeNull();
+    }
+  });
 });

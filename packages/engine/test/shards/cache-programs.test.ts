@@ -120,7 +120,7 @@ describe("a program with copies of its own", () => {
     expect(caches.explain("n1", key).sharers.map(({ holder }) => holder)).toContain("program p1");
   });
 
-  test("goes on through another node with what it has, and is told there", () => {
+  test("race 27: goes on through another node with what it has, and is told there", () => {
     const caches = new Caches();
     caches.put("n1", key, "1");
     const program = new Program(caches, "n1");

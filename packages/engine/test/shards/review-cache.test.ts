@@ -47,6 +47,19 @@ describe("a home", () => {
   });
 });
 
+describe("a call at the home's own node", () => {
+  test("ends in its time although the home cannot answer it", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    const home = caches.homeOf("a");
+    vi.spyOn(caches.cluster.member(home).host.disk, "critical", "get").mockReturnValue(true);
+    let told: string | null = null;
+    caches.service(home).invalidate("default", null, { timeoutMs: 1_000 }, (outcome) => (told = outcome.type));
+    caches.cluster.until("it is given up", () => told !== null, 5_000);
+    expect(told).toBe("unknown");
+  });
+});
+
 describe("a node's copies", () => {
   test("whoever is told that a write is done finds it, and nothing older", () => {
     const caches = new Caches();

@@ -8,6 +8,7 @@ import {
   type HomeMessage,
   type InvalidateCache,
   limits as wireLimits,
+  mostBytesOf,
   type NamespaceRefusal,
   type NamespaceResolved,
   type ResolveNamespace,
@@ -138,8 +139,9 @@ export class StreamCache {
   /** Everything of a turn in one frame. A value for who reads slowly is dropped: who lacks it asks again; what takes things from holders always goes. */
   #told(group: number, message: HomeMessage): void {
     if (this.#closed) return;
-    const bytes = message.type === "data" || message.type === "done" ? (message.record.value?.length ?? 0) : 0;
-    if (bytes > 0 && this.#stream.bufferedBytes > httpLimits.maxBufferedBytes / 2) return;
+    const bytes = mostBytesOf(message);
+    const hasValue = (message.type === "data" || message.type === "done") && message.record.value !== null;
+    if (hasValue && this.#stream.bufferedBytes > httpLimits.maxBufferedBytes / 2) return;
     if (this.#bytes + bytes > wireLimits.maxFrameBytes) this.#flush();
     this.#messages.push({ group, message });
     this.#bytes += bytes;

@@ -4,17 +4,12 @@ import { decodeUtf8, encodeUtf8 } from "@trivet/wire";
 import type { CacheInput, CacheOutput } from "../checkers/models/cached-value.ts";
 import type { Machine } from "../world/machine.ts";
 import type { CacheHistory, CacheOperation } from "./cache-history.ts";
+import { cacheTag, chooseInput, taggedKeys } from "./cache-inputs.ts";
 import type { VirtualClient } from "./virtual-client.ts";
 
 const timeoutMs = 2_500;
 /** Most of them are reads of a copy, which cost next to nothing. */
 const callsPerOperation = 4;
-const keys = ["a", "b", "c", "n"] as const;
-/** Every value of these carries the tag. */
-const tagged: readonly string[] = ["a", "b"];
-const tag = "t";
-/** Increments go here, now and then something that is no number. */
-const counter = "n";
 
 /** Reads and writes a few keys, one call after the other, each through any node. Mostly through the same one, so that copies are read. */
 export class CacheClient {
@@ -62,7 +57,7 @@ export class CacheClient {
   private clear(machine: Machine): void {
     const { client, history } = this;
     const { world } = client;
-    const operations = tagged.map((key) => history.begin(client.name, { type: "clear", key }, world.clock.now()));
+    const operations = taggedKeys.map((key) => history.begin(client.name, { type: "clear", key }, world.clock.now()));
     let over = false;
     const end = (): void => {
       if (over) return;
@@ -74,7 +69,7 @@ export class CacheClient {
     client.callProgram(
       machine,
       ({ cache }) =>
-        cache.invalidate("default", tag, { timeoutMs }, (outcome) =>
+        cache.invalidate("default", cacheTag, { timeoutMs }, (outcome) =>
           client.arrive(machine, () => {
             if (over) return;
             world.totals.add(`cache invalidations: ${outcome.type}`);
@@ -101,15 +96,7 @@ export class CacheClient {
   }
 
   private choose(): CacheInput {
-    const { prng } = this.client;
-    const key = prng.pick(keys);
-    const value = `${this.client.name}.${this.left}`;
-    if (prng.chance(this.readsMostly ? 0.97 : 0.5)) return { type: "get", key };
-    if (key === counter && !prng.chance(0.2)) return { type: "increment", key, by: 1 + prng.below(3) };
-    if (prng.chance(0.15)) return { type: "delete", key };
-    const version = this.versions.get(key);
-    if (version !== undefined && prng.chance(0.4)) return { type: "swap", key, value, version };
-    return { type: "put", key, value };
+    return chooseInput(this.client.prng, `${this.client.name}.${this.left}`, this.versions, this.readsMostly);
   }
 
   private send(machine: Machine, input: CacheInput): void {
@@ -178,7 +165,7 @@ function ask(
     case "put":
     case "swap": {
       const condition = input.type === "swap" ? ({ type: "version", version: input.version } as const) : ({ type: "always" } as const);
-      const tags = tagged.includes(key) ? [tag] : [];
+      const tags = taggedKeys.includes(key) ? [cacheTag] : [];
       const put = { namespace, key, value: encodeUtf8(input.value), tags, ttlMs, condition, token: null, ifFence: null };
       return cache.put(put, options, told);
     }

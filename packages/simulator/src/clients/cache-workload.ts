@@ -6,12 +6,17 @@ import { cachedValueModel } from "../checkers/models/cached-value.ts";
 import type { Machine } from "../world/machine.ts";
 import type { World } from "../world/world.ts";
 import { CacheClient } from "./cache-client.ts";
+import { noteEnds } from "./cache-ends.ts";
 import { CacheHistory } from "./cache-history.ts";
+import { NearClient } from "./near-client.ts";
 import { VirtualClient } from "./virtual-client.ts";
 import type { Workload } from "./workload.ts";
 
 const verifyEveryMs = 500;
 const verifyTimeoutMs = 5_000;
+/** A program that was killed starts again after so long, under another name; so many of them at most. */
+const restartMs = 500;
+const mostNearPrograms = 12;
 
 /** By its own account: one that was removed, or is not in yet, knows nothing of the others. */
 function isMember({ name, running }: Machine): boolean {
@@ -24,7 +29,9 @@ export class CacheWorkload implements Workload {
   readonly history: CacheHistory = new CacheHistory();
   private readonly world: World;
   private readonly clients: VirtualClient[] = [];
-  private readonly flows: CacheClient[] = [];
+  private readonly flows: (CacheClient | NearClient)[] = [];
+  /** Clients that are programs with copies of their own. */
+  private readonly near = new Set<VirtualClient>();
   private asking = true;
   private verified: Verified | null = null;
   /** Each through another machine: one may be no member any more. */
@@ -45,6 +52,18 @@ export class CacheWorkload implements Workload {
       world.clients.push(client.name);
       this.flows.push(new CacheClient(client, this.history, operationsPerClient, i % 2 === 0, () => this.asking));
     }
+    for (let i = 0; i < world.options.nearClients; i += 1) this.startNear();
+  }
+
+  private startNear(): void {
+    const { world } = this;
+    const { operationsPerClient, seed } = world.options;
+    const number = this.near.size + 1;
+    const client = this.client(`near${number}`, seed, 500 + number);
+    this.near.add(client);
+    this.clients.push(client);
+    world.clients.push(client.name);
+    this.flows.push(new NearClient(client, this.history, operationsPerClient, number % 2 === 0, () => this.asking));
   }
 
   wind(): void {
@@ -105,27 +124,21 @@ export class CacheWorkload implements Workload {
     const chosen = alive[client % alive.length];
     if (chosen === undefined || alive.length * 2 <= this.clients.length) return;
     chosen.process.kill();
+    if (!this.near.has(chosen) || this.near.size >= mostNearPrograms) return;
+    this.world.clock.schedule(restartMs, () => {
+      if (this.asking) this.startNear();
+    });
   }
 
   check(): Violation | null {
     const { totals } = this.world;
     totals.add("cache operations", this.issued());
     totals.add("cache operations answered", this.answered());
-    this.noteEnds();
+    noteEnds(this.world, this.history);
     const [first] = this.verified?.violations ?? [];
     if (first !== undefined) return { invariant: `cache-${first.invariant}`, detail: `key ${first.key}: ${first.detail}` };
     const found = checkPerKey(cachedValueModel, this.history.observed(), ({ key }) => key);
     return found === null ? null : { ...found, invariant: `cache-${found.invariant}` };
-  }
-
-  private noteEnds(): void {
-    for (const { golden } of this.world.shards) {
-      for (const { answer, at, command } of golden.steps) {
-        if (command.type !== "cache-expire" || answer.type !== "counted" || answer.count === 0) continue;
-        for (const { key, version } of command.values) this.history.ended(key, version, at);
-        this.world.totals.add("cache values ended", answer.count);
-      }
-    }
   }
 
   private client(name: string, seed: number, number: number): VirtualClient {

@@ -21,8 +21,9 @@ export async function findKill(pool: Pool, mutant: string, firstSeed: number, se
     if (violation === null || !hit) continue;
     const without = await pool.run({ options: defaultOptions(seed), twice: false });
     if (without.report.violation !== null) continue;
-    const { shards, clients, laterKinds, asInProduction } = defaultOptions(seed);
-    const options = shards === 0 ? {} : { shards, clients, laterKinds, asInProduction };
+    const { shards, cacheClients, clients, laterKinds, asInProduction, nearClients } = defaultOptions(seed);
+    const caching = { ...(cacheClients > 0 && { cacheClients }), ...(nearClients > 0 && { nearClients }) };
+    const options = shards === 0 ? {} : { shards, clients, laterKinds, asInProduction, ...caching };
     return { kill: { kind: "seed", seed, options, invariant: violation.invariant }, reached, runs };
   }
   return { kill: null, reached, runs: seeds };

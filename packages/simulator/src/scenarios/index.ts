@@ -5,6 +5,8 @@ import { installCrash } from "./install-crash.ts";
 import { logDamage } from "./log-damage.ts";
 import { logRandom } from "./log-random.ts";
 import { removedLeaderLeaves } from "./membership.ts";
+import { nearCoRR, nearCoWW, nearInversion, nearIRIW, nearMP, nearSB } from "./near-litmus.ts";
+import { nearRandom } from "./near-random.ts";
 import type { Scenario } from "./scenario.ts";
 import { crashWhileReplacingShard, doubtfulShard, doubtfulShardLeader } from "./shard-audit.ts";
 import { answersAfterInstall, deadlineInSilence, extensionOverPause, floorFollowsFlush, shortStore } from "./shards.ts";
@@ -33,6 +35,13 @@ export const scenarios: readonly Scenario[] = [
   shortStore,
   floorFollowsFlush,
   deadlineInSilence,
+  nearCoRR,
+  nearCoWW,
+  nearMP,
+  nearSB,
+  nearIRIW,
+  nearInversion,
+  nearRandom,
   doubtfulShard,
   doubtfulShardLeader,
   doubtfulTails,

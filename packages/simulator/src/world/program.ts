@@ -1,5 +1,14 @@
 import { groupId, InvariantError, type PlacementView, type RaftGroup, type RaftMessage } from "@trivet/core";
-import { type CacheApi, defaultHostConfig, IoError, type NodeApi, NodeHost, type Ports, type QueueStorage } from "@trivet/engine";
+import {
+  type CacheApi,
+  defaultHostConfig,
+  IoError,
+  type NodeApi,
+  NodeHost,
+  type Ports,
+  type ProgramsApi,
+  type QueueStorage,
+} from "@trivet/engine";
 
 /** What differs between the nodes of one world. */
 export interface ProgramSettings {
@@ -54,6 +63,8 @@ export interface Program {
   readonly api: NodeApi;
   readonly storage: QueueStorage;
   readonly cache: CacheApi;
+  /** What programs with copies of their own say and are told through this node. */
+  readonly programs: ProgramsApi;
   /** This node's replica of a shard; null = it has none, or not yet. */
   shard(shard: number): AnyGroupInspection | null;
   /** What is wrong with this node's state of a shard (rule W7); null = nothing. */
@@ -129,6 +140,7 @@ export const startNode: StartProgram = (ports, settings, owner) => {
     api: host.api,
     storage: host.queueStorage,
     cache: host.cache,
+    programs: host.caching.programs,
     group: () => inspect(host),
     shard: (shard) => host.shards?.replica(groupId(shard))?.group ?? null,
     doubt: (shard) => host.shards?.replica(groupId(shard))?.group.audit?.problem ?? null,

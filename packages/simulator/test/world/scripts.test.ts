@@ -4,6 +4,8 @@ import { expiryAfterPause, leaseOverPause, renewalAfterExpiry, renewalWithoutQuo
 import { doubtfulTails } from "../../src/scenarios/doubtful-tails.ts";
 import { installCrash } from "../../src/scenarios/install-crash.ts";
 import { removedLeaderLeaves } from "../../src/scenarios/membership.ts";
+import { nearCoRR, nearCoWW, nearInversion, nearIRIW, nearMP, nearSB } from "../../src/scenarios/near-litmus.ts";
+import { nearRandom } from "../../src/scenarios/near-random.ts";
 import { expect as must, scenario } from "../../src/scenarios/scenario.ts";
 import { snapshotRandom } from "../../src/scenarios/snapshot-random.ts";
 
@@ -17,8 +19,15 @@ describe("scripts on the real hosts", () => {
     snapshotRandom,
     installCrash,
     doubtfulTails,
+    nearCoRR,
+    nearCoWW,
+    nearMP,
+    nearSB,
+    nearIRIW,
+    nearInversion,
+    nearRandom,
   ]) {
-    test(`${script.name} is clean without mutants`, () => {
+    test(`${script.name} is clean without mutants`, { timeout: 600_000 }, () => {
       expect(script.run()).toBeNull();
     });
   }

@@ -1,5 +1,5 @@
 import type { HolderState, Line } from "../../../src/coherence/holder-state.ts";
-import type { DirectoryEntry, HomeState, Wait } from "../../../src/coherence/home-state.ts";
+import type { DirectoryEntry, HomeState, ScopeOp, Wait } from "../../../src/coherence/home-state.ts";
 import type { HolderMessage, HomeMessage } from "../../../src/coherence/messages.ts";
 import { type World, nameOf } from "./world.ts";
 
@@ -42,6 +42,7 @@ function ofHolder(world: World, index: number, ordered: boolean): string {
     holder.processed,
     Math.max(holder.askAgainAt - now, 0),
     ago(holder.lastAskedAt, 1),
+    ago(holder.forgottenAt, 2),
     [...holder.lines.values()].map((line) => ofLine(world, holder, line, ago)),
   ];
   const name = nameOf(index);
@@ -71,7 +72,13 @@ function ofLine(world: World, holder: HolderState, line: Line, ago: (at: number,
           fetch.joined.map(waiter),
           fetch.passOnly,
         ],
-    [...writes].map(([txn, write]) => [txn - holder.nextTxn, write.waiter, ago(write.sentAt.steady, 1), write.command[1]]),
+    [...writes].map(([txn, write]) => [
+      txn - holder.nextTxn,
+      write.waiter,
+      ago(write.sentAt.steady, 1),
+      write.command[1],
+      write.isAbandoned,
+    ]),
     after.map(waiter),
     invalidated,
     shared,
@@ -79,8 +86,13 @@ function ofLine(world: World, holder: HolderState, line: Line, ago: (at: number,
   ];
 }
 
+function scopesOf(home: HomeState): readonly ScopeOp[] {
+  return [...home.scopes.values()].flat();
+}
+
 function atHome(world: World, home: HomeState, name: string, holder: HolderState): unknown {
   const left = (until: number): number => Math.max(until - world.now, 0);
+  const ago = (at: number): number => Math.max(at - world.now, -1);
   const wait = (found: Wait | undefined): unknown => found && [found.incarnation - holder.incarnation, found.sequence, left(found.until)];
   const session = home.sessions.get(name);
   const known = home.registered.get(name);
@@ -92,7 +104,8 @@ function atHome(world: World, home: HomeState, name: string, holder: HolderState
       left(session.leaseEnd),
       session.sequence,
       session.acked,
-      session.unacked,
+      [...session.unacked.values()],
+      ago(session.resentAt),
       session.suspect,
       session.lines.size,
     ],
@@ -100,7 +113,7 @@ function atHome(world: World, home: HomeState, name: string, holder: HolderState
     bar && [left(bar.until), left(bar.until + bar.lastsMs), bar.lastsMs],
     home.unflushed.has(name),
     entry && [fill(entry, name, holder), entry.owner === name, wait(entry.waits.get(name))],
-    home.scopes.map(({ waits }) => wait(waits.get(name))),
+    scopesOf(home).map(({ waits }) => wait(waits.get(name))),
     wait(home.closingWaits.get(name)),
   ];
 }
@@ -130,7 +143,7 @@ function shared(world: World, home: HomeState, renamed: (name: string) => number
       reading.map(fetch),
       writing && [writing.command?.[0], writing.asker.type === "holder" ? fetch(writing.asker) : writing.asker.type],
     ]),
-    home.scopes.map(({ command, phase }) => [command[0], phase]),
+    scopesOf(home).map(({ command, phase }) => [command[0], phase]),
     [...home.rounds].map(([number, lease]) => [number - home.nextNumber, renamed(lease.holder), lease.incarnation, lease.request]),
     [...home.confirmedReads].map(([number, read]) => [number - home.nextNumber, fetch(read.fetch)]),
     [...home.proposals].map(([number, proposal]) => [number - home.nextNumber, proposal.type]),

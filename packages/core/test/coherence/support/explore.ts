@@ -12,6 +12,8 @@ export interface Budget {
   readonly deletes?: number;
   readonly clears?: number;
   readonly evictions?: number;
+  /** Callers that wait no longer. */
+  readonly abandons?: number;
   /** How often a message overtakes one that was sent before it on the same way; left out = always possible. */
   readonly overtakings?: number;
   readonly drops?: number;
@@ -167,6 +169,11 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
     if (may("refusals")) add(`${name} writes in vain`, "refusals", (changed) => void changed.write(index, "refused"));
     if (may("deletes")) add(`${name} deletes`, "deletes", (changed) => void changed.write(index, "delete"));
     if (may("holderCrashes")) add(`${name} crashes`, "holderCrashes", (changed) => changed.crashHolder(index));
+    if (may("abandons")) {
+      for (const waiter of waitingAt(world, index)) {
+        add(`${name} gives ${waiter} up`, "abandons", (changed) => changed.abandon(index, waiter));
+      }
+    }
     const state = world.holders[index]?.lines.get(line)?.state;
     if (may("evictions") && state !== undefined && isReadable(state)) add(`${name} evicts`, "evictions", (changed) => changed.evict(index));
     if (may("looks")) {
@@ -199,6 +206,14 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
   return actions;
 }
 
+function waitingAt(world: World, index: number): readonly number[] {
+  const known = world.holders[index]?.lines.get(line);
+  if (known === undefined) return [];
+  const { after, fetch, strict, writes } = known;
+  const writers = [...writes.values()].flatMap(({ isAbandoned, waiter }) => (isAbandoned ? [] : [waiter]));
+  return [...(fetch?.first ?? []), ...(fetch?.joined ?? []), ...after, ...strict, ...writers];
+}
+
 /** What must hold at every moment (reference §6). */
 export function check(world: World): void {
   const { steady, wall } = world.moment;
@@ -219,7 +234,7 @@ export function check(world: World): void {
     if (known.state !== "S") {
       if (alone !== null) throw new Error(`${alone} and ${name} both think to be the only one`);
       alone = name;
-      shareSent = session?.unacked.some((withdrawal) => withdrawal.type === "share") === true;
+      shareSent = [...(session?.unacked.values() ?? [])].some(({ type }) => type === "share");
     }
     covered(world, index);
   }
@@ -243,7 +258,7 @@ function covered(world: World, index: number): void {
   const session = state.sessions.get(name);
   if (session?.incarnation !== holder.incarnation) throw new Error(`${name} can read, and has no session`);
   const entry = state.entries.get(line);
-  const isWithdrawn = session.unacked.some((withdrawal) => withdrawal.type === "inv");
+  const isWithdrawn = [...session.unacked.values()].some(({ type }) => type === "inv");
   if (entry?.sharers.has(name) !== true && !isWithdrawn) throw new Error(`${name} can read, and the directory does not know it`);
 }
 

@@ -8,6 +8,7 @@ import { barrierHolds } from "../../../src/coherence/home-phase.ts";
 import { type CachedRecord, type HolderMessage, type HomeMessage, lineName, type WriteOutcome } from "../../../src/coherence/messages.ts";
 import { type CoherenceLimits, defaultCoherenceLimits } from "../../../src/coherence/limits.ts";
 import type { CoherenceTiming, Moment } from "../../../src/coherence/timing.ts";
+import { clone } from "./clone.ts";
 
 export const line: string = lineName("ns", "k");
 
@@ -74,6 +75,8 @@ export class World {
   /** By waiter: change before which an answer would be stale. */
   reads: Map<number, number> = new Map();
   writes: Set<number> = new Set();
+  /** Given up by their callers. */
+  abandoned: ReadonlySet<number> = new Set();
   /** The newest change that anybody was told of. */
   told = 0;
   nextWaiter = 1;
@@ -205,6 +208,14 @@ export class World {
     this.holder(holder, { type: "evict", line, now: this.moment });
   }
 
+  /** The caller of a read or write waits no longer; what comes of a write is told to nobody. */
+  abandon(holder: number, waiter: number): void {
+    this.reads.delete(waiter);
+    this.writes.delete(waiter);
+    this.abandoned = new Set([...this.abandoned, waiter]);
+    this.holder(holder, { type: "abandon", line, waiter, now: this.moment });
+  }
+
   /** The process ends and begins anew; who waited there waits no more. */
   crashHolder(holder: number): void {
     const former = this.holders[holder] as HolderState;
@@ -212,9 +223,8 @@ export class World {
       for (const waiter of [...(known.fetch?.first ?? []), ...(known.fetch?.joined ?? []), ...known.after]) this.reads.delete(waiter);
       for (const { waiter } of known.writes.values()) this.writes.delete(waiter);
     }
+    // Its transactions begin anew as well: what the former is still told has the same numbers.
     const fresh = newHolder(former.id, former.incarnation + 1, timing, this.limits);
-    // Transactions go on: the caller's sequence outlives the process, or its name is new.
-    fresh.nextTxn = former.nextTxn;
     this.holders[holder] = fresh;
     this.holder(holder, { type: "home", term: this.term, now: this.moment });
   }
@@ -277,6 +287,7 @@ export class World {
       case "send":
         return this.send({ toHome: true, holder: index, term: effect.message.term, message: Object.freeze(effect.message) });
       case "answer-read": {
+        if (this.abandoned.has(effect.waiter)) throw new Error(`read ${effect.waiter} is answered, and nobody waits`);
         const floor = this.reads.get(effect.waiter);
         if (floor === undefined) throw new Error(`read ${effect.waiter} is answered twice`);
         this.reads.delete(effect.waiter);
@@ -288,6 +299,7 @@ export class World {
         return;
       }
       case "answer-write":
+        if (this.abandoned.has(effect.waiter)) return;
         if (!this.writes.delete(effect.waiter)) throw new Error(`write ${effect.waiter} is answered twice`);
         this.told = Math.max(this.told, effect.outcome.version ?? 0);
         this.answers?.set(effect.waiter, effect.outcome.version);
@@ -379,19 +391,4 @@ function applyTo(store: Store, what: Proposed, term: number): WriteOutcome | nul
       return Object.freeze({ version, answer: what.command });
     }
   }
-}
-
-/** Everything but what is frozen or bytes is copied. */
-export function clone<T>(value: T): T {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value) || value instanceof Uint8Array) return value;
-  if (Array.isArray(value)) return value.map((item: unknown) => clone(item)) as T;
-  if (value instanceof Map) {
-    const copy = new Map<unknown, unknown>();
-    for (const [key, item] of value) copy.set(key, clone(item));
-    return copy as T;
-  }
-  if (value instanceof Set) return new Set(value) as T;
-  const copy = Object.create(Object.getPrototypeOf(value) as object) as Record<string, unknown>;
-  for (const [key, item] of Object.entries(value)) copy[key] = clone(item);
-  return copy as T;
 }
