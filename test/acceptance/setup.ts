@@ -19,6 +19,8 @@ export async function setup(project: TestProject): Promise<void> {
   if (hasEngine) {
     for (const port of ports) await insistOnFree(port);
     folder = copyOfCheckout();
+    // An image of another checkout may be there under the same name.
+    await containersIn(folder).run("docker-compose -f docker/docker-compose.yml build node1");
   }
   project.provide("clone", folder);
 }
