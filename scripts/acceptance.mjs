@@ -1,5 +1,6 @@
 // `npm run acceptance`: the acceptance list of the source documents, one script per point under test/acceptance.
-// `npm run acceptance -- 4 8` runs those points. Ends with one plain line `N passed, N failed`, counted in points.
+// `npm run acceptance -- 4 8` runs those points. Ends with one plain line `N passed, N failed`, counted in points;
+// those of which something was skipped, or is not there yet, are neither, and stand in the line before.
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { build } from "./build.mjs";
@@ -75,9 +76,9 @@ function finish() {
   if (outside) console.log(`failed: vitest ended with exit code ${code}: an error outside the tests, see above`);
   const failed = count("FAILED") + (outside ? 1 : 0);
   const partly = outcomes.filter(({ state }) => state === "in part").map(({ number }) => number);
-  if (partly.length > 0) console.log(`In part only, see "skipped" and "MISSING" above: ${partly.join(", ")}.`);
-  // A point of which something was skipped or is missing has not passed.
-  console.log(`${count("passed")} passed, ${failed} failed${partly.length > 0 ? `, ${partly.length} in part` : ""}`);
+  // A point of which something was skipped or is missing has not passed, nor failed.
+  if (partly.length > 0) console.log(`${partly.length} in part only, see "skipped" and "MISSING" above: points ${partly.join(", ")}.`);
+  console.log(`${count("passed")} passed, ${failed} failed`);
   process.exit(failed > 0 || count("passed") + partly.length === 0 || (strict && partly.length > 0) ? 1 : 0);
 }
 
