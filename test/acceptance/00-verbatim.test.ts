@@ -9,6 +9,7 @@ import {
   s0NodeFour,
   s2Openssl,
 } from "../support/document-commands.ts";
+import { postJson } from "../support/document-checks.ts";
 import { onEveryTarget } from "./targets.ts";
 
 /** Indentation aside, each of the lines stands in the text. */
@@ -41,8 +42,11 @@ const inOrder: readonly string[] = hasOriginals ? originals().flatMap(curlsOf) :
 onEveryTarget((target) => {
   it("every curl command of the documents, in their order, is answered with 200", async () => {
     for (const command of inOrder) {
-      const { status, text } = await target().curl(command);
+      const { status, text, body } = await target().curl(command);
       expect(status, `${command}\n${text}`).toBe(200);
+      // What was handed out is settled, or it would come back into the next script.
+      const { ack_token } = body;
+      if (typeof ack_token === "string") await postJson(target().curl, "http://localhost:8001/queue/ack", { ack_token });
     }
   });
 });
