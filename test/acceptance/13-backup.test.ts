@@ -1,7 +1,7 @@
 /** Point 13: backup and restore of Redis and of the Raft state, including the append-only file (B-02). */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { composeLines, s0 } from "../support/document-commands.ts";
-import { inContainers } from "./targets.ts";
+import { inContainers, testsOf } from "./targets.ts";
 
 inContainers((containers) => {
   beforeAll(() => containers().up());
@@ -18,7 +18,5 @@ inContainers((containers) => {
   });
 });
 
-describe("backup and restore", () => {
-  it.todo("scripts/backup.sh and scripts/restore.sh of Redis, with an append-only file: not in this version yet");
-  it.todo("trivet snapshot save and restore of the Raft state: not in this version yet");
-});
+await testsOf("backup and restore of Redis, with an append-only file", "test/redis-backup.test.ts");
+await testsOf("backup and restore of the Raft state", "test/backup.test.ts");

@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, inject } from "vitest";
+import { existsSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { containersIn, hasEngine, type Containers } from "../support/containers.ts";
 import { isUp, startDev, type Dev } from "../support/dev.ts";
 import type { Curl, Place } from "../support/document-checks.ts";
+import { repository } from "../support/processes.ts";
 import { childrenOf, runVerbatim } from "../support/shell.ts";
 
 /** A running cluster of three nodes that the documents' commands are tried on. */
@@ -63,4 +65,12 @@ export function inContainers(tests: (containers: () => Containers) => void): voi
     });
     tests(() => containers);
   });
+}
+
+/** Takes the tests of a part of the system that this version may not have yet; without them the part is named as missing, and counted. */
+export async function testsOf(what: string, path: string): Promise<void> {
+  const file = join(repository, path);
+  const isThere = existsSync(file);
+  if (isThere) await import(/* @vite-ignore */ file);
+  it.skipIf(!isThere)(`MISSING unless ${path} is there: ${what}`, () => expect(existsSync(file)).toBe(true));
 }
