@@ -1,12 +1,13 @@
 // `npm test`: every suite. `npm test NAME…` runs the suites or test files named; `--no-skips` fails when anything was skipped.
 // Ends with one plain line `N passed, N failed`, summed over all runners. Exit code 0 only when tests ran and none failed.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { build } from "./build.mjs";
 import { firstStep } from "./first-step.mjs";
-import { root, run, tool } from "./lib/run.mjs";
-import { failure, say, warn } from "./lib/say.mjs";
+import { installPrograms } from "./lib/programs.mjs";
+import { root } from "./lib/run.mjs";
+import { failure } from "./lib/say.mjs";
+import { vitest } from "./lib/vitest.mjs";
 
 /**
  * The suites, in the order they run; a file belongs to the first whose pattern its path matches.
@@ -99,49 +100,22 @@ function planOf(names) {
 function testFiles(folder) {
   const path = join(root, folder);
   if (!existsSync(path)) return [];
-  return readdirSync(path, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".test.ts"))
-    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"))
-    .filter((file) => !file.includes("node_modules/") && !file.includes("/dist/"))
-    .toSorted();
-}
-
-/** Installs what a suite calls, where that is allowed; tests that still miss their program skip themselves, and are counted. */
-async function installPrograms(programs) {
-  const missing = programs.filter(({ program }) => !onPath(program));
-  if (missing.length === 0) return;
-  const names = missing.map(({ debian }) => debian).join(" ");
-  if (process.env.TRIVET_NO_INSTALL === "1") return warn(`Not installed (TRIVET_NO_INSTALL=1): ${names}. Tests that need it are skipped.`);
-  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version")) {
-    return warn(`Missing: ${names}. Only root on Debian can install it from here; tests that need it are skipped.`);
-  }
-  say(`Installing Debian packages for the tests: ${names} (TRIVET_NO_INSTALL=1 keeps me from that).`);
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  await run("apt-get", ["update", "-qq"], { quiet: true, env });
-  const { code, output } = await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...names.split(" ")], {
-    quiet: true,
-    env,
-  });
-  if (code !== 0) warn(`Could not install ${names}: ${output.trim().split("\n").at(-1)}`);
-}
-
-function onPath(program) {
-  return (process.env.PATH ?? "").split(":").some((folder) => existsSync(join(folder, program)));
+  return (
+    readdirSync(path, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith(".test.ts"))
+      .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"))
+      .filter((file) => !file.includes("node_modules/") && !file.includes("/dist/"))
+      // They run the same end-to-end tests again, on ports of the documents, too: `npm run acceptance`.
+      .filter((file) => !file.startsWith("test/acceptance/"))
+      .toSorted()
+  );
 }
 
 /** One vitest run. Gives one outcome per test; a file that could not even be loaded counts as one failed test. */
 async function runVitest(project, files) {
-  const folder = mkdtempSync(join(tmpdir(), "trivet-test-"));
-  const report = join(folder, "report.json");
-  const args = ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...files];
-  const { code } = await run(process.execPath, [tool("vitest", "vitest.mjs"), ...args]);
-  try {
-    return outcomesOf(JSON.parse(readFileSync(report, "utf8")), code, project);
-  } catch {
-    return [{ suite: project, status: "failed", title: `vitest ended with exit code ${code} and wrote no report` }];
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  const { code, report } = await vitest(project, files);
+  if (report !== null) return outcomesOf(report, code, project);
+  return [{ suite: project, status: "failed", title: `vitest ended with exit code ${code} and wrote no report` }];
 }
 
 function outcomesOf(report, code, project) {

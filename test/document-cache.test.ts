@@ -4,32 +4,17 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startCluster, type TestCluster, type TestNode } from "./support/cluster.ts";
 import { isUp, startDev, type Dev } from "./support/dev.ts";
+import { cacheOfS0, cacheOfS4, cacheStateOfS4, nextReadFindsTheWrite, postJson, repeatedReadIsAHit } from "./support/document-checks.ts";
 import { expectStatus, textOf, type Answer, type Json } from "./support/http.ts";
 import { run, trivet } from "./support/processes.ts";
 import { childrenOf, runVerbatim } from "./support/shell.ts";
 import { ready, waitFor } from "./support/wait.ts";
-
-/** As S0 has them ("Test Distributed Cache"), to the letter. */
-const s0Read = `# Read from cache (will fetch from DB)
-curl http://localhost:8001/cache/item:123`;
-const s0Write = `# Write to cache
-curl -X POST http://localhost:8001/cache/item:999 \\
-  -H "Content-Type: application/json" \\
-  -d '{"data": "New cached value"}'`;
-const s0ReadAgain = `# Read again (should be cached)
-curl http://localhost:8001/cache/item:999`;
-/** S4 and S0 on troubles of the cache, to the letter. */
-const s4State = `# Cache state
-curl http://localhost:8001/cache/state`;
-const s0Metrics = "curl http://localhost:8001/metrics";
 
 /** Every cache command of the source documents, as written there, against what `npm start` runs. */
 describe("npm start", () => {
   let folder: string;
   let dev: Dev;
   const curl = (command: string): ReturnType<typeof runVerbatim> => runVerbatim(command, dev.mapped, folder);
-  const postJson = (url: string, body: Json): ReturnType<typeof runVerbatim> =>
-    curl(`curl -X POST ${url} -H "Content-Type: application/json" -d '${JSON.stringify(body)}'`);
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "trivet-cache-"));
@@ -43,45 +28,19 @@ describe("npm start", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it("the cache commands of S0 verbatim: item:123 answers from the demo data, what is written is read again", async () => {
-    const first = await curl(s0Read);
-    expect(first, first.text).toMatchObject({ status: 200, body: { key: "item:123", data: { id: 123 } } });
-    expect(["database", "cache"]).toContain(first.body["source"]);
-    expect(["M", "E", "S", "I"]).toContain(first.body["cache_state"]);
-    const written = await curl(s0Write);
-    expect(written, written.text).toMatchObject({ status: 200, body: { status: "ok", key: "item:999", new_data: "New cached value" } });
-    const again = await curl(s0ReadAgain);
-    expect(again, again.text).toMatchObject({ status: 200, body: { data: "New cached value", version: written.body["version"] } });
-  });
+  it("the cache commands of S0 verbatim: item:123 answers from the demo data, what is written is read again", () => cacheOfS0(curl));
 
-  it("a read that is repeated is a hit of the node's own copy, and counted as one", async () => {
-    await waitFor("a hit", async () => {
-      const { body } = await curl(s0ReadAgain);
-      return body["source"] === "cache" ? ready(true) : JSON.stringify(body);
-    });
-    const metrics = await curl(s0Metrics);
-    expect(metrics.body).toMatchObject({ cache_stats: { size: expect.any(Number), maxsize: 10_000, states: expect.any(Object) } });
-    expect(Number(metrics.body["cache_hits"])).toBeGreaterThan(0);
-    expect(Number(metrics.body["cache_misses"])).toBeGreaterThan(0);
-  });
+  it("a read that is repeated is a hit of the node's own copy, and counted as one", () => repeatedReadIsAHit(curl, 10_000));
 
-  it("S0's trouble, stale data after a write, is none: a write through one node is what the next read through every other finds", async () => {
-    for (let round = 0; round < 12; round++) {
-      const written = await postJson(`http://localhost:${8001 + (round % 3)}/cache/item:999`, { data: round });
-      expect(written.status, written.text).toBe(200);
-      for (const port of [8001, 8002, 8003]) {
-        const { body, text } = await curl(`curl http://localhost:${port}/cache/item:999`);
-        expect(body["data"], text).toBe(round);
-      }
-    }
-  });
+  it("S0's trouble, stale data after a write, is none: a write through one node is what the next read through every other finds", () =>
+    nextReadFindsTheWrite(curl));
 
   it("the log says `INVALIDATE diterima` where a copy was withdrawn, with key, version and sender", async () => {
     let round = 0;
     const line = await waitFor("the line", async () => {
       // At INFO one line in 5 s and node; those in between are told to DEBUG.
       for (const port of [8002, 8003]) await curl(`curl http://localhost:${port}/cache/item:999`);
-      await postJson("http://localhost:8001/cache/item:999", { data: `withdrawn ${++round}` });
+      await postJson(curl, "http://localhost:8001/cache/item:999", { data: `withdrawn ${++round}` });
       const lines = readdirSync(join(folder, "logs"))
         .filter((name) => name.endsWith("_structured.log"))
         .flatMap((name) => readFileSync(join(folder, "logs", name), "utf8").split("\n"));
@@ -96,46 +55,9 @@ describe("npm start", () => {
     });
   });
 
-  it("the cache calls of S4: put, get, fetch, invalidate, state", async () => {
-    const put = await postJson("http://localhost:8001/cache/put", { key: "user:1", value: { name: "Ana" } });
-    expect(put, put.text).toMatchObject({ status: 200, body: { success: true } });
-    const read = await curl("curl http://localhost:8002/cache/get?key=user:1");
-    expect(read, read.text).toMatchObject({ status: 200, body: { success: true, value: { name: "Ana" } } });
-    const peer = await waitFor("a copy of another node", async () => {
-      await curl("curl http://localhost:8002/cache/get?key=user:1");
-      const fetched = await curl("curl http://localhost:8003/cache/fetch?key=user:1");
-      return fetched.body["value"] === null ? fetched.text : ready(fetched);
-    });
-    expect(peer.body).toMatchObject({ value: { name: "Ana" }, source: "peer", state: expect.stringMatching(/^[MES]$/) });
-    expect((await curl("curl http://localhost:8001/cache/get?key=nothing")).body).toMatchObject({ success: true, value: null });
-    const dropped = await postJson("http://localhost:8003/cache/invalidate", { key: "user:1" });
-    expect(dropped, dropped.text).toMatchObject({ status: 200, body: { success: true } });
-    expect((await curl("curl http://localhost:8002/cache/get?key=user:1")).body).toMatchObject({ value: { name: "Ana" } });
-  });
+  it("the cache calls of S4: put, get, fetch, invalidate, state", () => cacheOfS4(curl));
 
-  it("T-25: `curl /cache/state` of S4 verbatim, and whether all is right", async () => {
-    await curl(s0ReadAgain);
-    const state = await curl(s4State);
-    expect(state, state.text).toMatchObject({
-      status: 200,
-      body: {
-        cache_state: expect.any(Object),
-        metrics: {
-          hits: expect.any(Number),
-          misses: expect.any(Number),
-          invalidations_sent: expect.any(Number),
-          invalidations_received: expect.any(Number),
-          state_transitions: expect.any(Number),
-        },
-        capacity_used: expect.any(Number),
-        capacity_total: 10_000,
-      },
-    });
-    expect(Object.keys(state.body["cache_state"] as Json)).toContain("item:999");
-    const verified = await curl("curl http://localhost:8003/v1/cache-verify");
-    expect(verified, verified.text).toMatchObject({ status: 200, body: { ok: true, violations: [] } });
-    expect(Number(verified.body["keys_checked"])).toBeGreaterThan(0);
-  });
+  it("T-25: `curl /cache/state` of S4 verbatim, and whether all is right", () => cacheStateOfS4(curl, 10_000));
 
   it("the trivet command does the same", async () => {
     const env = { TRIVET_URL: dev.url(1) };

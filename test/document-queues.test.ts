@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startCluster, type TestCluster } from "./support/cluster.ts";
+import { postJson as postTo, queueOfS0, queueOfS4, queueThroughEveryNode } from "./support/document-checks.ts";
 import { textOf, type Answer, type Json } from "./support/http.ts";
 import { run } from "./support/processes.ts";
 import { hasRedis, startRedis, type TestRedis } from "./support/redis.ts";
@@ -11,14 +12,6 @@ const storages: readonly (readonly [name: string, settings: ((port: number) => R
   ["REDIS_HOST of S0", (port) => ({ REDIS_HOST: "localhost", REDIS_PORT: String(port) }), "primary"],
   ["REDIS_URL of S4", (port) => ({ REDIS_URL: `redis://localhost:${port}/0` }), "primary"],
 ];
-
-/** As S0 has them ("Test Distributed Queue"), to the letter. */
-const s0Produce = `# Produce message
-curl -X POST http://localhost:8001/queue/test-queue \\
-  -H "Content-Type: application/json" \\
-  -d '{"data": "Hello World"}'`;
-const s0Consume = `# Consume message
-curl http://localhost:8001/queue/test-queue`;
 
 /** Every queue command of the source documents, as written there, against a real cluster. */
 describe.each(storages)("%s", (_name, settings, durability) => {
@@ -41,32 +34,12 @@ describe.each(storages)("%s", (_name, settings, durability) => {
   });
 
   const curl = (command: string): ReturnType<typeof runVerbatim> => runVerbatim(command, ports, cluster.folder);
-  const postJson = (url: string, body: Json): ReturnType<typeof runVerbatim> =>
-    curl(`curl -X POST ${url} -H "Content-Type: application/json" -d '${JSON.stringify(body)}'`);
+  const postJson = (url: string, body: Json): ReturnType<typeof runVerbatim> => postTo(curl, url, body);
 
   describe.skipIf(isSkipped)("the queue commands of S0", () => {
-    it("verbatim: produce, consume", async () => {
-      const produced = await curl(s0Produce);
-      expect(produced.status, produced.text).toBe(200);
-      expect(produced.body).toMatchObject({ status: "ok", queue: "test-queue", message: { data: "Hello World" }, ack: durability });
-      const consumed = await curl(s0Consume);
-      expect(consumed.status, consumed.text).toBe(200);
-      expect(consumed.body).toMatchObject({ status: "ok", message: { data: "Hello World" }, message_id: produced.body["message_id"] });
-      const acked = await postJson("http://localhost:8003/queue/ack", { ack_token: textOf(consumed.body["ack_token"]) });
-      expect(acked.body, acked.text).toMatchObject({ success: true, acked: 1 });
-    });
+    it("verbatim: produce, consume", () => queueOfS0(curl, durability));
 
-    it("through any node and any other: what one took, the next finds gone (404 Queue is empty)", async () => {
-      for (const [index] of cluster.nodes.entries()) {
-        const [to, from, last] = [0, 1, 2].map((step) => 8001 + ((index + step) % 3));
-        await postJson(`http://localhost:${to}/queue/round`, { n: index });
-        const taken = await curl(`curl "http://localhost:${from}/queue/round?ack=auto"`);
-        expect(taken, taken.text).toMatchObject({ status: 200, body: { message: { n: index }, ack_token: null } });
-        const empty = await curl(`curl http://localhost:${last}/queue/round`);
-        expect(empty.status, empty.text).toBe(404);
-        expect(empty.body).toMatchObject({ code: "queue_empty", detail: "Queue is empty" });
-      }
-    });
+    it("through any node and any other: what one took, the next finds gone (404 Queue is empty)", () => queueThroughEveryNode(curl));
 
     it("a queue that nobody made is empty, not an error of another kind", async () => {
       expect((await curl("curl http://localhost:8002/queue/never-made")).status).toBe(404);
@@ -74,26 +47,7 @@ describe.each(storages)("%s", (_name, settings, durability) => {
   });
 
   describe.skipIf(isSkipped)("the queue calls of S4", () => {
-    it("produce and consume with a topic; null when nothing is there", async () => {
-      const produced = await postJson("http://localhost:8001/queue/produce", { topic: "orders", message: { order: 7 } });
-      expect(produced, produced.text).toMatchObject({ status: 200, body: { success: true, status: "ok", topic: "orders" } });
-      const consumed = await postJson("http://localhost:8003/queue/consume", { topic: "orders" });
-      expect(consumed, consumed.text).toMatchObject({
-        status: 200,
-        body: { success: true, message: { order: 7 }, message_id: produced.body["message_id"] },
-      });
-      for (const port of [8001, 8002, 8003]) {
-        const empty = await postJson(`http://localhost:${port}/queue/consume`, { topic: "orders" });
-        expect(empty, empty.text).toMatchObject({ status: 200, body: { message: null, message_id: null, ack_token: null } });
-      }
-      const token = textOf(consumed.body["ack_token"]);
-      expect(await postJson("http://localhost:8002/queue/ack", { ack_token: token })).toMatchObject({ status: 200, body: { acked: 1 } });
-      // A second ack, through another node: the lease is over.
-      expect(await postJson("http://localhost:8001/queue/ack", { ack_token: token })).toMatchObject({
-        status: 409,
-        body: { code: "receipt_stale" },
-      });
-    });
+    it("produce and consume with a topic; null when nothing is there", () => queueOfS4(curl));
   });
 
   describe.skipIf(isSkipped)("the queue calls of S2", () => {

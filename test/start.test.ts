@@ -3,8 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { isUp, startDev, type Dev } from "./support/dev.ts";
-import { call, expectStatus, type Json } from "./support/http.ts";
-import { freePorts, repository, run, start, trivet } from "./support/processes.ts";
+import {
+  deadlock,
+  greetings,
+  healthOfS4,
+  locksOfS0,
+  locksOfS4,
+  metricsAndLocksOfS0,
+  monitoringOfS4,
+  raftOfS4,
+} from "./support/document-checks.ts";
+import { call, expectStatus } from "./support/http.ts";
+import { repository, run, start, trivet } from "./support/processes.ts";
 import { childrenOf, isAlive, runVerbatim } from "./support/shell.ts";
 import { ready, waitFor } from "./support/wait.ts";
 
@@ -67,119 +77,27 @@ describe("npm start on a fresh machine", () => {
     }
   });
 
-  it("answers the checks of S0 verbatim", async () => {
-    for (const [index, command] of [
-      "curl http://localhost:8001/",
-      "curl http://localhost:8002/",
-      "curl http://localhost:8003/",
-    ].entries()) {
-      const { status, body } = await curl(command);
-      expect(status).toBe(200);
-      expect(body["message"]).toBe(`Hello from Node node${index + 1}`);
-      expect(body["port"]).toBe(dev.ports[index]);
-      expect(body["peers"]).toEqual([0, 1, 2].filter((other) => other !== index).map((other) => dev.url(other)));
-    }
-  });
+  it("answers the checks of S0 verbatim", () =>
+    greetings(
+      curl,
+      dev.ports.map((port, index) => ({ port, url: dev.url(index) })),
+    ));
 
-  it("answers the lock commands of S0 verbatim", async () => {
-    const taken = await curl(`# Acquire exclusive lock
-curl -X POST "http://localhost:8001/lock/test-lock?lock_type=exclusive"`);
-    expect(taken.status).toBe(200);
-    expect(taken.body).toMatchObject({ lock_name: "test-lock", lock_type: "exclusive" });
-    expect(taken.body["owner"]).toMatch(/^anon-/);
+  it("answers the lock commands of S0 verbatim", () => locksOfS0(curl));
 
-    const held = await curl(`# Check lock status
-curl http://localhost:8001/lock/test-lock`);
-    expect(held.status).toBe(200);
-    expect(held.body).toMatchObject({ lock_name: "test-lock", status: "held", owners: [taken.body["owner"]] });
-
-    const second = await curl(`curl -X POST "http://localhost:8001/lock/test-lock?lock_type=exclusive"`);
-    expect(second.status).toBe(423);
-
-    const released = await curl(`# Release lock
-curl -X DELETE http://localhost:8001/lock/test-lock`);
-    expect(released.status).toBe(200);
-    expect((await curl("curl http://localhost:8002/lock/test-lock")).body).toMatchObject({ status: "available" });
-  });
-
-  it("shows metrics and all locks as S0 asks for them", async () => {
-    const metrics = await curl("curl http://localhost:8001/metrics");
-    expect(metrics.status).toBe(200);
-    expect(metrics.body).toMatchObject({ cache_hits: expect.any(Number), cache_misses: expect.any(Number) });
-    expect(metrics.body["cache_stats"]).toMatchObject({
-      size: expect.any(Number),
-      maxsize: expect.any(Number),
-      states: expect.any(Object),
-    });
-    const locks = await curl("curl http://localhost:8001/locks");
-    expect(locks.status).toBe(200);
-    expect(locks.body["locks"]).toEqual({});
-  });
+  it("shows metrics and all locks as S0 asks for them", () => metricsAndLocksOfS0(curl));
 
   it("answers the health and monitoring commands of S4 verbatim", async () => {
-    const leaders = new Set<unknown>();
-    for (const port of [8001, 8002, 8003]) {
-      const health = await curl(`curl http://localhost:${port}/health`);
-      expect(health.status).toBe(200);
-      expect(health.body).toMatchObject({ status: "ok", node_id: `node${port - 8000}` });
-      const leader = await curl(`curl http://localhost:${port}/raft/leader`);
-      expect(leader.status).toBe(200);
-      leaders.add(JSON.stringify([leader.body["leader"], leader.body["term"]]));
-    }
-    expect(leaders.size).toBe(1);
-    const prometheus = await curl(`# Prometheus format metrics
-curl http://localhost:8001/metrics?format=prometheus`);
-    expect(prometheus.status).toBe(200);
-    expect(prometheus.text).toMatch(/^# TYPE \w*raft_term gauge$/m);
-    expect((await curl("curl http://localhost:8001/locks/wait_for")).body).toMatchObject({ edges: [], cycles: [] });
+    await healthOfS4(curl);
+    await monitoringOfS4(curl);
   });
 
   it("answers the lock endpoints of S4", async () => {
-    const post = (path: string, body: Json): ReturnType<typeof curl> =>
-      curl(`curl -X POST http://localhost:8002${path} -H "Content-Type: application/json" -d '${JSON.stringify(body)}'`);
-    const taken = await post("/locks/acquire", { resource: "r1", owner: "a", mode: "exclusive" });
-    expect(taken.status).toBe(200);
-    expect(taken.body).toMatchObject({ success: true });
-    expect((await post("/locks/acquire", { resource: "r1", owner: "b", mode: "exclusive" })).status).toBe(423);
-    expect((await post("/locks/release", { resource: "r1", owner: "b" })).status).toBe(403);
-    expect((await post("/locks/release", { resource: "r1", owner: "a" })).body).toMatchObject({ success: true });
-    const { term, leader } = (await curl("curl http://localhost:8001/raft/leader")).body;
-    expect((await post("/raft/heartbeat", { leader: leader ?? null, term: term ?? 0 })).status).toBe(200);
-    expect((await post("/raft/heartbeat", { leader: "nobody", term: 999_999 })).status).toBe(409);
-    expect((await post("/raft/append", { type: "acquire", resource: "r2", owner: "a", mode: "exclusive" })).status).toBe(200);
-    const log = await curl(`curl "http://localhost:8002/raft/log?start=-2&end=-1"`);
-    expect(JSON.stringify(log.body["log"])).toContain("r2");
-    expect((await post("/raft/append", { type: "release", resource: "r2", owner: "a" })).status).toBe(200);
+    await locksOfS4(curl);
+    await raftOfS4(curl);
   });
 
-  it("two owners in a cycle: the second gets 409 with the cycle, and the graph shows who waits", async () => {
-    const acquire = (index: number, resource: string, owner: string, timeout: number): ReturnType<typeof call> =>
-      call(`${dev.url(index)}/locks/acquire`, { body: { resource, owner, mode: "exclusive", timeout }, timeoutMs: 60_000 });
-    expect((await acquire(0, "left", "alice", 0)).status).toBe(200);
-    expect((await acquire(1, "right", "bob", 0)).status).toBe(200);
-    const waiting = acquire(2, "right", "alice", 60);
-    await waitFor("alice to wait for bob", async () => {
-      const { body } = await expectStatus(200, `${dev.url(1)}/locks/wait_for`);
-      return JSON.stringify(body["edges"]) === '[["alice","bob"]]' ? ready(true) : JSON.stringify(body);
-    });
-    const refused = await acquire(0, "left", "bob", 60);
-    expect(refused.status).toBe(409);
-    expect(refused.body).toMatchObject({ code: "deadlock", success: false });
-    expect(refused.body["cycle"]).toHaveLength(2);
-    expect(refused.body["cycle"]).toEqual(
-      expect.arrayContaining([
-        expect.objectContaining({ owner: "bob", waits_for: "left", held_by: "alice" }),
-        expect.objectContaining({ owner: "alice", waits_for: "right", held_by: "bob" }),
-      ]),
-    );
-    const graph = (await expectStatus(200, `${dev.url(2)}/locks/wait_for`)).body;
-    expect(graph["edges"]).toEqual([["alice", "bob"]]);
-    expect(graph["last_resolutions"]).toEqual(expect.arrayContaining([expect.objectContaining({ victim: "bob" })]));
-    await expectStatus(200, `${dev.url(1)}/locks/release`, { body: { resource: "right", owner: "bob" } });
-    expect((await waiting).status).toBe(200);
-    for (const resource of ["left", "right"])
-      await expectStatus(200, `${dev.url(0)}/locks/release`, { body: { resource, owner: "alice" } });
-  });
+  it("two owners in a cycle: the second gets 409 with the cycle, and the graph shows who waits", () => deadlock(curl));
 
   it("is what trivet status shows, in text and JSON", async () => {
     const env = { TRIVET_URL: dev.url(2) };
@@ -263,36 +181,5 @@ describe("the end of npm start", () => {
     await isUp(dev);
     nodes = childrenOf(again.pid);
     expect((await expectStatus(200, `${dev.url(1)}/lock/kept`)).body).toMatchObject({ status: "held" });
-  });
-});
-
-describe("one node per terminal, as S0 tells", () => {
-  it("npm start with PORT, NODE_ID and ALL_NODES is one node of three", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "trivet-terminals-"));
-    const ports = await freePorts(3);
-    const everyone = ports.map((port) => `http://localhost:${port}`).join(",");
-    const terminals = ports.map((port, index) =>
-      start(process.execPath, [join(repository, "scripts", "start.mjs")], {
-        cwd: folder,
-        env: { PORT: String(port), NODE_ID: `node${index + 1}`, ALL_NODES: everyone, REDIS_HOST: "localhost" },
-      }),
-    );
-    try {
-      for (const [index, port] of ports.entries()) {
-        await waitFor(`node${index + 1} to be healthy`, async () => {
-          if (terminals[index]?.hasExited()) throw new Error(`it ended:\n${terminals[index].output()}`);
-          const answer = await call(`http://localhost:${port}/health`, { timeoutMs: 1_000 });
-          return answer.status === 200 ? ready(true) : answer.text;
-        });
-        const { body } = await expectStatus(200, `http://localhost:${port}/`);
-        expect(body).toMatchObject({ message: `Hello from Node node${index + 1}`, port });
-        expect(body["peers"]).toHaveLength(2);
-      }
-      expect(terminals[0]?.output()).toContain("One node, because NODE_ID and ALL_NODES are set");
-    } finally {
-      for (const terminal of terminals) terminal.signal("SIGKILL");
-      await Promise.all(terminals.map((terminal) => terminal.exited));
-      rmSync(folder, { recursive: true, force: true });
-    }
   });
 });

@@ -3,6 +3,7 @@ import { connect as connectTls } from "node:tls";
 import { join } from "node:path";
 import { connect } from "@trivet/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { s2Openssl } from "./support/document-commands.ts";
 import { run } from "./support/processes.ts";
 import { createTlsNodes, nodesOfS2, type NameOfS2, type TlsNodes } from "./support/tls-nodes.ts";
 import { ready, waitFor } from "./support/wait.ts";
@@ -133,13 +134,10 @@ describe("the flow of S2: HTTPS everywhere, without -k", () => {
     "a certificate made with the document's own openssl lines has a CN alone: refused, naming `trivet cert` (T-15)",
     async () => {
       const folder = join(nodes.folder, "openssl");
+      // The lines as they are there, but for the folder, and PowerShell's variable.
       const lines = [
         `mkdir -p ${folder}`,
-        `openssl genpkey -algorithm RSA -out ${folder}/ca.key`,
-        `openssl req -new -x509 -key ${folder}/ca.key -out ${folder}/ca.crt -days 365 -subj "/CN=MyLocalCA/O=DistributedSystem/C=ID"`,
-        `openssl genpkey -algorithm RSA -out ${folder}/node1.key`,
-        `openssl req -new -key ${folder}/node1.key -out ${folder}/node1.csr -subj "/CN=node1/O=DistributedSystem/C=ID"`,
-        `openssl x509 -req -in ${folder}/node1.csr -CA ${folder}/ca.crt -CAkey ${folder}/ca.key -CAcreateserial -out ${folder}/node1.crt -days 365`,
+        ...s2Openssl.map((line) => `openssl ${line.replaceAll("/certs/", `${folder}/`).replaceAll("$env:NODE_NAME", "node1")}`),
       ];
       const made = await run("bash", ["-ec", lines.join("\n")], { cwd: nodes.folder });
       expect(made.code, made.output).toBe(0);

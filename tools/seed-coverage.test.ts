@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { requiredRows, seedCoverageProblems } from "./seed-coverage.ts";
+import { guideProblems, requiredRows, seedCoverageProblems } from "./seed-coverage.ts";
 
 let root: string;
 const write = (path: string, text: string): void => {
@@ -49,8 +49,24 @@ describe("the check of the seed coverage", () => {
     expect(seedCoverageProblems(root, [])).toEqual(["docs/seed-coverage.md: no row was read"]);
   });
 
-  it("requires every row of locks, of the cache, and of what secures them", () => {
-    expect(requiredRows).toHaveLength(14 + 36 + 27);
-    expect(requiredRows).toEqual(expect.arrayContaining(["T-01", "T-05", "T-15", "T-24", "T-25", "W-01", "W-36", "W-53", "W-66", "W-79"]));
+  it("requires every row of the study", () => {
+    expect(requiredRows).toHaveLength(25 + 96);
+    expect(requiredRows).toEqual(expect.arrayContaining(["T-01", "T-25", "W-01", "W-52", "W-96"]));
   });
+});
+
+const problemsOfGuide = (text: string): readonly string[] => {
+  write("docs/deployment_guide.md", text);
+  return guideProblems(root, ["T-01"]);
+};
+
+describe("the check of the guide's troubles", () => {
+  it("accepts a row with a test that is there", () =>
+    expect(problemsOfGuide("| T-01 | no leader | says | do | `a/b.test.ts` |\n")).toEqual([]));
+
+  it.each([
+    ["a guide without the row", "", "docs/deployment_guide.md: T-01 stands there 0 times, expected once"],
+    ["a row without a test", "| T-01 | no leader | says | do | |", "docs/deployment_guide.md: T-01 names no test in its last column"],
+    ["a test that is gone", "| T-01 | x | y | z | `a/c.test.ts` |", "docs/deployment_guide.md: T-01: a/c.test.ts does not exist"],
+  ])("finds %s", (_what, text, problem) => expect(problemsOfGuide(text)).toEqual([problem]));
 });

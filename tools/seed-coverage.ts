@@ -1,6 +1,7 @@
 /**
  * docs/seed-coverage.md says for each weakness of the programs before us which test or mutant shows that ours does not have it, docs/cache-races.md the
- * same of each race of the cache. Fails when a row is missing, says nothing, or names a test or a mutant that is not there. Run by `npm run check`.
+ * same of each race of the cache, and docs/deployment_guide.md what to do about each trouble. Fails when a row is missing, says nothing, or names a test
+ * or a mutant that is not there. Run by `npm run check`.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,16 +9,14 @@ import { fileURLToPath } from "node:url";
 
 const seedPage = "docs/seed-coverage.md";
 const racePage = "docs/cache-races.md";
+const guide = "docs/deployment_guide.md";
 const mutantRegistries = ["packages/simulator/src/mutants/registry.ts", "packages/simulator/src/mutants/cache-mutants.ts"];
 
 const numbered = (letter: string, numbers: readonly number[]): string[] => numbers.map((n) => `${letter}-${String(n).padStart(2, "0")}`);
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
-/** Rows of the study that locks, the cache, and what secures them must cover. */
-export const requiredRows: readonly string[] = [
-  ...numbered("T", [1, 3, 5, 7, 9, 11, 13, 15, 18, 19, 21, 23, 24, 25]),
-  ...numbered("W", [...range(1, 36), ...range(53, 79)]),
-];
+/** Every row of the study: its troubles and its weaknesses. */
+export const requiredRows: readonly string[] = [...numbered("T", range(1, 25)), ...numbered("W", range(1, 96))];
 
 /** Races of the study of the cache. */
 export const requiredRaces: readonly string[] = numbered("R", range(1, 35));
@@ -44,6 +43,18 @@ export function seedCoverageProblems(root: string, required: readonly string[] =
   const mutants = mutantRegistries.map((file) => read(root, file) ?? "").join("\n");
   for (const row of rows) problems.push(...rowProblems(root, row, mutants).map((problem) => `${page}:${row.line}: ${row.id}: ${problem}`));
   return problems;
+}
+
+/** The guide has a line for every trouble (T), with the file of a test that is there. */
+export function guideProblems(root: string, troubles: readonly string[] = numbered("T", range(1, 25))): string[] {
+  const lines = (read(root, guide) ?? "").split("\n");
+  return troubles.flatMap((id) => {
+    const found = lines.filter((line) => line.startsWith(`| ${id} |`));
+    if (found.length !== 1) return [`${guide}: ${id} stands there ${found.length} times, expected once`];
+    const test = /`([^`]+\.test\.ts)` \|$/.exec(found[0] ?? "")?.[1];
+    if (test === undefined) return [`${guide}: ${id} names no test in its last column`];
+    return existsSync(join(root, test)) ? [] : [`${guide}: ${id}: ${test} does not exist`];
+  });
 }
 
 function rowsOf(text: string): Row[] {
@@ -90,7 +101,7 @@ function read(root: string, path: string): string | null {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-  const problems = [...seedCoverageProblems(root), ...seedCoverageProblems(root, requiredRaces, racePage)];
+  const problems = [...seedCoverageProblems(root), ...seedCoverageProblems(root, requiredRaces, racePage), ...guideProblems(root)];
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length > 0 ? 1 : 0;
 }
