@@ -6,14 +6,13 @@ import {
   defaultHostConfig,
   NodeHost,
   scalableRole,
-  type Link,
   type NodeApi,
   type NodeHostConfig,
   type Ports,
-  type Transport,
   OlderVersion,
 } from "@trivet/engine";
 import { exitCodes } from "@trivet/contract";
+import { ClusterPortTransport } from "./adapters/cluster-port.ts";
 import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
 import type { OriginTools, PostgresOrigin, RedisOrigin } from "./adapters/origins/index.ts";
 import type { RedisOptions, RedisQueueStorage } from "./adapters/redis/index.ts";
@@ -56,29 +55,6 @@ export interface RunningNode extends AsyncDisposable {
   readonly metrics: Metrics;
   /** Hands over leadership, finishes calls under way, closes files. Idempotent. */
   stop(): Promise<void>;
-}
-
-/** All nodes of a cluster with CLUSTER_PORT use the same one: a listed API address is dialled at that port. */
-class ClusterPortTransport implements Transport {
-  readonly #inner: NodeTransport;
-  readonly #port: number;
-  constructor(inner: NodeTransport, port: number) {
-    this.#inner = inner;
-    this.#port = port;
-  }
-  dial(address: string, opened: (link: Link | null, reason: string) => void): void {
-    const text = address.includes("://") ? address : `http://${address}`;
-    if (!URL.canParse(text)) {
-      this.#inner.dial(address, opened);
-      return;
-    }
-    const url = new URL(text);
-    url.port = String(this.#port);
-    this.#inner.dial(url.origin, opened);
-  }
-  onAccept(accept: (link: Link) => void): void {
-    this.#inner.onAccept(accept);
-  }
 }
 
 const encoder = new TextEncoder();

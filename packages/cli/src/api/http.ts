@@ -50,6 +50,10 @@ function nodeUrl(text: string): string {
 /** HTTP calls of the CLI: one node after another until one answers. */
 export function createApi(options: ApiOptions): Api {
   const { urls, timeoutMs } = options;
+  const authorization = (): Readonly<Record<string, string>> => {
+    const token = options.token?.();
+    return token ? { authorization: `Bearer ${token}` } : {};
+  };
   const send = async (
     url: string,
     method: string,
@@ -57,12 +61,11 @@ export function createApi(options: ApiOptions): Api {
     body: unknown,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<{ status: number; body: unknown }> => {
-    const token = options.token?.();
     const answer = await options.fetch(`${url}${path}`, {
       method,
       signal: AbortSignal.timeout(timeoutMs),
       headers: {
-        ...(token ? { authorization: `Bearer ${token}` } : {}),
+        ...authorization(),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...headers,
       },
@@ -74,13 +77,11 @@ export function createApi(options: ApiOptions): Api {
   return {
     urls,
     text: async (url, path) => {
-      const headers = options.token ? { authorization: `Bearer ${options.token}` } : {};
-      const answer = await options.fetch(`${url}${path}`, { signal: AbortSignal.timeout(timeoutMs), headers });
+      const answer = await options.fetch(`${url}${path}`, { signal: AbortSignal.timeout(timeoutMs), headers: authorization() });
       return answer.text();
     },
     open: async (url, path, signal) => {
-      const headers = options.token ? { authorization: `Bearer ${options.token}` } : {};
-      const answer = await options.fetch(`${url}${path}`, { signal, headers });
+      const answer = await options.fetch(`${url}${path}`, { signal, headers: authorization() });
       if (answer.status < 400) return answer;
       throw errorFromAnswer(answer.status, parse(await answer.text()), `GET ${url}${path}`);
     },

@@ -67,7 +67,9 @@ export class HomeProposals {
   proposeAside(command: ShardCommand, applied: () => void): void {
     const frame = this.ownFrame(command);
     const { fingerprint, firstSequence, notAfter } = readFrameHeader(frame);
-    this.proposed.set(placeOf("", firstSequence, fingerprint, notAfter), [{ proposal: 0, route: fingerprint, line: null, applied, isMalformed: false }]);
+    this.proposed.set(placeOf("", firstSequence, fingerprint, notAfter), [
+      { proposal: 0, route: fingerprint, line: null, applied, isMalformed: false },
+    ]);
     this.routes.add(fingerprint);
     this.held.push(frame);
   }

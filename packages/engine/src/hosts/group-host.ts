@@ -234,10 +234,9 @@ export class GroupHost {
     return true;
   }
 
-  /** During a transfer all waits for how that ends. */
+  /** During a transfer all waits for how that ends. What arrives while an entry is under way shares the next (as Nagle's algorithm, RFC 896). */
   private canTakeQueued(): boolean {
     if (this.queue.isEmpty || this.raft.canPropose() !== null) return false;
-    // As Nagle's algorithm (RFC 896): what arrives while an entry is under way shares the next, so entries get larger where turns alone would not make them.
     return this.raft.commitIndex === this.raft.lastIndex || this.queue.bytes >= this.config.gatherBytes;
   }
 

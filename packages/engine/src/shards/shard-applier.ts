@@ -31,8 +31,8 @@ import type { BufferedStore } from "../stores/index.ts";
 import { type DueLease, LeaseClock } from "./lease-clock.ts";
 import { readMark, type StoreMark, writeMark } from "./store-mark.ts";
 import { nothingTold, type Times, type Told } from "./told.ts";
-import { type Decoded, noteChange, recordOf } from "./value-changes.ts";
-import type { Applied, LookedUp, ReadValue, WorkerEntry, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
+import { type Decoded, noteChange, readOf, recordOf } from "./value-changes.ts";
+import type { Applied, LookedUp, WorkerEntry, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 /** Deliveries looked at in one step when a new leader starts every lease. */
 const announcedPerStep = 4096;
@@ -385,16 +385,6 @@ export class ShardApplier {
       throw error;
     }
   }
-}
-
-function readOf(
-  shard: QueueShard,
-  [namespace, key]: readonly [namespace: number, key: string],
-  { now, queued: wanted = false }: { readonly now: number; readonly queued?: boolean },
-): ReadValue {
-  const value = shard.value(namespace, key, now);
-  const queued = wanted ? shard.queuedWrite(namespace, key) : undefined;
-  return queued === undefined ? value : { ...value, queued };
 }
 
 function timesOf(shard: QueueShard): Times {

@@ -1,6 +1,6 @@
 import type { QueueShard, ShardAnswer } from "@trivet/core";
 import type { CachedRecord, ShardCommand } from "@trivet/wire";
-import type { ValueChange } from "./worker-protocol.ts";
+import type { ReadValue, ValueChange } from "./worker-protocol.ts";
 
 export type Decoded = ShardCommand | { readonly type: "malformed" };
 
@@ -51,4 +51,15 @@ export function noteChange(shard: QueueShard, command: Decoded, answer: ShardAns
     }
     default:
   }
+}
+
+/** What a home is told of a key, with the write that waits for its origin where it asks for that. */
+export function readOf(
+  shard: QueueShard,
+  [namespace, key]: readonly [namespace: number, key: string],
+  { now, queued: wanted = false }: { readonly now: number; readonly queued?: boolean },
+): ReadValue {
+  const value = shard.value(namespace, key, now);
+  const queued = wanted ? shard.queuedWrite(namespace, key) : undefined;
+  return queued === undefined ? value : { ...value, queued };
 }
