@@ -34,8 +34,9 @@ export function levelOfCommand(number: number): number {
 export function levelOf(command: Command): number {
   const level = levelOfCommand(commandNumbers[command.type]);
   if (command.type !== "define-namespace") return level;
-  const { maxBehind = 0, revalidateMs = 0, write = "here" } = command.settings;
-  return maxBehind > 0 || revalidateMs > 0 || write !== "here" ? Math.max(level, featureLevels.levels) : level;
+  // Also where they say nothing new: versions before them cannot read that they are there.
+  const { maxBehind, revalidateMs, write } = command.settings;
+  return maxBehind !== undefined || revalidateMs !== undefined || write !== undefined ? Math.max(level, featureLevels.levels) : level;
 }
 
 function levelTable(): readonly number[] {

@@ -94,10 +94,10 @@ export class ShardDedupe {
     if (shard.now > header.notAfter && !mutant("queue-dedupe-late-executed")) return refused("past-deadline");
     if (sequence > ackedUpTo + window && !mutant("queue-dedupe-window-unbounded")) return refused("window-full");
     const answer = run();
-    // Nothing was done: the same command comes again once the queue is configured (rule G1). Under an idempotency key it is the same request; of a
+    // Nothing was done: the same command comes again once the queue is configured (rule G1), or the value that it depends on is loaded. Under an idempotency key it is the same request; of a
     // lane it is another one, and a late copy of this one must not be executed beside it.
     const comesAgain = header.fingerprint !== "" || mutant("queue-dedupe-unconfigured-copy-executed");
-    const isUnconfigured = answer.type === "not-configured" || answer.type === "no-namespace";
+    const isUnconfigured = answer.type === "not-configured" || answer.type === "no-namespace" || answer.type === "cache-unloaded";
     if (isUnconfigured && comesAgain && !mutant("queue-dedupe-unconfigured-kept")) return answer;
     shard.view.put(key, remembered(answer, command), stored === undefined);
     return answer;

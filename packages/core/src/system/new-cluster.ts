@@ -23,13 +23,13 @@ export function renewSystem(former: SystemState, { nodes, placement, unixSeconds
   state.appliedIndex = base;
   state.ledger.groupTime = former.ledger.groupTime;
   state.raiseCounters({
-    fence: mutant("renewal-fences-go-on") ? former.lockState.lastFence : base,
+    fence: mutant("system-renewal-fences-go-on") ? former.lockState.lastFence : base,
     session: base,
     wait: base,
     delay: base,
     anonymous: base,
   });
-  state.queueRegistry.lastQueue = mutant("renewal-queue-numbers-go-on") ? former.queueRegistry.lastQueue : base;
+  state.queueRegistry.lastQueue = mutant("system-renewal-queue-numbers-go-on") ? former.queueRegistry.lastQueue : base;
   state.queueRegistry.lastVersion = base;
   // A version that the former cluster gave a definition later must not be taken for a newer one here.
   for (const view of byNumber(former.queueRegistry.values(), ({ queue }) => queue)) {
@@ -38,6 +38,7 @@ export function renewSystem(former: SystemState, { nodes, placement, unixSeconds
   restoreNamespaces(state, former, base);
   for (const node of nodes) state.registry.nodes.set(node.node, node);
   if (placement !== null) state.placementRecord.restore(placement);
+  if (former.features.told !== null) state.features.restore(former.features.told);
   for (const record of former.dedupe.records()) state.dedupe.restore(copyOf(record));
   return state;
 }
@@ -67,7 +68,7 @@ function copyOf(record: CallerRecord): CallerRecord {
 /** A grant of before is none here, whoever asks for it again; who waited is not waiting any more. */
 function endedSlot(slot: Slot): Result {
   if (typeof slot === "number") return { type: "cancelled" };
-  if (mutant("renewal-grants-told-again")) return slot;
+  if (mutant("system-renewal-grants-told-again")) return slot;
   if (slot.type === "session-opened") return { type: "session-lost", session: slot.session };
   return slot.type === "granted" ? { type: "cancelled" } : slot;
 }

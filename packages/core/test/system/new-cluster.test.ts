@@ -33,6 +33,13 @@ function reloaded(state: SystemState): SystemState {
 const ask = (state: SystemState, command: Command): unknown => state.applyCommand(command, "", 0, nobody);
 
 describe("group 0 of a new cluster (W9)", () => {
+  test("what the logs may hold stays: the feature level does not fall, and one of before levels says none", () => {
+    const bench = new Bench();
+    expect(reloaded(renewed(bench.state)).features.told).toBeNull();
+    ask(bench.state, { type: "raise-level", level: 3 });
+    expect(reloaded(renewed(bench.state)).features.told).toBe(3);
+  });
+
   test("every lock is free, every session over, and the next fence is above all that were granted since", () => {
     const bench = new Bench();
     const session = bench.open(5_000);

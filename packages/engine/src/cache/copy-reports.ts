@@ -99,7 +99,9 @@ export class CopyReports {
       leader,
       reportMethods.directory,
       { lines },
-      (reply) => done(reply as readonly Directory[] | null),
+      // A node of a version before write-behind says nothing of it.
+      (reply) =>
+        done((reply as readonly Directory[] | null)?.map((directory) => ({ ...directory, behind: directory.behind ?? null })) ?? null),
       copiesTimeoutMs,
     );
   }

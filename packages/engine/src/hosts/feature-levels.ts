@@ -85,7 +85,8 @@ export class FeatureLevels {
     const { machine, system } = this.host;
     if (machine === null || this.stopWhereOlder() || system?.isLeader !== true || machine.registry.nodes.size === 0) return;
     const level = this.knownToAll(machine.nodes().map(({ node }) => node));
-    if (level !== null && level > (machine.features.told ?? 0)) this.host.propose([{ type: "raise-level", level }]);
+    // A cluster from before levels is at theirs, and hears of levels only with a higher one: until then its members may be put back.
+    if (level !== null && level > (machine.features.told ?? levelBeforeLevels)) this.host.propose([{ type: "raise-level", level }]);
   }
 
   /** Beside the founders, in one entry: from its first member on a new cluster has a level. Nothing where one of them did not say what it knows. */

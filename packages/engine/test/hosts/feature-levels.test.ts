@@ -1,6 +1,6 @@
 import { nodeId } from "@trivet/core";
 import { decodePeerFrame, encodeHello, type PeerHello } from "../../src/hosts/peer-frames.ts";
-import { CommandFrameBuilder, newestLevel, type Command } from "@trivet/wire";
+import { CommandFrameBuilder, levelBeforeLevels, newestLevel, type Command } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
 import { acquire, Cluster, ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
@@ -52,6 +52,15 @@ describe("feature levels", () => {
     restartAs(cluster, "n3", newestLevel);
     cluster.until("the level", () => levels(cluster).every((level) => level === newestLevel));
     expect(cluster.submit("n1", define)).toMatchObject({ result: { type: "namespace-defined" } });
+  });
+
+  test("a cluster from before levels hears nothing of them while its members are told to stay at theirs", () => {
+    const cluster = new Cluster();
+    for (const [at, url] of urls.entries()) cluster.add(`n${at + 1}`, url, { peers: urls, featureLevel: levelBeforeLevels });
+    cluster.until("the founders' level", () => levels(cluster).every((level) => level === levelBeforeLevels));
+    for (const { host } of cluster.members.values()) host.machine?.features.restore(0);
+    cluster.run(5_000);
+    expect(levels(cluster)).toEqual([null, null, null]);
   });
 
   guard("host-level-of-a-majority", "nobody is left behind: while a member is away the level stays", () => {

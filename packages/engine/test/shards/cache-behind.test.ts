@@ -49,9 +49,10 @@ class Behind extends Caches {
     expect(this.answer(told)).toMatchObject({ type: "deleted" });
   }
 
-  incrementIn(node: string, key: string, by: number): unknown {
+  incrementIn(node: string, key: string, by: number, idempotencyKey?: string): unknown {
     const told = new Told<unknown>();
-    this.service(node).increment({ namespace: "pages", key, by, ttlMs: 0, ifFence: null }, options, told.hear);
+    const under = idempotencyKey === undefined ? {} : { idempotency: { key: idempotencyKey, fingerprint: "the same request" } };
+    this.service(node).increment({ namespace: "pages", key, by, ttlMs: 0, ifFence: null }, { ...options, ...under }, told.hear);
     return this.answer(told);
   }
 
@@ -177,6 +178,13 @@ describe("a namespace that is written behind", () => {
     expect(told).toMatchObject({ type: "conflict", reason: "exists" });
     behind.outside.isAway = true;
     expect(behind.incrementIn("n3", "unknown", 1)).toMatchObject({ type: "origin-unavailable" });
+  });
+
+  test("an increment under an idempotency key, of a number that only the origin has, is made once", () => {
+    const behind = new Behind();
+    behind.outside.rows.set("n", { value: "41", stamp: "0" });
+    for (const node of ["n1", "n2"]) expect(behind.incrementIn(node, "n", 1, "the key")).toMatchObject({ number: 42 });
+    expect(behind.incrementIn("n3", "n", 1, "another key")).toMatchObject({ number: 43 });
   });
 
   guard("behind-unreachable-taken-for-written", "a write whose answer is lost is written again, which changes nothing", () => {

@@ -145,9 +145,15 @@ interface Plan {
   readonly systemTerm: Term;
 }
 
-/** Behind all that the group has seen. */
-function nextTerm(head: { readonly term: number }): Term {
-  return term(head.term + 1);
+/** Elections of the former cluster since the backup, more than there can be. */
+const laterTerms = 2 ** 20;
+
+/**
+ * Behind all that the group has seen, and behind what it saw after the backup: a program with copies of cached values that outlives the restore knows that
+ * term, and a home listens to no later one (rule M4).
+ */
+function nextTerm(head: { readonly term: number }, unixSeconds: number): Term {
+  return term(Math.max(head.term + laterTerms, unixSeconds));
 }
 
 function planOf(report: BackupReport, former: SystemState, members: readonly NewMember[], nowMs: number): Plan {
@@ -166,9 +172,9 @@ function planOf(report: BackupReport, former: SystemState, members: readonly New
     identities,
     system,
     placement,
-    term: nextTerm,
+    term: (head) => nextTerm(head, unixSeconds),
     unixSeconds,
-    systemTerm: nextTerm({ term: report.groups.at(-1)?.term ?? 0 }),
+    systemTerm: nextTerm({ term: report.groups.at(-1)?.term ?? 0 }, unixSeconds),
   };
 }
 
