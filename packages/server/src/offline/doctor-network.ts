@@ -135,7 +135,7 @@ async function whoHasPort(config: NodeConfig, options: DoctorOptions): Promise<F
 
 /** Free, or taken by this very node. */
 export async function checkPort(config: NodeConfig, options: DoctorOptions): Promise<readonly Finding[]> {
-  const { http, cluster } = config;
+  const { http, cluster, metricsPort } = config;
   const findings: Finding[] = [];
   const taken = await isTaken(http.host, http.port);
   if (taken === null) findings.push(ok("port", `port ${http.port} on ${http.host} is free`));
@@ -149,14 +149,24 @@ export async function checkPort(config: NodeConfig, options: DoctorOptions): Pro
         "set HTTP_HOST to an address of this machine and HTTP_PORT above 1023",
       ),
     );
-  if (cluster === null) return findings;
-  const clusterTaken = await isTaken(cluster.host, cluster.port);
-  if (clusterTaken === null) findings.push(ok("port", `port ${cluster.port} for peers is free`));
-  else if (clusterTaken !== "EADDRINUSE" || taken !== "EADDRINUSE")
-    findings.push(
-      error("port", `Port ${cluster.port} for peers cannot be used: ${clusterTaken}.`, "set another CLUSTER_PORT, on all nodes the same"),
-    );
+  // Where the API's port is taken by this very node, so are these.
+  const runs = taken === "EADDRINUSE";
+  if (cluster !== null)
+    findings.push(...(await checkFurther("peers", cluster, runs, "set another CLUSTER_PORT, on all nodes the same")));
+  if (metricsPort !== null)
+    findings.push(...(await checkFurther("metrics", { host: http.host, port: metricsPort }, runs, "set another METRICS_PORT")));
   return findings;
+}
+
+async function checkFurther(
+  whom: string,
+  { host, port }: { readonly host: string; readonly port: number },
+  runs: boolean,
+  next: string,
+): Promise<readonly Finding[]> {
+  const taken = await isTaken(host, port);
+  if (taken === null) return [ok("port", `port ${port} for ${whom} is free`)];
+  return taken === "EADDRINUSE" && runs ? [] : [error("port", `Port ${port} for ${whom} cannot be used: ${taken}.`, next)];
 }
 
 /** Null = it can be listened on; else the error's code. */

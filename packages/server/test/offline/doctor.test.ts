@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -88,4 +89,42 @@ it("a peer that asks for a key is there: what is to be set is said, not that it 
   expect(findings).toMatchObject([
     { severity: "warning", what: expect.stringContaining("asks for a key"), next: "set TRIVET_TOKEN or TRIVET_TOKEN_FILE" },
   ]);
+});
+
+describe("what keeps a node from starting", () => {
+  const jwt = { AUTH_MODE: "jwt", JWT_ISSUER: "https://login.example.com/", JWT_AUDIENCE: "trivet" };
+  const alone = { HTTP_PORT: "0", CLUSTER_PORT: "0" };
+
+  it("an ACCESS_FILE that is not there, or is not good", async () => {
+    const path = join(folder, "access.json");
+    const env = { ...alone, AUTH_MODE: "keys", ACCESS_FILE: path };
+    expect(await found("access", env)).toMatchObject([
+      { severity: "error", what: expect.stringContaining("there is no such file"), next: expect.stringContaining("trivet key create") },
+    ]);
+    writeFileSync(path, '{"version": 2}');
+    expect(await found("access", env)).toMatchObject([{ severity: "error", what: expect.stringContaining(path) }]);
+    writeFileSync(path, '{"version": 1, "keys": []}');
+    expect(await found("access", env)).toMatchObject([{ severity: "ok" }]);
+  });
+
+  it("a JWT_KEYS file that is not there, or holds no public key; an address is not asked", async () => {
+    const path = join(folder, "issuer.pem");
+    const env = { ...alone, ...jwt, JWT_KEYS: path };
+    expect(await found("access", env)).toMatchObject([{ severity: "error", what: expect.stringContaining("ENOENT") }]);
+    writeFileSync(path, "none\n");
+    expect(await found("access", env)).toMatchObject([{ severity: "error", what: expect.stringContaining("neither PEM nor JSON") }]);
+    writeFileSync(path, generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }));
+    expect(await found("access", env)).toMatchObject([{ severity: "ok" }]);
+    expect(await found("access", { ...env, JWT_KEYS: "https://login.example.com/keys" })).toEqual([]);
+  });
+
+  it("a METRICS_PORT that somebody else has; the node that runs has its own", async () => {
+    const METRICS_PORT = String(await takenPort());
+    expect(await found("port", { ...alone, METRICS_PORT })).toContainEqual(
+      expect.objectContaining({ severity: "error", what: expect.stringContaining(METRICS_PORT), next: "set another METRICS_PORT" }),
+    );
+    const status = [200, { node_id: "node1" }] as const;
+    const running = { HTTP_PORT: String(await takenPort()), METRICS_PORT };
+    expect(await found("port", running, { "/v1/raft/status": status })).toMatchObject([{ severity: "ok" }]);
+  });
 });

@@ -1,0 +1,34 @@
+import type { NodeConfig } from "../config/index.ts";
+import { ConfigError } from "../config/errors.ts";
+import { readAccessFile } from "../security/access-file.ts";
+import { TokenKeys } from "../security/token-keys.ts";
+import { error, type Finding, ok } from "./doctor-findings.ts";
+
+/** What is wrong with them is among the findings. */
+const silent = { log: (): void => undefined, count: (): void => undefined, wallNow: (): number => Date.now() };
+
+/** Files without which a node with AUTH_MODE does not start, read as it reads them. */
+export function checkAccess({ access }: NodeConfig): readonly Finding[] {
+  if (access === null) return [];
+  const findings: Finding[] = [];
+  if (access.file !== null) findings.push(accessFinding(access.file));
+  if (access.jwt?.keys.type === "file") findings.push(tokenKeysFinding(access.jwt.keys));
+  return findings;
+}
+
+function accessFinding(path: string): Finding {
+  const outcome = readAccessFile(path);
+  return outcome.type === "bad"
+    ? error("access", `${outcome.fault}.`, "correct the file, or make one with: trivet key create NAME --role admin")
+    : ok("access", `${path} has ${outcome.file.keys.length} keys and ${outcome.file.roles.size} roles`);
+}
+
+function tokenKeysFinding(source: { readonly type: "file"; readonly path: string }): Finding {
+  try {
+    new TokenKeys(source, 0, silent);
+    return ok("access", `${source.path} has the issuer's keys`);
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause;
+    return error("access", `${cause.faults.join("; ")}.`, cause.next ?? "correct JWT_KEYS");
+  }
+}
