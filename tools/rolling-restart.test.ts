@@ -13,7 +13,9 @@ beforeEach(() => {
   root = realpathSync(mkdtempSync(join(tmpdir(), "trivet-rolling-")));
   for (const folder of ["scripts", "docker", "bin", "packages/cli/dist"]) mkdirSync(join(root, folder), { recursive: true });
   copyFileSync(join(scripts, "rolling_restart.sh"), join(root, "scripts", "rolling_restart.sh"));
-  const docker = ['case "$*" in *" port "*) echo 127.0.0.1:28001 ;; "compose version") ;; *) echo "$PWD: $*; COMPOSE_FILE=${COMPOSE_FILE:-}" ;; esac'];
+  const docker = [
+    'case "$*" in *" port "*) echo 127.0.0.1:28001 ;; "compose version") ;; *) echo "$PWD: $*; COMPOSE_FILE=${COMPOSE_FILE:-}" ;; esac',
+  ];
   writeFileSync(join(root, "bin", "docker"), ["#!/bin/sh", ...docker, ""].join("\n"));
   chmodSync(join(root, "bin", "docker"), 0o755);
   writeFileSync(

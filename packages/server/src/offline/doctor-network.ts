@@ -151,8 +151,7 @@ export async function checkPort(config: NodeConfig, options: DoctorOptions): Pro
     );
   // Where the API's port is taken by this very node, so are these.
   const runs = taken === "EADDRINUSE";
-  if (cluster !== null)
-    findings.push(...(await checkFurther("peers", cluster, runs, "set another CLUSTER_PORT, on all nodes the same")));
+  if (cluster !== null) findings.push(...(await checkFurther("peers", cluster, runs, "set another CLUSTER_PORT, on all nodes the same")));
   if (metricsPort !== null)
     findings.push(...(await checkFurther("metrics", { host: http.host, port: metricsPort }, runs, "set another METRICS_PORT")));
   return findings;
