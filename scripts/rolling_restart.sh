@@ -4,6 +4,7 @@
 #   scripts/rolling_restart.sh lock_node1.env lock_node2.env lock_node3.env      nodes of this machine, by their env files
 #   scripts/rolling_restart.sh --compose                                         node1..node3 of docker/docker-compose.yml
 #   scripts/rolling_restart.sh --compose node_lock_1 node_lock_2 node_lock_3     other services of it
+#   TLS=1 ENV_FILE=.env.production scripts/rolling_restart.sh --compose          with what scripts/run_cluster.sh was given; COMPOSE_FILE counts, too
 #   scripts/rolling_restart.sh -- ssh-restart                                    any command; TRIVET_NODE names the node (TRIVET_URL: whom to ask)
 # WAIT=300 gives each node five minutes to catch up instead of two. Kubernetes: docs/deployment_guide.md, "Rolling restart".
 set -euo pipefail
@@ -68,15 +69,57 @@ restart_process() {
 }
 
 compose() {
-  if docker compose version >/dev/null 2>&1; then docker compose -f "$root/docker/docker-compose.yml" "$@"; else docker-compose -f "$root/docker/docker-compose.yml" "$@"; fi
+  local program=(docker compose)
+  docker compose version >/dev/null 2>&1 || program=(docker-compose)
+  (cd "$root/docker" && exec "${program[@]}" "${compose_arguments[@]}" "$@")
 }
 
-# `node1=http://127.0.0.1:8001`: where this machine reaches a service.
+# A variable of Compose, from the environment or the env file.
+compose_setting() {
+  local value="${!1:-}"
+  if [ -z "$value" ] && [ -f "$env_file" ]; then
+    value="$(sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$1=//p" "$env_file" | tail -n 1 | tr -d '\r"'"'" | sed 's/[[:space:]]*$//')"
+  fi
+  printf '%s' "$value"
+}
+
+# The cluster is recreated as it was started: the arguments of scripts/run_cluster.sh (ENV_FILE, TLS), or the files that COMPOSE_FILE names.
+# Sets compose_arguments and scheme, and exports what Compose and the CLI read.
+read_compose() {
+  local certificates
+  compose_arguments=()
+  scheme=http
+  env_file="${ENV_FILE:-.env}"
+  case "$env_file" in /*) ;; *) env_file="$root/$env_file" ;; esac
+  if [ -f "$env_file" ]; then
+    compose_arguments+=(--env-file "$env_file")
+  elif [ -n "${ENV_FILE:-}" ]; then
+    fail "$ENV_FILE does not exist." "name the file that the cluster was started with" 78
+  else
+    env_file="$root/docker/.env"
+  fi
+  COMPOSE_FILE="$(compose_setting COMPOSE_FILE)"
+  if [ "${TLS:-0}" = 1 ]; then
+    compose_arguments+=(-f docker-compose.yml -f docker-compose.tls.yml)
+    scheme=https
+  elif [ -z "$COMPOSE_FILE" ]; then
+    compose_arguments+=(-f docker-compose.yml)
+  else
+    case "$COMPOSE_FILE" in *docker-compose.tls.yml*) scheme=https ;; esac
+  fi
+  if [ -n "$COMPOSE_FILE" ]; then export COMPOSE_FILE; else unset COMPOSE_FILE; fi
+  [ "$scheme" = https ] || return 0
+  certificates="$(compose_setting CERTS_DIR)"
+  case "${certificates:=../certs}" in /*) ;; *) certificates="$root/docker/$certificates" ;; esac
+  export TRIVET_CA_FILE="${TRIVET_CA_FILE:-$certificates/ca.crt}"
+}
+
+# `node1=http://127.0.0.1:8001` (https with TLS): where this machine reaches a service.
 published() {
   local port address
   for port in 8000 8001 8002 8003 8004; do
     address="$(compose port "$1" "$port" 2>/dev/null | tail -n 1)" || continue
-    case "$address" in *:[1-9]*) printf '%s=http://127.0.0.1:%s' "$1" "${address##*:}" && return ;; esac
+    case "$address" in *:[1-9]*) printf '%s=%s://127.0.0.1:%s' "$1" "$scheme" "${address##*:}" && return ;; esac
   done
   fail "The service $1 publishes no port." "docker compose ps; is it running?" 69
 }
@@ -85,8 +128,8 @@ join() { local IFS=,; printf '%s' "$*"; }
 
 case "${1:-}" in
   --restart-process) shift && restart_process "$@" && exit ;;
-  --restart-service) compose up -d --no-deps --force-recreate "$TRIVET_NODE" && exit ;;
-  "" | -h | --help) sed -n '2,9p' "$script" && exit 64 ;;
+  --restart-service) read_compose && compose up -d --no-deps --force-recreate "$TRIVET_NODE" && exit ;;
+  "" | -h | --help) sed -n '2,10p' "$script" && exit 64 ;;
 esac
 [ -f "$trivet" ] || fail "Trivet is not built here." "npm run build" 69
 
@@ -99,6 +142,7 @@ case "$1" in
     ;;
   --compose)
     shift
+    read_compose
     [ $# -gt 0 ] || set -- node1 node2 node3
     places=()
     for service in "$@"; do places+=("$(published "$service")"); done

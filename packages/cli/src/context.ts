@@ -49,7 +49,7 @@ export function toolsOf(
 }
 
 /** Read for each call: a token that was renewed is taken by verbs that run on. Without a file TRIVET_TOKEN counts. */
-function tokenOf(env: NodeJS.ProcessEnv): string | undefined {
+export function tokenOf(env: NodeJS.ProcessEnv): string | undefined {
   const path = env["TRIVET_TOKEN_FILE"];
   if (!path) return env["TRIVET_TOKEN"];
   try {

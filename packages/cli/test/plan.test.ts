@@ -1,8 +1,12 @@
+import { reportConfig } from "@trivet/server";
 import { describe, expect, it } from "vitest";
-import { isLauncherOwned, nodeEnvironment, planNodes, withPeerKey } from "../src/dev/plan.ts";
+import { accessIn, isLauncherOwned, nodeEnvironment, planNodes, withPeerKey } from "../src/dev/plan.ts";
 
-const keyOf = (env: Record<string, string>, dotenv: Record<string, string> = {}): string | undefined =>
-  withPeerKey(env, dotenv, () => "made")["SHARED_MAC_KEY"];
+/** The key that nodes get where this stands in the environment and in a file of the working directory. */
+function keyOf(env: Record<string, string>, path = "", content = ""): string | undefined {
+  const { rows } = reportConfig({ env, cwd: "/app", readFile: (asked) => (asked === `/app/${path}` ? content : null) });
+  return withPeerKey(env, accessIn(rows), () => "made")["SHARED_MAC_KEY"];
+}
 
 describe("the plan of trivet dev", () => {
   const nodes = planNodes({ nodes: 3, firstPort: 8001, dataDir: "data" });
@@ -60,8 +64,11 @@ describe("the plan of trivet dev", () => {
     expect(keyOf({})).toBeUndefined();
     expect(keyOf({ AUTH_MODE: "none" })).toBeUndefined();
     expect(keyOf({ AUTH_MODE: "keys" })).toBe("made");
-    expect(keyOf({}, { AUTH_MODE: "jwt" })).toBe("made");
+    expect(keyOf({ AUTH_MODE: "" }, ".env", "AUTH_MODE=jwt")).toBe("made");
+    expect(keyOf({}, "trivet.config.json", '{"AUTH_MODE": "keys"}')).toBe("made");
+    expect(keyOf({ AUTH_MODE: "none" }, "trivet.config.json", '{"AUTH_MODE": "keys"}')).toBeUndefined();
     expect(keyOf({ AUTH_MODE: "keys", SHARED_MAC_KEY: "mine" })).toBe("mine");
-    expect(keyOf({ AUTH_MODE: "keys" }, { NODE_SECRET: "mine" })).toBeUndefined();
+    expect(keyOf({ AUTH_MODE: "keys" }, ".env", "NODE_SECRET=mine-0123456789abcdef")).toBeUndefined();
+    expect(keyOf({ AUTH_MODE: "keys" }, "trivet.config.json", '{"SHARED_MAC_KEY": "mine-0123456789abcdef"}')).toBeUndefined();
   });
 });

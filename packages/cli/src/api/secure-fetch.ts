@@ -12,6 +12,13 @@ export interface TlsFiles {
   readonly clientKey?: string | undefined;
 }
 
+/** Those that were said, to be laid over others. */
+export const namedIn = ({ ca, clientCert, clientKey }: TlsFiles): TlsFiles => ({
+  ...(ca === undefined ? {} : { ca }),
+  ...(clientCert === undefined ? {} : { clientCert }),
+  ...(clientKey === undefined ? {} : { clientKey }),
+});
+
 function readPem(flag: string, path: string | undefined): Buffer | undefined {
   if (path === undefined || path === "") return undefined;
   try {

@@ -2,6 +2,7 @@ import { exitCodes } from "@trivet/contract";
 import type { Command } from "commander";
 import { resolve } from "node:path";
 import { reasonOf } from "../api/http.ts";
+import type { TlsFiles } from "../api/secure-fetch.ts";
 import { toolsOf, type Context } from "../context.ts";
 import { CliError } from "../output/errors.ts";
 import { findingsHere } from "./doctor.ts";
@@ -22,7 +23,7 @@ export function registerDebug(program: Command, context: Context): void {
       output.say("asking the nodes, and looking at this machine…");
       const ask = (url: string, path: string): Promise<string> =>
         api.text(url, path).catch((error: unknown) => `no answer: ${reasonOf(error)}\n`);
-      const findings = await findingsHere(context, []);
+      const findings = await findingsHere(context, [], command.optsWithGlobals<TlsFiles>());
       const files = await writeBundle({ argv: [], env: context.env, directory, findings, urls: api.urls, ask }).catch((error: unknown) => {
         throw diskError(directory, error);
       });

@@ -1,6 +1,7 @@
 import { exitCodes } from "@trivet/contract";
 import type { Command } from "commander";
-import { toolsOf, type Context } from "../context.ts";
+import { namedIn, secureFetch, type TlsFiles } from "../api/secure-fetch.ts";
+import { tokenOf, toolsOf, type Context } from "../context.ts";
 import { CliError } from "../output/errors.ts";
 import { printable, type Output } from "../output/output.ts";
 
@@ -24,7 +25,7 @@ export function registerDoctor(program: Command, context: Context): void {
     .addHelpText("after", "\nExit codes: 0 nothing is wrong (warnings may be), 1 something is. Nothing is changed.")
     .action(async (flags: readonly string[], _options: unknown, command: Command) => {
       const { output } = toolsOf(context, command);
-      const findings = await findingsHere(context, flags);
+      const findings = await findingsHere(context, flags, command.optsWithGlobals<TlsFiles>());
       output.result("doctor", { ok: findings.every(({ severity }) => severity !== "error"), findings }, () =>
         findingsText(output, findings),
       );
@@ -40,14 +41,18 @@ export function registerDoctor(program: Command, context: Context): void {
     });
 }
 
-export async function findingsHere(context: Context, flags: readonly string[]): Promise<readonly Finding[]> {
+export async function findingsHere(context: Context, flags: readonly string[], named: TlsFiles): Promise<readonly Finding[]> {
   const { diagnose } = await import("@trivet/server");
   return diagnose({
     argv: flags.filter((word) => word !== "--json"),
     env: context.env,
     cwd: process.cwd(),
-    fetch: context.fetch,
-    token: context.env["TRIVET_TOKEN"],
+    // A node's own certificate does for a look at it and at its peers, whose client it is; what was named goes before it.
+    fetchWith: (tls) => {
+      const own = tls === null ? {} : { ca: tls.caFile, clientCert: tls.certFile, clientKey: tls.keyFile };
+      return secureFetch({ ...own, ...namedIn(named) }) ?? context.fetch;
+    },
+    token: tokenOf(context.env),
     nowMs: () => Date.now(),
   });
 }

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createApi } from "../api/http.ts";
-import { secureFetch, type TlsFiles } from "../api/secure-fetch.ts";
+import { namedIn, secureFetch, type TlsFiles } from "../api/secure-fetch.ts";
 import { toolsOf, type Context } from "../context.ts";
 import { CliError } from "../output/errors.ts";
 
@@ -38,12 +38,6 @@ it has some (TLS_MODE, CERT_FILE, CERT_PATH).`,
       output.result("health", { ok: true, url, node: node ?? null, leader: leader ?? null }, () => `${node ?? url} is well.`);
     });
 }
-
-const namedIn = ({ ca, clientCert, clientKey }: TlsFiles): TlsFiles => ({
-  ...(ca === undefined ? {} : { ca }),
-  ...(clientCert === undefined ? {} : { clientCert }),
-  ...(clientKey === undefined ? {} : { clientKey }),
-});
 
 /** Where the node that shares this environment listens, and with which certificates. Not the server's own reading: loading that takes longer than the check. */
 function ownNode(env: NodeJS.ProcessEnv): { readonly url: string; readonly files: TlsFiles } {

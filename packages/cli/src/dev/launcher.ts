@@ -4,11 +4,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { createApi } from "../api/http.ts";
-import type { Context } from "../context.ts";
+import { type Context, tokenOf } from "../context.ts";
 import { CliError } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
 import { createNodeLines } from "./lines.ts";
-import { isLauncherOwned, nodeEnvironment, planNodes, withPeerKey, type PlannedNode, type PlanOptions } from "./plan.ts";
+import { accessIn, isLauncherOwned, nodeEnvironment, planNodes, withPeerKey, type PlannedNode, type PlanOptions } from "./plan.ts";
 import { takenPorts } from "./ports.ts";
 import { healthOf, waitForSampleValue, waitUntilReady, type ClusterHealth } from "./ready.ts";
 import { summary, unreadyText } from "./summary.ts";
@@ -32,7 +32,10 @@ export async function runCluster(context: Context, output: Output, options: Laun
   await refuseTakenPorts(nodes);
   const dotenv = existsSync(".env") ? parseEnv(readFileSync(".env", "utf8")) : {};
   noteIgnored(output, context.env, Object.keys(dotenv));
-  const given = withPeerKey(context.env, dotenv, () => randomBytes(32).toString("hex"));
+  const access = await accessHere(context.env);
+  const given = withPeerKey(context.env, access, () => randomBytes(32).toString("hex"));
+  // Nodes that ask for no key are shown none.
+  const token = access.asksCallers ? tokenOf(context.env) : undefined;
 
   const ended = new AbortController();
   let exitCode: number = exitCodes.ok;
@@ -58,7 +61,7 @@ export async function runCluster(context: Context, output: Output, options: Laun
       ended.abort();
     },
   });
-  const api = createApi({ urls: nodes.map((node) => node.url), timeoutMs: 2_000, fetch: context.fetch });
+  const api = createApi({ urls: nodes.map((node) => node.url), timeoutMs: 2_000, fetch: context.fetch, token: () => token });
   const stopListening = listenForSignals(output, supervisor, ended);
   try {
     output.say(`Starting ${nodes.length} nodes on ports ${nodes.map((node) => node.port).join(", ")}; data in ${options.dataDir}.`);
@@ -66,7 +69,9 @@ export async function runCluster(context: Context, output: Output, options: Laun
     const begun = performance.now();
     const health = await waitUntilReady(api, nodes, readyDeadlineMs, ended.signal, progress.show);
     const [first] = nodes;
-    if (health.ready && first !== undefined && hasSampleValues(context.env))
+    // Without a key the question would be refused until the time is over.
+    const mayAsk = !access.asksCallers || Boolean(token);
+    if (health.ready && first !== undefined && mayAsk && hasSampleValues(context.env))
       await waitForSampleValue(api, first.url, sampleDeadlineMs, ended.signal);
     progress.clear();
     if (health.ready) lines.started();
@@ -80,6 +85,12 @@ export async function runCluster(context: Context, output: Output, options: Laun
     stopListening();
     supervisor.kill();
   }
+}
+
+/** As the nodes read it: environment, .env, trivet.config.json. Faults are told by the nodes, which end with them. */
+async function accessHere(env: NodeJS.ProcessEnv): Promise<ReturnType<typeof accessIn>> {
+  const { reportConfig } = await import("@trivet/server");
+  return accessIn(reportConfig({ env, ignoreInDotenv: isLauncherOwned }).rows);
 }
 
 const hasSampleValues = (env: NodeJS.ProcessEnv): boolean => !/^(?:0|false|no|off)$/i.test(env["SEED_DEMO_DATA"] ?? "");

@@ -93,9 +93,20 @@ export function nodeEnvironment(
 
 type Given = Readonly<Record<string, string | undefined>>;
 
+/** What the configuration that all nodes read says about callers and peers, wherever it is written. */
+export interface Access {
+  readonly asksCallers: boolean;
+  readonly hasPeerKey: boolean;
+}
+
+type Row = { readonly name: string; readonly value: string | null };
+
+export function accessIn(rows: readonly Row[]): Access {
+  const valueOf = (name: string): string | null => rows.find((row) => row.name === name)?.value ?? null;
+  return { asksCallers: (valueOf("AUTH_MODE") ?? "none") !== "none", hasPeerKey: valueOf("SHARED_MAC_KEY") !== null };
+}
+
 /** With AUTH_MODE nodes must prove themselves to each other. Those of one launcher share a key that it makes, unless there is one. */
-export function withPeerKey(env: Given, dotenv: Given, makeKey: () => string): Given {
-  const isSaid = (name: string): boolean => Boolean(env[name] || dotenv[name]);
-  const asksCallers = !/^(?:none)?$/i.test((env["AUTH_MODE"] || dotenv["AUTH_MODE"]) ?? "");
-  return asksCallers && !isSaid("SHARED_MAC_KEY") && !isSaid("NODE_SECRET") ? { ...env, SHARED_MAC_KEY: makeKey() } : env;
+export function withPeerKey(env: Given, { asksCallers, hasPeerKey }: Access, makeKey: () => string): Given {
+  return asksCallers && !hasPeerKey ? { ...env, SHARED_MAC_KEY: makeKey() } : env;
 }

@@ -1,6 +1,6 @@
 import type { backupRoutes } from "@trivet/contract";
 import type { GroupExport } from "@trivet/engine";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { once } from "node:events";
 import { GroupRecords } from "../backup/group-stream.ts";
 import { failure, taken, type Answer } from "./answer.ts";
@@ -39,6 +39,16 @@ async function stream(opened: GroupExport, reply: FastifyReply, signal: AbortSig
   raw.end(records.end());
 }
 
+/** A backup of a large group takes long, and the rights of its caller may end before it does. */
+function whileAllowed({ identity, params, query, body }: FastifyRequest, { access }: HttpContext, cut: (why: string) => void): () => void {
+  if (access === null || identity === null) return () => undefined;
+  return access.whileAllowed(
+    identity,
+    () => access.whyNot(identity, "backupGroup", { params, query, body }),
+    (_code, why) => cut(why),
+  );
+}
+
 /** Takes the connection over. Whatever goes wrong now ends it without the group's end, by which the reader knows. */
 function carry(opened: GroupExport, reply: FastifyReply, context: HttpContext): void {
   const { raw } = reply;
@@ -54,8 +64,10 @@ function carry(opened: GroupExport, reply: FastifyReply, context: HttpContext): 
     sent = raw.socket?.bytesWritten ?? -1;
   }, stallMs);
   const release = context.onClose(() => cut("the node is stopping"));
+  const forgetRights = whileAllowed(reply.request, context, cut);
   raw.once("close", () => {
     over.abort();
+    forgetRights();
     clearInterval(watch);
     release();
     opened.close();

@@ -1,8 +1,8 @@
-import type { ConfigurationGiven } from "../config/index.ts";
+import type { ConfigurationGiven, NodeConfig } from "../config/index.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
-  readonly check: "configuration" | "node" | "data" | "disk" | "logs" | "certificates" | "port" | "peers" | "clock" | "compose";
+  readonly check: "configuration" | "node" | "data" | "disk" | "logs" | "certificates" | "access" | "port" | "peers" | "clock" | "compose";
   readonly severity: "ok" | "warning" | "error";
   readonly what: string;
   /** What to do; null = nothing. */
@@ -11,7 +11,8 @@ export interface Finding {
 
 export interface DoctorOptions extends ConfigurationGiven {
   readonly cwd: string;
-  readonly fetch: typeof fetch;
+  /** Calls to nodes; with the node's own certificate, where it has one and nobody named another. */
+  readonly fetchWith: (tls: NodeConfig["tls"]) => typeof fetch;
   readonly token: string | undefined;
   readonly nowMs: () => number;
 }

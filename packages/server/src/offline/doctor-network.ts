@@ -3,6 +3,7 @@ import type { NodeConfig } from "../config/index.ts";
 import { type DoctorOptions, error, type Finding, ok, warning } from "./doctor-findings.ts";
 
 const answerWithinMs = 3_000;
+const setToken = "set TRIVET_TOKEN or TRIVET_TOKEN_FILE";
 /** A date in HTTP has whole seconds. */
 const skewWarningMs = 3_000;
 const skewErrorMs = 30_000;
@@ -18,20 +19,26 @@ export interface PeerLook {
   readonly url: string;
   readonly status: Status | null;
   readonly problem: string | null;
+  /** It asks for a key that was not given, or not good enough. */
+  readonly refused: boolean;
   /** Its clock less ours, milliseconds. */
   readonly skewMs: number | null;
 }
 
-async function look(url: string, node: string | null, options: DoctorOptions): Promise<PeerLook> {
-  const base = { node, url, status: null, skewMs: null };
-  const headers = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` };
+function ask(url: string, { tls }: NodeConfig, { fetchWith, token }: DoctorOptions): Promise<Response> {
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  return fetchWith(tls)(url, { signal: AbortSignal.timeout(answerWithinMs), headers });
+}
+
+async function look(url: string, node: string | null, config: NodeConfig, options: DoctorOptions): Promise<PeerLook> {
+  const base = { node, url, status: null, skewMs: null, refused: false };
   try {
     const asked = options.nowMs();
-    const answer = await options.fetch(`${url}/v1/raft/status`, { signal: AbortSignal.timeout(answerWithinMs), headers });
+    const answer = await ask(`${url}/v1/raft/status`, config, options);
     const date = Date.parse(answer.headers.get("date") ?? "");
     // Half of the way there and back, and half of a second that the date leaves out.
     const skewMs = Number.isNaN(date) ? null : date + 500 - (asked + options.nowMs()) / 2;
-    if (answer.status === 401 || answer.status === 403) return { ...base, skewMs, problem: "it wants a key: set TRIVET_TOKEN" };
+    if (answer.status === 401 || answer.status === 403) return { ...base, skewMs, refused: true, problem: "it asks for a key" };
     const status = (await answer.json()) as Status;
     return typeof status.node_id === "string"
       ? { ...base, skewMs, status, problem: null }
@@ -50,7 +57,7 @@ function reasonOf(cause: unknown): string {
 
 export function lookAtPeers(config: NodeConfig, options: DoctorOptions): Promise<readonly PeerLook[]> {
   const others = config.peers.filter((peer) => peer !== config.self);
-  return Promise.all(others.map((peer) => look(peer.url, peer.id, options)));
+  return Promise.all(others.map((peer) => look(peer.url, peer.id, config, options)));
 }
 
 export function checkPeers(config: NodeConfig, looks: readonly PeerLook[]): readonly Finding[] {
@@ -60,7 +67,7 @@ export function checkPeers(config: NodeConfig, looks: readonly PeerLook[]): read
       return warning(
         "peers",
         `${peer.url}: ${peer.problem ?? "no answer"}.`,
-        `start that node, or correct PEERS; trivet status shows who is missed`,
+        peer.refused ? setToken : "start that node, or correct PEERS; trivet status shows who is missed",
       );
     const { leader, node_id: found = "", phase = "" } = peer.status;
     if (found === config.nodeId)
@@ -99,19 +106,41 @@ export function checkClock(looks: readonly PeerLook[]): readonly Finding[] {
   });
 }
 
+/** Who runs there, of which a probe tells everybody the name; null = it does not say. */
+async function nameAt(url: string, config: NodeConfig, options: DoctorOptions): Promise<string | null> {
+  try {
+    const answer = await ask(`${url}/v1/health/live`, config, options);
+    const { node_id: name } = (await answer.json()) as Status;
+    return name ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Something listens on the API's port: is it this node? */
+async function whoHasPort(config: NodeConfig, options: DoctorOptions): Promise<Finding> {
+  const { advertiseUrl, http, nodeId } = config;
+  const own = await look(advertiseUrl, nodeId, config, options);
+  const found = own.refused ? await nameAt(advertiseUrl, config, options) : (own.status?.node_id ?? null);
+  if (found === nodeId) return ok("port", `${nodeId} runs at ${advertiseUrl}`);
+  const place = `Port ${http.port} on ${http.host}`;
+  if (found !== null) return error("port", `${place} is taken by something else: ${found}.`, "stop that program, or set HTTP_PORT");
+  if (own.refused) return warning("port", `${place} is taken; whether by ${nodeId} is not told without a key.`, setToken);
+  return error(
+    "port",
+    `${place} is taken by something else, or ${nodeId} cannot be asked at ${advertiseUrl}: ${own.problem ?? "no answer"}.`,
+    "stop that program, or set HTTP_PORT; if it is this node, correct ADVERTISE_URL or its certificates",
+  );
+}
+
 /** Free, or taken by this very node. */
 export async function checkPort(config: NodeConfig, options: DoctorOptions): Promise<readonly Finding[]> {
-  const { http, cluster, advertiseUrl, nodeId } = config;
+  const { http, cluster, metricsPort } = config;
   const findings: Finding[] = [];
   const taken = await isTaken(http.host, http.port);
   if (taken === null) findings.push(ok("port", `port ${http.port} on ${http.host} is free`));
   else if (taken === "EADDRINUSE") {
-    const own = await look(advertiseUrl, nodeId, options);
-    findings.push(
-      own.status?.node_id === nodeId
-        ? ok("port", `${nodeId} runs at ${advertiseUrl}`)
-        : error("port", `Port ${http.port} on ${http.host} is taken by something else.`, "stop that program, or set HTTP_PORT"),
-    );
+    findings.push(await whoHasPort(config, options));
   } else
     findings.push(
       error(
@@ -120,14 +149,23 @@ export async function checkPort(config: NodeConfig, options: DoctorOptions): Pro
         "set HTTP_HOST to an address of this machine and HTTP_PORT above 1023",
       ),
     );
-  if (cluster === null) return findings;
-  const clusterTaken = await isTaken(cluster.host, cluster.port);
-  if (clusterTaken === null) findings.push(ok("port", `port ${cluster.port} for peers is free`));
-  else if (clusterTaken !== "EADDRINUSE" || taken !== "EADDRINUSE")
-    findings.push(
-      error("port", `Port ${cluster.port} for peers cannot be used: ${clusterTaken}.`, "set another CLUSTER_PORT, on all nodes the same"),
-    );
+  // Where the API's port is taken by this very node, so are these.
+  const runs = taken === "EADDRINUSE";
+  if (cluster !== null) findings.push(...(await checkFurther("peers", cluster, runs, "set another CLUSTER_PORT, on all nodes the same")));
+  if (metricsPort !== null)
+    findings.push(...(await checkFurther("metrics", { host: http.host, port: metricsPort }, runs, "set another METRICS_PORT")));
   return findings;
+}
+
+async function checkFurther(
+  whom: string,
+  { host, port }: { readonly host: string; readonly port: number },
+  runs: boolean,
+  next: string,
+): Promise<readonly Finding[]> {
+  const taken = await isTaken(host, port);
+  if (taken === null) return [ok("port", `port ${port} for ${whom} is free`)];
+  return taken === "EADDRINUSE" && runs ? [] : [error("port", `Port ${port} for ${whom} cannot be used: ${taken}.`, next)];
 }
 
 /** Null = it can be listened on; else the error's code. */

@@ -1,6 +1,7 @@
 import { type ConfigurationGiven, loadConfig, type NodeConfig, reportConfig } from "../config/index.ts";
 import { checkComposeLink, checkDataDir, checkDisk, checkLogDir } from "./doctor-disk.ts";
 import { checkClock, checkPeers, checkPort, type PeerLook, lookAtPeers } from "./doctor-network.ts";
+import { checkAccess } from "./doctor-access.ts";
 import { checkCertificates } from "./doctor-certificates.ts";
 import { type DoctorOptions, error, type Finding, ok, warning } from "./doctor-findings.ts";
 
@@ -20,6 +21,7 @@ export async function diagnose(options: DoctorOptions): Promise<readonly Finding
     await checkDisk(config),
     ...(await checkLogDir(config)),
     ...(await checkCertificates(config, options.nowMs())),
+    ...checkAccess(config),
   );
   findings.push(...(await checkPort(config, options)));
   const looks: readonly PeerLook[] = await lookAtPeers(config, options);

@@ -113,6 +113,21 @@ const whyOf = (error: unknown): string => {
   return cause instanceof Error ? `${message}: ${cause.message}` : message;
 };
 
+/** A file of JWT_KEYS. Throws ConfigError. */
+export function readTokenKeys(path: string): { readonly keys: readonly TokenKey[]; readonly text: string } {
+  try {
+    const text = readFileSync(path, "utf8");
+    return { keys: parseTokenKeys(text), text };
+  } catch (error) {
+    throw new ConfigError(
+      exitCodes.configuration,
+      `JWT_KEYS: ${path}: ${whyOf(error)}`,
+      [],
+      "name a file with the issuer's public key (PEM), its JWKS, or the https address of the JWKS",
+    );
+  }
+}
+
 /** The issuer's keys, from a file or a URL, as they are now. What is not good changes nothing and is told. */
 export class TokenKeys {
   private readonly source: JwtConfig["keys"];
@@ -132,16 +147,8 @@ export class TokenKeys {
     this.tools = tools;
     this.lookEveryMs = lookEveryMs;
     if (source.type === "url") return;
-    try {
-      this.take(readFileSync(source.path, "utf8"));
-    } catch (error) {
-      throw new ConfigError(
-        exitCodes.configuration,
-        `JWT_KEYS: ${source.path}: ${whyOf(error)}`,
-        [],
-        "name a file with the issuer's public key (PEM), its JWKS, or the https address of the JWKS",
-      );
-    }
+    const { keys, text } = readTokenKeys(source.path);
+    this.take(keys, text);
   }
 
   start(): void {
@@ -195,7 +202,7 @@ export class TokenKeys {
     try {
       const text = source.type === "file" ? await readFile(source.path, "utf8") : await download(source.url);
       const isNew = text !== this.text;
-      if (isNew) this.take(text);
+      if (isNew) this.take(parseTokenKeys(text), text);
       this.refusedFault = "";
       this.loadedAt = tools.wallNow();
       if (!isNew) return;
@@ -214,8 +221,8 @@ export class TokenKeys {
     }
   }
 
-  private take(text: string): void {
-    this.keys = parseTokenKeys(text);
+  private take(keys: readonly TokenKey[], text: string): void {
+    this.keys = keys;
     this.text = text;
     this.loadedAt = this.tools.wallNow();
   }
