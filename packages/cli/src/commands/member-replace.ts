@@ -78,10 +78,12 @@ function checkNames(answer: MembersAnswer, { next, old, url }: Replacement): voi
 function checkQuorum(answer: MembersAnswer, { next, old }: Replacement): void {
   const voters = answer.members.filter(({ kind }) => kind === "voter");
   const kept = voters.filter(({ node }) => node !== old && node !== next);
+  // One that is new may still be starting, and is waited for; one that votes already and is down is no place to go.
+  const takesOver = voters.filter(({ node }) => node === next);
   const after = kept.length + 1;
   const needed = Math.floor(after / 2) + 1;
-  const missing = kept.filter((member) => !isUp(member)).map(({ node }) => node);
-  const up = kept.length - missing.length + 1;
+  const missing = [...kept, ...takesOver].filter((member) => !isUp(member)).map(({ node }) => node);
+  const up = after - missing.length;
   if (up >= needed && answer.leader !== null) return;
   throw new CliError({
     code: "membership_refused",
