@@ -6,4 +6,4 @@ import "../tls.test.ts";
 import "../mismatch.test.ts";
 import "../key-rotation.test.ts";
 
-await testsOf("S2's services over HTTPS by Compose", "test/containers-tls.test.ts");
+testsOf("S2's services over HTTPS by Compose", "test/containers-tls.test.ts");
