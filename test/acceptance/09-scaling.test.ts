@@ -1,20 +1,16 @@
 /** Point 9: a fourth node by S0's text; S1's and S4's `--scale`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, expect, it } from "vitest";
 import type { Containers } from "../support/containers.ts";
 import { composeLines, s0NodeFour } from "../support/document-commands.ts";
 import { call, expectStatus, textOf, type Json } from "../support/http.ts";
 import { ready, waitFor } from "../support/wait.ts";
-import { inContainers } from "./targets.ts";
+import { inContainers, testsOf } from "./targets.ts";
 
-/** As processes. Each file's hooks are for its own tests, so each is taken inside a group of its own. */
-describe("a fourth node joins a running cluster", async () => {
-  await import("../membership.test.ts");
-});
-describe("replicas come and go", async () => {
-  await import("../scalable.test.ts");
-});
+// As processes.
+testsOf("a fourth node joins a running cluster", "test/membership.test.ts");
+testsOf("replicas come and go", "test/scalable.test.ts");
 
 const patient = { deadlineMs: 180_000, everyMs: 1_000 };
 
