@@ -1,15 +1,16 @@
 /** Point 9: a fourth node by S0's text; S1's and S4's `--scale`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { afterEach, expect, it } from "vitest";
 import type { Containers } from "../support/containers.ts";
 import { composeLines, s0NodeFour } from "../support/document-commands.ts";
 import { call, expectStatus, textOf, type Json } from "../support/http.ts";
 import { ready, waitFor } from "../support/wait.ts";
-import { inContainers } from "./targets.ts";
-// The same as processes: a fourth node joins a running cluster; replicas come and go.
-import "../membership.test.ts";
-import "../scalable.test.ts";
+import { inContainers, testsOf } from "./targets.ts";
+
+// As processes.
+testsOf("a fourth node joins a running cluster", "test/membership.test.ts");
+testsOf("replicas come and go", "test/scalable.test.ts");
 
 const patient = { deadlineMs: 180_000, everyMs: 1_000 };
 
@@ -18,14 +19,19 @@ async function members(): Promise<readonly Json[]> {
 }
 
 inContainers((containers) => {
-  afterAll(() => containers().down());
+  afterEach(async () => {
+    await containers().down();
+    restore(containers());
+  });
 
   it("S0: .env.node4, its service pasted as it is there, node4 in every ALL_NODES, down, up -d", async () => {
     const { folder, run, up, healthy, curl } = containers();
     await up();
     const held = await curl('curl -X POST "http://localhost:8001/lock/kept?lock_type=exclusive"');
     addNodeFour(folder);
-    // Its first `docker-compose down` leaves the volumes.
+    // The pasted service has an image of its own name, and one of another checkout may be there.
+    await run("docker-compose -f docker/docker-compose.yml build node4");
+    // `docker-compose down` leaves the volumes.
     await run(`cd docker\n${composeLines.s0.again}`);
     await healthy([8001, 8002, 8003, 8004]);
     expect((await curl("curl http://localhost:8004/")).body).toMatchObject({ message: "Hello from Node node4", port: 8004 });
@@ -38,8 +44,6 @@ inContainers((containers) => {
       patient,
     );
     expect((await curl("curl http://localhost:8004/lock/kept")).body).toMatchObject({ status: "held", owners: [held.body["owner"]] });
-    await run("cd docker\ndocker-compose down --volumes");
-    restore(containers());
   });
 
   it("S1: up -d --scale node_queue_scalable=3; what S4 means by --scale node1=2: --scale node_scalable=2", async () => {
@@ -73,9 +77,14 @@ function addNodeFour(folder: string): void {
   edit(join(folder, "docker/docker-compose.yml"), (text) => text.replace(/^services:\n/m, `services:\n${s0NodeFour.service}\n`));
 }
 
+/** The files as they were, where something was added. */
 function restore({ folder }: Containers): void {
-  for (const n of [1, 2, 3]) edit(join(folder, `.env.node${n}`), (text) => text.replace(",http://node4:8004", ""));
-  edit(join(folder, "docker/docker-compose.yml"), (text) => text.replace(`${s0NodeFour.service}\n`, ""));
+  for (const n of [1, 2, 3]) replace(join(folder, `.env.node${n}`), ",http://node4:8004", "");
+  replace(join(folder, "docker/docker-compose.yml"), `${s0NodeFour.service}\n`, "");
+}
+
+function replace(file: string, text: string, by: string): void {
+  writeFileSync(file, readFileSync(file, "utf8").replace(text, by));
 }
 
 function edit(file: string, change: (text: string) => string): void {

@@ -22,5 +22,5 @@ inContainers((containers) => {
   });
 });
 
-await testsOf("backup and restore of Redis, with an append-only file", "test/redis-backup.test.ts");
-await testsOf("backup and restore of the Raft state", "test/backup.test.ts");
+testsOf("backup and restore of Redis, with an append-only file", "test/redis-backup.test.ts");
+testsOf("backup and restore of the Raft state", "test/backup.test.ts");

@@ -67,10 +67,18 @@ export function inContainers(tests: (containers: () => Containers) => void): voi
   });
 }
 
-/** Takes the tests of a part of the system that this version may not have yet; without them the part is named as missing, and counted. */
-export async function testsOf(what: string, path: string): Promise<void> {
+/**
+ * Takes the tests of another file. Where they belong to a part of the system that this version does not have yet, that part is named as missing,
+ * and counted.
+ */
+export function testsOf(what: string, path: string): void {
   const file = join(repository, path);
   const isThere = existsSync(file);
-  if (isThere) await import(/* @vite-ignore */ file);
+  // Its hooks are for its own tests.
+  if (isThere) {
+    describe(what, async () => {
+      await import(/* @vite-ignore */ file);
+    });
+  }
   it.skipIf(!isThere)(`MISSING unless ${path} is there: ${what}`, () => expect(existsSync(file)).toBe(true));
 }
