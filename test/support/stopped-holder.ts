@@ -16,7 +16,7 @@ export interface StoppedHolderSettings {
 
 /** What one turn of reading found. */
 export interface Spell {
-  /** The last read before the change was known was answered by the copy: else the lease was over before the stop, and nothing was tried. */
+  /** The copy was readable up to the stop: else the lease was over before it, and nothing was tried. */
   readonly heldBefore: boolean;
   /** Of the reads after it, all of the same turn. */
   readonly reads: number;
@@ -46,7 +46,9 @@ function say(line: string): void {
 function spell(): Spell {
   const known = shared.acknowledged(0);
   const endsAt = performance.now() + longestMs;
+  // Of the last two reads before it, since the stop may come in the midst of one: that one is then rightly answered by nothing.
   let heldBefore = false;
+  let heldLast = false;
   let reads = 0;
   let hits = 0;
   let stale = 0;
@@ -56,7 +58,8 @@ function spell(): Spell {
     const acknowledged = shared.acknowledged(0);
     const copy = cache.peek(settings.key);
     if (acknowledged === known) {
-      heldBefore = copy !== undefined;
+      heldBefore = heldLast || copy !== undefined;
+      heldLast = copy !== undefined;
       if (performance.now() > endsAt) throw new Error("nobody stopped this program");
       continue;
     }
