@@ -2,6 +2,7 @@ import type { QueueView } from "@trivet/core";
 import type { Consume } from "@trivet/wire";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Call, PartitionCommands, PartitionOutcome } from "./partition-commands.ts";
+import { PartitionSlot } from "./partition-slot.ts";
 import { formatMessageId, formatReceipt } from "./receipts.ts";
 import type { Consumed, ConsumeRequest, Delivered, QueueFailure } from "./queues-api.ts";
 
@@ -9,14 +10,8 @@ type Outcome = Consumed | QueueFailure | { readonly type: "gone" };
 
 /** One partition, as the line knows it. */
 interface Slot {
+  readonly of: PartitionSlot;
   readonly partition: number;
-  /** May have something (decision 0008 §4). */
-  mayHave: boolean;
-  /** Told so while a consume was under way, which may have been answered before. */
-  hinted: boolean;
-  busy: boolean;
-  /** It was asked at this moment, and what was there was handed out. */
-  emptyAsOf: number;
   /** Answers in a row that had nothing though there may be more. */
   inVain: number;
   pause: Timer | null;
@@ -43,8 +38,8 @@ const maxPauseMs = 500;
 const releaseTimeoutMs = 10_000;
 
 /**
- * The consumes of one group of one queue on this node, first come, first served. Of each partition one is under way at a time: who waits behind it
- * needs not ask when its answer says that nothing is left.
+ * The consumes of one group of one queue on this node, first come, first served. Of each partition as many are under way as lately found messages: who waits
+ * behind them needs not ask when an answer says that nothing is left.
  */
 export class ConsumeLine {
   private readonly clock: Clock;
@@ -66,11 +61,8 @@ export class ConsumeLine {
     this.queue = queue;
     this.ended = ended;
     this.slots = Array.from({ length: queue.definition.partitions }, (_, partition) => ({
+      of: new PartitionSlot(partition),
       partition,
-      mayHave: true,
-      hinted: false,
-      busy: false,
-      emptyAsOf: -1,
       inVain: 0,
       pause: null,
     }));
@@ -105,11 +97,8 @@ export class ConsumeLine {
 
   /** There may be something in `partition`, or in all with -1. */
   hint(partition: number): void {
-    for (const slot of this.slots) {
-      if (partition >= 0 && slot.partition !== partition) continue;
-      slot.mayHave = true;
-      slot.hinted = true;
-    }
+    const moment = ++this.moment;
+    for (const slot of this.slots) if (partition < 0 || slot.partition === partition) slot.of.hinted(moment);
     this.serve();
   }
 
@@ -127,7 +116,7 @@ export class ConsumeLine {
 
   private serve(): void {
     for (const waiter of this.waiters.slice()) {
-      if (this.slots.every(({ busy }) => busy)) return;
+      if (!this.slots.some(({ of }) => of.hasRoom)) return;
       this.serveOne(waiter);
     }
   }
@@ -137,10 +126,10 @@ export class ConsumeLine {
     if (this.ending) return this.clock.defer(() => this.finish(waiter, nothing));
     const mine = this.slots.filter(({ partition }) => waiter.request.partition === null || waiter.request.partition === partition);
     const wanted = mine.filter(
-      (slot) => slot.pause === null && (slot.mayHave || this.isNews(waiter, slot)) && !waiter.failed.has(slot.partition),
+      (slot) => slot.pause === null && (slot.of.mayHave || this.isNews(waiter, slot)) && !waiter.failed.has(slot.partition),
     );
-    const free = wanted.filter(({ busy }) => !busy);
-    const slot = this.inTurn(free.filter(({ mayHave }) => mayHave)) ?? this.inTurn(free);
+    const free = wanted.filter(({ of }) => of.hasRoom);
+    const slot = this.inTurn(free.filter(({ of }) => of.mayHave)) ?? this.inTurn(free);
     if (slot !== null) return this.ask(waiter, slot);
     const waits = this.clock.now() < waiter.waitsUntil || wanted.some((one) => this.isNews(waiter, one));
     if (waits && this.clock.now() < waiter.call.deadline) return;
@@ -150,7 +139,7 @@ export class ConsumeLine {
 
   /** Nobody has been told since it came that there is nothing. */
   private isNews(waiter: Waiter, slot: Slot): boolean {
-    return slot.emptyAsOf < waiter.arrival && !waiter.asked.has(slot.partition);
+    return slot.of.isNewsFor(waiter.arrival) && !waiter.asked.has(slot.partition);
   }
 
   private inTurn(slots: readonly Slot[]): Slot | null {
@@ -167,19 +156,18 @@ export class ConsumeLine {
     const isKeyed = isFirst && waiter.call.idempotency !== undefined;
     const { deadline } = waiter.call;
     const moment = ++this.moment;
-    slot.busy = true;
-    slot.hinted = false;
+    slot.of.asked();
     waiter.busy = true;
     waiter.asked.add(partition);
     this.turn = (partition + 1) % this.slots.length;
     this.commands.submit(this.queue, partition, command, isKeyed ? waiter.call : { deadline }, String(partition), (outcome) => {
-      slot.busy = false;
+      slot.of.answered();
       waiter.busy = false;
-      this.answered(waiter, slot, outcome, isKeyed ? -1 : moment);
+      this.answered(waiter, slot, outcome, isKeyed ? null : moment);
     });
   }
 
-  private answered(waiter: Waiter, slot: Slot, outcome: PartitionOutcome, moment: number): void {
+  private answered(waiter: Waiter, slot: Slot, outcome: PartitionOutcome, moment: number | null): void {
     if (outcome.type === "gone") {
       this.finish(waiter, outcome);
       return this.close();
@@ -187,6 +175,7 @@ export class ConsumeLine {
     if (outcome.type === "unavailable") {
       // Another partition may have something; a new leader is simply asked again.
       waiter.failed.set(slot.partition, outcome);
+      slot.of.failed();
       this.pause(slot, Math.min(Math.max(outcome.retryAfterMs, 10), maxPauseMs));
       if (waiter.abandoned) this.finish(waiter, nothing);
     } else if (outcome.type !== "answered") this.finish(waiter, outcome);
@@ -194,15 +183,12 @@ export class ConsumeLine {
     return this.isClosed ? this.close() : this.serve();
   }
 
-  private handedOut(waiter: Waiter, slot: Slot, result: HandOut, moment: number): void {
+  private handedOut(waiter: Waiter, slot: Slot, result: HandOut, moment: number | null): void {
     const { leaseMs, messages, more } = result;
-    if (!more && moment >= 0) {
-      slot.mayHave = slot.hinted;
-      slot.emptyAsOf = moment;
-    }
+    slot.of.handedOut(messages.length, more, moment);
     if (messages.length > 0 || !more) slot.inVain = 0;
     // Its rate is used up, or it passed by messages that are not to be handed out: once more at once, then less and less often.
-    else if (slot.inVain++ > 0) this.pause(slot, Math.min(5 * 2 ** slot.inVain, maxPauseMs));
+    else if (slot.pause === null && slot.inVain++ > 0) this.pause(slot, Math.min(5 * 2 ** slot.inVain, maxPauseMs));
     if (waiter.abandoned) {
       this.release(waiter, result);
       return this.finish(waiter, nothing);
@@ -256,7 +242,7 @@ export class ConsumeLine {
     if (at < 0 || waiter.busy) return;
     this.waiters.splice(at, 1);
     waiter.timer?.cancel();
-    if (this.waiters.length === 0 && this.slots.every(({ busy }) => !busy)) {
+    if (this.waiters.length === 0 && this.slots.every(({ of }) => of.isIdle)) {
       for (const slot of this.slots) slot.pause?.cancel();
       this.ended();
     }

@@ -10,7 +10,7 @@ function rig(partitions = 1): SlowRig {
   return made;
 }
 
-test("one consume of a partition is under way at a time, and an empty answer is for all who came before it was asked", () => {
+test("where nothing is known to be one consume of a partition is under way at a time, and an empty answer is for all who came before it was asked", () => {
   const r = rig();
   const first = r.consume();
   const second = r.consume();
@@ -34,9 +34,49 @@ test("those who wait are served in the order they came, as long as there is more
   expect(r.held.length).toBe(3);
   r.held[2]?.go();
   expect(waiting.map((one) => got(one)?.length)).toEqual([1, undefined, undefined]);
+  // There was one, and there is more: two at once.
+  expect(r.held.length).toBe(5);
   r.held[3]?.go();
   expect(waiting.map((one) => got(one)?.length)).toEqual([1, 1, undefined]);
-  expect(r.held.length).toBe(4);
+  r.held[4]?.go();
+  expect(waiting.map((one) => got(one)?.length)).toEqual([1, 1, undefined]);
+  expect(r.held.length).toBe(5);
+});
+
+test("as long as consumes find messages, each answer lets one more go at once; those in vain halve it", () => {
+  const r = rig();
+  r.produce(7);
+  const waiting = Array.from({ length: 12 }, () => r.consume({ waitMs: 10_000 }));
+  const underWay: number[] = [];
+  for (let answered = 0; answered < 7; answered++) {
+    underWay.push(r.held.length - answered);
+    r.held[answered]?.go();
+  }
+  expect(underWay).toEqual([1, 2, 3, 4, 5, 6, 6]);
+  expect(waiting.filter((one) => got(one)?.length === 1).length).toBe(7);
+  // The rest was under way and finds nothing; nobody asks after it.
+  expect(r.held.length).toBe(12);
+  for (const late of r.held.slice(7)) late.go();
+  expect(r.held.length).toBe(12);
+  // One message comes for five that wait: not each of them is an entry in vain.
+  r.produce(1);
+  expect(r.held.length).toBe(13);
+  r.held[12]?.go();
+  expect(waiting.filter((one) => got(one)?.length === 1).length).toBe(8);
+});
+
+test("who is told that there is more, where nothing was known to be, asks again without a hint", () => {
+  const r = rig();
+  r.consume();
+  r.held[0]?.go();
+  const waiting = r.consume({ waitMs: 10_000 });
+  r.held[1]?.go({
+    type: "answered",
+    result: { type: "handed-out", messages: [], leaseMs: 0, more: true },
+    requestId: "",
+    durability: "memory",
+  });
+  expect([got(waiting), r.held.length]).toEqual([null, 3]);
 });
 
 test("a hint that comes while a question is under way is not lost with its answer", () => {
