@@ -156,24 +156,25 @@ export const commandArbitraries: { readonly [T in CommandType]: fc.Arbitrary<Ext
 };
 
 const holders = fc.array(fc.record({ owner: identity, session: uint, mode, fence: uint }), { maxLength: 8 });
+export const definition = fc.record({
+  name,
+  version: uint,
+  partitions: fc.integer({ min: 1, max: limits.maxPartitions }),
+  visibilityMs: duration,
+  maxDeliveries: uint,
+  maxAcquired: uint,
+  backoffMs: duration,
+  maxMessages: uint,
+  maxBytes: uint,
+  ttlMs: uint,
+  dedupeWindowMs: uint,
+  maxLeased: uint,
+  ratePerSecond: uint,
+  paused: fc.boolean(),
+});
 const queue = {
   queue: uint,
-  definition: fc.record({
-    name,
-    version: uint,
-    partitions: fc.integer({ min: 1, max: limits.maxPartitions }),
-    visibilityMs: duration,
-    maxDeliveries: uint,
-    maxAcquired: uint,
-    backoffMs: duration,
-    maxMessages: uint,
-    maxBytes: uint,
-    ttlMs: uint,
-    dedupeWindowMs: uint,
-    maxLeased: uint,
-    ratePerSecond: uint,
-    paused: fc.boolean(),
-  }),
+  definition,
   createdAt: uint,
 };
 const queueRefused = fc.constant("queue-refused" as const);

@@ -23,7 +23,7 @@ import {
 } from "@trivet/wire";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { anyText, anyUint, hex } from "./arbitraries.ts";
+import { anyText, anyUint, definition, hex } from "./arbitraries.ts";
 import { cacheCommands, cacheResults } from "./cache-arbitraries.ts";
 
 const uint = anyUint;
@@ -44,22 +44,6 @@ const message: fc.Arbitrary<NewMessage> = fc.record({
   dueAt: uint,
   ttlMs: uint,
   dedupId: key,
-});
-const definition = fc.record({
-  name,
-  version: uint,
-  partitions: fc.integer({ min: 1, max: limits.maxPartitions }),
-  visibilityMs: duration,
-  maxDeliveries: uint,
-  maxAcquired: uint,
-  backoffMs: duration,
-  maxMessages: uint,
-  maxBytes: uint,
-  ttlMs: uint,
-  dedupeWindowMs: uint,
-  maxLeased: uint,
-  ratePerSecond: uint,
-  paused: fc.boolean(),
 });
 const fence = fc.record({ lock: name, fence: uint });
 const some = <T>(of: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.array(of, { minLength: 1, maxLength: 5 });

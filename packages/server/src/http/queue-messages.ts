@@ -155,7 +155,8 @@ function browse(
   });
 }
 
-type MessageRouteId =
+/** Of the routes that move messages; the rest are about queues themselves. */
+export type MessageRouteId =
   | "produce"
   | "consume"
   | "ackMessages"

@@ -7,19 +7,8 @@ import { checkNumbers, numberOf } from "./lock-calls.ts";
 import { decodeCursor, encodeCursor } from "./locks.ts";
 import { decimal } from "./outcomes.ts";
 import { ask, queueFailure, queuesOf } from "./queue-calls.ts";
+import type { MessageRouteId } from "./queue-messages.ts";
 import { detailsJson, queueJson, settingsOf } from "./queue-views.ts";
-
-type MessageRouteId =
-  | "produce"
-  | "consume"
-  | "ackMessages"
-  | "nackMessages"
-  | "extendLeases"
-  | "releaseMessages"
-  | "browseMessages"
-  | "purgeMessages"
-  | "deadLetters"
-  | "redriveDeadLetters";
 
 async function changed(context: HttpContext, call: AnyCall, name: string, settings: Partial<QueueSettings>): Promise<Answer> {
   const outcome = await ask<Defined>(context, call, name, (queues, options, done) =>
