@@ -12,6 +12,8 @@ export interface Slot {
 }
 
 const firstPauseMs = 5;
+/** Pauses that are no longer than the first: a queue may have to pass by many messages of busy keys, 1024 at each answer. */
+const shortPauses = 32;
 const longestPauseMs = 500;
 
 /** The partitions that a consumer asks, in turn. */
@@ -56,7 +58,7 @@ export class Slots {
   /** Asked again after a pause, longer each time. */
   pause(slot: Slot, again: () => void): void {
     if (slot.pause !== null) return;
-    const ms = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(slot.inVain, 10)) * (0.75 + Math.random() / 4);
+    const ms = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.max(0, Math.min(slot.inVain - shortPauses, 10))) * (0.75 + Math.random() / 4);
     slot.inVain++;
     slot.pause = setTimeout(() => {
       slot.pause = null;

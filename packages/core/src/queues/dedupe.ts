@@ -90,7 +90,7 @@ export class ShardDedupe {
     if (sequence <= ackedUpTo && !mutant("queue-dedupe-acknowledged-executed")) return refused("already-acknowledged");
     const key = keyOf(tables.answer, header.caller, sequence);
     const stored = shard.view.get(key);
-    if (stored !== undefined && !mutant("queue-dedupe-executes-twice")) return this.recall(stored.slice(), command);
+    if (stored !== undefined && !mutant("queue-dedupe-executes-twice")) return this.recall(stored.slice(), command, header.fingerprint !== "");
     if (shard.now > header.notAfter && !mutant("queue-dedupe-late-executed")) return refused("past-deadline");
     if (sequence > ackedUpTo + window && !mutant("queue-dedupe-window-unbounded")) return refused("window-full");
     const answer = run();
@@ -115,9 +115,9 @@ export class ShardDedupe {
     return later(notAfter, this.shard.limits.dedupeRetentionMs + 1);
   }
 
-  private recall(stored: Uint8Array, command: ShardCommand): ShardAnswer {
+  private recall(stored: Uint8Array, command: ShardCommand, isKeyed: boolean): ShardAnswer {
     const answer = remember(stored);
-    return answer.type === "handed-out" ? recallHandOut(this.shard, answer, command) : answer;
+    return answer.type === "handed-out" ? recallHandOut(this.shard, answer, command, isKeyed) : answer;
   }
 }
 
@@ -164,16 +164,23 @@ function remember(stored: Uint8Array): RememberedAnswer {
   return result as RememberedAnswer;
 }
 
-/** The bodies are read again, of what is still leased by that hand-out. */
+/**
+ * The bodies are read again, of what is still leased by that hand-out. Where nothing is, a call with a key is told so by a lease of 0: whether it had nothing
+ * then and may look on (`more`), or what it had is settled. An answer only, kept nowhere: replicas of another version say it their way.
+ */
 function recallHandOut(
   shard: ShardContext,
   { leaseMs, incarnation, messages, more }: Extract<RememberedAnswer, { readonly type: "handed-out" }>,
   command: ShardCommand,
+  isKeyed: boolean,
 ): ShardAnswer {
   const held = messages.flatMap(({ sequence, acquired }) =>
     command.type === "consume" ? (heldMessage(shard, command, { sequence, acquired, incarnation }) ?? []) : [],
   );
-  return { type: "handed-out", leaseMs, messages: held, more };
+  if (!isKeyed || held.length > 0 || mutant("queue-dedupe-settled-again")) return { type: "handed-out", leaseMs, messages: held, more };
+  // Of what was settled with its hand-out nothing is kept.
+  const hadNothing = messages.length === 0 && command.type === "consume" && !command.autoAck;
+  return { type: "handed-out", leaseMs: 0, messages: held, more: hadNothing };
 }
 
 function heldMessage(

@@ -124,6 +124,26 @@ guard("queue-dedupe-former-group", "a repeated consume is not answered with what
   expect(b.shard.lookup("a", 1)).toMatchObject({ incarnation: 1, messages: [{ sequence: 1, acquired: 1 }] });
 });
 
+guard("queue-dedupe-settled-again", "under a key a repeated consume tells apart what had nothing from what is settled", () => {
+  const b = new Bench();
+  const keyed = { fingerprint: "body" };
+  const nothing = { type: "handed-out", messages: [] };
+  const command = consumption();
+  expect(ask(b, 1, command, keyed)).toMatchObject({ ...nothing, leaseMs: 30_000, more: false });
+  expect(ask(b, 1, command, keyed)).toMatchObject({ ...nothing, leaseMs: 0, more: true });
+  b.produce({}, {});
+  expect(ask(b, 2, command, keyed)).toMatchObject({ messages: [{ sequence: 1 }] });
+  expect(ask(b, 2, command, keyed)).toMatchObject({ leaseMs: 30_000, messages: [{ sequence: 1 }] });
+  b.settle("ack", 1);
+  expect(ask(b, 2, command, keyed)).toMatchObject({ ...nothing, leaseMs: 0, more: false });
+  const auto = consumption({ autoAck: true });
+  expect(ask(b, 3, auto, keyed)).toMatchObject({ messages: [{ sequence: 2 }] });
+  expect(ask(b, 3, auto, keyed)).toMatchObject({ ...nothing, leaseMs: 0, more: false });
+  // A lane asks on by `more` alone.
+  expect(ask(b, 1, command, { caller: "lane" })).toMatchObject({ ...nothing, leaseMs: 30_000, more: false });
+  expect(ask(b, 1, command, { caller: "lane" })).toMatchObject({ ...nothing, leaseMs: 30_000, more: false });
+});
+
 test("what was settled with its hand-out is not said twice", () => {
   const b = new Bench();
   b.produce({});

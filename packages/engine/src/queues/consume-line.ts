@@ -3,6 +3,7 @@ import type { Consume } from "@trivet/wire";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Call, PartitionCommands, PartitionOutcome } from "./partition-commands.ts";
 import { PartitionSlot } from "./partition-slot.ts";
+import { KeyedLooks } from "./keyed-looks.ts";
 import { formatMessageId, formatReceipt } from "./receipts.ts";
 import type { Consumed, ConsumeRequest, Delivered, QueueFailure } from "./queues-api.ts";
 
@@ -24,6 +25,8 @@ export interface Waiter {
   readonly arrival: number;
   readonly waitsUntil: number;
   readonly done: (outcome: Outcome) => void;
+  /** Of a call with an idempotency key. */
+  readonly keyed: KeyedLooks | null;
   readonly asked: Set<number>;
   /** Partitions that cannot be asked at present. */
   readonly failed: Map<number, QueueFailure>;
@@ -45,6 +48,7 @@ export class ConsumeLine {
   private readonly clock: Clock;
   private readonly commands: PartitionCommands;
   private readonly queue: QueueView;
+  private readonly isRated: () => boolean;
   private readonly ended: () => void;
   private readonly slots: readonly Slot[];
   private waiters: Waiter[] = [];
@@ -55,10 +59,12 @@ export class ConsumeLine {
   private turn = 0;
   private isClosed = false;
 
-  constructor(clock: Clock, commands: PartitionCommands, queue: QueueView, ended: () => void) {
+  /** `isRated`: whether the queue has a rate now. */
+  constructor(clock: Clock, commands: PartitionCommands, queue: QueueView, isRated: () => boolean, ended: () => void) {
     this.clock = clock;
     this.commands = commands;
     this.queue = queue;
+    this.isRated = isRated;
     this.ended = ended;
     this.slots = Array.from({ length: queue.definition.partitions }, (_, partition) => ({
       of: new PartitionSlot(partition),
@@ -72,12 +78,15 @@ export class ConsumeLine {
     const now = this.clock.now();
     const wait = Math.max(0, Math.min(waitMs, call.deadline - now - lastAskMs));
     const sets = { asked: new Set<number>(), failed: new Map<number, QueueFailure>() };
+    const { idempotency } = call;
+    const partitions = this.mine(request).map(({ partition }) => partition);
     const waiter: Waiter = {
       request,
       call,
       arrival: ++this.moment,
       waitsUntil: now + wait,
       done,
+      keyed: idempotency === undefined ? null : new KeyedLooks(idempotency.key, partitions),
       ...sets,
       busy: false,
       abandoned: false,
@@ -124,14 +133,14 @@ export class ConsumeLine {
   private serveOne(waiter: Waiter): void {
     if (waiter.busy || !this.waiters.includes(waiter) || waiter.abandoned) return;
     if (this.ending) return this.clock.defer(() => this.finish(waiter, nothing));
-    const mine = this.slots.filter(({ partition }) => waiter.request.partition === null || waiter.request.partition === partition);
+    const mine = this.mine(waiter.request);
     const wanted = mine.filter(
       (slot) => slot.pause === null && (slot.of.mayHave || this.isNews(waiter, slot)) && !waiter.failed.has(slot.partition),
     );
-    const free = wanted.filter(({ of }) => of.hasRoom);
-    const slot = this.inTurn(free.filter(({ of }) => of.mayHave)) ?? this.inTurn(free);
+    const slot = waiter.keyed === null ? this.free(wanted) : this.keyedSlot(waiter, waiter.keyed, wanted);
     if (slot !== null) return this.ask(waiter, slot);
-    const waits = this.clock.now() < waiter.waitsUntil || wanted.some((one) => this.isNews(waiter, one));
+    const isBehind = waiter.keyed?.isReplaying === true && !waiter.failed.has(waiter.keyed.partition);
+    const waits = this.clock.now() < waiter.waitsUntil || isBehind || wanted.some((one) => this.isNews(waiter, one));
     if (waits && this.clock.now() < waiter.call.deadline) return;
     const [failure = nothing] = waiter.failed.values();
     this.clock.defer(() => this.finish(waiter, failure));
@@ -140,6 +149,22 @@ export class ConsumeLine {
   /** Nobody has been told since it came that there is nothing. */
   private isNews(waiter: Waiter, slot: Slot): boolean {
     return slot.of.isNewsFor(waiter.arrival) && !waiter.asked.has(slot.partition);
+  }
+
+  private mine({ partition: only }: ConsumeRequest): readonly Slot[] {
+    return only === null ? this.slots : this.slots.filter(({ partition }) => partition === only);
+  }
+
+  private free(wanted: readonly Slot[]): Slot | null {
+    const free = wanted.filter(({ of }) => of.hasRoom);
+    return this.inTurn(free.filter(({ of }) => of.mayHave)) ?? this.inTurn(free);
+  }
+
+  /** The one whose turn it is, as soon as any is wanted. */
+  private keyedSlot({ failed }: Waiter, keyed: KeyedLooks, wanted: readonly Slot[]): Slot | null {
+    const slot = this.slots[keyed.partition] as Slot;
+    if (slot.pause !== null || failed.has(slot.partition) || !slot.of.hasRoom) return null;
+    return keyed.isReplaying || wanted.length > 0 ? slot : null;
   }
 
   private inTurn(slots: readonly Slot[]): Slot | null {
@@ -151,23 +176,21 @@ export class ConsumeLine {
     const { partition } = slot;
     const what = { group, consumer, maxMessages, maxBytes, visibilityMs, autoAck, start };
     const command: Consume = { type: "consume", queue: this.queue.queue, partition, ...what };
-    const isFirst = !waiter.asked.has(partition);
-    // A key names one command: the first look at each partition. What a repeat of it is told may be old, and says nothing of now.
-    const isKeyed = isFirst && waiter.call.idempotency !== undefined;
-    const { deadline } = waiter.call;
+    const { call, keyed } = waiter;
     const moment = ++this.moment;
     slot.of.asked();
     waiter.busy = true;
-    waiter.asked.add(partition);
+    if (keyed === null) waiter.asked.add(partition);
     this.turn = (partition + 1) % this.slots.length;
-    this.commands.submit(this.queue, partition, command, isKeyed ? waiter.call : { deadline }, String(partition), (outcome) => {
+    const label = keyed?.label ?? "";
+    this.commands.submit(this.queue, partition, command, keyed === null ? { deadline: call.deadline } : call, label, (outcome) => {
       slot.of.answered();
       waiter.busy = false;
-      this.answered(waiter, slot, outcome, isKeyed ? null : moment);
+      this.answered(waiter, slot, outcome, moment);
     });
   }
 
-  private answered(waiter: Waiter, slot: Slot, outcome: PartitionOutcome, moment: number | null): void {
+  private answered(waiter: Waiter, slot: Slot, outcome: PartitionOutcome, moment: number): void {
     if (outcome.type === "gone") {
       this.finish(waiter, outcome);
       return this.close();
@@ -183,14 +206,25 @@ export class ConsumeLine {
     return this.isClosed ? this.close() : this.serve();
   }
 
-  private handedOut(waiter: Waiter, slot: Slot, result: HandOut, moment: number | null): void {
+  private handedOut(waiter: Waiter, slot: Slot, result: HandOut, moment: number): void {
+    const { keyed } = waiter;
     const { leaseMs, messages, more } = result;
-    slot.of.handedOut(messages.length, more, moment);
-    if (messages.length > 0 || !more) slot.inVain = 0;
-    // Its rate is used up, or it passed by messages that are not to be handed out: once more at once, then less and less often.
-    else if (slot.pause === null && slot.inVain++ > 0) this.pause(slot, Math.min(5 * 2 ** slot.inVain, maxPauseMs));
+    const isKnown = isToldAgain(result);
+    // Messages under a key may have been handed out long ago.
+    const isOld = keyed !== null && (isKnown || messages.length > 0);
+    slot.of.handedOut(messages.length, more, isOld ? null : moment);
+    if (messages.length > 0 || !more || isKnown) slot.inVain = 0;
+    // Its rate is used up: once more at once, then less and less often. Else it passed by messages that are not to be handed out, and goes on there.
+    else if (slot.pause === null && this.isRated() && slot.inVain++ > 0) this.pause(slot, Math.min(5 * 2 ** slot.inVain, maxPauseMs));
+    if (keyed !== null && messages.length === 0) {
+      keyed.passed(!isKnown);
+      if (!isKnown) waiter.asked.add(slot.partition);
+      // What this key was handed is settled: it gets nothing instead.
+      if (isKnown && !more) return this.finish(waiter, nothing);
+    }
     if (waiter.abandoned) {
-      this.release(waiter, result);
+      // A repeat may have been told of the very same hand-out; else its leases run out.
+      if (keyed === null) this.release(waiter, result);
       return this.finish(waiter, nothing);
     }
     if (messages.length > 0) {
@@ -248,6 +282,11 @@ export class ConsumeLine {
     }
     waiter.done(outcome);
   }
+}
+
+/** A look under an idempotency key that was made before, and has nothing now. With `more`: it had nothing then; without: what it had is settled. */
+function isToldAgain({ leaseMs, messages }: HandOut): boolean {
+  return leaseMs === 0 && messages.length === 0;
 }
 
 const nothing: Consumed = { type: "consumed", messages: [], leaseMs: 0 };

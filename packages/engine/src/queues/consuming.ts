@@ -109,7 +109,8 @@ export class Consuming {
     this.lines.set(queue.queue, groups);
     const known = groups.get(group);
     if (known !== undefined) return known;
-    const line = new ConsumeLine(this.clock, this.commands, queue, () => {
+    const isRated = (): boolean => (this.names.current(queue.queue) ?? queue).definition.ratePerSecond > 0;
+    const line = new ConsumeLine(this.clock, this.commands, queue, isRated, () => {
       groups.delete(group);
       if (groups.size === 0) this.lines.delete(queue.queue);
     });

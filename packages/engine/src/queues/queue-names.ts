@@ -21,6 +21,11 @@ export class QueueNames {
     return this.directory.queue(name) !== null;
   }
 
+  /** A queue as this node knows it now. */
+  current(queue: number): QueueView | null {
+    return this.directory.byNumber(queue);
+  }
+
   /**
    * Runs `run` with the queue of that name. One that is unknown here may have been defined through another node just now: only a fresh read says that it
    * is not there. `run` calls `again`, once, when it finds that this queue is gone: another one may have its name.

@@ -165,6 +165,73 @@ test("a repeat of a consume with a key is handed the same again, and what it is 
   expect(got(r.consume({}, 60_000, other))).toEqual(second);
 });
 
+const key = (name: string) => ({ idempotency: { key: name, fingerprint: "f" } });
+
+test("a repeat of a long poll with a key is handed what its later look found, and no more once that is settled", () => {
+  const r = rig(3);
+  r.open = true;
+  const first = r.consume({ waitMs: 10_000 }, 60_000, key("k"));
+  for (let message = 0; message < 6; message++) r.produce(1, `key-${message}`);
+  const handed = got(first);
+  expect(handed?.length).toBe(1);
+  for (let send = 0; send < 3; send++) expect(got(r.consume({ waitMs: 10_000 }, 60_000, key("k")))).toEqual(handed);
+  r.service.settle(
+    { queue: "q", receipts: [(handed?.[0] as { receipt: string }).receipt], settlement: "ack", delayMs: -1, reason: "" },
+    { timeoutMs: 5000 },
+    () => undefined,
+  );
+  r.settle();
+  for (let send = 0; send < 3; send++) expect(got(r.consume({ waitMs: 10_000 }, 60_000, key("k")))).toEqual([]);
+  expect(got(r.consume())?.length).toBe(1);
+});
+
+test("a repeat of a consume with a key that settles at once takes nothing more", () => {
+  const r = rig();
+  r.open = true;
+  r.produce(4);
+  expect(got(r.consume({ autoAck: true }, 60_000, key("k")))?.length).toBe(1);
+  for (let send = 0; send < 3; send++) expect(got(r.consume({ autoAck: true }, 60_000, key("k")))).toEqual([]);
+  expect(got(r.consume({ maxMessages: 10 }))?.length).toBe(3);
+});
+
+test("what was handed out under a key to a caller who went away is not released: a repeat may have been told of it", () => {
+  const r = rig();
+  r.produce(1);
+  const asked = r.consume({}, 60_000, key("k"));
+  asked.submission.abandon();
+  r.settle();
+  r.held[0]?.go();
+  expect(got(asked)).toEqual([]);
+  expect(r.seen).toEqual(["produce", "consume"]);
+  const again = r.consume({}, 60_000, key("k"));
+  r.held[1]?.go();
+  expect(got(again)).toMatchObject([{ acquired: 1 }]);
+});
+
+test("a consume with a key waits for the partition whose turn it is, so that a repeat looks in the same order", () => {
+  const r = rig(2);
+  r.produce(1, "a");
+  r.produce(1, "b");
+  const asked = r.consume({ waitMs: 10_000 }, 60_000, key("k"));
+  const [first] = r.held;
+  first?.go(down);
+  expect([got(asked), r.held.length]).toEqual([null, 1]);
+  r.clock.advance(500);
+  expect(r.held[1]?.partition).toBe(first?.partition);
+  r.held[1]?.go();
+  if (got(asked) === null) r.held[2]?.go();
+  expect(got(asked)?.length).toBe(1);
+});
+
+test("a queue without a rate that has to pass by many messages of a busy key is asked on at once", () => {
+  const r = rig();
+  r.open = true;
+  for (let batch = 0; batch < 5; batch++) r.produce(1000, "busy");
+  r.produce(1, "free");
+  expect(got(r.consume())).toMatchObject([{ key: "busy" }]);
+  expect(got(r.consume())).toMatchObject([{ key: "free" }]);
+});
+
 test("a hand-out whose fate is unknown is told so", () => {
   const r = rig();
   const asked = r.consume({ waitMs: 10_000 });

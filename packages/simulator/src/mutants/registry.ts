@@ -253,6 +253,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-dedupe-late-executed": "X1: a shard executes a command past its not-after",
   "queue-dedupe-former-group": "a repeated consume is answered with what the next group of the name holds",
   "queue-dedupe-other-hand-out": "a repeated consume is answered with what another hand-out holds",
+  "queue-dedupe-settled-again": "X1: a repeated consume under a key is told that its settled hand-out had nothing, and takes more messages",
   "queue-dedupe-prolonged-forgotten": "X1: a caller that goes on is forgotten",
   "queue-dedupe-unconfigured-copy-executed":
     "X1: a copy of a command that came before its definition is executed beside the one made again for it",

@@ -98,6 +98,14 @@ export class QueueKit {
     return new Promise((resolve) => void this.queues.consume(this.consumption(fields), options, resolve));
   }
 
+  /** Under an idempotency key. */
+  async takeKeyed(key: string, fields: Partial<ConsumeRequest> = {}): Promise<readonly Delivered[]> {
+    const keyed = { ...options, idempotency: { key: `${this.name}-${key}`, fingerprint: "consume" } };
+    const outcome = await new Promise<Consumed | QueueFailure>((resolve) => this.queues.consume(this.consumption(fields), keyed, resolve));
+    this.api.equal(outcome.type, "consumed");
+    return outcome.type === "consumed" ? outcome.messages : [];
+  }
+
   consumption(fields: Partial<ConsumeRequest> = {}): ConsumeRequest {
     const numbers = { maxMessages: 1, maxBytes: 0, visibilityMs: 0, waitMs: 0 };
     const start: GroupStart = { type: "earliest" };

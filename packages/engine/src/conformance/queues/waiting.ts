@@ -20,6 +20,28 @@ export function waitingConformance({ equal, ok }: TestApi, test: QueueTest): voi
     equal(await kit.consume({ waitMs: 100 }), []);
   });
 
+  test("a repeat of a long poll with an idempotency key gets its messages and no others", { partitions: 3 }, async (kit) => {
+    const first = kit.takeKeyed("k", { waitMs: 10_000 });
+    // Its first looks find nothing, and a later one does.
+    await kit.consume({ waitMs: 50, group: "other" });
+    for (const key of ["a", "b", "c", "d", "e", "f"]) await kit.produce([key], { key });
+    const handed = await first;
+    equal(handed.length, 1);
+    for (let send = 0; send < 2; send++) equal(bodies(await kit.takeKeyed("k", { waitMs: 10_000 })), bodies(handed));
+    await kit.settle("ack", handed);
+    for (let send = 0; send < 2; send++) equal(await kit.takeKeyed("k", { waitMs: 10_000 }), []);
+    const others: string[] = [];
+    for (let more = await kit.take(); more.length > 0; more = await kit.take()) others.push(...more);
+    equal(others.length, 5);
+  });
+
+  test("a repeat of a consume with an idempotency key that settles at once takes nothing more", {}, async (kit) => {
+    await kit.produce(["a", "b", "c"]);
+    equal(bodies(await kit.takeKeyed("k", { autoAck: true })), ["a"]);
+    for (let send = 0; send < 2; send++) equal(await kit.takeKeyed("k", { autoAck: true }), []);
+    equal(await kit.take(), ["b", "c"]);
+  });
+
   test("a long poll waits for a queue that is not there yet", {}, async (kit) => {
     equal(await kit.remove(), { type: "removed" });
     const waiting = [kit.one(), kit.one()];

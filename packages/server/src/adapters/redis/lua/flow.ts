@@ -86,7 +86,10 @@ revive = function(answer)
     local m = d and d.state == 'l' and d.acq == name[2] and read(d.lane, d.place)
     if m then held[#held + 1] = shown(m, d.acq, d.del) end
   end
-  return {answer[1], answer[2], answer[3], held, g and g.id or 0}
+  if #held > 0 then return {answer[1], answer[2], answer[3], held, g and g.id or 0} end
+  -- Nothing: by a lease of 0. It had nothing then and may look on, or what it had is settled.
+  local hadNothing = #answer[4] == 0 and not C.autoAck
+  return {answer[1], 0, hadNothing and 1 or 0, held, 0}
 end
 
 local function run()
