@@ -13,7 +13,8 @@ const explain = async (asked: TestNode, key: string): Promise<Json> =>
   (await expectStatus(200, `${asked.url}/v1/cache/${key}?explain=1`)).body;
 const entries = (body: Json, field: string): readonly Json[] => body[field] as readonly Json[];
 const nodesOf = (body: Json, field: string): string[] => entries(body, field).map(({ node }) => textOf(node));
-const isKept = ({ state, lease_left_ms }: Json): boolean => state !== "I" && Number(lease_left_ms) > 0;
+/** Readable: what is only being fetched (IS_D, IM_D) is no copy yet, and its home may not have heard of it. */
+const isKept = ({ state, lease_left_ms }: Json): boolean => !textOf(state).startsWith("I") && Number(lease_left_ms) > 0;
 
 const verify = (node: TestNode): Promise<Answer> => node.call("/v1/cache-verify", { timeoutMs: 30_000 });
 
