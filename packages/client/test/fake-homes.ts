@@ -52,6 +52,8 @@ export class FakeHomes {
   private readonly raw = new Map<Uint8Array, LineName>();
   private calls = 0;
   private term = 0;
+  /** As the namespace's setting. */
+  compressOver = 0;
   private readonly timer: NodeJS.Timeout;
 
   constructor() {
@@ -79,7 +81,7 @@ export class FakeHomes {
     const found = this.namespaces.get(name);
     const { mode, namespace } = found ?? { mode: "strict", namespace: 0 };
     const refusal = found === undefined ? "unknown" : "none";
-    return { type: "namespace-resolved", request, name, namespace, version: 1, mode, staleMs: 0, shards: this.shards, refusal, detail: "" };
+    return { type: "namespace-resolved", request, name, namespace, version: 1, mode, staleMs: 0, compressOver: this.compressOver, shards: this.shards, refusal, detail: "" };
   }
 
   receive(program: string, say: SayToHolder, group: number, message: HolderMessage): void {

@@ -81,6 +81,8 @@ export function encodeCacheServerFields(writer: ByteWriter, frame: ToHolders | N
   writer.varint(frame.shards);
   writer.u8(namespaceRefusals.indexOf(frame.refusal));
   writer.string(clipText(frame.detail, limits.maxDetailBytes));
+  // Of protocol 5: whoever speaks an older one is told 0.
+  if (frame.type === "namespace-resolved" && frame.compressOver > 0) writer.varint(frame.compressOver);
 }
 
 /** As `decodeCacheClientFields`. Values are views. */
@@ -101,6 +103,7 @@ export function decodeCacheServerFields(reader: ByteReader, number: number): ToH
         mode: decodeIndexed(reader, cacheModes, "mode"),
         staleMs: decodeDuration(reader),
         ...decodeEnd(reader),
+        compressOver: reader.remaining > 0 ? reader.varint() : 0,
       };
     case serverFrameNumbers["cache-invalidated"]:
       return { type: "cache-invalidated", request: reader.varint(), ...decodeEnd(reader) };

@@ -41,6 +41,8 @@ export interface NamespaceResolved {
   readonly version: number;
   readonly mode: CacheMode;
   readonly staleMs: number;
+  /** The namespace's setting; 0 to programs that do not know of it. */
+  readonly compressOver: number;
   readonly shards: number;
   readonly refusal: NamespaceRefusal;
   readonly detail: string;

@@ -11,7 +11,7 @@ import type { Result } from "./results.ts";
  * longer speaks one so old. Any change of a frame's fields, and any new frame type, takes a new protocol number; a frame of unknown
  * type is answered with `closing`, code `protocol`. Nothing but `hello` may be sent before `welcome` has arrived.
  */
-export const streamProtocol = 4;
+export const streamProtocol = 5;
 /**
  * The oldest protocol whose queues are spoken: frames of the shards, `resolve-queue` and `watch-queue`. Hand-outs of protocol 2 did not name the
  * incarnation of their group, so its queues are not.
@@ -19,6 +19,8 @@ export const streamProtocol = 4;
 export const queueStreamProtocol = 3;
 /** The oldest protocol with cached values: programs hold copies of their own (docs/decisions/0017-near-cache.md). */
 export const cacheStreamProtocol = 4;
+/** The oldest protocol whose programs read and write compressed values (docs/decisions/0024-compressed-values.md). */
+export const packedStreamProtocol = 5;
 /** The oldest protocol that this version still speaks. */
 export const oldestStreamProtocol = 1;
 

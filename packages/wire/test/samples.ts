@@ -34,6 +34,7 @@ const namespace: DefinedNamespace = {
     write: "here",
     maxBehind: 0,
     revalidateMs: 0,
+    compressOver: 0,
     copyEntries: 5,
     copyBytes: 2048,
     policy: "sieve",
@@ -42,7 +43,7 @@ const namespace: DefinedNamespace = {
   createdAt: 1_700_000_000_000,
 };
 /** As before there were origins, and writes to them. */
-const { maxBehind: _maxBehind, origin: _origin, revalidateMs: _revalidateMs, write: _write, ...withoutOrigin } = namespace.settings;
+const { compressOver: _compressOver, maxBehind: _maxBehind, origin: _origin, revalidateMs: _revalidateMs, write: _write, ...withoutOrigin } = namespace.settings;
 
 export const commandSamples: { readonly [T in CommandType]: readonly Extract<Command, { type: T }>[] } = {
   nothing: [{ type: "nothing" }],
@@ -373,6 +374,20 @@ export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly
       version: 3,
       mode: "ttl",
       staleMs: 500,
+      compressOver: 0,
+      shards: 8,
+      refusal: "none",
+      detail: "",
+    },
+    {
+      type: "namespace-resolved",
+      request: 300,
+      name: "n",
+      namespace: 2,
+      version: 3,
+      mode: "write-through",
+      staleMs: 0,
+      compressOver: 1_024,
       shards: 8,
       refusal: "none",
       detail: "",

@@ -165,6 +165,7 @@ const serverFrames: { readonly [T in ServerFrame["type"]]: fc.Arbitrary<Extract<
     version: anyUint,
     mode: fc.constantFrom(...cacheModes),
     staleMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
+    compressOver: fc.integer({ min: 0, max: limits.maxBodyBytes }),
     shards: group,
     refusal: fc.constantFrom(...namespaceRefusals),
     detail,

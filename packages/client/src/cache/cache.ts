@@ -11,6 +11,7 @@ import { cacheError } from "./answers.ts";
 import { type CacheEntry, entryOf } from "./cache-entry.ts";
 import { Loading } from "./loading.ts";
 import type { Near, NearCache } from "./near-cache.ts";
+import { packedPut } from "./packing.ts";
 
 export interface CacheOptions<T> {
   /** How values become bytes and back; default JSON, as HTTP stores and shows it. What it cannot decode, reads throw. */
@@ -224,7 +225,7 @@ export class Cache<T = unknown> {
     condition: WriteCondition,
     token: LoadToken | null,
     options: CacheWriteOptions,
-  ): (namespace: Pick<CachePut, "namespace" | "version">) => CachePut {
+  ): (namespace: Pick<CachePut, "namespace" | "version">, compressOver: number) => CachePut {
     checkKey(key);
     const bytes = value === null ? null : this.encoded(value);
     check("value", (bytes?.length ?? 0) <= limits.maxBodyBytes, `at most ${limits.maxBodyBytes} bytes`);
@@ -232,7 +233,8 @@ export class Cache<T = unknown> {
     check("tags", tags.length <= limits.maxTags, `at most ${limits.maxTags}`);
     for (const tag of tags) checkTag(tag);
     const [ifFence, ttlMs] = [fenceOf(options.ifFence), ttlOf(options)];
-    return (namespace) => ({ type: "cache-put", ...namespace, key, value: bytes, tags, ttlMs, condition, token, ifFence });
+    const plain = { type: "cache-put", key, value: bytes, tags, ttlMs, condition, token, ifFence } as const;
+    return (namespace, compressOver) => packedPut({ ...plain, ...namespace }, compressOver);
   }
 
   private encoded(value: T): Uint8Array {

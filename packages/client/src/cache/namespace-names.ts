@@ -8,6 +8,8 @@ export interface KnownNamespace {
   readonly namespace: number;
   readonly version: number;
   readonly mode: ReadMode;
+  /** Values of more bytes are written compressed; 0 = none is. */
+  readonly compressOver: number;
   readonly shards: number;
 }
 
@@ -96,11 +98,11 @@ export class NamespaceNames {
     this.asked.clear();
   }
 
-  private learn({ mode, name, namespace, shards, staleMs, version }: NamespaceResolved): void {
+  private learn({ compressOver, mode, name, namespace, shards, staleMs, version }: NamespaceResolved): void {
     const before = this.known.get(name);
     // An answer of a node that lags behind another.
     if (before !== undefined && (before.namespace > namespace || (before.namespace === namespace && before.version >= version))) return;
-    const known: KnownNamespace = { namespace, version, mode: mode === "ttl" ? { type: mode, staleMs } : { type: mode }, shards };
+    const known: KnownNamespace = { namespace, version, mode: mode === "ttl" ? { type: mode, staleMs } : { type: mode }, compressOver, shards };
     this.known.set(name, known);
     this.changed(name, known);
   }

@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Line, Moment, PolicyName } from "@trivet/core/holder";
 import {
-  type CachedRecord,
   type CacheInvalidated,
   cacheShardOf,
   encodeClientFrame,
@@ -21,6 +20,7 @@ import { type KnownNamespace, NamespaceNames } from "./namespace-names.ts";
 import { NearCopies } from "./near-copies.ts";
 import { NearHolder, type ReadAnswer } from "./near-holder.ts";
 import { NearWrites } from "./near-writes.ts";
+import { ownedRecord } from "./packing.ts";
 
 /** How many copies of a namespace this process keeps, and which go. */
 export interface CopyBounds {
@@ -115,13 +115,14 @@ export class NearCache {
     near: Near,
     key: string,
     deadline: number,
-    command: (namespace: { readonly namespace: number; readonly version: number }) => ShardCommand,
+    command: (namespace: { readonly namespace: number; readonly version: number }, compressOver: number) => ShardCommand,
   ): Promise<ShardAnswer> {
     for (;;) {
       const known = near.known ?? (await this.resolve(near, deadline));
       const { group, holder, line } = this.place(known, key);
-      const { mode, namespace, version } = known;
-      const answer = await this.writes.write(group, holder, line, command({ namespace, version }), mode.type === "write-through", deadline);
+      const { compressOver, mode, namespace, version } = known;
+      const written = command({ namespace, version }, compressOver);
+      const answer = await this.writes.write(group, holder, line, written, mode.type === "write-through", deadline);
       if (answer.type !== "no-namespace") return answer;
       // The shard does not know it yet, or not any more. Nothing was done.
       if (performance.now() + retryMs >= deadline) throw this.notReached();
@@ -319,7 +320,5 @@ function unknownInvalidation(name: string): TrivetError {
 /** What a copy keeps must not keep the whole message that it came in. */
 function owned(message: HomeMessage): HomeMessage {
   if (message.type !== "data" && message.type !== "done") return message;
-  const { record } = message;
-  const copied: CachedRecord = { ...record, value: record.value?.slice() ?? null };
-  return { ...message, record: copied };
+  return { ...message, record: ownedRecord(message.record) };
 }

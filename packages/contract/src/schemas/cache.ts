@@ -315,6 +315,12 @@ const settings = {
     maximum: 100_000,
     description: "With `write` behind: keys in each shard that may wait for the origin; beyond it writes are refused (503). 0 = 100 000.",
   }),
+  compress_over: Type.Integer({
+    minimum: 0,
+    maximum: httpLimits.maxCacheValueBytes,
+    description:
+      "Values of more bytes, and of more than 64, are stored compressed (Brotli) where that makes them smaller; `max_bytes` counts what is stored. Readers get what was written. 0 = none is.",
+  }),
 };
 export const NamespaceSettings = Type.Object(settings);
 export const NamespaceBody = Type.Partial(Type.Object({ ...settings, request_id: IdempotencyInBody }), closed);

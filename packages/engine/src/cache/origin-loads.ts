@@ -7,6 +7,7 @@ import type { CacheCalls, Place } from "./cache-calls.ts";
 import type { CacheWrites } from "./cache-writes.ts";
 import { lineOfKey } from "./lines.ts";
 import { briefMs, openLoads, retryMs, storeLoadedMs } from "./limits.ts";
+import { packedPut, plainValue } from "./packed-values.ts";
 
 /** What a node asks the home of a key that is stored nowhere; `token` is of the read that found nothing. */
 export interface LoadQuestion {
@@ -88,7 +89,9 @@ export class OriginLoads {
       const isOlder = (value?.record.asOf ?? 0) < token.asOf && !mutant("behind-former-home-believed");
       if (value === undefined || isOlder || replica.group.stateDoubted) return tell(lost);
       if (value.queued === undefined || mutant("behind-queued-not-read")) return tell(null);
-      return tell({ type: "unstored", value: value.queued.value === null ? null : encodeBase64(value.queued.value) });
+      const plain = plainValue(host.ports.packing, value.queued);
+      if (plain === undefined) return tell({ type: "failed", reason: "the value that waits for it cannot be unpacked" });
+      return tell({ type: "unstored", value: plain === null ? null : encodeBase64(plain) });
     });
   }
 
@@ -145,7 +148,7 @@ export class OriginLoads {
     const { negativeTtlMs, ttlMs } = view.settings;
     const value = answer.type === "value" ? answer.value : null;
     const call = this.calls.call({ timeoutMs: storeLoadedMs });
-    const command = {
+    const plain = {
       type: "cache-put",
       namespace: view.namespace,
       version: view.version,
@@ -158,6 +161,7 @@ export class OriginLoads {
       token: mutant("origin-load-without-token") ? null : token,
       ifFence: null,
     } as const;
+    const command = packedPut(this.calls.host.ports.packing, view.settings.compressOver, plain);
     const told = value === null ? null : encodeBase64(value);
     const lastsMs = value === null && negativeTtlMs > 0 ? negativeTtlMs : ttlMs;
     const isBrief = lastsMs > 0 && lastsMs < briefMs && !mutant("origin-brief-value-untold");

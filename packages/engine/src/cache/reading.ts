@@ -7,6 +7,7 @@ import type { CacheCalls, Call, Done } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
 import { entryOf, isOfNothing } from "./entries.ts";
 import type { HolderHost } from "./holder-host.ts";
+import { plainRecord } from "./packed-values.ts";
 import { readMode } from "./read-mode.ts";
 import { Revalidation } from "./revalidation.ts";
 import { ReadThrough } from "./read-through.ts";
@@ -144,7 +145,8 @@ export class Reading {
     const timer = host.ports.clock.schedule(this.calls.left(call), () => tell(notLed));
     replica.machine.ask(request, (reply) => {
       const value = reply.type === "cache-values" ? reply.values[0] : undefined;
-      tell(value === undefined ? notLed : entryOf(key, value.record, holder.stateOf(line), "database"));
+      const record = value === undefined ? null : plainRecord(host.ports.packing, value.record);
+      tell(record === null ? notLed : entryOf(key, record, holder.stateOf(line), "database"));
     });
     return true;
   }

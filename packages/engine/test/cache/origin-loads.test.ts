@@ -27,7 +27,7 @@ class Bench {
       load: (_namespace, _key, done) => void this.asked.push(done),
       write: () => {},
     };
-    const settings = { origin: "redis", negativeTtlMs: 0, ttlMs: 0 };
+    const settings = { origin: "redis", negativeTtlMs: 0, ttlMs: 0, compressOver: 0 };
     const machine = { ask: (_request: unknown, done: (reply: unknown) => void) => done({ type: "cache-values", values: [this.stored] }) };
     const host = {
       config: { node: "n1" },

@@ -9,6 +9,7 @@ import {
   type InvalidateCache,
   limits as wireLimits,
   mostBytesOf,
+  packedStreamProtocol,
   type NamespaceRefusal,
   type NamespaceResolved,
   type ResolveNamespace,
@@ -45,6 +46,7 @@ export class StreamCache {
   #flushing = false;
   #asked = 0;
   #closed = false;
+  #unpacks = false;
   /** By name, what the stream was told last. */
   readonly #names = new Map<string, number>();
 
@@ -56,12 +58,13 @@ export class StreamCache {
   /** Throws CodecError for what no program may say. */
   frame(frame: ToHomes | ResolveNamespace | InvalidateCache, protocol: number): void {
     if (protocol < cacheStreamProtocol) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
-    else if (frame.type === "to-homes") this.#toHomes(frame);
-    else if (frame.type === "resolve-namespace") this.#resolve(frame);
+    else if (frame.type === "to-homes") this.#toHomes(frame, protocol >= packedStreamProtocol);
+    else if (frame.type === "resolve-namespace") this.#resolve(frame, protocol >= packedStreamProtocol);
     else this.#invalidate(frame);
   }
 
-  #toHomes({ messages, program }: ToHomes): void {
+  /** `unpacks`: the program reads and writes compressed values. */
+  #toHomes({ messages, program }: ToHomes, unpacks: boolean): void {
     const { programs } = this.#context;
     if (programs === null || programs.shards === 0) return;
     if (this.#program !== null && this.#program !== program) {
@@ -69,14 +72,14 @@ export class StreamCache {
       return;
     }
     this.#program = program;
-    this.#detach ??= programs.attach(program, (group, message) => this.#told(group, message));
+    this.#detach ??= programs.attach(program, (group, message) => this.#told(group, message), unpacks);
     // Over its rate nothing is asked; a holder asks again, as it does after a lost message. What others wait for always goes.
     const asks = messages.filter(({ message }) => isCall(message)).length;
     const isOver = asks > 0 && this.#stream.caller.take(asks) !== null;
     for (const { group, message } of messages) if (!isOver || !isCall(message)) programs.toHome(program, groupId(group), message);
   }
 
-  #resolve({ name, request }: ResolveNamespace): void {
+  #resolve({ name, request }: ResolveNamespace, unpacks: boolean): void {
     const { cache, config, programs } = this.#context;
     if (cache === null || programs === null) return this.#resolved(request, name, "invalid", "this node keeps no cached values");
     if (!this.#begin()) return this.#resolved(request, name, "unavailable", tooMany);
@@ -87,6 +90,7 @@ export class StreamCache {
       // Who is not told when a name means something else must not go by it.
       if (this.#names.size >= maxNames && !this.#names.has(name)) return this.#resolved(request, name, "unavailable", tooManyNames);
       this.#names.set(name, outcome.namespace.namespace);
+      this.#unpacks = unpacks;
       return this.#found(request, outcome.namespace);
     });
   }
@@ -164,13 +168,14 @@ export class StreamCache {
   #found(request: number, { name, namespace, settings, version }: NamespaceView): void {
     if (this.#closed) return;
     const { mode, staleMs } = settings;
+    const compressOver = this.#unpacks ? settings.compressOver : 0;
     const shards = this.#context.programs?.shards ?? 0;
-    const known = { namespace, version, mode, staleMs, shards, refusal: "none", detail: "" } as const;
+    const known = { namespace, version, mode, staleMs, compressOver, shards, refusal: "none", detail: "" } as const;
     this.#stream.send({ type: "namespace-resolved", request, name, ...known });
   }
 
   #resolved(request: number, name: string, refusal: NamespaceRefusal, detail: string): void {
-    const nothing = { namespace: 0, version: 0, mode: "strict", staleMs: 0, shards: 0 } as const;
+    const nothing = { namespace: 0, version: 0, mode: "strict", staleMs: 0, compressOver: 0, shards: 0 } as const;
     const frame: NamespaceResolved = { type: "namespace-resolved", request, name, ...nothing, refusal, detail };
     if (!this.#closed) this.#stream.send(frame);
   }
