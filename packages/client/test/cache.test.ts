@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto";
+import { brotliCompressSync } from "node:zlib";
 import { type Cache, TrivetError } from "@trivet/client";
 import { limits } from "@trivet/wire";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -119,6 +121,44 @@ describe("writes", () => {
     await cache.set("n", "text");
     expect(await failure(cache.increment("n"))).toMatchObject({ code: "not_a_number" });
     expect(await failure(cache.set("n".repeat(600), 1))).toMatchObject({ code: "bad_request" });
+  });
+
+  test("values are written compressed where their namespace says so and it makes them smaller, and read whatever it says", async () => {
+    const fake = await cluster();
+    fake.homes.compressOver = 100;
+    const connection = await connected(fake);
+    const cache = connection.cache("default");
+    const values = { long: { text: "word ".repeat(1_000) }, short: "w" };
+    for (const [key, value] of Object.entries(values)) await cache.set(key, value);
+    const asItIs = { contentType: "", encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes };
+    const random = randomBytes(400);
+    await connection.cache("default", { codec: asItIs }).set("random", random);
+    expect((await connection.cache("default", { codec: asItIs }).get("random")).value).toEqual(random);
+    const puts = fake.homes.executed.filter((command) => command.type === "cache-put");
+    expect(puts.map(({ packing }) => packing)).toEqual(["brotli", undefined, undefined]);
+    expect(puts[0]?.value?.length).toBeLessThan(200);
+    fake.homes.compressOver = 0;
+    const other = (await connected(fake)).cache("default");
+    await other.set("plain", values.long);
+    expect(fake.homes.executed.at(-1)).not.toHaveProperty("packing");
+    for (const reader of [cache, other]) {
+      for (const [key, value] of Object.entries({ ...values, plain: values.long })) expect((await reader.get(key)).value).toEqual(value);
+    }
+    expect(await cache.increment("n", 3)).toBe(3);
+    await warm(other, "long");
+    expect(other.peek("long")?.value).toEqual(values.long);
+    // A copy is kept, and counted, as it is read.
+    expect(other.statistics().bytes).toBeGreaterThan(5_000);
+  });
+
+  test("what no node would have stored, as it cannot be unpacked or is too large, is told to who reads it", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<string>("default");
+    for (const value of [brotliCompressSync(new Uint8Array(1_000_000)), Uint8Array.of(1, 2, 3)]) {
+      fake.homes.keep("default", "k", value, "brotli");
+      expect(await failure(cache.get("k", { strict: true }))).toMatchObject({ code: "internal" });
+    }
+    expect((await cache.get("other")).found).toBe("absent");
   });
 
   test("an answer that is lost: sent again, executed once", async () => {

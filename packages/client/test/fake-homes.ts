@@ -12,6 +12,7 @@ import {
   lineName,
   type LineName,
   type NamespaceResolved,
+  type Packing,
   type ShardCommand,
   type ShardResult,
   type WriteOutcome,
@@ -81,7 +82,19 @@ export class FakeHomes {
     const found = this.namespaces.get(name);
     const { mode, namespace } = found ?? { mode: "strict", namespace: 0 };
     const refusal = found === undefined ? "unknown" : "none";
-    return { type: "namespace-resolved", request, name, namespace, version: 1, mode, staleMs: 0, compressOver: this.compressOver, shards: this.shards, refusal, detail: "" };
+    return {
+      type: "namespace-resolved",
+      request,
+      name,
+      namespace,
+      version: 1,
+      mode,
+      staleMs: 0,
+      compressOver: this.compressOver,
+      shards: this.shards,
+      refusal,
+      detail: "",
+    };
   }
 
   receive(program: string, say: SayToHolder, group: number, message: HolderMessage): void {
@@ -91,6 +104,12 @@ export class FakeHomes {
   }
 
   /** Somebody without a copy writes. */
+  /** As a shard may have it, without any write. */
+  keep(name: string, key: string, value: Uint8Array, packing: Packing): void {
+    const namespace = this.namespaces.get(name)?.namespace ?? 0;
+    this.store(lineName(String(namespace), key), value, [], packing);
+  }
+
   put(key: string, value: string, namespace = 1): Promise<void> {
     const line = lineName(String(namespace), key);
     return new Promise((resolve) => {
@@ -196,7 +215,7 @@ export class FakeHomes {
         if (token !== null && (token.version !== before || token.asOf < this.invalidatedAt)) {
           return { type: "cache-conflict", reason: "token", version: before };
         }
-        this.store(line, command.value?.slice() ?? null, command.tags);
+        this.store(line, command.value?.slice() ?? null, command.tags, command.packing);
         return { type: "cache-written", version: this.version, number: null };
       }
       case "cache-increment": {
@@ -214,8 +233,9 @@ export class FakeHomes {
     }
   }
 
-  private store(line: LineName, value: Uint8Array | null, tags: readonly string[] = []): void {
-    this.stored.set(line, { version: ++this.version, value, tags, ttlMs: 0, asOf: 0 });
+  private store(line: LineName, value: Uint8Array | null, tags: readonly string[] = [], packing?: Packing): void {
+    const packed = packing === undefined ? {} : { packing };
+    this.stored.set(line, { version: ++this.version, value, ...packed, tags, ttlMs: 0, asOf: 0 });
   }
 }
 

@@ -43,7 +43,14 @@ const namespace: DefinedNamespace = {
   createdAt: 1_700_000_000_000,
 };
 /** As before there were origins, and writes to them. */
-const { compressOver: _compressOver, maxBehind: _maxBehind, origin: _origin, revalidateMs: _revalidateMs, write: _write, ...withoutOrigin } = namespace.settings;
+const {
+  compressOver: _compressOver,
+  maxBehind: _maxBehind,
+  origin: _origin,
+  revalidateMs: _revalidateMs,
+  write: _write,
+  ...withoutOrigin
+} = namespace.settings;
 
 export const commandSamples: { readonly [T in CommandType]: readonly Extract<Command, { type: T }>[] } = {
   nothing: [{ type: "nothing" }],
@@ -236,6 +243,9 @@ export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly
   "invalidate-cache": [{ type: "invalidate-cache", request: 1, name: "items", tag: "t", timeoutMs: 10_000 }],
 };
 
+const known = { request: 300, namespace: 2, version: 3, shards: 8, refusal: "none", detail: "" } as const;
+const resolved = { type: "namespace-resolved", ...known } as const;
+
 export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly Extract<ServerFrame, { type: T }>[] } = {
   welcome: [
     {
@@ -366,32 +376,8 @@ export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly
     },
   ],
   "namespace-resolved": [
-    {
-      type: "namespace-resolved",
-      request: 300,
-      name: "é",
-      namespace: 2,
-      version: 3,
-      mode: "ttl",
-      staleMs: 500,
-      compressOver: 0,
-      shards: 8,
-      refusal: "none",
-      detail: "",
-    },
-    {
-      type: "namespace-resolved",
-      request: 300,
-      name: "n",
-      namespace: 2,
-      version: 3,
-      mode: "write-through",
-      staleMs: 0,
-      compressOver: 1_024,
-      shards: 8,
-      refusal: "none",
-      detail: "",
-    },
+    { ...resolved, name: "é", mode: "ttl", staleMs: 500, compressOver: 0 },
+    { ...resolved, name: "n", mode: "write-through", staleMs: 0, compressOver: 1_024 },
   ],
   "cache-invalidated": [{ type: "cache-invalidated", request: 1, shards: 8, refusal: "outcome-unknown", detail: "request 1" }],
 };

@@ -102,7 +102,13 @@ export class NamespaceNames {
     const before = this.known.get(name);
     // An answer of a node that lags behind another.
     if (before !== undefined && (before.namespace > namespace || (before.namespace === namespace && before.version >= version))) return;
-    const known: KnownNamespace = { namespace, version, mode: mode === "ttl" ? { type: mode, staleMs } : { type: mode }, compressOver, shards };
+    const known: KnownNamespace = {
+      namespace,
+      version,
+      mode: mode === "ttl" ? { type: mode, staleMs } : { type: mode },
+      compressOver,
+      shards,
+    };
     this.known.set(name, known);
     this.changed(name, known);
   }

@@ -164,7 +164,17 @@ function refused(why: WithoutType<NamespaceRefused>): Result {
 }
 
 /** What is wrong with the settings, for people; null = nothing. */
-function fault({ compressOver, copyEntries, mode, negativeTtlMs, origin, revalidateMs, staleMs, ttlMs, write }: NamespaceSettings): string | null {
+function fault({
+  compressOver,
+  copyEntries,
+  mode,
+  negativeTtlMs,
+  origin,
+  revalidateMs,
+  staleMs,
+  ttlMs,
+  write,
+}: NamespaceSettings): string | null {
   const { maxDurationMs } = wireLimits;
   for (const [what, ms] of [
     ["time to live", ttlMs],

@@ -11,7 +11,8 @@ export function valuePackingConformance(api: TestApi, make: () => ValuePacking):
     const port = make();
     for (const bytes of [value, new Uint8Array(0), Uint8Array.of(0), new Uint8Array(70_000)]) {
       const packed = port.pack(bytes);
-      equal(Array.from(port.unpack(packed, port.packing, bytes.length) ?? ["not unpacked"]), [...bytes]);
+      const unpacked = port.unpack(packed, port.packing, Math.max(1, bytes.length));
+      ok(unpacked !== null && unpacked.length === bytes.length && unpacked.every((byte, at) => byte === bytes[at]), "the same bytes");
     }
     ok(port.pack(value).length < value.length, "smaller");
   });

@@ -185,7 +185,10 @@ export class NodeCache {
     const { packing, telemetry } = this.host.ports;
     const record = plainRecord(packing, message.record);
     if (record !== null) return { ...message, record };
-    telemetry.log("error", "cache.unpack", "a cached value cannot be unpacked; who reads it gets no answer", { group, key: keyOfLine(message.line)[1] });
+    telemetry.log("error", "cache.unpack", "a cached value cannot be unpacked; who reads it gets no answer", {
+      group,
+      key: keyOfLine(message.line)[1],
+    });
     return null;
   }
 

@@ -6,7 +6,7 @@ export class MemoryPacking implements ValuePacking {
 
   pack(value: Uint8Array): Uint8Array {
     const runs: number[] = [];
-    for (let start = 0; start < value.length; ) {
+    for (let start = 0; start < value.length;) {
       let end = start + 1;
       while (end < value.length && end - start < 255 && value[end] === value[start]) end++;
       runs.push(end - start, value[start] as number);

@@ -70,7 +70,14 @@ export class NearProgram {
     const group = cacheShardOf(view.namespace, key, shards);
     const line = lineName(String(view.namespace), key);
     const { compressOver } = view.settings;
-    return { namespace: view.namespace, version: view.version, compressOver: this.unpacks ? compressOver : 0, group, holder: this.holder(group), line };
+    return {
+      namespace: view.namespace,
+      version: view.version,
+      compressOver: this.unpacks ? compressOver : 0,
+      group,
+      holder: this.holder(group),
+      line,
+    };
   }
 
   /** A copy that may be read at this moment, without a message. */
