@@ -113,6 +113,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "origin-brief-value-untold": "a value that lives shortly is loaded again and again, and never told",
   "origin-copy-of-nothing-answers": "a copy that says that nothing is stored hides what the origin has",
   "origin-flights-not-shared": "an outside origin is asked once for each reader",
+  "origin-fresh-joins-earlier": "who wants what the origin says now is told what it said before",
   "origin-late-joiner-served": "a reader is answered with what was loaded before a change that it knows of",
   "origin-load-without-token": "M8: a load that an invalidation has overtaken is stored",
   "origin-loads-unbounded": "loads that wait for an outside origin are unbounded",
