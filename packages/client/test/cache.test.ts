@@ -107,6 +107,71 @@ describe("copies of this process", () => {
   });
 });
 
+describe("a namespace with an origin", () => {
+  async function fronted(): Promise<{ readonly fake: FakeCluster; readonly cache: Cache<number>; readonly origin: Map<string, string> }> {
+    const fake = await cluster();
+    const origin = new Map([["n", "41"]]);
+    fake.homes.origin = origin;
+    return { fake, cache: (await connected(fake)).cache<number>("default"), origin };
+  }
+
+  test("what is stored nowhere is loaded by the node, once; then it is read as any value, and so is that there is nothing", async () => {
+    const { cache, fake } = await fronted();
+    expect(await cache.get("n")).toMatchObject({ found: "value", value: 41 });
+    expect(await cache.get("m")).toMatchObject({ found: "negative", value: null });
+    expect(await cache.getMany(["n", "m"])).toMatchObject([{ value: 41 }, { found: "negative" }]);
+    expect(fake.node(0).loads).toEqual(["n: absent", "m: absent"]);
+    // Who brings a loader of his own is not asked for another one.
+    expect(await cache.getOrLoad("own", () => 7)).toBe(7);
+    expect(fake.node(0).loads).toHaveLength(2);
+  });
+
+  test("increments and conditions of what is not loaded have it loaded first", async () => {
+    const { cache, fake, origin } = await fronted();
+    expect(await cache.increment("n", 1)).toBe(42);
+    origin.set("c", "5");
+    expect(await cache.compareAndSet("c", 0, 6)).toMatchObject({ swapped: false });
+    expect(await cache.compareAndSet("absent", 0, 6)).toMatchObject({ swapped: false });
+    expect(fake.node(0).loads).toEqual(["n: absent", "c: absent", "absent: absent"]);
+    fake.homes.isOriginAway = true;
+    expect(await failure(cache.increment("away"))).toMatchObject({ code: "origin_unavailable", retryable: true });
+    expect((await cache.get("n")).value).toBe(42);
+  });
+
+  test("a value is loaded again where a read asks for it: before it, or behind it", async () => {
+    const { cache, fake, origin } = await fronted();
+    await warm(cache, "n");
+    origin.set("n", "50");
+    expect((await cache.get("n")).value).toBe(41);
+    expect((await cache.get("n", { revalidate: "wait" })).value).toBe(50);
+    await warm(cache, "n");
+    origin.set("n", "60");
+    expect((await cache.get("n", { revalidate: "behind" })).value).toBe(50);
+    await until(() => fake.node(0).loads.at(-1) === "n: behind", "it is asked for");
+    await until(() => cache.peek("n") === undefined, "the copy of the former is gone");
+    expect((await cache.get("n")).value).toBe(60);
+    fake.homes.isOriginAway = true;
+    expect(await failure(cache.get("n", { revalidate: "wait" }))).toMatchObject({ code: "origin_unavailable" });
+    fake.homes.origin = null;
+    expect(await failure(cache.get("n", { revalidate: "wait" }))).toMatchObject({ code: "bad_request" });
+  });
+
+  test("a node that goes while it loads is asked no more, another one is; an older one cannot be asked", async () => {
+    const { cache, fake } = await fronted();
+    fake.node(0).deafToLoads = true;
+    const read = cache.get("n");
+    await until(() => fake.node(0).loads.length === 1, "it is asked");
+    fake.node(0).deafToLoads = false;
+    fake.node(0).cutConnections();
+    expect((await read).value).toBe(41);
+    fake.node(0).protocol = 4;
+    fake.node(0).cutConnections();
+    await until(() => fake.node(0).hellos.length === 3, "connected to an older one");
+    expect(await failure(cache.get("n", { revalidate: "wait", timeoutMs: 2_000 }))).toMatchObject({ code: "upgrade_required" });
+    expect((await cache.get("other")).found).toBe("absent");
+  });
+});
+
 describe("writes", () => {
   test("compare-and-set, increment, delete, and what is refused", async () => {
     const fake = await cluster();

@@ -11,6 +11,8 @@ import {
   type HomeMessage,
   lineName,
   type LineName,
+  type LoadCached,
+  type NamespaceRefusal,
   type NamespaceResolved,
   type Packing,
   type ShardCommand,
@@ -55,6 +57,9 @@ export class FakeHomes {
   private term = 0;
   /** As the namespace's setting. */
   compressOver = 0;
+  /** What the namespaces' origin has, as JSON; null = they have none. */
+  origin: Map<string, string> | null = null;
+  isOriginAway = false;
   private readonly timer: NodeJS.Timeout;
 
   constructor() {
@@ -91,6 +96,7 @@ export class FakeHomes {
       mode,
       staleMs: 0,
       compressOver: this.compressOver,
+      hasOrigin: this.origin !== null,
       shards: this.shards,
       refusal,
       detail: "",
@@ -110,6 +116,17 @@ export class FakeHomes {
     this.store(lineName(String(namespace), key), value, [], packing);
   }
 
+  /** As a node does for a program. */
+  async load({ how, key }: LoadCached): Promise<NamespaceRefusal> {
+    if (this.origin === null) return "invalid";
+    const isStored = this.stored.has(lineName("1", key));
+    if (how === "absent" && isStored) return "none";
+    if (this.isOriginAway) return "origin-unavailable";
+    await this.put(key, this.origin.get(key) ?? "");
+    return "none";
+  }
+
+  /** "" = a negative entry. */
   put(key: string, value: string, namespace = 1): Promise<void> {
     const line = lineName(String(namespace), key);
     return new Promise((resolve) => {
@@ -180,7 +197,7 @@ export class FakeHomes {
   private apply(command: Uint8Array): { readonly line: LineName | null; readonly outcome: WriteOutcome } {
     const raw = this.raw.get(command);
     if (raw !== undefined) {
-      this.store(raw, command);
+      this.store(raw, command.length === 0 ? null : command);
       return { line: raw, outcome: { version: this.version, answer: new Uint8Array(0) } };
     }
     if (command.length === 1) {
@@ -207,6 +224,8 @@ export class FakeHomes {
     }
     this.executed.push(command);
     const { version: before, value } = this.record(line);
+    const depends = command.type === "cache-increment" || (command.type === "cache-put" && command.condition.type !== "always");
+    if (this.origin !== null && depends && !this.stored.has(line)) return { type: "cache-unloaded" };
     switch (command.type) {
       case "cache-put": {
         const { condition, token } = command;

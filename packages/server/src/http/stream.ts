@@ -184,6 +184,7 @@ class StreamConnection {
       case "to-homes":
       case "resolve-namespace":
       case "invalidate-cache":
+      case "load-cached":
         this.#cache.frame(frame, this.#protocol);
         return;
       default:
