@@ -107,14 +107,14 @@ describe("copies of this process", () => {
   });
 });
 
-describe("a namespace with an origin", () => {
-  async function fronted(): Promise<{ readonly fake: FakeCluster; readonly cache: Cache<number>; readonly origin: Map<string, string> }> {
-    const fake = await cluster();
-    const origin = new Map([["n", "41"]]);
-    fake.homes.origin = origin;
-    return { fake, cache: (await connected(fake)).cache<number>("default"), origin };
-  }
+async function fronted(): Promise<{ readonly fake: FakeCluster; readonly cache: Cache<number>; readonly origin: Map<string, string> }> {
+  const fake = await cluster();
+  const origin = new Map([["n", "41"]]);
+  fake.homes.origin = origin;
+  return { fake, cache: (await connected(fake)).cache<number>("default"), origin };
+}
 
+describe("a namespace with an origin", () => {
   test("what is stored nowhere is loaded by the node, once; then it is read as any value, and so is that there is nothing", async () => {
     const { cache, fake } = await fronted();
     expect(await cache.get("n")).toMatchObject({ found: "value", value: 41 });

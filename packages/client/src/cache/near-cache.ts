@@ -349,7 +349,9 @@ function loadRefusal(name: string, key: string, { detail, refusal }: QuestionAns
     case "unknown":
       throw new TrivetError("namespace_unknown", `Cache namespace ${name} does not exist`);
     case "origin-unavailable":
-      throw new TrivetError("origin_unavailable", `The origin of namespace ${name} cannot say what ${key} is: ${detail}`, { retryable: true });
+      throw new TrivetError("origin_unavailable", `The origin of namespace ${name} cannot say what ${key} is: ${detail}`, {
+        retryable: true,
+      });
     default:
       throw new TrivetError("bad_request", `Cache namespace ${name}: ${detail}`);
   }

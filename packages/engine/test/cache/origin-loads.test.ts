@@ -82,23 +82,27 @@ describe("loads at the home of their keys", () => {
     expect(bench.asked).toEqual([]);
   });
 
-  guard("origin-fresh-joins-earlier", "who wants what the origin says now is not answered with what it was asked before; those who come meanwhile share", () => {
-    const bench = new Bench();
-    const full = { type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" } as const;
-    bench.load("k", { version: 0, asOf: 5 });
-    bench.load("k", { version: 0, asOf: 5 }, true);
-    bench.load("k", { version: 0, asOf: 5 }, true);
-    bench.asked[0]?.({ type: "value", value: encodeUtf8("old") });
-    bench.written[0]?.(full);
-    expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }]);
-    bench.turn();
-    bench.load("k", { version: 0, asOf: 5 });
-    expect(bench.asked).toHaveLength(2);
-    bench.asked[1]?.({ type: "value", value: encodeUtf8("new") });
-    bench.written[1]?.(full);
-    const fresh = { type: "unstored", value: "bmV3" };
-    expect(bench.replies.slice(1)).toEqual([fresh, fresh, fresh]);
-  });
+  guard(
+    "origin-fresh-joins-earlier",
+    "who wants what the origin says now is not answered with what it was asked before; those who come meanwhile share",
+    () => {
+      const bench = new Bench();
+      const full = { type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" } as const;
+      bench.load("k", { version: 0, asOf: 5 });
+      bench.load("k", { version: 0, asOf: 5 }, true);
+      bench.load("k", { version: 0, asOf: 5 }, true);
+      bench.asked[0]?.({ type: "value", value: encodeUtf8("old") });
+      bench.written[0]?.(full);
+      expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }]);
+      bench.turn();
+      bench.load("k", { version: 0, asOf: 5 });
+      expect(bench.asked).toHaveLength(2);
+      bench.asked[1]?.({ type: "value", value: encodeUtf8("new") });
+      bench.written[1]?.(full);
+      const fresh = { type: "unstored", value: "bmV3" };
+      expect(bench.replies.slice(1)).toEqual([fresh, fresh, fresh]);
+    },
+  );
 
   test("a fresh one is stored only over what its home had before it asked", () => {
     const bench = new Bench();

@@ -89,9 +89,9 @@ class Fronted extends Caches {
   }
 }
 
-function revalidated(fronted: Fronted, node: string, how: "behind" | "wait", timeoutMs = 10_000): Told<Read> {
+function revalidated(fronted: Fronted, node: string, how: "behind" | "wait", namespace = "pages"): Told<Read> {
   const told = new Told<Read>();
-  fronted.service(node).revalidate("pages", "k", how, timeoutMs, told.hear);
+  fronted.service(node).revalidate(namespace, "k", how, 20_000, told.hear);
   return told;
 }
 
@@ -140,7 +140,7 @@ describe("a value that a caller wants loaded again, whatever is left of its time
     expect(fronted.short(revalidated(fronted, "n2", "wait"))).toMatchObject({ value: "2" });
     expect(fronted.short(earlier)).toMatchObject({ source: "origin" });
     [fronted.outside.delayMs, fronted.outside.timeoutMs] = [2_500, 5_000];
-    const slow = revalidated(fronted, "n3", "wait", 20_000);
+    const slow = revalidated(fronted, "n3", "wait");
     fronted.cluster.run(100);
     fronted.put("n1", "k", "put", { namespace: "pages" });
     expect(["2", "put"]).toContain((fronted.short(slow) as { readonly value: string }).value);
@@ -154,9 +154,8 @@ describe("a value that a caller wants loaded again, whatever is left of its time
     expect(fronted.short(revalidated(fronted, "n2", "wait"))).toMatchObject({ type: "origin-unavailable" });
     expect(fronted.short(revalidated(fronted, "n2", "behind"))).toMatchObject({ value: "1" });
     expect(fronted.value("n3")).toBe("1");
-    const told = new Told<Read>();
-    fronted.service("n1").revalidate("default", "k", "wait", 1_000, told.hear);
-    expect(fronted.short(told)).toMatchObject({ type: "malformed", detail: expect.stringContaining("origin") });
+    const nowhere = fronted.short(revalidated(fronted, "n1", "wait", "default"));
+    expect(nowhere).toMatchObject({ type: "malformed", detail: expect.stringContaining("origin") });
   });
 });
 

@@ -125,9 +125,7 @@ export class StreamCache {
       if (outcome.type === "entry") answer("none", "");
       else answer(...refusalOf(outcome));
     };
-    return how === "absent"
-      ? cache.get(name, key, "linearizable", timeoutMs, told)
-      : cache.revalidate(name, key, how, timeoutMs, told);
+    return how === "absent" ? cache.get(name, key, "linearizable", timeoutMs, told) : cache.revalidate(name, key, how, timeoutMs, told);
   }
 
   /** Tells of names that mean another namespace now, one with other settings, or none. */

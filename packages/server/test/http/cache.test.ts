@@ -66,7 +66,10 @@ describe("values", () => {
     cache.refuse({ type: "malformed", detail: "revalidate: a namespace with an origin" });
     expect(await get("/v1/cache/again?revalidate=wait")).toMatchObject({ status: 400, json: { code: "bad_request" } });
     cache.refuse({ type: "origin-unavailable", reason: "away" });
-    expect(await get("/v1/cache/again?revalidate=wait")).toMatchObject({ status: 503, json: { code: "origin_unavailable", reason: "away" } });
+    expect(await get("/v1/cache/again?revalidate=wait")).toMatchObject({
+      status: 503,
+      json: { code: "origin_unavailable", reason: "away" },
+    });
   });
   test("it may be known that there is nothing", async () => {
     await put("/v1/cache/nobody", { negative: true });

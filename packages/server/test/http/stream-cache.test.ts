@@ -65,6 +65,10 @@ function administer(run: (done: (outcome: { readonly type: string } | CacheFailu
   return new Promise((resolve) => run(({ type }) => resolve(type)));
 }
 
+function compressing(compressOver: number, mode: "create" | "update"): Promise<string> {
+  return administer((done) => host.cache.defineNamespace("settings", { compressOver }, mode, { timeoutMs: 10_000 }, done));
+}
+
 describe("programs with copies of their own, through a real node", () => {
   test("what the node, or another program, was answered for is what the next read gives", async () => {
     const [one, other] = [(await program()).cache<number>("default"), (await program()).cache<number>("default")];
@@ -121,8 +125,10 @@ describe("programs with copies of their own, through a real node", () => {
 
   test("values of an origin are loaded for programs, and again where they ask for it, as over HTTP", async () => {
     const settings = { origin: "redis", compressOver: 100 } as const;
-    expect(await administer((done) => host.cache.defineNamespace("pages", settings, "create", { timeoutMs: 10_000 }, done))).toBe("defined");
-    const cache = (await program()).cache<unknown>("pages");
+    expect(await administer((done) => host.cache.defineNamespace("pages", settings, "create", { timeoutMs: 10_000 }, done))).toBe(
+      "defined",
+    );
+    const cache = (await program()).cache("pages");
     const long = "long ".repeat(100);
     outside.values.set("a", JSON.stringify(long));
     expect(await cache.get("a")).toMatchObject({ found: "value", value: long });
@@ -166,16 +172,16 @@ describe("programs with copies of their own, through a real node", () => {
   });
 
   test("a program hears of new settings of its namespace, and reads what it and others have compressed", async () => {
-    const define = (compressOver: number, mode: "create" | "update"): Promise<string> =>
-      administer((done) => host.cache.defineNamespace("settings", { compressOver }, mode, { timeoutMs: 10_000 }, done));
-    expect(await define(0, "create")).toBe("defined");
+    expect(await compressing(0, "create")).toBe("defined");
     const cache = (await program()).cache<string>("settings");
     const long = "long ".repeat(100);
     await cache.set("k", long);
-    expect(await define(100, "update")).toBe("defined");
+    expect(await compressing(100, "update")).toBe("defined");
     await until(async () => {
       await cache.set("k", long);
-      const told = new Promise<number>((resolve) => host.cache.namespace("settings", 1_000, (found) => resolve(found.type === "namespace" ? found.namespace.namespace : 0)));
+      const told = new Promise<number>((resolve) =>
+        host.cache.namespace("settings", 1_000, (found) => resolve(found.type === "namespace" ? found.namespace.namespace : 0)),
+      );
       const namespace = await told;
       const group = cacheShardOf(namespace, "k", host.shards?.count ?? 1);
       const replica = host.shards?.replica(group as never);
