@@ -31,6 +31,9 @@ describe.skipIf(!hasPrometheus)("the metrics of a live cluster", () => {
   let prometheus: Prometheus;
   beforeAll(async () => {
     cluster = await startCluster({ nodes: 3 });
+    // Nobody has a Redis, so that writes wait for it.
+    const settings = { origin: "redis", write: "behind" };
+    await expectStatus(201, `${cluster.nodes[0]?.url}/v1/cache-namespaces/behind`, { method: "PUT", body: settings });
     prometheus = await startPrometheus(join(cluster.folder, "prometheus"), cluster.nodes);
   });
   afterAll(async () => {
@@ -52,6 +55,7 @@ describe.skipIf(!hasPrometheus)("the metrics of a live cluster", () => {
       for (const { receipt } of body["messages"] as readonly Json[])
         await expectStatus(200, `${queue}/ack`, { body: { receipts: [textOf(receipt)] } });
       await expectStatus(200, `${url}/cache/watched`, { body: { data: round } });
+      await expectStatus(200, `${url}/v1/cache/${id}?namespace=behind`, { method: "PUT", body: { value: round } });
       // A write through this node takes the copies of the others, so that one of them has to ask the home.
       for (const other of cluster.nodes) await expectStatus(200, `${other.url}/cache/watched`);
     }
@@ -68,6 +72,16 @@ describe.skipIf(!hasPrometheus)("the metrics of a live cluster", () => {
   it("also as S4 asks for them", async () => {
     const { text } = await expectStatus(200, `${cluster.nodes[0]?.url}/metrics?format=prometheus`);
     expect(promtool(["check", "metrics"], text)).toEqual({ code: 0, output: "" });
+  });
+
+  it("say what waits for an origin, and what came of bringing it there", async () => {
+    await waitFor("all of them", async () => {
+      await use(0);
+      const queries = ["cache_behind_keys > 0", "cache_behind_bytes > 0", "cache_behind_seconds > 0"];
+      const asked = [...queries, 'cache_behind_writes_total{origin="redis", outcome="unreachable"} > 0'];
+      const results = await Promise.all(asked.map((query) => prometheus.query(query)));
+      return results.every((result) => result.length > 0) ? ready(true) : JSON.stringify(results);
+    });
   });
 
   it("answer every query of every board", async () => {

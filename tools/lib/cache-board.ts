@@ -73,5 +73,33 @@ export const cache: Board = {
         },
       ],
     },
+    {
+      title: "Written behind",
+      panels: [
+        {
+          title: "Writes that wait",
+          about: "Keys whose latest write their origin does not have, at the nodes that lead their shards.",
+          queries: [{ expr: `cache_behind_keys{${of}}`, legend: by }],
+        },
+        {
+          title: "Bytes of them",
+          about: "Beyond 256 MiB of a namespace in a shard, and beyond its max_behind keys, writes are refused.",
+          unit: "bytes",
+          queries: [{ expr: `cache_behind_bytes{${of}}`, legend: by }],
+        },
+        {
+          title: "The longest has waited",
+          about: "It grows while an origin is away, or refuses a write; then it falls as fast as the origin takes them.",
+          unit: "s",
+          queries: [{ expr: `cache_behind_seconds{${of}}`, legend: by }],
+        },
+        {
+          title: "Brought to origins",
+          about: "Per second, by what came of it. Refused and unreachable ones are tried again.",
+          unit: "ops",
+          queries: [{ expr: orZero(`sum by (origin, outcome) (${rate("cache_behind_writes_total")})`), legend: "{{origin}} {{outcome}}" }],
+        },
+      ],
+    },
   ],
 };

@@ -49,6 +49,8 @@ describe("trivet cache", () => {
     }));
     expect(strict.calls).toEqual([`GET ${base}/cache/k?namespace=s+p&consistency=strict`]);
     expect(strict.stderr).toContain("known not to exist");
+    const again = await runCli(["cache", "get", "k", "--revalidate", "wait"], () => ({ body: { ...entry, source: "origin" } }));
+    expect(again.calls).toEqual([`GET ${base}/cache/k?revalidate=wait`]);
     const bytes = await runCli(["--json", "cache", "get", "k"], () => ({ body: { ...entry, value: null, value_base64: "AP8=" } }));
     expect(JSON.parse(bytes.stdout)).toMatchObject({ version: 1, kind: "cache-entry", entry: { value_base64: "AP8=" } });
   });

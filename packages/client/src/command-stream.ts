@@ -13,6 +13,7 @@ import {
   decodeShardAnswer,
   encodeCommandsFrame,
   encodeShardCommandsFrame,
+  packedStreamProtocol,
   queueStreamProtocol,
   serverFrameNumbers,
   streamProtocol,
@@ -95,6 +96,11 @@ export class CommandStream {
   /** It speaks of cached values; true also while there is none. */
   get knowsCache(): boolean {
     return !this.router.isConnected || this.router.protocol >= cacheStreamProtocol;
+  }
+
+  /** The node loads values from origins for programs; true while there is none. */
+  get loadsCache(): boolean {
+    return !this.router.isConnected || this.router.protocol >= packedStreamProtocol;
   }
   /** What the node of the moment, or else of before, gives a new queue where its maker says nothing. */
   queueDefaults: Partial<QueueSettings> = {};
@@ -242,6 +248,7 @@ export class CommandStream {
       case "to-holders":
       case "namespace-resolved":
       case "cache-invalidated":
+      case "cache-loaded":
         return this.handlers.frame(frame);
     }
   }

@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto";
+import { brotliCompressSync } from "node:zlib";
 import { type Cache, TrivetError } from "@trivet/client";
 import { limits } from "@trivet/wire";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -105,6 +107,71 @@ describe("copies of this process", () => {
   });
 });
 
+async function fronted(): Promise<{ readonly fake: FakeCluster; readonly cache: Cache<number>; readonly origin: Map<string, string> }> {
+  const fake = await cluster();
+  const origin = new Map([["n", "41"]]);
+  fake.homes.origin = origin;
+  return { fake, cache: (await connected(fake)).cache<number>("default"), origin };
+}
+
+describe("a namespace with an origin", () => {
+  test("what is stored nowhere is loaded by the node, once; then it is read as any value, and so is that there is nothing", async () => {
+    const { cache, fake } = await fronted();
+    expect(await cache.get("n")).toMatchObject({ found: "value", value: 41 });
+    expect(await cache.get("m")).toMatchObject({ found: "negative", value: null });
+    expect(await cache.getMany(["n", "m"])).toMatchObject([{ value: 41 }, { found: "negative" }]);
+    expect(fake.node(0).loads).toEqual(["n: absent", "m: absent"]);
+    // Who brings a loader of his own is not asked for another one.
+    expect(await cache.getOrLoad("own", () => 7)).toBe(7);
+    expect(fake.node(0).loads).toHaveLength(2);
+  });
+
+  test("increments and conditions of what is not loaded have it loaded first", async () => {
+    const { cache, fake, origin } = await fronted();
+    expect(await cache.increment("n", 1)).toBe(42);
+    origin.set("c", "5");
+    expect(await cache.compareAndSet("c", 0, 6)).toMatchObject({ swapped: false });
+    expect(await cache.compareAndSet("absent", 0, 6)).toMatchObject({ swapped: false });
+    expect(fake.node(0).loads).toEqual(["n: absent", "c: absent", "absent: absent"]);
+    fake.homes.isOriginAway = true;
+    expect(await failure(cache.increment("away"))).toMatchObject({ code: "origin_unavailable", retryable: true });
+    expect((await cache.get("n")).value).toBe(42);
+  });
+
+  test("a value is loaded again where a read asks for it: before it, or behind it", async () => {
+    const { cache, fake, origin } = await fronted();
+    await warm(cache, "n");
+    origin.set("n", "50");
+    expect((await cache.get("n")).value).toBe(41);
+    expect((await cache.get("n", { revalidate: "wait" })).value).toBe(50);
+    await warm(cache, "n");
+    origin.set("n", "60");
+    expect((await cache.get("n", { revalidate: "behind" })).value).toBe(50);
+    await until(() => fake.node(0).loads.at(-1) === "n: behind", "it is asked for");
+    await until(() => cache.peek("n") === undefined, "the copy of the former is gone");
+    expect((await cache.get("n")).value).toBe(60);
+    fake.homes.isOriginAway = true;
+    expect(await failure(cache.get("n", { revalidate: "wait" }))).toMatchObject({ code: "origin_unavailable" });
+    fake.homes.origin = null;
+    expect(await failure(cache.get("n", { revalidate: "wait" }))).toMatchObject({ code: "bad_request" });
+  });
+
+  test("a node that goes while it loads is asked no more, another one is; an older one cannot be asked", async () => {
+    const { cache, fake } = await fronted();
+    fake.node(0).deafToLoads = true;
+    const read = cache.get("n");
+    await until(() => fake.node(0).loads.length === 1, "it is asked");
+    fake.node(0).deafToLoads = false;
+    fake.node(0).cutConnections();
+    expect((await read).value).toBe(41);
+    fake.node(0).protocol = 4;
+    fake.node(0).cutConnections();
+    await until(() => fake.node(0).hellos.length === 3, "connected to an older one");
+    expect(await failure(cache.get("n", { revalidate: "wait", timeoutMs: 2_000 }))).toMatchObject({ code: "upgrade_required" });
+    expect((await cache.get("other")).found).toBe("absent");
+  });
+});
+
 describe("writes", () => {
   test("compare-and-set, increment, delete, and what is refused", async () => {
     const fake = await cluster();
@@ -119,6 +186,44 @@ describe("writes", () => {
     await cache.set("n", "text");
     expect(await failure(cache.increment("n"))).toMatchObject({ code: "not_a_number" });
     expect(await failure(cache.set("n".repeat(600), 1))).toMatchObject({ code: "bad_request" });
+  });
+
+  test("values are written compressed where their namespace says so and it makes them smaller, and read whatever it says", async () => {
+    const fake = await cluster();
+    fake.homes.compressOver = 100;
+    const connection = await connected(fake);
+    const cache = connection.cache("default");
+    const values = { long: { text: "word ".repeat(1_000) }, short: "w" };
+    for (const [key, value] of Object.entries(values)) await cache.set(key, value);
+    const asItIs = { contentType: "", encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes };
+    const random = randomBytes(400);
+    await connection.cache("default", { codec: asItIs }).set("random", random);
+    expect((await connection.cache("default", { codec: asItIs }).get("random")).value).toEqual(random);
+    const puts = fake.homes.executed.filter((command) => command.type === "cache-put");
+    expect(puts.map(({ packing }) => packing)).toEqual(["brotli", undefined, undefined]);
+    expect(puts[0]?.value?.length).toBeLessThan(200);
+    fake.homes.compressOver = 0;
+    const other = (await connected(fake)).cache("default");
+    await other.set("plain", values.long);
+    expect(fake.homes.executed.at(-1)).not.toHaveProperty("packing");
+    for (const reader of [cache, other]) {
+      for (const [key, value] of Object.entries({ ...values, plain: values.long })) expect((await reader.get(key)).value).toEqual(value);
+    }
+    expect(await cache.increment("n", 3)).toBe(3);
+    await warm(other, "long");
+    expect(other.peek("long")?.value).toEqual(values.long);
+    // A copy is kept, and counted, as it is read.
+    expect(other.statistics().bytes).toBeGreaterThan(5_000);
+  });
+
+  test("what no node would have stored, as it cannot be unpacked or is too large, is told to who reads it", async () => {
+    const fake = await cluster();
+    const cache = (await connected(fake)).cache<string>("default");
+    for (const value of [brotliCompressSync(new Uint8Array(1_000_000)), Uint8Array.of(1, 2, 3)]) {
+      fake.homes.keep("default", "k", value, "brotli");
+      expect(await failure(cache.get("k", { strict: true }))).toMatchObject({ code: "internal" });
+    }
+    expect((await cache.get("other")).found).toBe("absent");
   });
 
   test("an answer that is lost: sent again, executed once", async () => {

@@ -11,7 +11,10 @@ import {
   type HomeMessage,
   lineName,
   type LineName,
+  type LoadCached,
+  type NamespaceRefusal,
   type NamespaceResolved,
+  type Packing,
   type ShardCommand,
   type ShardResult,
   type WriteOutcome,
@@ -52,6 +55,11 @@ export class FakeHomes {
   private readonly raw = new Map<Uint8Array, LineName>();
   private calls = 0;
   private term = 0;
+  /** As the namespace's setting. */
+  compressOver = 0;
+  /** What the namespaces' origin has, as JSON; null = they have none. */
+  origin: Map<string, string> | null = null;
+  isOriginAway = false;
   private readonly timer: NodeJS.Timeout;
 
   constructor() {
@@ -79,7 +87,20 @@ export class FakeHomes {
     const found = this.namespaces.get(name);
     const { mode, namespace } = found ?? { mode: "strict", namespace: 0 };
     const refusal = found === undefined ? "unknown" : "none";
-    return { type: "namespace-resolved", request, name, namespace, version: 1, mode, staleMs: 0, shards: this.shards, refusal, detail: "" };
+    return {
+      type: "namespace-resolved",
+      request,
+      name,
+      namespace,
+      version: 1,
+      mode,
+      staleMs: 0,
+      compressOver: this.compressOver,
+      hasOrigin: this.origin !== null,
+      shards: this.shards,
+      refusal,
+      detail: "",
+    };
   }
 
   receive(program: string, say: SayToHolder, group: number, message: HolderMessage): void {
@@ -89,6 +110,23 @@ export class FakeHomes {
   }
 
   /** Somebody without a copy writes. */
+  /** As a shard may have it, without any write. */
+  keep(name: string, key: string, value: Uint8Array, packing: Packing): void {
+    const namespace = this.namespaces.get(name)?.namespace ?? 0;
+    this.store(lineName(String(namespace), key), value, [], packing);
+  }
+
+  /** As a node does for a program. */
+  async load({ how, key }: LoadCached): Promise<NamespaceRefusal> {
+    if (this.origin === null) return "invalid";
+    const isStored = this.stored.has(lineName("1", key));
+    if (how === "absent" && isStored) return "none";
+    if (this.isOriginAway) return "origin-unavailable";
+    await this.put(key, this.origin.get(key) ?? "");
+    return "none";
+  }
+
+  /** "" = a negative entry. */
   put(key: string, value: string, namespace = 1): Promise<void> {
     const line = lineName(String(namespace), key);
     return new Promise((resolve) => {
@@ -159,7 +197,7 @@ export class FakeHomes {
   private apply(command: Uint8Array): { readonly line: LineName | null; readonly outcome: WriteOutcome } {
     const raw = this.raw.get(command);
     if (raw !== undefined) {
-      this.store(raw, command);
+      this.store(raw, command.length === 0 ? null : command);
       return { line: raw, outcome: { version: this.version, answer: new Uint8Array(0) } };
     }
     if (command.length === 1) {
@@ -186,6 +224,8 @@ export class FakeHomes {
     }
     this.executed.push(command);
     const { version: before, value } = this.record(line);
+    const depends = command.type === "cache-increment" || (command.type === "cache-put" && command.condition.type !== "always");
+    if (this.origin !== null && depends && !this.stored.has(line)) return { type: "cache-unloaded" };
     switch (command.type) {
       case "cache-put": {
         const { condition, token } = command;
@@ -194,7 +234,7 @@ export class FakeHomes {
         if (token !== null && (token.version !== before || token.asOf < this.invalidatedAt)) {
           return { type: "cache-conflict", reason: "token", version: before };
         }
-        this.store(line, command.value?.slice() ?? null, command.tags);
+        this.store(line, command.value?.slice() ?? null, command.tags, command.packing);
         return { type: "cache-written", version: this.version, number: null };
       }
       case "cache-increment": {
@@ -212,8 +252,9 @@ export class FakeHomes {
     }
   }
 
-  private store(line: LineName, value: Uint8Array | null, tags: readonly string[] = []): void {
-    this.stored.set(line, { version: ++this.version, value, tags, ttlMs: 0, asOf: 0 });
+  private store(line: LineName, value: Uint8Array | null, tags: readonly string[] = [], packing?: Packing): void {
+    const packed = packing === undefined ? {} : { packing };
+    this.stored.set(line, { version: ++this.version, value, ...packed, tags, ttlMs: 0, asOf: 0 });
   }
 }
 

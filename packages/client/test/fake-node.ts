@@ -47,6 +47,9 @@ export class FakeNode {
   /** Bytes of the largest message that came, and invalidations that were asked for. */
   largest = 0;
   invalidations = 0;
+  /** What it was asked to load, and how. */
+  readonly loads: string[] = [];
+  deafToLoads = false;
   /** What the welcome says. */
   protocol = streamProtocol;
   queueDefaults: Partial<QueueSettings> = {};
@@ -191,6 +194,13 @@ export class FakeNode {
         return;
       case "resolve-namespace":
         return this.say(stream, this.cluster.homes.resolve(frame.request, frame.name));
+      case "load-cached": {
+        const { request } = frame;
+        this.loads.push(`${frame.key}: ${frame.how}`);
+        if (this.deafToLoads) return;
+        void this.cluster.homes.load(frame).then((refusal) => this.say(stream, { type: "cache-loaded", request, refusal, detail: "" }));
+        return;
+      }
       case "invalidate-cache": {
         this.invalidations++;
         const namespace = this.cluster.homes.namespaces.get(frame.name)?.namespace ?? 0;

@@ -13,7 +13,7 @@ import {
 } from "@trivet/engine";
 import { exitCodes } from "@trivet/contract";
 import { ClusterPortTransport } from "./adapters/cluster-port.ts";
-import { NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
+import { BrotliPacking, NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
 import type { OriginTools, PostgresOrigin, RedisOrigin } from "./adapters/origins/index.ts";
 import type { RedisOptions, RedisQueueStorage } from "./adapters/redis/index.ts";
 import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
@@ -238,6 +238,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     clock,
     crypto: new NodeCrypto(),
     files,
+    packing: new BrotliPacking(),
     random,
     telemetry,
     transport: config.cluster === null ? transport : new ClusterPortTransport(transport, config.cluster.port),

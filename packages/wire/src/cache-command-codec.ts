@@ -11,6 +11,8 @@ import {
   type WriteCondition,
   cacheCommandNumbers,
   cacheModes,
+  packedPutNumber,
+  packings,
 } from "./cache-commands.ts";
 import { CodecError } from "./codec-error.ts";
 import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
@@ -21,7 +23,8 @@ const conditionTypes = ["always", "absent", "present", "version"] as const satis
 
 /** Appends `command`: its number, then its fields. Throws CodecError for values that the format cannot carry. */
 export function encodeCacheCommand(writer: ByteWriter, command: CacheCommand): void {
-  writer.u8(cacheCommandNumbers[command.type]);
+  const isPacked = command.type === "cache-put" && command.packing !== undefined;
+  writer.u8(isPacked ? packedPutNumber : cacheCommandNumbers[command.type]);
   switch (command.type) {
     case "configure-namespace":
       writer.varint(command.namespace);
@@ -63,6 +66,8 @@ export function decodeCacheCommand(number: number, reader: ByteReader): CacheCom
       return { type: "drop-namespace", namespace: reader.varint(), version: reader.varint() };
     case cacheCommandNumbers["cache-put"]:
       return decodePut(reader);
+    case packedPutNumber:
+      return decodePackedPut(reader);
     case cacheCommandNumbers["cache-delete"]:
       return { type: "cache-delete", ...decodeKeyWrite(reader), condition: decodeCondition(reader) };
     case cacheCommandNumbers["cache-increment"]:
@@ -149,6 +154,7 @@ function decodeKeyWrite(reader: ByteReader): KeyWriteFields {
 }
 
 function encodePut(writer: ByteWriter, put: CachePut): void {
+  if (put.packing !== undefined) writer.u8(packings.indexOf(put.packing));
   encodeKeyWrite(writer, put);
   encodeCondition(writer, put.condition);
   writer.u8((put.value === null ? 0 : 1) | (put.token === null ? 0 : 2));
@@ -159,6 +165,13 @@ function encodePut(writer: ByteWriter, put: CachePut): void {
     writer.varint(put.token.asOf);
   }
   if (put.value !== null) writer.bytes(put.value);
+}
+
+function decodePackedPut(reader: ByteReader): CachePut {
+  const packing = decodeIndexed(reader, packings, "packing");
+  const put = decodePut(reader);
+  if (put.value === null) throw new CodecError("nothing, and compressed");
+  return { ...put, packing };
 }
 
 function decodePut(reader: ByteReader): CachePut {

@@ -38,11 +38,18 @@ export const originNames = ["none", "redis", "postgres"] as const;
 /** Where a value comes from that nobody has stored: an outside system that the nodes read. Append only. */
 export type OriginName = (typeof originNames)[number];
 
+export const packings = ["brotli"] as const;
+/** How the bytes of a value are compressed (decision 0024). Append only. */
+export type Packing = (typeof packings)[number];
+
+/** Values up to this length are never compressed: whole numbers, which are counted with, are shorter. */
+export const neverPackedBytes = 64;
+
 export const policyNames = ["wtinylfu", "lru", "lfu", "s3fifo", "sieve", "arc"] as const;
 /** Which copies a node keeps when it cannot keep all (core/eviction). */
 export type PolicyName = (typeof policyNames)[number];
 
-/** What the owner of a namespace may say. The last four are for the nodes, not for the shards. */
+/** What the owner of a namespace may say. The last five are for the nodes and programs, not for the shards. */
 export interface NamespaceSettings extends Omit<NamespaceDefinition, "name" | "version"> {
   /** Copies that a node keeps of this namespace alone, by `policy`; 0 = among those of all others, within the node's own bounds. */
   readonly copyEntries: number;
@@ -50,6 +57,8 @@ export interface NamespaceSettings extends Omit<NamespaceDefinition, "name" | "v
   readonly copyBytes: number;
   readonly policy: PolicyName;
   readonly origin: OriginName;
+  /** Values of more bytes are stored compressed, where that makes them smaller; 0 = none is. Who writes one does it. */
+  readonly compressOver: number;
 }
 
 /** What a write wants of the value that is there. */
@@ -93,6 +102,8 @@ export interface CachePut extends KeyWrite {
   readonly type: "cache-put";
   /** Null = a negative entry: known not to exist in the source. */
   readonly value: Uint8Array | null;
+  /** How `value` is compressed; left out = it is not. */
+  readonly packing?: Packing;
   readonly tags: readonly string[];
   /** 0 = the namespace's. */
   readonly ttlMs: number;
@@ -182,6 +193,9 @@ export const cacheCommandNumbers: Readonly<Record<CacheCommandType, number>> = {
   "lease-resume": 106,
   "cache-flushed": 107,
 };
+
+/** A `cache-put` whose value is compressed: a number of its own, so that it has a feature level of its own (decision 0024). */
+export const packedPutNumber = 108;
 
 export function isCacheCommand(command: { readonly type: string }): command is CacheCommand {
   return Object.hasOwn(cacheCommandNumbers, command.type);

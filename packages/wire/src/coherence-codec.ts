@@ -15,6 +15,7 @@ import {
 } from "./coherence-messages.ts";
 import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
 import { limits } from "./limits.ts";
+import { formOf, readForm } from "./value-form.ts";
 
 /** A namespace, what parts it from the key, and the key. */
 const maxLineBytes = limits.maxNameBytes + 1 + limits.maxCacheKeyBytes;
@@ -150,19 +151,20 @@ function decodeGrant(reader: ByteReader): GrantFields {
   return { line: decodeLine(reader), txn: reader.varint(), grant: decodeIndexed(reader, grants, "grant"), sequence: reader.varint() };
 }
 
-function encodeRecord(writer: ByteWriter, { asOf, tags, ttlMs, value, version }: CachedRecord): void {
+function encodeRecord(writer: ByteWriter, { asOf, packing, tags, ttlMs, value, version }: CachedRecord): void {
   writer.varint(version);
   writer.varint(ttlMs);
   writer.varint(asOf);
   encodeTags(writer, tags);
-  writer.u8(value === null ? 0 : 1);
+  writer.u8(formOf(value, packing));
   if (value !== null) writer.bytes(value);
 }
 
 function decodeRecord(reader: ByteReader): CachedRecord {
   const [version, ttlMs, asOf] = [reader.varint(), reader.varint(), reader.varint()];
   const tags = decodeTags(reader);
-  return { version, ttlMs, asOf, tags, value: decodeFlag(reader) ? reader.bytes(limits.maxBodyBytes) : null };
+  const { isThere, ...packed } = readForm(reader.u8());
+  return { version, ttlMs, asOf, tags, value: isThere ? reader.bytes(limits.maxBodyBytes) : null, ...packed };
 }
 
 /** A version is at least 1, so 0 says that nothing was changed. */

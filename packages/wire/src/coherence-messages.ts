@@ -1,3 +1,5 @@
+import type { Packing } from "./cache-commands.ts";
+
 /**
  * Coherence of cached copies: what homes and holders say to each other (rules M1–M7; the protocol itself is in the core). Any message may be lost, repeated or overtaken by any other. Each names the home's term and the
  * holder's incarnation, so that nothing of a former home or a former life is taken for something of the present one.
@@ -22,6 +24,8 @@ export interface CachedRecord {
   readonly version: number;
   /** Null = there is nothing: this too may be kept as a copy (negative entry). */
   readonly value: Uint8Array | null;
+  /** How `value` is compressed, as it is in the store and on its way; left out = it is not, as in every copy (decision 0024). */
+  readonly packing?: Packing;
   readonly tags: readonly string[];
   /** Group time left when it was read; 0 = for ever. */
   readonly ttlMs: number;

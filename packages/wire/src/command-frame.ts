@@ -126,8 +126,17 @@ export function readFrameHeader(bytes: Uint8Array, start = 0, end: number = byte
  */
 export function checkFrame(frame: Uint8Array): CheckedFrame {
   if (frame.length > limits.maxFrameBytes) throw new CodecError(`a frame of ${frame.length} bytes; at most ${limits.maxFrameBytes}`);
+  return checkCommands(frame, 1);
+}
+
+/** The feature level of a frame, also of a leader's own. Throws CodecError. */
+export function levelOfFrame(frame: Uint8Array): number {
+  return checkCommands(frame, 0).level;
+}
+
+function checkCommands(frame: Uint8Array, minCallerBytes: number): CheckedFrame {
   const reader = new ByteReader(frame);
-  const header = readHeader(reader, 1);
+  const header = readHeader(reader, minCallerBytes);
   let level = 0;
   for (let i = 0; i < header.count; i++) {
     const length = reader.varint();

@@ -1,4 +1,4 @@
-import { cacheCommandNumbers } from "./cache-commands.ts";
+import { cacheCommandNumbers, packedPutNumber } from "./cache-commands.ts";
 import { type Command, commandNumbers } from "./commands.ts";
 import { formerShardCommandNumbers, shardCommandNumbers } from "./queue-commands.ts";
 
@@ -14,10 +14,12 @@ export const featureLevels = {
   cache: 2,
   /** The level itself; cached values that are written behind, or served stale while they are loaded again. */
   levels: 3,
+  /** Cached values that are stored compressed. */
+  packing: 4,
 } as const;
 
 /** The highest level that this version knows. */
-export const newestLevel: number = featureLevels.levels;
+export const newestLevel: number = featureLevels.packing;
 /** What the versions knew that said nothing of levels in the handshake: all that they speak to have the same peer protocol, and with it the cache. */
 export const levelBeforeLevels: number = featureLevels.cache;
 /** Of commands that this version does not know: another one may, and then replicas would differ. */
@@ -35,7 +37,8 @@ export function levelOf(command: Command): number {
   const level = levelOfCommand(commandNumbers[command.type]);
   if (command.type !== "define-namespace") return level;
   // Also where they say nothing new: versions before them cannot read that they are there.
-  const { maxBehind, revalidateMs, write } = command.settings;
+  const { compressOver, maxBehind, revalidateMs, write } = command.settings;
+  if (compressOver !== undefined) return Math.max(level, featureLevels.packing);
   return maxBehind !== undefined || revalidateMs !== undefined || write !== undefined ? Math.max(level, featureLevels.levels) : level;
 }
 
@@ -46,6 +49,7 @@ function levelTable(): readonly number[] {
   for (const number of Object.values(formerShardCommandNumbers)) table[number] = featureLevels.base;
   for (const number of Object.values(cacheCommandNumbers)) table[number] = featureLevels.cache;
   table[cacheCommandNumbers["cache-flushed"]] = featureLevels.levels;
+  table[packedPutNumber] = featureLevels.packing;
   for (const type of ["settle", "expire-leases"] as const) table[shardCommandNumbers[type]] = featureLevels.cache;
   for (const type of ["define-namespace", "delete-namespace"] as const) table[commandNumbers[type]] = featureLevels.cache;
   table[commandNumbers["raise-level"]] = featureLevels.levels;

@@ -35,3 +35,4 @@ export { encodeShardCommandsFrame } from "./stream-queue-codec.ts";
 export * from "./stream-results.ts";
 export { decodeDefinedNamespace, encodeDefinedNamespace } from "./system-cache-codec.ts";
 export * from "./text.ts";
+export { formOf, readForm } from "./value-form.ts";

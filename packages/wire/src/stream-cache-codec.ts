@@ -2,11 +2,14 @@ import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { cacheModes } from "./cache-commands.ts";
 import { decodeHolderMessage, decodeHomeMessage, encodeHolderMessage, encodeHomeMessage } from "./coherence-codec.ts";
 import type { HolderMessage, HomeMessage } from "./coherence-messages.ts";
-import { decodeDuration, decodeIndexed } from "./fields.ts";
+import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
 import { limits } from "./limits.ts";
 import {
   type CacheInvalidated,
+  type CacheLoaded,
   type InvalidateCache,
+  type LoadCached,
+  loadingWays,
   namespaceRefusals,
   type NamespaceResolved,
   type ResolveNamespace,
@@ -16,9 +19,11 @@ import {
 import { clientFrameNumbers, serverFrameNumbers } from "./stream-frames.ts";
 import { clipText } from "./text.ts";
 
-/** Frames of protocol 4 (cached values). Called by stream-codec.ts alone. */
+/** Frames of protocols 4 and 5 (cached values). Called by stream-codec.ts alone. */
+type CacheClientFrame = ToHomes | ResolveNamespace | InvalidateCache | LoadCached;
+type CacheServerFrame = ToHolders | NamespaceResolved | CacheInvalidated | CacheLoaded;
 
-export function encodeCacheClientFields(writer: ByteWriter, frame: ToHomes | ResolveNamespace | InvalidateCache): void {
+export function encodeCacheClientFields(writer: ByteWriter, frame: CacheClientFrame): void {
   if (frame.type === "to-homes") {
     writer.string(frame.program);
     for (const { group, message } of frame.messages) {
@@ -30,12 +35,17 @@ export function encodeCacheClientFields(writer: ByteWriter, frame: ToHomes | Res
   writer.varint(frame.request);
   writer.string(frame.name);
   if (frame.type === "resolve-namespace") return;
-  writer.string(frame.tag);
+  if (frame.type === "load-cached") {
+    writer.string(frame.key);
+    writer.u8(loadingWays.indexOf(frame.how));
+  } else {
+    writer.string(frame.tag);
+  }
   writer.varint(frame.timeoutMs);
 }
 
 /** Null = no frame of the cache has this number. Commands in messages are views. */
-export function decodeCacheClientFields(reader: ByteReader, number: number): ToHomes | ResolveNamespace | InvalidateCache | null {
+export function decodeCacheClientFields(reader: ByteReader, number: number): CacheClientFrame | null {
   switch (number) {
     case clientFrameNumbers["to-homes"]: {
       const program = reader.string(limits.maxCallerBytes, 1);
@@ -53,12 +63,21 @@ export function decodeCacheClientFields(reader: ByteReader, number: number): ToH
         tag: reader.string(limits.maxTagBytes),
         timeoutMs: decodeDuration(reader),
       };
+    case clientFrameNumbers["load-cached"]:
+      return {
+        type: "load-cached",
+        request: reader.varint(),
+        name: reader.string(limits.maxNameBytes),
+        key: reader.string(limits.maxCacheKeyBytes),
+        how: decodeIndexed(reader, loadingWays, "way of loading"),
+        timeoutMs: decodeDuration(reader),
+      };
     default:
       return null;
   }
 }
 
-export function encodeCacheServerFields(writer: ByteWriter, frame: ToHolders | NamespaceResolved | CacheInvalidated): void {
+export function encodeCacheServerFields(writer: ByteWriter, frame: CacheServerFrame): void {
   switch (frame.type) {
     case "to-holders":
       for (const { group, message } of frame.messages) {
@@ -75,16 +94,21 @@ export function encodeCacheServerFields(writer: ByteWriter, frame: ToHolders | N
       writer.varint(frame.staleMs);
       break;
     case "cache-invalidated":
+    case "cache-loaded":
       writer.varint(frame.request);
       break;
   }
-  writer.varint(frame.shards);
+  if (frame.type !== "cache-loaded") writer.varint(frame.shards);
   writer.u8(namespaceRefusals.indexOf(frame.refusal));
   writer.string(clipText(frame.detail, limits.maxDetailBytes));
+  if (frame.type !== "namespace-resolved" || (frame.compressOver === 0 && !frame.hasOrigin)) return;
+  // Of protocol 5: whoever speaks an older one is told of neither.
+  writer.varint(frame.compressOver);
+  writer.u8(frame.hasOrigin ? 1 : 0);
 }
 
 /** As `decodeCacheClientFields`. Values are views. */
-export function decodeCacheServerFields(reader: ByteReader, number: number): ToHolders | NamespaceResolved | CacheInvalidated | null {
+export function decodeCacheServerFields(reader: ByteReader, number: number): CacheServerFrame | null {
   switch (number) {
     case serverFrameNumbers["to-holders"]: {
       const messages: { readonly group: number; readonly message: HomeMessage }[] = [];
@@ -101,9 +125,13 @@ export function decodeCacheServerFields(reader: ByteReader, number: number): ToH
         mode: decodeIndexed(reader, cacheModes, "mode"),
         staleMs: decodeDuration(reader),
         ...decodeEnd(reader),
+        compressOver: reader.remaining > 0 ? reader.varint() : 0,
+        hasOrigin: reader.remaining > 0 && decodeFlag(reader),
       };
     case serverFrameNumbers["cache-invalidated"]:
       return { type: "cache-invalidated", request: reader.varint(), ...decodeEnd(reader) };
+    case serverFrameNumbers["cache-loaded"]:
+      return { type: "cache-loaded", request: reader.varint(), ...decodeRefusal(reader) };
     default:
       return null;
   }
@@ -112,7 +140,10 @@ export function decodeCacheServerFields(reader: ByteReader, number: number): ToH
 function decodeEnd(reader: ByteReader): Pick<CacheInvalidated, "shards" | "refusal" | "detail"> {
   return {
     shards: reader.varint(limits.maxShards),
-    refusal: decodeIndexed(reader, namespaceRefusals, "refusal"),
-    detail: reader.string(limits.maxDetailBytes),
+    ...decodeRefusal(reader),
   };
+}
+
+function decodeRefusal(reader: ByteReader): Pick<CacheInvalidated, "refusal" | "detail"> {
+  return { refusal: decodeIndexed(reader, namespaceRefusals, "refusal"), detail: reader.string(limits.maxDetailBytes) };
 }

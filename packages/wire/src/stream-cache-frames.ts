@@ -24,13 +24,25 @@ export interface InvalidateCache {
   readonly tag: string;
   readonly timeoutMs: number;
 }
+export const loadingWays = ["absent", "behind", "wait"] as const;
+/** Numbers are places; append only. `absent`: unless something is stored. `behind`: also then, without anybody who waits. `wait`: also then. */
+export type LoadingWay = (typeof loadingWays)[number];
+/** Of protocol 5: has the node load a value from its namespace's origin into the store. */
+export interface LoadCached {
+  readonly type: "load-cached";
+  readonly request: number;
+  readonly name: string;
+  readonly key: string;
+  readonly how: LoadingWay;
+  readonly timeoutMs: number;
+}
 /** From the homes of shards. */
 export interface ToHolders {
   readonly type: "to-holders";
   readonly messages: readonly { readonly group: number; readonly message: HomeMessage }[];
 }
 /** Why a namespace or its invalidation was refused. Numbers are places; append only. */
-export const namespaceRefusals = ["none", "unknown", "invalid", "unavailable", "outcome-unknown"] as const;
+export const namespaceRefusals = ["none", "unknown", "invalid", "unavailable", "outcome-unknown", "origin-unavailable"] as const;
 export type NamespaceRefusal = (typeof namespaceRefusals)[number];
 /** Also sent unasked, with request 0, when a name that this stream has asked for means something else. `unavailable`: ask again. */
 export interface NamespaceResolved {
@@ -41,6 +53,10 @@ export interface NamespaceResolved {
   readonly version: number;
   readonly mode: CacheMode;
   readonly staleMs: number;
+  /** The namespace's setting; 0 to programs that do not know of it. */
+  readonly compressOver: number;
+  /** Values that nobody has stored may come from an outside origin; false to programs that cannot ask for them. */
+  readonly hasOrigin: boolean;
   readonly shards: number;
   readonly refusal: NamespaceRefusal;
   readonly detail: string;
@@ -49,6 +65,13 @@ export interface CacheInvalidated {
   readonly type: "cache-invalidated";
   readonly request: number;
   readonly shards: number;
+  readonly refusal: NamespaceRefusal;
+  readonly detail: string;
+}
+/** What is to be known of the key is in the store, or that there is nothing. */
+export interface CacheLoaded {
+  readonly type: "cache-loaded";
+  readonly request: number;
   readonly refusal: NamespaceRefusal;
   readonly detail: string;
 }

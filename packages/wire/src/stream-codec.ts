@@ -61,6 +61,7 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
     case "to-homes":
     case "resolve-namespace":
     case "invalidate-cache":
+    case "load-cached":
       encodeCacheClientFields(writer, frame);
       break;
   }
@@ -152,6 +153,7 @@ export function encodeServerFrame(frame: ServerFrame): Uint8Array<ArrayBuffer> {
     case "to-holders":
     case "namespace-resolved":
     case "cache-invalidated":
+    case "cache-loaded":
       encodeCacheServerFields(writer, frame);
       break;
   }

@@ -1,5 +1,14 @@
 import type { QueueSettings } from "./queue-commands.ts";
-import type { CacheInvalidated, InvalidateCache, NamespaceResolved, ResolveNamespace, ToHolders, ToHomes } from "./stream-cache-frames.ts";
+import type {
+  CacheInvalidated,
+  CacheLoaded,
+  InvalidateCache,
+  LoadCached,
+  NamespaceResolved,
+  ResolveNamespace,
+  ToHolders,
+  ToHomes,
+} from "./stream-cache-frames.ts";
 import type { Result } from "./results.ts";
 
 /**
@@ -11,7 +20,7 @@ import type { Result } from "./results.ts";
  * longer speaks one so old. Any change of a frame's fields, and any new frame type, takes a new protocol number; a frame of unknown
  * type is answered with `closing`, code `protocol`. Nothing but `hello` may be sent before `welcome` has arrived.
  */
-export const streamProtocol = 4;
+export const streamProtocol = 5;
 /**
  * The oldest protocol whose queues are spoken: frames of the shards, `resolve-queue` and `watch-queue`. Hand-outs of protocol 2 did not name the
  * incarnation of their group, so its queues are not.
@@ -19,6 +28,8 @@ export const streamProtocol = 4;
 export const queueStreamProtocol = 3;
 /** The oldest protocol with cached values: programs hold copies of their own (docs/decisions/0017-near-cache.md). */
 export const cacheStreamProtocol = 4;
+/** The oldest protocol whose programs read and write compressed values (docs/decisions/0024-compressed-values.md), and have values loaded from origins. */
+export const packedStreamProtocol = 5;
 /** The oldest protocol that this version still speaks. */
 export const oldestStreamProtocol = 1;
 
@@ -35,6 +46,7 @@ export const clientFrameNumbers = {
   "to-homes": 9,
   "resolve-namespace": 10,
   "invalidate-cache": 11,
+  "load-cached": 12,
 } as const;
 /** Numbers of the node's frames. Append only; never reuse. */
 export const serverFrameNumbers = {
@@ -53,6 +65,7 @@ export const serverFrameNumbers = {
   "to-holders": 77,
   "namespace-resolved": 78,
   "cache-invalidated": 79,
+  "cache-loaded": 80,
 } as const;
 
 export interface Hello {
@@ -123,7 +136,8 @@ export type ClientFrame =
   | WatchQueue
   | ToHomes
   | ResolveNamespace
-  | InvalidateCache;
+  | InvalidateCache
+  | LoadCached;
 
 export interface Welcome {
   readonly type: "welcome";
@@ -258,4 +272,5 @@ export type ServerFrame =
   | QueueReady
   | ToHolders
   | NamespaceResolved
-  | CacheInvalidated;
+  | CacheInvalidated
+  | CacheLoaded;

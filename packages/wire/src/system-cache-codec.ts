@@ -18,13 +18,14 @@ const settingBits = {
   copyBytes: 64,
   maxBehind: 1024,
   revalidateMs: 4096,
+  compressOver: 8192,
 } as const satisfies Record<Exclude<keyof NamespaceSettings, "mode" | "origin" | "policy" | "write">, number>;
 const numberSettings = Object.entries(settingBits) as readonly (readonly [keyof typeof settingBits, number])[];
 const modeBit = 128;
 const policyBit = 256;
 const originBit = 512;
 const writeBit = 2048;
-const allBits = 8191;
+const allBits = 16_383;
 
 const modeNumbers = Object.fromEntries(defineModes.map((mode, number) => [mode, number])) as Readonly<Record<DefineMode, number>>;
 
@@ -84,11 +85,12 @@ export function encodeDefinedNamespace(writer: ByteWriter, view: DefinedNamespac
   writer.varint(view.namespace);
   writer.string(view.name);
   writer.varint(view.version);
-  const { maxBehind, origin, revalidateMs, write, ...others } = view.settings;
+  const { compressOver, maxBehind, origin, revalidateMs, write, ...others } = view.settings;
   // As before there were origins, where there is none, and as before anything was written to them, where nothing is.
   const behind = write === "here" && maxBehind === 0 ? {} : { maxBehind, write };
   const revalidated = revalidateMs === 0 ? {} : { revalidateMs };
-  encodeSettings(writer, { ...others, ...behind, ...revalidated, ...(origin === "none" ? {} : { origin }) });
+  const compressed = compressOver === 0 ? {} : { compressOver };
+  encodeSettings(writer, { ...others, ...behind, ...revalidated, ...compressed, ...(origin === "none" ? {} : { origin }) });
   writer.varint(view.createdAt);
 }
 
@@ -101,10 +103,10 @@ export function decodeDefinedNamespace(reader: ByteReader): DefinedNamespace {
 /** In the order of their declaration. */
 function wholeSettings({ mode, origin = "none", policy, write = "here", ...numbers }: Partial<NamespaceSettings>): NamespaceSettings {
   const { copyBytes = 0, copyEntries = 0, maxBehind = 0, maxBytes = 0, maxEntries = 0 } = numbers;
-  const { negativeTtlMs = 0, revalidateMs = 0, staleMs = 0, ttlMs = 0 } = numbers;
+  const { compressOver = 0, negativeTtlMs = 0, revalidateMs = 0, staleMs = 0, ttlMs = 0 } = numbers;
   if (mode === undefined || policy === undefined) throw new CodecError("a namespace without all its settings");
   const stored = { mode, staleMs, ttlMs, negativeTtlMs, maxEntries, maxBytes, write, maxBehind, revalidateMs };
-  return { ...stored, copyEntries, copyBytes, policy, origin };
+  return { ...stored, copyEntries, copyBytes, policy, origin, compressOver };
 }
 
 export function encodeNamespaceRefused(writer: ByteWriter, refused: NamespaceRefused): void {

@@ -75,6 +75,7 @@ const namespaceSettings = {
   write: fc.constantFrom(...originWrites),
   maxBehind: uint,
   revalidateMs: uint,
+  compressOver: uint,
   maxEntries: uint,
   maxBytes: uint,
   copyEntries: uint,

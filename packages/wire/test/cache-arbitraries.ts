@@ -7,6 +7,7 @@ import {
   cacheFullThings,
   cacheModes,
   limits,
+  packings,
 } from "@trivet/wire";
 import * as fc from "fast-check";
 import { anyText, anyUint } from "./arbitraries.ts";
@@ -41,18 +42,23 @@ const definition = fc.oneof(
   fc.record({ ...definitionFields, write: fc.constant("behind" as const), maxBehind: anyUint }),
 );
 
+const bytes = fc.uint8Array({ maxLength: 300 });
+const put = {
+  type: fc.constant("cache-put" as const),
+  ...write,
+  tags: fc.array(tag, { maxLength: limits.maxTags }),
+  ttlMs: duration,
+  condition,
+  token: fc.option(fc.record({ version: anyUint, asOf: anyUint }), { nil: null }),
+};
+
 export const cacheCommands: { readonly [T in CacheCommandType]: fc.Arbitrary<Extract<CacheCommand, { type: T }>> } = {
   "configure-namespace": fc.record({ type: fc.constant("configure-namespace"), namespace: anyUint, definition }),
   "drop-namespace": fc.record({ type: fc.constant("drop-namespace"), namespace: anyUint, version: anyUint }),
-  "cache-put": fc.record({
-    type: fc.constant("cache-put"),
-    ...write,
-    value: fc.option(fc.uint8Array({ maxLength: 300 }), { nil: null }),
-    tags: fc.array(tag, { maxLength: limits.maxTags }),
-    ttlMs: duration,
-    condition,
-    token: fc.option(fc.record({ version: anyUint, asOf: anyUint }), { nil: null }),
-  }),
+  "cache-put": fc.oneof(
+    fc.record({ ...put, value: fc.option(bytes, { nil: null }) }),
+    fc.record({ ...put, value: bytes, packing: fc.constantFrom(...packings) }),
+  ),
   "cache-delete": fc.record({ type: fc.constant("cache-delete"), ...write, condition }),
   "cache-increment": fc.record({ type: fc.constant("cache-increment"), ...write, by: signed, ttlMs: duration }),
   "cache-invalidate": fc.record({ type: fc.constant("cache-invalidate"), namespace: anyUint, tag: anyText(limits.maxTagBytes) }),

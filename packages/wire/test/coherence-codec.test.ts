@@ -14,6 +14,7 @@ import {
   leaseRefusals,
   limits,
   lineName,
+  packings,
 } from "@trivet/wire";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -22,13 +23,16 @@ import { anyText, anyUint, hex } from "./arbitraries.ts";
 const line = fc.tuple(anyText(60, 1), anyText(60, 1)).map(([namespace, key]) => lineName(namespace, key));
 const envelope = { term: anyUint, incarnation: anyUint };
 const bytes = fc.uint8Array({ maxLength: 200 });
-const record = fc.record({
+const recordFields = {
   version: anyUint,
-  value: fc.option(bytes, { nil: null }),
   tags: fc.array(anyText(limits.maxTagBytes, 1), { maxLength: limits.maxTags }),
   ttlMs: anyUint,
   asOf: anyUint,
-});
+};
+const record = fc.oneof(
+  fc.record({ ...recordFields, value: fc.option(bytes, { nil: null }) }),
+  fc.record({ ...recordFields, value: bytes, packing: fc.constantFrom(...packings) }),
+);
 const grant = { line, txn: anyUint, grant: fc.constantFrom(...grants), sequence: anyUint };
 const scope = fc.oneof(
   fc.record({ type: fc.constant("line"), line }),

@@ -34,6 +34,7 @@ const namespace: DefinedNamespace = {
     write: "here",
     maxBehind: 0,
     revalidateMs: 0,
+    compressOver: 0,
     copyEntries: 5,
     copyBytes: 2048,
     policy: "sieve",
@@ -42,7 +43,14 @@ const namespace: DefinedNamespace = {
   createdAt: 1_700_000_000_000,
 };
 /** As before there were origins, and writes to them. */
-const { maxBehind: _maxBehind, origin: _origin, revalidateMs: _revalidateMs, write: _write, ...withoutOrigin } = namespace.settings;
+const {
+  compressOver: _compressOver,
+  maxBehind: _maxBehind,
+  origin: _origin,
+  revalidateMs: _revalidateMs,
+  write: _write,
+  ...withoutOrigin
+} = namespace.settings;
 
 export const commandSamples: { readonly [T in CommandType]: readonly Extract<Command, { type: T }>[] } = {
   nothing: [{ type: "nothing" }],
@@ -232,8 +240,12 @@ export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly
     },
   ],
   "resolve-namespace": [{ type: "resolve-namespace", request: 300, name: "é" }],
+  "load-cached": [{ type: "load-cached", request: 2, name: "items", key: "é", how: "wait", timeoutMs: 500 }],
   "invalidate-cache": [{ type: "invalidate-cache", request: 1, name: "items", tag: "t", timeoutMs: 10_000 }],
 };
+
+const known = { request: 300, namespace: 2, version: 3, shards: 8, refusal: "none", detail: "" } as const;
+const resolved = { type: "namespace-resolved", ...known } as const;
 
 export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly Extract<ServerFrame, { type: T }>[] } = {
   welcome: [
@@ -365,18 +377,9 @@ export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly
     },
   ],
   "namespace-resolved": [
-    {
-      type: "namespace-resolved",
-      request: 300,
-      name: "é",
-      namespace: 2,
-      version: 3,
-      mode: "ttl",
-      staleMs: 500,
-      shards: 8,
-      refusal: "none",
-      detail: "",
-    },
+    { ...resolved, name: "é", mode: "ttl", staleMs: 500, compressOver: 0, hasOrigin: false },
+    { ...resolved, name: "n", mode: "write-through", staleMs: 0, compressOver: 1_024, hasOrigin: true },
   ],
+  "cache-loaded": [{ type: "cache-loaded", request: 2, refusal: "origin-unavailable", detail: "away" }],
   "cache-invalidated": [{ type: "cache-invalidated", request: 1, shards: 8, refusal: "outcome-unknown", detail: "request 1" }],
 };

@@ -35,10 +35,14 @@ function registerReading(cache: Command, context: Context): void {
         "stale",
       ]),
     )
+    .addOption(
+      new Option("--revalidate <how>", "load it from its origin again: wait for that, or behind the answer").choices(["behind", "wait"]),
+    )
     .description("read a value")
-    .action(async (key: string, options: { namespace?: string; consistency?: string }, command: Command) => {
+    .action(async (key: string, options: { namespace?: string; consistency?: string; revalidate?: string }, command: Command) => {
       const { output, api } = toolsOf(context, command);
-      const query = options.consistency === undefined ? {} : { consistency: options.consistency };
+      const { consistency, revalidate } = options;
+      const query = { ...(consistency === undefined ? {} : { consistency }), ...(revalidate === undefined ? {} : { revalidate }) };
       const entry = (await api.call("GET", keyPath(key, options, "", query))) as CacheEntryAnswer;
       output.result("cache-entry", { entry }, () => contentOf(entry));
       const left = entry.ttl_ms === null ? "" : `, gone in ${milliseconds(entry.ttl_ms)}`;

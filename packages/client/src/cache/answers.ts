@@ -21,7 +21,7 @@ export function cacheError(namespace: string, key: string, answer: ShardAnswer |
       return new TrivetError("not_a_number", `${key} in namespace ${namespace} is no whole number, or the sum cannot be told exactly`);
     case "cache-unloaded": {
       const text = `${key} in namespace ${namespace} is not loaded from its origin, and this write depends on it; nothing was written`;
-      return new TrivetError("origin_unavailable", `${text}. Read it once with GET /v1/cache/KEY, then do it again`);
+      return new TrivetError("origin_unavailable", text, { retryable: true });
     }
     case "fence-behind":
       return new FenceBehindError(answer.lock, answer.highest);

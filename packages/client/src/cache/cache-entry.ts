@@ -1,4 +1,5 @@
 import type { CachedRecord, LoadToken } from "@trivet/wire";
+import { TrivetError } from "../errors.ts";
 import type { QueueCodec } from "../queues/codec.ts";
 
 /** What is stored under a key. */
@@ -18,7 +19,8 @@ export interface CacheEntry<T> {
 }
 
 export function entryOf<T>(key: string, record: CachedRecord, source: CacheEntry<T>["source"], codec: QueueCodec<T>): CacheEntry<T> {
-  const { asOf, tags, value, version } = record;
+  const { asOf, packing, tags, value, version } = record;
+  if (packing !== undefined) throw new TrivetError("internal", `The value of ${key} is stored compressed, and cannot be unpacked`);
   const found = value !== null ? "value" : version > 0 ? "negative" : "absent";
   return { key, found, value: value === null ? null : codec.decode(value), version, tags, source, token: { version, asOf } };
 }

@@ -11,6 +11,7 @@ import { cacheError } from "./answers.ts";
 import { type CacheEntry, entryOf } from "./cache-entry.ts";
 import { Loading } from "./loading.ts";
 import type { Near, NearCache } from "./near-cache.ts";
+import { packedPut } from "./packing.ts";
 
 export interface CacheOptions<T> {
   /** How values become bytes and back; default JSON, as HTTP stores and shows it. What it cannot decode, reads throw. */
@@ -29,6 +30,11 @@ export interface CacheCallOptions {
 export interface CacheReadOptions extends CacheCallOptions {
   /** A quorum confirms this one read; no copy answers it. */
   readonly strict?: boolean;
+  /**
+   * In a namespace with an origin: have the value loaded from there again, whatever is left of its time. `wait`: before this read, which gives what the origin
+   * said after the call began, or what was written since. `behind`: after it; the node does it once a second for each key at most.
+   */
+  readonly revalidate?: "behind" | "wait";
 }
 export interface CacheChangeOptions extends CacheCallOptions {
   /** Only if no later holder of the lock has written (rule K5); a held `Lock` fits. */
@@ -87,12 +93,17 @@ export class Cache<T = unknown> {
     this.near = near;
     this.namespace = near.namespace(name, bounds, defaultBounds);
     this.codec = codec ?? (defaultCodec as QueueCodec<T>);
-    this.loading = new Loading<T>(this);
+    this.loading = new Loading<T>({
+      name,
+      // Its loader is what the key comes from.
+      get: (key, read) => this.stored(key, read),
+      setLoaded: (key, value, token, write) => this.setLoaded(key, value, token, write),
+    });
   }
 
   /**
-   * The copy that may be read at this moment, without waiting; undefined when there is none, then `get` finds out. A copy may say that there is nothing. The
-   * same object is given to all who read this copy.
+   * The copy that may be read at this moment, without waiting; undefined when there is none, then `get` finds out. A copy may say that nothing is stored, also
+   * of what an origin has. The same object is given to all who read this copy.
    */
   peek(key: string): CacheEntry<T> | undefined {
     const { copies } = this.namespace;
@@ -111,15 +122,24 @@ export class Cache<T = unknown> {
     return kept.entry as CacheEntry<T>;
   }
 
-  /** What is stored, from a copy or from the key's home. Rejects with TrivetError. */
+  /** What is stored, from a copy or from the key's home, or else what its namespace's origin has. Rejects with TrivetError. */
   async get(key: string, options: CacheReadOptions = {}): Promise<CacheEntry<T>> {
-    const { strict = false } = options;
-    const copy = strict ? undefined : this.peek(key);
-    if (copy !== undefined) return copy;
-    checkKey(key);
-    this.misses++;
-    const { record, source } = await this.near.read(this.namespace, key, strict, this.deadline(options));
-    return entryOf(key, record, source, this.codec);
+    const { revalidate } = options;
+    if (revalidate === "wait") {
+      checkKey(key);
+      return this.loaded(key, "wait", options);
+    }
+    const entry = await this.stored(key, options);
+    if (revalidate === "behind" && entry.found !== "absent") this.near.loadBehind(this.namespace, key);
+    if (entry.found !== "absent" || !this.near.hasOrigin(this.namespace)) return entry;
+    return this.loaded(key, "absent", options);
+  }
+
+  /** A copy of mode `ttl` outlives what was stored since. */
+  private async loaded(key: string, how: "absent" | "wait", options: CacheReadOptions): Promise<CacheEntry<T>> {
+    const { near, namespace } = this;
+    await near.load(namespace, key, how, this.deadline(options));
+    return this.stored(key, namespace.known?.mode.type === "ttl" ? { ...options, strict: true } : options);
   }
 
   /** Each key for itself: not one moment for all. In the order of the keys. */
@@ -208,6 +228,17 @@ export class Cache<T = unknown> {
     return { hits: this.hits, misses: this.misses, entries, bytes };
   }
 
+  /** Without asking the origin. */
+  private async stored(key: string, options: CacheReadOptions): Promise<CacheEntry<T>> {
+    const { strict = false } = options;
+    const copy = strict ? undefined : this.peek(key);
+    if (copy !== undefined) return copy;
+    checkKey(key);
+    this.misses++;
+    const { record, source } = await this.near.read(this.namespace, key, strict, this.deadline(options));
+    return entryOf(key, record, source, this.codec);
+  }
+
   private async put(
     key: string,
     value: T | null,
@@ -224,7 +255,7 @@ export class Cache<T = unknown> {
     condition: WriteCondition,
     token: LoadToken | null,
     options: CacheWriteOptions,
-  ): (namespace: Pick<CachePut, "namespace" | "version">) => CachePut {
+  ): (namespace: Pick<CachePut, "namespace" | "version">, compressOver: number) => CachePut {
     checkKey(key);
     const bytes = value === null ? null : this.encoded(value);
     check("value", (bytes?.length ?? 0) <= limits.maxBodyBytes, `at most ${limits.maxBodyBytes} bytes`);
@@ -232,7 +263,8 @@ export class Cache<T = unknown> {
     check("tags", tags.length <= limits.maxTags, `at most ${limits.maxTags}`);
     for (const tag of tags) checkTag(tag);
     const [ifFence, ttlMs] = [fenceOf(options.ifFence), ttlOf(options)];
-    return (namespace) => ({ type: "cache-put", ...namespace, key, value: bytes, tags, ttlMs, condition, token, ifFence });
+    const plain = { type: "cache-put", key, value: bytes, tags, ttlMs, condition, token, ifFence } as const;
+    return (namespace, compressOver) => packedPut({ ...plain, ...namespace }, compressOver);
   }
 
   private encoded(value: T): Uint8Array {

@@ -8,6 +8,9 @@ export interface KnownNamespace {
   readonly namespace: number;
   readonly version: number;
   readonly mode: ReadMode;
+  /** Values of more bytes are written compressed; 0 = none is. */
+  readonly compressOver: number;
+  readonly hasOrigin: boolean;
   readonly shards: number;
 }
 
@@ -67,6 +70,7 @@ export class NamespaceNames {
           throw new TrivetError("bad_request", `Cache namespace ${name}: ${answer?.detail}`);
         case "unavailable":
         case "outcome-unknown":
+        case "origin-unavailable":
           if (performance.now() + pauseMs > deadline)
             throw new UnavailableError("no_leader", `Cache namespace ${name} cannot be looked up: ${answer?.detail}`);
           await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -96,11 +100,20 @@ export class NamespaceNames {
     this.asked.clear();
   }
 
-  private learn({ mode, name, namespace, shards, staleMs, version }: NamespaceResolved): void {
+  private learn({ compressOver, hasOrigin, mode, name, namespace, shards, staleMs, version }: NamespaceResolved): void {
     const before = this.known.get(name);
-    // An answer of a node that lags behind another.
-    if (before !== undefined && (before.namespace > namespace || (before.namespace === namespace && before.version >= version))) return;
-    const known: KnownNamespace = { namespace, version, mode: mode === "ttl" ? { type: mode, staleMs } : { type: mode }, shards };
+    // An answer of a node that lags behind another, or that says nothing new: an older one leaves out what it does not know.
+    if (before !== undefined && (before.namespace > namespace || (before.namespace === namespace && before.version > version))) return;
+    const isSame = before?.namespace === namespace && before.version === version;
+    if (isSame && before.compressOver === compressOver && before.hasOrigin === hasOrigin) return;
+    const known: KnownNamespace = {
+      namespace,
+      version,
+      mode: mode === "ttl" ? { type: mode, staleMs } : { type: mode },
+      compressOver,
+      hasOrigin,
+      shards,
+    };
     this.known.set(name, known);
     this.changed(name, known);
   }

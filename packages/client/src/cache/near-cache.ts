@@ -1,14 +1,14 @@
 import { randomBytes } from "node:crypto";
 import type { Line, Moment, PolicyName } from "@trivet/core/holder";
 import {
-  type CachedRecord,
-  type CacheInvalidated,
   cacheShardOf,
+  type ClientFrame,
   encodeClientFrame,
   type HolderMessage,
   type HomeMessage,
   lineName,
   type LineName,
+  type LoadingWay,
   mostBytesOf,
   namespaceOf,
   type ServerFrame,
@@ -19,8 +19,10 @@ import type { CommandStream, ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
 import { type KnownNamespace, NamespaceNames } from "./namespace-names.ts";
 import { NearCopies } from "./near-copies.ts";
+import { NearQuestions, type QuestionAnswer } from "./near-questions.ts";
 import { NearHolder, type ReadAnswer } from "./near-holder.ts";
 import { NearWrites } from "./near-writes.ts";
+import { ownedRecord } from "./packing.ts";
 
 /** How many copies of a namespace this process keeps, and which go. */
 export interface CopyBounds {
@@ -58,8 +60,7 @@ export class NearCache {
   private readonly holders = new Map<number, NearHolder>();
   private readonly byName = new Map<string, Near>();
   private readonly byNumber = new Map<string, Near>();
-  private readonly invalidations = new Map<number, (answer: CacheInvalidated | null) => void>();
-  private requests = 0;
+  private readonly questions: NearQuestions;
   private outgoing: ToHomes["messages"][number][] = [];
   private outgoingBytes = 0;
   private ticker: NodeJS.Timeout | null = null;
@@ -72,11 +73,12 @@ export class NearCache {
     this.timeoutMs = timeoutMs;
     this.names = new NamespaceNames(stream, (name, known) => this.changed(name, known));
     this.writes = new NearWrites(stream, newName);
+    this.questions = new NearQuestions(stream);
   }
 
   /** Somebody awaits something: a silent node must be noticed. */
   get isWaiting(): boolean {
-    if (this.names.isWaiting || this.invalidations.size > 0) return true;
+    if (this.names.isWaiting || this.questions.isWaiting) return true;
     for (const holder of this.holders.values()) if (holder.waiting > 0) return true;
     return false;
   }
@@ -115,13 +117,21 @@ export class NearCache {
     near: Near,
     key: string,
     deadline: number,
-    command: (namespace: { readonly namespace: number; readonly version: number }) => ShardCommand,
+    command: (namespace: { readonly namespace: number; readonly version: number }, compressOver: number) => ShardCommand,
   ): Promise<ShardAnswer> {
     for (;;) {
       const known = near.known ?? (await this.resolve(near, deadline));
       const { group, holder, line } = this.place(known, key);
-      const { mode, namespace, version } = known;
-      const answer = await this.writes.write(group, holder, line, command({ namespace, version }), mode.type === "write-through", deadline);
+      const { compressOver, mode, namespace, version } = known;
+      const written = command({ namespace, version }, compressOver);
+      const answer = await this.writes.write(group, holder, line, written, mode.type === "write-through", deadline);
+      if (answer.type === "cache-unloaded" && this.hasOrigin(near)) {
+        // What the write depends on: it was not done. Executed anew, under another number.
+        await this.load(near, key, "absent", deadline);
+        if (performance.now() + retryMs >= deadline) return answer;
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        continue;
+      }
       if (answer.type !== "no-namespace") return answer;
       // The shard does not know it yet, or not any more. Nothing was done.
       if (performance.now() + retryMs >= deadline) throw this.notReached();
@@ -137,29 +147,60 @@ export class NearCache {
     for (;;) {
       const left = Math.floor(deadline - performance.now());
       if (left <= 0) throw wasAsked ? unknownInvalidation(near.name) : this.notReached();
-      const answer = await this.askToInvalidate(near.name, tag, left, () => {
+      // To a node that is older than this nothing is said: it would close the stream.
+      const frame = (request: number): ClientFrame | null =>
+        this.stream.knowsCache ? { type: "invalidate-cache", request, name: near.name, tag, timeoutMs: left } : null;
+      const answer = await this.questions.ask(frame, left, retryMs, () => {
         wasAsked = true;
       });
       if (this.isClosed) throw new TrivetError("closed", "The connection was closed");
       if (answer === null || answer.refusal === "unavailable" || answer.refusal === "outcome-unknown") {
         await new Promise((resolve) => setTimeout(resolve, retryMs));
-      } else if (answer.refusal === "none") return answer.shards;
+      } else if (answer.refusal === "none") return answer.type === "cache-invalidated" ? answer.shards : 0;
       else if (answer.refusal === "unknown") throw new TrivetError("namespace_unknown", `Cache namespace ${near.name} does not exist`);
       else throw new TrivetError("bad_request", `Cache namespace ${near.name}: ${answer.detail}`);
     }
+  }
+
+  /** Values of this namespace may come from an outside origin, and this node can be asked to load them. */
+  hasOrigin(near: Near): boolean {
+    return near.known?.hasOrigin === true && this.stream.loadsCache;
+  }
+
+  /** What the key's origin has is in the store afterwards, or that it has nothing: see `LoadingWay`. Rejects with TrivetError. */
+  async load(near: Near, key: string, how: LoadingWay, deadline: number): Promise<void> {
+    await this.resolve(near, deadline);
+    for (;;) {
+      const left = Math.floor(deadline - performance.now());
+      if (left <= 0) throw this.notReached();
+      const frame = (request: number): ClientFrame | null =>
+        this.stream.loadsCache ? { type: "load-cached", request, name: near.name, key, how, timeoutMs: left } : null;
+      const answer = await this.questions.ask(frame, left, retryMs);
+      if (this.isClosed) throw new TrivetError("closed", "The connection was closed");
+      if (answer !== null && answer.refusal !== "unavailable") return loadRefusal(near.name, key, answer);
+      if (!this.stream.loadsCache) throw new TrivetError("upgrade_required", "The node is older than loads for programs");
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    }
+  }
+
+  /** The same behind whatever is answered: nobody waits, and what is lost is asked for again by the next reader. */
+  loadBehind(near: Near, key: string): void {
+    const { name } = near;
+    if (!this.stream.isConnected || !this.stream.loadsCache) return;
+    this.stream.send(encodeClientFrame({ type: "load-cached", request: 0, name, key, how: "behind", timeoutMs: this.timeoutMs }));
   }
 
   frame(frame: ServerFrame): void {
     if (frame.type === "to-holders") {
       for (const { group, message } of frame.messages) this.holders.get(group)?.receive(owned(message));
     } else if (frame.type === "namespace-resolved") this.names.answered(frame);
-    else if (frame.type === "cache-invalidated") this.answerInvalidation(frame.request, frame);
+    else if (frame.type === "cache-invalidated" || frame.type === "cache-loaded") this.questions.answered(frame);
   }
 
   /** Another node knows nothing of what was asked for here. Holders send again what was lost, and renew where they were not heard. */
   connected(): void {
     this.names.connected();
-    for (const request of this.invalidations.keys()) this.answerInvalidation(request, null);
+    this.questions.giveUp();
   }
 
   /** Nobody shall wait for this process's leases. */
@@ -170,7 +211,7 @@ export class NearCache {
     for (const holder of this.holders.values()) holder.leave();
     this.flush();
     this.names.close();
-    for (const request of this.invalidations.keys()) this.answerInvalidation(request, null);
+    this.questions.giveUp();
   }
 
   // ── Holders ──
@@ -261,28 +302,6 @@ export class NearCache {
     if (known !== null) this.byNumber.set(String(known.namespace), near);
   }
 
-  /** Null = no answer. To a node that is older than this nothing is said: it would close the stream. */
-  private askToInvalidate(name: string, tag: string, timeoutMs: number, sent: () => void): Promise<CacheInvalidated | null> {
-    return new Promise((resolve) => {
-      const request = ++this.requests;
-      const timer = setTimeout(() => this.answerInvalidation(request, null), timeoutMs);
-      this.invalidations.set(request, (answer) => {
-        clearTimeout(timer);
-        resolve(answer);
-      });
-      const isSent =
-        this.stream.knowsCache && this.stream.send(encodeClientFrame({ type: "invalidate-cache", request, name, tag, timeoutMs }));
-      if (isSent) sent();
-      else setTimeout(() => this.answerInvalidation(request, null), retryMs);
-    });
-  }
-
-  private answerInvalidation(request: number, answer: CacheInvalidated | null): void {
-    const told = this.invalidations.get(request);
-    this.invalidations.delete(request);
-    told?.(answer);
-  }
-
   private notReached(): TrivetError {
     if (this.isClosed) return new TrivetError("closed", "The connection was closed");
     if (!this.stream.knowsCache) return new TrivetError("upgrade_required", "The node is older than cached values over streams");
@@ -319,7 +338,21 @@ function unknownInvalidation(name: string): TrivetError {
 /** What a copy keeps must not keep the whole message that it came in. */
 function owned(message: HomeMessage): HomeMessage {
   if (message.type !== "data" && message.type !== "done") return message;
-  const { record } = message;
-  const copied: CachedRecord = { ...record, value: record.value?.slice() ?? null };
-  return { ...message, record: copied };
+  return { ...message, record: ownedRecord(message.record) };
+}
+
+/** Throws unless it was loaded. */
+function loadRefusal(name: string, key: string, { detail, refusal }: QuestionAnswer): void {
+  switch (refusal) {
+    case "none":
+      return;
+    case "unknown":
+      throw new TrivetError("namespace_unknown", `Cache namespace ${name} does not exist`);
+    case "origin-unavailable":
+      throw new TrivetError("origin_unavailable", `The origin of namespace ${name} cannot say what ${key} is: ${detail}`, {
+        retryable: true,
+      });
+    default:
+      throw new TrivetError("bad_request", `Cache namespace ${name}: ${detail}`);
+  }
 }

@@ -132,9 +132,9 @@ export const nodeSettings = define({
   },
   FEATURE_LEVEL: {
     kind: "integer",
-    default: 3,
+    default: 4,
     min: 1,
-    max: 3,
+    max: 4,
     use: "peers",
     about:
       "The highest feature level that this node says it knows. Below the default the cluster is not raised beyond it, so that the version before can be put back; commands that need more are refused (docs/decisions/0022-feature-levels.md).",

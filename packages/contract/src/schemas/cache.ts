@@ -59,6 +59,12 @@ const IfFence = Type.Object(
   { ...closed, description: "Only if no later holder of the lock has written (rule K5)." },
 );
 
+const Revalidation = Type.Enum(["behind", "wait"], {
+  description:
+    "For namespaces with an `origin`: load the value from there again, whatever is left of its time. `behind`: what is stored is the answer, and the load comes after it, once a second for each key and node at most. " +
+    "`wait`: the answer is what the origin said after the call came, and from then on everybody's; 503 `origin_unavailable` when it says nothing, and what is stored stays. It takes the place of what was put here, too; what still waits for the origin (`write` behind) is never replaced.",
+});
+
 // ── Values ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const ReadQuery = Type.Object(
@@ -68,6 +74,7 @@ export const ReadQuery = Type.Object(
     allow_stale: Type.Optional(Flag),
     encoding: Type.Optional(Encoding),
     explain: Type.Optional(Flag),
+    revalidate: Type.Optional(Revalidation),
   },
   closed,
 );
@@ -314,6 +321,12 @@ const settings = {
     minimum: 0,
     maximum: 100_000,
     description: "With `write` behind: keys in each shard that may wait for the origin; beyond it writes are refused (503). 0 = 100 000.",
+  }),
+  compress_over: Type.Integer({
+    minimum: 0,
+    maximum: httpLimits.maxCacheValueBytes,
+    description:
+      "Values of more bytes, and of more than 64, are stored compressed (Brotli) where that makes them smaller; `max_bytes` counts what is stored. Readers get what was written. 0 = none is.",
   }),
 };
 export const NamespaceSettings = Type.Object(settings);

@@ -82,6 +82,7 @@ export const defaultNamespaceSettings: NamespaceSettings = {
   copyBytes: 0,
   policy: "wtinylfu",
   origin: "none",
+  compressOver: 0,
 };
 
 /** Holders, owners and cycle steps that one answer lists; an answer is kept in the dedupe table, so it must stay small. */

@@ -164,7 +164,17 @@ function refused(why: WithoutType<NamespaceRefused>): Result {
 }
 
 /** What is wrong with the settings, for people; null = nothing. */
-function fault({ copyEntries, mode, negativeTtlMs, origin, revalidateMs, staleMs, ttlMs, write }: NamespaceSettings): string | null {
+function fault({
+  compressOver,
+  copyEntries,
+  mode,
+  negativeTtlMs,
+  origin,
+  revalidateMs,
+  staleMs,
+  ttlMs,
+  write,
+}: NamespaceSettings): string | null {
   const { maxDurationMs } = wireLimits;
   for (const [what, ms] of [
     ["time to live", ttlMs],
@@ -177,6 +187,7 @@ function fault({ copyEntries, mode, negativeTtlMs, origin, revalidateMs, staleMs
   if (mode === "ttl" && staleMs === 0) return "a namespace of mode ttl says in stale_ms how stale a copy may be";
   if (revalidateMs > 0 && origin === "none") return "there is no origin to load values from again: set origin, or revalidate_ms to 0";
   if (write === "behind" && origin === "none") return "write is behind, and there is no origin to write to: set origin, or write to here";
+  if (compressOver > wireLimits.maxBodyBytes) return `compress_over is ${compressOver}, not 0 to ${wireLimits.maxBodyBytes}`;
   return copyEntries > evictionLimits.entries ? `copies: ${evictionLimits.entries} at most` : null;
 }
 
@@ -189,6 +200,7 @@ function digestOf({ createdAt, name, namespace, settings, version }: NamespaceVi
   if (origin !== "none") hash = mix(hash, hashText(origin));
   if (settings.write !== "here") hash = mix(hash, hashText(settings.write));
   if (settings.maxBehind > 0) hash = mix(hash, settings.maxBehind);
+  if (settings.compressOver > 0) hash = mix(hash, mix(settings.compressOver, 0x636f6d70));
   if (settings.revalidateMs > 0) hash = mix(hash, mix(settings.revalidateMs, 0x72657661));
   return avalanche(hash);
 }

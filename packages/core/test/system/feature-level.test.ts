@@ -69,4 +69,13 @@ describe("the feature level of a cluster", () => {
       expect(tell(bench, { ...define, settings }, "a client")).toMatchObject({ type: "namespace-defined" });
     }
   });
+
+  test("covers the compression of values, which came after that", () => {
+    const bench = new Bench();
+    const settings = { compressOver: 0 };
+    tell(bench, raise(3));
+    expect(tell(bench, { ...define, settings }, "a client")).toMatchObject({ type: "malformed" });
+    tell(bench, raise(4));
+    expect(tell(bench, { ...define, settings }, "a client")).toMatchObject({ type: "namespace-defined" });
+  });
 });

@@ -44,6 +44,11 @@ export interface CacheCallOptions {
  * replica says, however late it is; where it has none, as `linearizable`.
  */
 export type CacheConsistency = "linearizable" | "strict" | "stale";
+/**
+ * Have a value of a namespace with an origin loaded again, whatever is left of its time. `behind`: what is stored is the answer, and the load comes after it. `wait`: the answer
+ * is what the origin said after the call began, or what was written through Trivet since.
+ */
+export type CacheRevalidation = "behind" | "wait";
 /** `cache`: this node's own copy, no network. `database`: the stored value, read by its home. `peer`: the copy of another node (`fetchCopy`). `origin`: just loaded from the namespace's origin. */
 export type CacheSource = "cache" | "database" | "peer" | "origin";
 
@@ -249,6 +254,8 @@ export interface CacheApi {
    */
   peek(namespace: string, key: string): CacheEntry | undefined;
   get(namespace: string, key: string, consistency: CacheConsistency, timeoutMs: number, done: Done<CacheEntry>): void;
+  /** As `get`; `malformed` where the namespace has no origin. */
+  revalidate(namespace: string, key: string, how: CacheRevalidation, timeoutMs: number, done: Done<CacheEntry>): void;
   /** Each key for itself: not one moment for all. In the order of the keys. */
   getMany(
     namespace: string,

@@ -36,6 +36,10 @@ export class CacheService implements CacheApi {
     this.reading.get(...asked);
   }
 
+  revalidate(...asked: Parameters<CacheApi["revalidate"]>): void {
+    this.reading.revalidate(...asked);
+  }
+
   getMany(...asked: Parameters<CacheApi["getMany"]>): void {
     this.reading.getMany(...asked);
   }

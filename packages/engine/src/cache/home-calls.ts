@@ -35,8 +35,9 @@ export function askHome(
     wasAsked = true;
     if (leader === host.config.node) return answerInTime(host, group, question, deadline, told);
     const whole = Math.max(1, deadline - clock.now());
-    // A home that says nothing may be none any more. Whoever asks twice for a load waits for the one there is.
-    const left = question.type === "load" ? Math.min(askAgainMs, whole) : whole;
+    // A home that says nothing may be none any more. Whoever asks twice for a load waits for the one there is; but not for a fresh one, which would begin anew.
+    const mayRepeat = question.type === "load" && question.isFresh !== true;
+    const left = mayRepeat ? Math.min(askAgainMs, whole) : whole;
     return host.calls.call(leader, askHomeMethod, { group, question }, (reply) => told(reply as HomeReply), left);
   };
   attempt();

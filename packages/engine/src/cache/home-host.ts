@@ -19,6 +19,7 @@ import {
   type HolderId,
   type HolderMessage,
   type HomeMessage,
+  levelOfFrame,
   type LineName,
   type ShardCommand,
   type WriteOutcome,
@@ -39,6 +40,8 @@ export interface HomeHostOwner {
   groupTime(): number;
   group(): GroupHost;
   ask(request: WorkerRequest, done: (reply: WorkerReply) => void): void;
+  /** May a command of this feature level go into the log here (decision 0022)? */
+  admits(level: number): boolean;
   /** Puts a frame into the log; false = it takes none now. */
   enqueue(frame: Uint8Array): boolean;
   send(to: HolderId, message: HomeMessage): void;
@@ -140,7 +143,7 @@ export class HomeHost {
 
   receive(from: HolderId, message: HolderMessage): void {
     // Throws what only a faulty node sends.
-    if (message.type === "write" && !mutant("cache-home-takes-own-frames")) checkFrame(message.command);
+    if (message.type === "write" && !mutant("cache-home-takes-own-frames") && !this.mayTake(message.command)) return;
     if (!this.isHome) {
       if (this.term !== 0 && this.early.length < earlyMessages) this.early.push({ from, message });
       return this.wake();
@@ -154,9 +157,23 @@ export class HomeHost {
   }
 
   invalidate(namespace: number, tag: string | null, command: Uint8Array, told: (answer: HomeAnswer) => void): void {
-    checkFrame(command);
-    this.call(told, (id, now) => ({ type: "invalidate", namespace: String(namespace), tag, id, command, now }));
+    if (!this.mayTake(command)) return told(null);
+    return this.call(told, (id, now) => ({ type: "invalidate", namespace: String(namespace), tag, id, command, now }));
   }
+
+  /**
+   * Throws for a frame that no caller may send. False = its commands are newer than the cluster, as far as this node knows: it is as if it had been lost. Whoever sent
+   * it has heard of their level already, or was told of it before, and sends it again.
+   */
+  private mayTake(frame: Uint8Array): boolean {
+    return this.owner.admits(checkFrame(frame).level) || mutant("cache-home-level-not-asked");
+  }
+
+  /** What is too new for the cluster waits, and with it all that is behind it: a home proposes nothing out of its order (decision 0022). */
+  private readonly enqueue = (frame: Uint8Array): boolean => {
+    const mayGo = this.owner.admits(levelOfFrame(frame)) || mutant("cache-home-level-not-asked");
+    return mayGo && this.owner.enqueue(frame);
+  };
 
   /** Before leadership is handed over: `closed` when nobody has a copy any more, or this is the home no longer. */
   close(closed: () => void): void {
@@ -193,7 +210,7 @@ export class HomeHost {
   /** At the end of a turn: one request to the store and one quorum round for all that asked for one. */
   pump(): void {
     if (this.term === 0) return;
-    this.proposals.offer((frame) => this.owner.enqueue(frame));
+    this.proposals.offer(this.enqueue);
     if (this.reads.length > 0) this.readStore(this.reads.splice(0));
     const { reads, rounds } = this.unconfirmed;
     if (reads.length === 0 && rounds.length === 0) return;
@@ -203,7 +220,7 @@ export class HomeHost {
 
   tick(now: number): void {
     if (this.term === 0) return;
-    this.proposals.offer((frame) => this.owner.enqueue(frame));
+    this.proposals.offer(this.enqueue);
     this.behind.tick(now);
     if (!this.isHome) return;
     this.step({ type: "tick", now });

@@ -7,6 +7,7 @@ import type { CacheCalls, Place } from "./cache-calls.ts";
 import type { CacheWrites } from "./cache-writes.ts";
 import { lineOfKey } from "./lines.ts";
 import { briefMs, openLoads, retryMs, storeLoadedMs } from "./limits.ts";
+import { packedPut, plainValue } from "./packed-values.ts";
 
 /** What a node asks the home of a key that is stored nowhere; `token` is of the read that found nothing. */
 export interface LoadQuestion {
@@ -14,6 +15,8 @@ export interface LoadQuestion {
   readonly namespace: number;
   readonly key: string;
   readonly token: LoadToken;
+  /** What the origin says from now on: an answer that was asked for before is not enough. */
+  readonly isFresh?: boolean;
 }
 export type LoadReply =
   /** It is stored now, or that there is nothing: read again. `value`: what, where its time may be over before that; as with `unstored`. */
@@ -25,12 +28,19 @@ export type LoadReply =
   | { readonly type: "failed"; readonly reason: string }
   | { readonly type: "too-many" };
 
+interface Waiting {
+  readonly token: LoadToken;
+  readonly done: (reply: LoadReply) => void;
+}
 /** One load that is under way, and who waits for it. */
 interface Flight {
-  /** Of the read that began it. */
-  readonly token: LoadToken;
-  readonly waiting: { readonly token: LoadToken; readonly done: (reply: LoadReply) => void }[];
+  /** Of the read that began it; with a fresh one of the home's own, made before the origin is asked. */
+  token: LoadToken;
+  readonly waiting: readonly Waiting[];
+  /** Who came while the origin was asked, and wants what it says later. */
+  readonly next: Waiting[];
 }
+type Behind = { readonly reply: LoadReply } | { readonly token: LoadToken };
 
 /** The home's part of read-through: whatever the number of nodes that ask for a key, its origin is asked once. */
 export class OriginLoads {
@@ -44,41 +54,52 @@ export class OriginLoads {
   }
 
   /** `done` comes later. */
-  load(group: GroupId, { key, namespace, token }: LoadQuestion, done: (reply: LoadReply) => void): void {
-    const line = lineOfKey(namespace, key);
-    const known = this.flights.get(line);
-    if (known !== undefined && !mutant("origin-flights-not-shared")) {
-      known.waiting.push({ token, done });
-      return;
-    }
-    const later = (reply: LoadReply): void => this.calls.later(() => done(reply));
+  load(group: GroupId, { isFresh = false, key, namespace, token }: LoadQuestion, done: (reply: LoadReply) => void): void {
+    const known = this.flights.get(lineOfKey(namespace, key));
+    if (known === undefined || mutant("origin-flights-not-shared")) return this.begin(group, namespace, key, isFresh, [{ token, done }]);
+    const isLater = isFresh && !mutant("origin-fresh-joins-earlier");
+    (isLater ? known.next : (known.waiting as Waiting[])).push({ token, done });
+  }
+
+  private begin(group: GroupId, namespace: number, key: string, isFresh: boolean, waiting: Waiting[]): void {
+    const [first] = waiting;
+    if (first === undefined) return;
+    const refuse = (reply: LoadReply): void => this.calls.later(() => waiting.forEach(({ done }) => done(reply)));
     const view = this.calls.names.numbered(namespace);
-    if (view === null || view.settings.origin === "none") return later({ type: "changed" });
-    if (this.flights.size >= openLoads && !mutant("origin-loads-unbounded")) return later({ type: "too-many" });
-    const flight: Flight = { token, waiting: [{ token, done }] };
+    if (view === null || view.settings.origin === "none") return refuse({ type: "changed" });
+    if (this.flights.size >= openLoads && !mutant("origin-loads-unbounded")) return refuse({ type: "too-many" });
+    const flight: Flight = { token: first.token, waiting, next: [] };
+    const line = lineOfKey(namespace, key);
     this.flights.set(line, flight);
-    return this.lookBehind(group, namespace, key, token, (known) => {
-      if (known !== null) return this.land(line, flight, known);
+    const land = (reply: LoadReply): void => {
+      this.land(line, flight, reply);
+      if (flight.next.length > 0) this.begin(group, namespace, key, true, flight.next);
+    };
+    return this.lookBehind(group, namespace, key, first.token, (behind) => {
+      if ("reply" in behind) return land(behind.reply);
+      // Apply holds it against what the log says: it need not be confirmed, only older than the origin's answer.
+      if (isFresh) flight.token = behind.token;
       return this.ask(view, key, (answer) => {
-        if (answer.type === "failed") return this.land(line, flight, answer);
-        return this.store(group, view, key, token, answer, (reply) => this.land(line, flight, reply));
+        if (answer.type === "failed") return land(answer);
+        return this.store(group, view, key, flight.token, answer, land);
       });
     });
   }
 
-  /** What waits for the origin is what the origin will say; null = nothing of this key does. */
-  private lookBehind(group: GroupId, namespace: number, key: string, token: LoadToken, done: (reply: LoadReply | null) => void): void {
+  /** What waits for the origin is what the origin will say; `token`: nothing of this key does, and so it is stored here. */
+  private lookBehind(group: GroupId, namespace: number, key: string, token: LoadToken, done: (behind: Behind) => void): void {
     const { host } = this.calls;
     const replica = host.shards?.replica(group);
     const lost = { type: "changed" } as const;
-    if (replica === undefined || replica === null) return this.calls.later(() => done(lost));
+    if (replica === undefined || replica === null) return this.calls.later(() => done({ reply: lost }));
     let isTold = false;
-    const tell = (reply: LoadReply | null): void => {
+    const told = (behind: Behind): void => {
       if (isTold) return;
       isTold = true;
       timer.cancel();
-      done(reply);
+      done(behind);
     };
+    const tell = (reply: LoadReply): void => told({ reply });
     // A machine whose place another takes answers nothing any more.
     const timer = host.ports.clock.schedule(storeLoadedMs, () => tell(lost));
     const request = { type: "cache-read", group, keys: [[namespace, key]], now: host.groupTime.now(), queued: true } as const;
@@ -87,8 +108,11 @@ export class OriginLoads {
       // A former home, which has not heard of what that reader was told.
       const isOlder = (value?.record.asOf ?? 0) < token.asOf && !mutant("behind-former-home-believed");
       if (value === undefined || isOlder || replica.group.stateDoubted) return tell(lost);
-      if (value.queued === undefined || mutant("behind-queued-not-read")) return tell(null);
-      return tell({ type: "unstored", value: value.queued.value === null ? null : encodeBase64(value.queued.value) });
+      const { asOf, version } = value.record;
+      if (value.queued === undefined || mutant("behind-queued-not-read")) return told({ token: { version, asOf } });
+      const plain = plainValue(host.ports.packing, value.queued);
+      if (plain === undefined) return tell({ type: "failed", reason: "the value that waits for it cannot be unpacked" });
+      return tell({ type: "unstored", value: plain === null ? null : encodeBase64(plain) });
     });
   }
 
@@ -145,7 +169,7 @@ export class OriginLoads {
     const { negativeTtlMs, ttlMs } = view.settings;
     const value = answer.type === "value" ? answer.value : null;
     const call = this.calls.call({ timeoutMs: storeLoadedMs });
-    const command = {
+    const plain = {
       type: "cache-put",
       namespace: view.namespace,
       version: view.version,
@@ -158,6 +182,7 @@ export class OriginLoads {
       token: mutant("origin-load-without-token") ? null : token,
       ifFence: null,
     } as const;
+    const command = packedPut(this.calls.host.ports.packing, view.settings.compressOver, plain);
     const told = value === null ? null : encodeBase64(value);
     const lastsMs = value === null && negativeTtlMs > 0 ? negativeTtlMs : ttlMs;
     const isBrief = lastsMs > 0 && lastsMs < briefMs && !mutant("origin-brief-value-untold");

@@ -2,7 +2,9 @@ import type { GroupId, NamespaceView, NodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { checkFrame, CodecError, FrameCursor, type HolderMessage, type HomeMessage } from "@trivet/wire";
 import { rememberedPrograms } from "./limits.ts";
+import type { ValuePacking } from "../ports/value-packing.ts";
 import { isLine, lineOfKey, shardOfLine } from "./lines.ts";
+import { plainRecord, plainValue } from "./packed-values.ts";
 
 /** Told what homes say to one program. Values in it are views: not to be kept. */
 export type ToldProgram = (group: GroupId, message: HomeMessage) => void;
@@ -13,13 +15,17 @@ export interface ProgramsApi {
   readonly shards: number;
   /** As far as this node knows. */
   namespace(name: string): NamespaceView | null;
-  /** What is for the program comes here from now on, also when another stream had it. Until the returned function is called. */
-  attach(program: string, told: ToldProgram): () => void;
+  /**
+   * What is for the program comes here from now on, also when another stream had it. Until the returned function is called. `unpacks`: it reads compressed
+   * values; else they are unpacked for it.
+   */
+  attach(program: string, told: ToldProgram, unpacks: boolean): () => void;
   /** To the home, or lost on the way. Throws CodecError for what no program may say. */
   toHome(program: string, group: GroupId, message: HolderMessage): void;
 }
 
 export interface ProgramsOwner {
+  readonly packing: ValuePacking;
   readonly self: NodeId;
   shards(): number;
   namespace(name: string): NamespaceView | null;
@@ -53,10 +59,20 @@ export class Programs implements ProgramsApi {
     return this.owner.namespace(name);
   }
 
-  attach(program: string, told: ToldProgram): () => void {
+  attach(program: string, toldAsStored: ToldProgram, unpacks: boolean): () => void {
+    const told = unpacks ? toldAsStored : this.unpacking(toldAsStored);
     this.attached.set(program, told);
     return () => {
       if (this.attached.get(program) === told) this.attached.delete(program);
+    };
+  }
+
+  private unpacking(told: ToldProgram): ToldProgram {
+    return (group, message) => {
+      if (message.type !== "data" && message.type !== "done") return told(group, message);
+      const record = plainRecord(this.owner.packing, message.record);
+      // As good as lost: see `check`, which lets nothing in that cannot be unpacked.
+      return record === null ? undefined : told(group, { ...message, record });
     };
   }
 
@@ -110,5 +126,8 @@ export class Programs implements ProgramsApi {
     const command = this.cursor.decodeShard();
     const isWrite = command.type === "cache-put" || command.type === "cache-delete" || command.type === "cache-increment";
     if (!isWrite || lineOfKey(command.namespace, command.key) !== line) throw new CodecError("a command of something else than its line");
+    // Every reader has to unpack it, and no reader shall be made to unpack more than a value may have.
+    const isReadable = command.type !== "cache-put" || plainValue(this.owner.packing, command) !== undefined;
+    if (!isReadable && !mutant("packing-taken-unread")) throw new CodecError("a value that cannot be unpacked");
   }
 }

@@ -32,6 +32,27 @@ export class ReadThrough {
     });
   }
 
+  /** What the origin says from now on, whatever is stored (`revalidate`). A write through Trivet that comes meanwhile is later than that. */
+  reload(place: Place, call: Call, done: Done<CacheEntry>): void {
+    const { host } = this.calls;
+    const { group, holder, key, line, namespace } = place;
+    holder.read(line, { type: "strict" }, call.deadline, (answer) => {
+      if (answer === null) return done(notLed);
+      const found = entryOf(key, answer.record, holder.stateOf(line), "database");
+      const question = { type: "load", namespace: namespace.namespace, key, token: found.token, isFresh: true } as const;
+      return askHome(host, group, question, call.deadline, (reply) => {
+        if (reply === null) return done(notLed);
+        const isChanged = reply.type === "answered" || reply.type === "dropped" || reply.type === "changed";
+        if (!isChanged) return this.told(reply, place, found, call, done);
+        // Where the namespace went, or lost its origin, nobody can say more.
+        const origin = this.calls.names.numbered(namespace.namespace)?.settings.origin ?? "none";
+        if (origin === "none") return done(found);
+        if (host.ports.clock.now() + retryMs >= call.deadline) return done(tooManyChanges);
+        return void host.ports.clock.schedule(retryMs, () => this.reload(place, call, done));
+      });
+    });
+  }
+
   private told(reply: LoadReply, place: Place, found: CacheEntry, call: Call, done: Done<CacheEntry>): void {
     switch (reply.type) {
       case "failed":

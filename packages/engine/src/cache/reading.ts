@@ -2,11 +2,12 @@ import type { GroupId, NamespaceView } from "@trivet/core";
 import { readableCopy } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { CachedRecord, LineName } from "@trivet/wire";
-import { type CacheConsistency, type CacheEntry, type CacheFailure, defaultNamespace } from "./cache-api.ts";
+import { type CacheConsistency, type CacheEntry, type CacheFailure, type CacheRevalidation, defaultNamespace } from "./cache-api.ts";
 import type { CacheCalls, Call, Done } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
 import { entryOf, isOfNothing } from "./entries.ts";
 import type { HolderHost } from "./holder-host.ts";
+import { plainRecord } from "./packed-values.ts";
 import { readMode } from "./read-mode.ts";
 import { Revalidation } from "./revalidation.ts";
 import { ReadThrough } from "./read-through.ts";
@@ -53,6 +54,23 @@ export class Reading {
     if (copy !== undefined) return this.calls.later(() => done(copy));
     const call = this.calls.call({ timeoutMs });
     return this.calls.later(() => this.read(namespace, key, consistency, call, done));
+  }
+
+  revalidate(namespace: string, key: string, how: CacheRevalidation, timeoutMs: number, done: Done<CacheEntry>): void {
+    const problem = keyProblem(namespace, key);
+    if (problem !== null) return this.calls.refuse(problem, done);
+    const call = this.calls.call({ timeoutMs });
+    const run = (): void =>
+      this.calls.find(namespace, call, done, (view) => {
+        if (view.settings.origin === "none") return done({ type: "malformed", detail: noOrigin });
+        if (how === "wait") return this.calls.place(view, key, call, done, (place) => this.through.reload(place, call, done));
+        return this.get(namespace, key, "linearizable", this.calls.left(call), (entry) => {
+          // What was just loaded needs it no more, and what is nowhere has been looked for.
+          if (entry.type === "entry" && entry.found !== "absent" && entry.source !== "origin") this.again.askFor(view, key);
+          done(entry);
+        });
+      });
+    return this.calls.later(run);
   }
 
   getMany(
@@ -144,11 +162,14 @@ export class Reading {
     const timer = host.ports.clock.schedule(this.calls.left(call), () => tell(notLed));
     replica.machine.ask(request, (reply) => {
       const value = reply.type === "cache-values" ? reply.values[0] : undefined;
-      tell(value === undefined ? notLed : entryOf(key, value.record, holder.stateOf(line), "database"));
+      const record = value === undefined ? null : plainRecord(host.ports.packing, value.record);
+      tell(record === null ? notLed : entryOf(key, record, holder.stateOf(line), "database"));
     });
     return true;
   }
 }
+
+const noOrigin = "revalidate: a namespace with an origin";
 
 function mayBeGone({ name }: NamespaceView, record: CachedRecord): boolean {
   return name !== defaultNamespace && isOfNothing(record) && !mutant("cache-gone-namespace-believed");

@@ -24,11 +24,16 @@ export class Revalidation {
   /** The entry as it is told. `ageMs`: how old what it says of its time is. */
   look(view: NamespaceView, entry: CacheEntry, ageMs: number): CacheEntry {
     if (!isStale(view, entry, ageMs)) return entry;
-    this.begin(view, entry.key);
+    this.begin(view, entry.key, false);
     return { ...entry, ttlMs: Math.max(1, entry.ttlMs - ageMs), isStale: true };
   }
 
-  private begin(view: NamespaceView, key: string): void {
+  /** Somebody wants it loaded again, whatever is left of its time. No oftener than if its time was over. */
+  askFor(view: NamespaceView, key: string): void {
+    this.begin(view, key, true);
+  }
+
+  private begin(view: NamespaceView, key: string, isWanted: boolean): void {
     const line = lineOfKey(view.namespace, key);
     const now = this.calls.host.ports.clock.now();
     if ((this.pauses.get(line) ?? 0) > now && !mutant("revalidation-unpaced")) return;
@@ -36,15 +41,15 @@ export class Revalidation {
     if (this.pauses.size >= revalidations) return;
     this.pauses.set(line, now + revalidateEveryMs);
     const call = this.calls.call({ timeoutMs: storeLoadedMs });
-    this.calls.later(() => this.calls.place(view, key, call, givenUp, (place) => this.ask(place, call.deadline)));
+    this.calls.later(() => this.calls.place(view, key, call, givenUp, (place) => this.ask(place, isWanted, call.deadline)));
   }
 
   /** The home's own word first: the copy may be old, and so may its token. */
-  private ask({ group, holder, key, line, namespace }: Place, deadline: number): void {
+  private ask({ group, holder, key, line, namespace }: Place, isWanted: boolean, deadline: number): void {
     holder.read(line, { type: "strict" }, deadline, (answer) => {
       if (answer === null) return;
       const entry = entryOf(key, answer.record, "I", "database");
-      if (!isStale(namespace, entry, 0)) return;
+      if (!isWanted && !isStale(namespace, entry, 0)) return;
       const question = { type: "load", namespace: namespace.namespace, key, token: entry.token } as const;
       askHome(this.calls.host, group, question, deadline, (reply) => {
         const outcome = reply === null ? "no-home" : reply.type;

@@ -1,9 +1,10 @@
 import type { BacklogOfNamespace, GroupId, NamespaceView, QueuedWriteOfKey } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { LineName, OriginName, ShardCommand } from "@trivet/wire";
-import type { CacheOrigin, CacheOrigins, OriginWritten } from "../ports/cache-origin.ts";
+import type { CacheOrigin, CacheOrigins, OriginWrite, OriginWritten } from "../ports/cache-origin.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
+import type { ValuePacking } from "../ports/value-packing.ts";
 import type { WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
 import {
   behindBatch,
@@ -15,12 +16,14 @@ import {
   behindRestingLingerMs,
 } from "./limits.ts";
 import { lineOfKey } from "./lines.ts";
+import { plainValue } from "./packed-values.ts";
 
 export interface WriteBehindOwner {
   readonly node: string;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly origins: CacheOrigins | undefined;
+  readonly packing: ValuePacking;
   namespace(number: number): NamespaceView | null;
   ask(request: WorkerRequest, done: (reply: WorkerReply) => void): void;
   /** Puts a command into the shard's log; `applied` comes once, or never when this node leads no longer. */
@@ -185,8 +188,15 @@ export class WriteBehind {
     const unreachable = (reason: string): void => tell(writes.map(() => ({ type: "unreachable", reason })));
     const timer = port === undefined ? null : clock.schedule(port.timeoutMs, () => unreachable(`no answer in ${port.timeoutMs} ms`));
     if (port === undefined) return clock.defer(() => unreachable(`node ${node} has no ${origin} configured as an origin`));
-    const asked = writes.map((queued) => ({ namespace: view.name, key: queued.key, value: queued.value, stamp: stampOf(queued) }));
-    return port.write(asked, tell);
+    const asked: OriginWrite[] = [];
+    const answers = writes.map((queued) => {
+      // Origins have values as their callers gave them.
+      const value = mutant("behind-written-packed") ? queued.value : plainValue(this.owner.packing, queued);
+      return value === undefined ? null : asked.push({ namespace: view.name, key: queued.key, value, stamp: stampOf(queued) }) - 1;
+    });
+    const all = (outcomes: readonly OriginWritten[]): void =>
+      tell(answers.map((place) => (place === null ? unreadable : (outcomes[place] ?? tooFew))));
+    return asked.length === 0 ? clock.defer(() => all([])) : port.write(asked, all);
   }
 
   /** True = the origin has it, or something newer that came from here. */
@@ -237,6 +247,7 @@ function firstOf<Name>(retries: Map<Name, Retry>, roundAt: number): number {
   return first;
 }
 
+const unreadable: OriginWritten = { type: "refused", reason: "the value cannot be unpacked" };
 const tooFew: OriginWritten = { type: "unreachable", reason: "the origin gave too few answers" };
 
 function next(former: Retry | undefined, now: number): Retry {

@@ -1,11 +1,12 @@
 import { type GroupId, groupId, type NamespaceView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { ShardCommand, ShardResult } from "@trivet/wire";
+import type { NamespaceSettings, ShardCommand, ShardResult } from "@trivet/wire";
 import type { CacheCallOptions, CacheDelete, CacheDeleted, CacheFailure, CacheIncrement, CachePut, CacheWritten } from "./cache-api.ts";
 import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";
 import { CacheWrites, notLed, notMember, refusalOf } from "./cache-writes.ts";
 import { askHome } from "./home-calls.ts";
 import { retryMs } from "./limits.ts";
+import { packedPut } from "./packed-values.ts";
 import type { Reading } from "./reading.ts";
 import { deleteProblem, incrementProblem, keyProblem, putProblem } from "./request-checks.ts";
 
@@ -31,7 +32,10 @@ export class Writing {
     return this.write(
       request,
       this.calls.call(options),
-      (namespace) => ({ type: "cache-put", ...namespace, key, value, tags, ttlMs, condition, token, ifFence }),
+      (namespace, { compressOver }) => {
+        const plain = { type: "cache-put", ...namespace, key, value, tags, ttlMs, condition, token, ifFence } as const;
+        return packedPut(this.calls.host.ports.packing, compressOver, plain);
+      },
       done,
       (place, answered) => this.written(place, answered),
     );
@@ -94,7 +98,7 @@ export class Writing {
   private write<T>(
     { key, namespace: name }: { readonly namespace: string; readonly key: string },
     call: Call,
-    command: (namespace: { readonly namespace: number; readonly version: number }) => ShardCommand,
+    command: (namespace: { readonly namespace: number; readonly version: number }, settings: NamespaceSettings) => ShardCommand,
     done: Done<T>,
     fine: (place: Place, answered: Answered) => T | CacheFailure,
   ): void {
@@ -105,7 +109,7 @@ export class Writing {
           const { group, holder, line } = place;
           const keep = view.settings.mode === "write-through";
           const { namespace, version } = view;
-          this.commands.write(group, holder, line, command({ namespace, version }), keep, call, (answer) => {
+          this.commands.write(group, holder, line, command({ namespace, version }, view.settings), keep, call, (answer) => {
             if (answer.type !== "answered") return done(answer);
             if (answer.result.type === "cache-unloaded") return this.load(name, key, call, done, attempt);
             if (answer.result.type === "no-namespace") return this.again(name, namespace, call, done, attempt);

@@ -7,3 +7,4 @@ export { queuesConformance } from "./queues.ts";
 export type { QueuesAbilities, QueuesHarness } from "./queues/kit.ts";
 export { transportConformance } from "./transport.ts";
 export type { TransportPair } from "./transport.ts";
+export { valuePackingConformance } from "./value-packing.ts";

@@ -5,7 +5,9 @@ import { CacheService } from "../cache/cache-service.ts";
 import { Copies } from "../cache/copies.ts";
 import { HolderHost } from "../cache/holder-host.ts";
 import { holderId, nodeOfHolder, programHolder, programOfHolder } from "../cache/holder-ids.ts";
+import { keyOfLine } from "../cache/lines.ts";
 import { nextLife } from "../cache/lives.ts";
+import { plainRecord } from "../cache/packed-values.ts";
 import { Programs } from "../cache/programs.ts";
 import { tellWithdrawal } from "../cache/told-withdrawals.ts";
 import { Transitions } from "../cache/transitions.ts";
@@ -57,6 +59,7 @@ export class NodeCache {
     });
     this.programs = new Programs({
       self: nodeId(host.config.node),
+      packing: host.ports.packing,
       shards: () => host.shards?.count ?? 0,
       namespace: (name) => state()?.namespace(name) ?? null,
       connected: () => host.hub.connected(),
@@ -170,9 +173,23 @@ export class NodeCache {
 
   private handOver(from: string, group: GroupId, message: HomeMessage): void {
     const holder = this.holder(group);
-    if (holder === null) return;
+    const plain = holder === null ? null : this.unpacked(message, group);
+    if (holder === null || plain === null) return;
     tellWithdrawal(this.host.ports.telemetry, holder.state, message, from, this.nameOf);
-    holder.receive(message);
+    holder.receive(plain);
+  }
+
+  /** Copies are kept as they are read: a hit unpacks nothing (decision 0024). Null = it cannot be unpacked, and is as good as lost. */
+  private unpacked(message: HomeMessage, group: GroupId): HomeMessage | null {
+    if ((message.type !== "data" && message.type !== "done") || mutant("packing-told-packed")) return message;
+    const { packing, telemetry } = this.host.ports;
+    const record = plainRecord(packing, message.record);
+    if (record !== null) return { ...message, record };
+    telemetry.log("error", "cache.unpack", "a cached value cannot be unpacked; who reads it gets no answer", {
+      group,
+      key: keyOfLine(message.line)[1],
+    });
+    return null;
   }
 
   // ── Turns and ticks ──

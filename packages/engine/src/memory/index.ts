@@ -10,3 +10,4 @@ export { MemoryQueueStorage } from "./queue-storage.ts";
 export * from "./random.ts";
 export * from "./telemetry.ts";
 export * from "./transport.ts";
+export { MemoryPacking } from "./value-packing.ts";

@@ -7,6 +7,7 @@ import type { Random } from "./random.ts";
 import type { Telemetry } from "./telemetry.ts";
 import type { ApplyWorker } from "../shards/worker-protocol.ts";
 import type { Transport } from "./transport.ts";
+import type { ValuePacking } from "./value-packing.ts";
 
 export * from "./cache-origin.ts";
 export * from "./clock.ts";
@@ -17,12 +18,14 @@ export * from "./queue-storage.ts";
 export * from "./random.ts";
 export * from "./telemetry.ts";
 export * from "./transport.ts";
+export * from "./value-packing.ts";
 
 /** Everything a node host needs from the outside. */
 export interface Ports {
   readonly clock: Clock;
   readonly crypto: Crypto;
   readonly files: FileStore;
+  readonly packing: ValuePacking;
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly transport: Transport;

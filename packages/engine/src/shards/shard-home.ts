@@ -6,7 +6,7 @@ import type { ShardHosts } from "./shard-hosts.ts";
 
 /** The home of a shard's cached values on this node, and what it brings to outside origins. */
 export function homeOf(replica: ShardGroup, { host }: ShardHosts): HomeHost {
-  const { cacheOrigins, clock, random, telemetry } = host.ports;
+  const { cacheOrigins, clock, packing, random, telemetry } = host.ports;
   const { id } = replica.group;
   // Rule W7: nobody is told what a state in doubt has stored; who asks is answered by the next home.
   const ask: HomeHostOwner["ask"] = (request, done) =>
@@ -18,6 +18,7 @@ export function homeOf(replica: ShardGroup, { host }: ShardHosts): HomeHost {
     clock,
     telemetry,
     origins: cacheOrigins,
+    packing,
     namespace: (number) => host.machine?.namespaceByNumber(number) ?? null,
     ask,
     propose: (command, applied) => home.proposeAside(command, applied),
@@ -28,6 +29,7 @@ export function homeOf(replica: ShardGroup, { host }: ShardHosts): HomeHost {
     groupTime: () => host.groupTime.now(),
     group: () => replica.group,
     ask,
+    admits: (level) => host.features.admits(level),
     enqueue: (frame) => !host.disk.critical && replica.group.enqueue(frame),
     send: (to, message) => host.caching.sendToHolder(id, to, message),
     markDirty: () => replica.markDirty(),

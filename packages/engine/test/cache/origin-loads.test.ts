@@ -1,7 +1,7 @@
 import { groupId, nothingRecorded } from "@trivet/core";
 import { type CacheOrigin, MemoryClock, MemoryTelemetry, type OriginAnswer } from "@trivet/engine";
 import { encodeUtf8, type LoadToken } from "@trivet/wire";
-import { describe, expect, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { CacheCalls } from "../../src/cache/cache-calls.ts";
 import type { CacheWrites, WriteAnswer } from "../../src/cache/cache-writes.ts";
 import { openLoads } from "../../src/cache/limits.ts";
@@ -18,6 +18,8 @@ class Bench {
   readonly written: ((answer: WriteAnswer) => void)[] = [];
   readonly replies: LoadReply[] = [];
   private readonly loads: OriginLoads;
+  /** Of what was to be stored. */
+  readonly tokens: LoadToken[] = [];
   /** What the home's own replica says of every key. */
   stored: ReadValue = { record: { ...nothingRecorded, asOf: 100 }, isDue: false };
 
@@ -27,7 +29,7 @@ class Bench {
       load: (_namespace, _key, done) => void this.asked.push(done),
       write: () => {},
     };
-    const settings = { origin: "redis", negativeTtlMs: 0, ttlMs: 0 };
+    const settings = { origin: "redis", negativeTtlMs: 0, ttlMs: 0, compressOver: 0 };
     const machine = { ask: (_request: unknown, done: (reply: unknown) => void) => done({ type: "cache-values", values: [this.stored] }) };
     const host = {
       config: { node: "n1" },
@@ -42,12 +44,20 @@ class Bench {
       call: () => ({ deadline: 10_000 }),
       place: (_view: unknown, _key: string, _call: unknown, _done: unknown, run: (place: object) => void) => run({}),
     };
-    const commands = { write: (...given: unknown[]) => void this.written.push(given.at(-1) as (answer: WriteAnswer) => void) };
+    const write = (...given: unknown[]): void => {
+      this.tokens.push((given[3] as { readonly token: LoadToken }).token);
+      this.written.push(given.at(-1) as (answer: WriteAnswer) => void);
+    };
+    const commands = { write };
     this.loads = new OriginLoads(calls as unknown as CacheCalls, commands as unknown as CacheWrites);
   }
 
-  load(key: string, token: LoadToken): void {
-    this.loads.load(groupId(1), { type: "load", namespace: 2, key, token }, (reply) => void this.replies.push(reply));
+  load(key: string, token: LoadToken, isFresh = false): void {
+    this.loads.load(groupId(1), { type: "load", namespace: 2, key, token, isFresh }, (reply) => void this.replies.push(reply));
+    this.turn();
+  }
+
+  turn(): void {
     this.clock.runUntil(this.clock.now());
   }
 }
@@ -70,6 +80,40 @@ describe("loads at the home of their keys", () => {
     bench.load("l", { version: 0, asOf: 5 });
     expect(bench.replies).toEqual([{ type: "unstored", value: "Zm9ybWVy" }, { type: "changed" }]);
     expect(bench.asked).toEqual([]);
+  });
+
+  guard(
+    "origin-fresh-joins-earlier",
+    "who wants what the origin says now is not answered with what it was asked before; those who come meanwhile share",
+    () => {
+      const bench = new Bench();
+      const full = { type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" } as const;
+      bench.load("k", { version: 0, asOf: 5 });
+      bench.load("k", { version: 0, asOf: 5 }, true);
+      bench.load("k", { version: 0, asOf: 5 }, true);
+      bench.asked[0]?.({ type: "value", value: encodeUtf8("old") });
+      bench.written[0]?.(full);
+      expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }]);
+      bench.turn();
+      bench.load("k", { version: 0, asOf: 5 });
+      expect(bench.asked).toHaveLength(2);
+      bench.asked[1]?.({ type: "value", value: encodeUtf8("new") });
+      bench.written[1]?.(full);
+      const fresh = { type: "unstored", value: "bmV3" };
+      expect(bench.replies.slice(1)).toEqual([fresh, fresh, fresh]);
+    },
+  );
+
+  test("a fresh one is stored only over what its home had before it asked", () => {
+    const bench = new Bench();
+    bench.stored = { record: { ...nothingRecorded, version: 70, asOf: 90 }, isDue: false };
+    bench.load("k", { version: 60, asOf: 80 }, true);
+    bench.load("l", { version: 60, asOf: 80 });
+    for (const asked of bench.asked) asked({ type: "absent" });
+    expect(bench.tokens).toEqual([
+      { version: 70, asOf: 90 },
+      { version: 60, asOf: 80 },
+    ]);
   });
 
   guard("origin-loads-unbounded", "are bounded", () => {

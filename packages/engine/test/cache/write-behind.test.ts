@@ -1,5 +1,5 @@
 import { groupId, type NamespaceView, type QueuedWriteOfKey } from "@trivet/core";
-import { type CacheOrigin, MemoryClock, MemoryTelemetry, type OriginWrite, type OriginWritten } from "@trivet/engine";
+import { type CacheOrigin, MemoryClock, MemoryPacking, MemoryTelemetry, type OriginWrite, type OriginWritten } from "@trivet/engine";
 import { encodeUtf8, type ShardCommand } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
 import { stampOf, WriteBehind } from "../../src/cache/write-behind.ts";
@@ -26,6 +26,7 @@ class Bench {
       clock: this.clock,
       telemetry: new MemoryTelemetry(),
       origins: { redis: origin },
+      packing: new MemoryPacking(),
       namespace: () => (this.isKnown ? view : null),
       ask: (request, done) => {
         if (request.type !== "cache-behind") throw new Error(request.type);

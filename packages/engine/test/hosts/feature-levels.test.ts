@@ -84,7 +84,7 @@ describe("feature levels", () => {
     cluster.until("a snapshot", () => taken.value !== null);
     restartAs(cluster, "n3", 2);
     cluster.until("it has stopped", () => cluster.member("n3").failure !== null);
-    expect(cluster.member("n3").failure?.message).toMatch(/the cluster is at feature level 3, and FEATURE_LEVEL of n3 is 2: start n3 with/);
+    expect(cluster.member("n3").failure?.message).toMatch(/the cluster is at feature level 4, and FEATURE_LEVEL of n3 is 2: start n3 with/);
     expect(cluster.submit("n1", acquire("a", "alice"))).toMatchObject({ result: { type: "granted" } });
   });
 
@@ -96,7 +96,7 @@ describe("feature levels", () => {
     const members = cluster.leader()?.host.system?.raft.membership;
     expect([...(members?.voters ?? []), ...(members?.learners ?? [])].sort()).toEqual(["n1", "n2", "n3"]);
     expect(cluster.member("n4").failure?.message).toMatch(
-      /n4 knows feature level 2, and the cluster is at 3: start it with the version of n\d/,
+      /n4 knows feature level 2, and the cluster is at 4: start it with the version of n\d/,
     );
   });
 

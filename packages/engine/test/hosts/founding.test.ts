@@ -5,6 +5,7 @@ import {
   MemoryCrypto,
   MemoryFiles,
   MemoryNetwork,
+  MemoryPacking,
   MemoryRandom,
   MemoryTelemetry,
   NodeHost,
@@ -27,7 +28,15 @@ test("G2: a founding of other members is another cluster, not the one accepted b
   writeJsonFile(files, crypto, "founding.json", accepted, fail);
   clock.advance(100);
   const transport = new MemoryNetwork(clock).transport("http://n2");
-  const ports = { clock: view, crypto, files, random: new MemoryRandom(1), telemetry: new MemoryTelemetry(), transport };
+  const ports = {
+    clock: view,
+    crypto,
+    files,
+    packing: new MemoryPacking(),
+    random: new MemoryRandom(1),
+    telemetry: new MemoryTelemetry(),
+    transport,
+  };
   const host = new NodeHost(ports, { ...defaultHostConfig, node: "n2", url: "http://n2", peers: [] }, fail);
   host.start(fail);
   clock.advance(3_000);

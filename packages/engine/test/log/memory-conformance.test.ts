@@ -6,6 +6,8 @@ import {
   MemoryNetwork,
   MemoryOrderedStores,
   clockConformance,
+  MemoryPacking,
+  valuePackingConformance,
   fileStoreConformance,
   orderedStoreConformance,
   transportConformance,
@@ -82,6 +84,9 @@ describe("a view of MemoryClock that drifts", () => {
     clock = new MemoryClock();
     return clock.view({ rate: 1.01, offsetMs: 77, wallOffsetMs: -5000 });
   });
+});
+describe("MemoryPacking", () => {
+  valuePackingConformance(api, () => new MemoryPacking());
 });
 describe("MemoryNetwork", () => {
   transportConformance(api, async () => {

@@ -1,6 +1,16 @@
 import { groupId, nothingRecorded } from "@trivet/core";
-import { MemoryClock, MemoryCrypto, MemoryFiles, MemoryRandom, MemoryTelemetry } from "@trivet/engine";
-import { cacheShardOf, CodecError, CommandFrameBuilder, encodeSingleCommandFrame, type HomeMessage, type ShardCommand } from "@trivet/wire";
+import { MemoryClock, MemoryCrypto, MemoryFiles, MemoryPacking, MemoryRandom, MemoryTelemetry } from "@trivet/engine";
+import {
+  cacheShardOf,
+  CodecError,
+  CommandFrameBuilder,
+  encodeSingleCommandFrame,
+  featureLevels,
+  FrameCursor,
+  type HomeMessage,
+  newestLevel,
+  type ShardCommand,
+} from "@trivet/wire";
 import { describe, expect, vi } from "vitest";
 import { HomeHost, type HomeHostOwner } from "../../src/cache/home-host.ts";
 import { nextLife } from "../../src/cache/lives.ts";
@@ -21,11 +31,13 @@ class Home {
   readonly proposed: Uint8Array[] = [];
   readonly rounds: ((ready: boolean) => void)[] = [];
   value: { readonly record: typeof nothingRecorded; readonly isDue: boolean } = { record: nothingRecorded, isDue: false };
+  level: number = newestLevel;
   readonly behind: WriteBehind = new WriteBehind(groupId(1), {
     node: "n1",
     clock: this.clock,
     telemetry: new MemoryTelemetry(),
     origins: {},
+    packing: new MemoryPacking(),
     namespace: () => null,
     ask: () => {},
     propose: () => {},
@@ -48,6 +60,7 @@ class Home {
               : { type: "cache-due", values: [], nextAt: 0 };
         this.clock.defer(() => done(reply));
       },
+      admits: (level) => level <= this.level,
       enqueue: (frame) => this.proposed.push(frame) > 0,
       send: (_to, message) => void this.sent.push(message),
       markDirty: () => {},
@@ -71,6 +84,13 @@ class Home {
   get answered(): boolean {
     return this.sent.some(({ type }) => type === "data");
   }
+}
+
+function typeIn(frame: Uint8Array): string {
+  const cursor = new FrameCursor();
+  cursor.open(frame);
+  cursor.next();
+  return cursor.decodeShard().type;
 }
 
 describe("a home", () => {
@@ -109,6 +129,30 @@ describe("a home", () => {
     home.host.receive("n2", { ...write, command: encodeSingleCommandFrame("caller", "", 10_000, command) });
     home.turn();
     expect(home.proposed).toHaveLength(1);
+  });
+
+  guard("cache-home-level-not-asked", "keeps its own commands back until the cluster knows them, and takes none that are newer", () => {
+    const home = new Home();
+    home.level = featureLevels.cache;
+    let applied = 0;
+    home.host.proposeAside({ type: "cache-flushed", values: [{ namespace: 1, key: "a", version: 1 }] }, () => applied++);
+    home.turn();
+    home.host.tick(home.clock.now());
+    expect(home.proposed).toHaveLength(0);
+    const put = { type: "cache-put", namespace: 1, version: 1, key: "a", tags: [], ttlMs: 0, token: null, ifFence: null } as const;
+    const packed = { ...put, value: new Uint8Array(2), packing: "brotli", condition: { type: "always" } } as const;
+    const write = { type: "write", term: 2, incarnation: 1, line, txn: 1, keep: false } as const;
+    home.host.receive("n2", { ...write, command: encodeSingleCommandFrame("caller", "", 10_000, packed) });
+    home.turn();
+    expect(home.proposed).toHaveLength(0);
+    home.level = newestLevel;
+    home.host.tick(home.clock.now());
+    // The one that it had kept; the other was as good as lost, and is sent again.
+    expect(home.proposed.map((frame) => typeIn(frame))).toEqual(["cache-flushed"]);
+    home.host.receive("n2", { ...write, txn: 2, command: encodeSingleCommandFrame("caller", "", 10_000, packed) });
+    home.turn();
+    expect(home.proposed.map((frame) => typeIn(frame))).toEqual(["cache-flushed", "cache-put"]);
+    expect(applied).toBe(0);
   });
 
   guard("cache-w7-doubtful-home", "tells nobody what a state in doubt has stored", () => {
@@ -191,6 +235,7 @@ describe("a node", () => {
         },
         crypto: new MemoryCrypto(),
         files,
+        packing: new MemoryPacking(),
         random: new MemoryRandom(1),
         telemetry: new MemoryTelemetry(),
         transport: { dial: () => {}, onAccept: () => {} },

@@ -13,7 +13,7 @@ type Short = { readonly value: string | null; readonly source: string } | CacheF
 
 /** An outside system that other programs write to. What it says was true when it was asked. */
 class Outside implements CacheOrigin {
-  readonly timeoutMs = 500;
+  timeoutMs = 500;
   readonly values = new Map<string, string>();
   readonly loads: string[] = [];
   delayMs = 20;
@@ -88,6 +88,76 @@ class Fronted extends Caches {
     expect(this.answer(told)).toMatchObject({ type: "deleted" });
   }
 }
+
+function revalidated(fronted: Fronted, node: string, how: "behind" | "wait", namespace = "pages"): Told<Read> {
+  const told = new Told<Read>();
+  fronted.service(node).revalidate(namespace, "k", how, 20_000, told.hear);
+  return told;
+}
+
+describe("a value that a caller wants loaded again, whatever is left of its time", () => {
+  test.each(["write-through", "strict", "ttl"] as const)("and waits for: everybody has it from then on: %s", (mode) => {
+    const fronted = new Fronted({ mode, staleMs: mode === "ttl" ? 1 : 0 });
+    fronted.outside.values.set("k", "1");
+    for (const node of nodes) expect(fronted.value(node)).toBe("1");
+    for (const [at, node] of nodes.entries()) {
+      const value = String(at + 2);
+      fronted.outside.values.set("k", value);
+      expect(fronted.short(revalidated(fronted, node, "wait"))).toEqual({ value, source: "origin" });
+      fronted.cluster.run(5);
+      for (const other of nodes) expect(fronted.value(other)).toBe(value);
+    }
+    // What the origin has no more.
+    fronted.outside.values.delete("k");
+    expect(fronted.short(revalidated(fronted, "n2", "wait"))).toMatchObject({ value: null });
+    expect(fronted.value("n3")).toBeNull();
+  });
+
+  test("or has loaded behind the answer, once a second at most", () => {
+    const fronted = new Fronted();
+    fronted.outside.values.set("k", "1");
+    for (const node of nodes) expect(fronted.value(node)).toBe("1");
+    fronted.outside.values.set("k", "2");
+    const loads = fronted.outside.loads.length;
+    for (let times = 0; times < 5; times++) expect(fronted.short(revalidated(fronted, "n1", "behind"))).toMatchObject({ value: "1" });
+    fronted.cluster.run(500);
+    for (const node of nodes) expect(fronted.value(node)).toBe("2");
+    expect(fronted.outside.loads.length).toBe(loads + 1);
+    // Nothing is stored: that is a load that is waited for, and none behind it.
+    fronted.forget();
+    expect(fronted.short(revalidated(fronted, "n1", "behind"))).toEqual({ value: "2", source: "origin" });
+    fronted.cluster.run(2_000);
+    expect(fronted.outside.loads.length).toBe(loads + 2);
+  });
+
+  test("is answered out of a load that began after the call, though one is under way; and a write meanwhile is later than that", () => {
+    const fronted = new Fronted();
+    fronted.outside.delayMs = 300;
+    fronted.outside.values.set("k", "1");
+    const earlier = fronted.beginRead("n1");
+    fronted.cluster.run(250);
+    fronted.outside.values.set("k", "2");
+    expect(fronted.short(revalidated(fronted, "n2", "wait"))).toMatchObject({ value: "2" });
+    expect(fronted.short(earlier)).toMatchObject({ source: "origin" });
+    [fronted.outside.delayMs, fronted.outside.timeoutMs] = [2_500, 5_000];
+    const slow = revalidated(fronted, "n3", "wait");
+    fronted.cluster.run(100);
+    fronted.put("n1", "k", "put", { namespace: "pages" });
+    expect(["2", "put"]).toContain((fronted.short(slow) as { readonly value: string }).value);
+  });
+
+  test("stays as it is while the origin is away, and where there is none the caller is told", () => {
+    const fronted = new Fronted();
+    fronted.outside.values.set("k", "1");
+    expect(fronted.value("n1")).toBe("1");
+    fronted.outside.problem = "away";
+    expect(fronted.short(revalidated(fronted, "n2", "wait"))).toMatchObject({ type: "origin-unavailable" });
+    expect(fronted.short(revalidated(fronted, "n2", "behind"))).toMatchObject({ value: "1" });
+    expect(fronted.value("n3")).toBe("1");
+    const nowhere = fronted.short(revalidated(fronted, "n1", "wait", "default"));
+    expect(nowhere).toMatchObject({ type: "malformed", detail: expect.stringContaining("origin") });
+  });
+});
 
 function isStale(fronted: Fronted, node: string): boolean {
   const entry = fronted.answer(fronted.beginRead(node));

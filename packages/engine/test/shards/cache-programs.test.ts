@@ -39,7 +39,7 @@ class Program {
   connect(node: string): void {
     this.detach();
     this.node = node;
-    this.detach = this.programs.attach("p1", (_group, message) => this.step({ type: "message", message, now: this.now() }));
+    this.detach = this.programs.attach("p1", (_group, message) => this.step({ type: "message", message, now: this.now() }), true);
   }
 
   /** Nothing comes or goes any more. */

@@ -96,6 +96,7 @@ const names = {
   write: "write",
   max_behind: "maxBehind",
   revalidate_ms: "revalidateMs",
+  compress_over: "compressOver",
 } as const satisfies Readonly<Record<keyof Omit<cacheSchemas.NamespaceBody, "request_id">, keyof NamespaceSettings>>;
 
 /** The settings that a body names. */

@@ -5,6 +5,7 @@ import {
   type CacheDeleted,
   type CacheEntry,
   type CacheFailure,
+  type CacheRevalidation,
   type CacheWritten,
   type Explained,
 } from "@trivet/engine";
@@ -53,10 +54,14 @@ export async function readEntry(
   context: HttpContext,
   subject: Subject & { readonly key: string },
   consistency: CacheConsistency,
+  revalidate?: CacheRevalidation,
 ): Promise<CacheEntry | Failure> {
+  const { key, namespace } = subject;
   const started = context.now();
   const entry = await question<CacheEntry>(context, subject, (cache, timeoutMs, done) =>
-    cache.get(subject.namespace, subject.key, consistency, timeoutMs, done),
+    revalidate === undefined
+      ? cache.get(namespace, key, consistency, timeoutMs, done)
+      : cache.revalidate(namespace, key, revalidate, timeoutMs, done),
   );
   context.metrics.observe("cache_read_duration_seconds", (context.now() - started) / 1_000, {
     source: isFailure(entry) ? entry.code : entry.source,
@@ -140,6 +145,18 @@ async function bulk(context: HttpContext, body: cacheSchemas.BulkBody): Promise<
   return first !== undefined && failures.length === entries.length ? first : ok({ entries });
 }
 
+async function revalidated(
+  context: HttpContext,
+  subject: Subject & { readonly key: string },
+  { allow_stale: allowStale, consistency = "linearizable", encoding }: cacheSchemas.ReadQuery,
+  how: CacheRevalidation,
+): Promise<Answer> {
+  if (isOn(allowStale) || consistency !== "linearizable") return badField("revalidate", "no `consistency` or `allow_stale` beside it");
+  const entry = await readEntry(context, subject, consistency, how);
+  if (isFailure(entry)) return entry;
+  return entry.found === "absent" ? miss(entry, subject.namespace) : ok(entryJson(entry, subject.namespace, encoding));
+}
+
 /** Values; namespaces are in cache-namespaces.ts. */
 export const cacheHandlers: Some<Extract<keyof typeof cacheRoutes, ValueRouteId>> = {
   getCached: async ({ params, query }, context) => {
@@ -151,6 +168,7 @@ export const cacheHandlers: Some<Extract<keyof typeof cacheRoutes, ValueRouteId>
       );
       return isFailure(explained) ? explained : ok(explainedJson(explained));
     }
+    if (query.revalidate !== undefined) return revalidated(context, subject, query, query.revalidate);
     const stale = isOn(query.allow_stale);
     if (stale && query.consistency !== undefined && query.consistency !== "stale")
       return badField("allow_stale", `0 beside consistency=${query.consistency}`);

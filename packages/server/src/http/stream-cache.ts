@@ -1,14 +1,16 @@
 import { httpLimits } from "@trivet/contract";
 import { groupId } from "@trivet/core";
-import type { CacheFailure, NamespaceView } from "@trivet/engine";
+import type { CacheEntry, CacheFailure, NamespaceView } from "@trivet/engine";
 import {
   type CacheInvalidated,
   cacheStreamProtocol,
   type ClosingCode,
   type HomeMessage,
   type InvalidateCache,
+  type LoadCached,
   limits as wireLimits,
   mostBytesOf,
+  packedStreamProtocol,
   type NamespaceRefusal,
   type NamespaceResolved,
   type ResolveNamespace,
@@ -45,8 +47,9 @@ export class StreamCache {
   #flushing = false;
   #asked = 0;
   #closed = false;
-  /** By name, what the stream was told last. */
-  readonly #names = new Map<string, number>();
+  #unpacks = false;
+  /** By name, what the stream was told last: a number of a namespace, and the version of its settings. */
+  readonly #names = new Map<string, Pick<NamespaceView, "namespace" | "version">>();
 
   constructor(stream: CacheStream, context: HttpContext) {
     this.#stream = stream;
@@ -54,14 +57,17 @@ export class StreamCache {
   }
 
   /** Throws CodecError for what no program may say. */
-  frame(frame: ToHomes | ResolveNamespace | InvalidateCache, protocol: number): void {
-    if (protocol < cacheStreamProtocol) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
-    else if (frame.type === "to-homes") this.#toHomes(frame);
-    else if (frame.type === "resolve-namespace") this.#resolve(frame);
+  frame(frame: ToHomes | ResolveNamespace | InvalidateCache | LoadCached, protocol: number): void {
+    const isOlder = protocol < (frame.type === "load-cached" ? packedStreamProtocol : cacheStreamProtocol);
+    if (isOlder) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
+    else if (frame.type === "to-homes") this.#toHomes(frame, protocol >= packedStreamProtocol);
+    else if (frame.type === "resolve-namespace") this.#resolve(frame, protocol >= packedStreamProtocol);
+    else if (frame.type === "load-cached") this.#load(frame);
     else this.#invalidate(frame);
   }
 
-  #toHomes({ messages, program }: ToHomes): void {
+  /** `unpacks`: the program reads and writes compressed values. */
+  #toHomes({ messages, program }: ToHomes, unpacks: boolean): void {
     const { programs } = this.#context;
     if (programs === null || programs.shards === 0) return;
     if (this.#program !== null && this.#program !== program) {
@@ -69,14 +75,14 @@ export class StreamCache {
       return;
     }
     this.#program = program;
-    this.#detach ??= programs.attach(program, (group, message) => this.#told(group, message));
+    this.#detach ??= programs.attach(program, (group, message) => this.#told(group, message), unpacks);
     // Over its rate nothing is asked; a holder asks again, as it does after a lost message. What others wait for always goes.
     const asks = messages.filter(({ message }) => isCall(message)).length;
     const isOver = asks > 0 && this.#stream.caller.take(asks) !== null;
     for (const { group, message } of messages) if (!isOver || !isCall(message)) programs.toHome(program, groupId(group), message);
   }
 
-  #resolve({ name, request }: ResolveNamespace): void {
+  #resolve({ name, request }: ResolveNamespace, unpacks: boolean): void {
     const { cache, config, programs } = this.#context;
     if (cache === null || programs === null) return this.#resolved(request, name, "invalid", "this node keeps no cached values");
     if (!this.#begin()) return this.#resolved(request, name, "unavailable", tooMany);
@@ -86,7 +92,8 @@ export class StreamCache {
       if (programs.shards === 0) return this.#resolved(request, name, "unavailable", "this node takes part in no shards yet");
       // Who is not told when a name means something else must not go by it.
       if (this.#names.size >= maxNames && !this.#names.has(name)) return this.#resolved(request, name, "unavailable", tooManyNames);
-      this.#names.set(name, outcome.namespace.namespace);
+      this.#names.set(name, outcome.namespace);
+      this.#unpacks = unpacks;
       return this.#found(request, outcome.namespace);
     });
   }
@@ -106,18 +113,34 @@ export class StreamCache {
     });
   }
 
-  /** Tells of names that mean another namespace now, or none. */
+  #load({ how, key, name, request, timeoutMs }: LoadCached): void {
+    const { cache } = this.#context;
+    const answer = (refusal: NamespaceRefusal, detail: string): void => {
+      if (!this.#closed) this.#stream.send({ type: "cache-loaded", request, refusal, detail });
+    };
+    if (cache === null) return answer("invalid", "this node keeps no cached values");
+    if (this.#stream.caller.take(1) !== null || !this.#begin()) return answer("unavailable", tooMany);
+    const told = (outcome: CacheEntry | CacheFailure): void => {
+      this.#asked -= 1;
+      if (outcome.type === "entry") answer("none", "");
+      else answer(...refusalOf(outcome));
+    };
+    return how === "absent" ? cache.get(name, key, "linearizable", timeoutMs, told) : cache.revalidate(name, key, how, timeoutMs, told);
+  }
+
+  /** Tells of names that mean another namespace now, one with other settings, or none. */
   lookForNames(): void {
     const { programs } = this.#context;
     if (programs === null) return;
-    for (const [name, namespace] of this.#names) {
+    for (const [name, told] of this.#names) {
       const now = programs.namespace(name);
-      if (now?.namespace === namespace) continue;
+      // This node may be behind what another has told it.
+      if (now?.namespace === told.namespace && now.version <= told.version) continue;
       if (now === null) {
         this.#names.delete(name);
         this.#resolved(0, name, "unknown", "");
       } else {
-        this.#names.set(name, now.namespace);
+        this.#names.set(name, now);
         this.#found(0, now);
       }
     }
@@ -164,13 +187,15 @@ export class StreamCache {
   #found(request: number, { name, namespace, settings, version }: NamespaceView): void {
     if (this.#closed) return;
     const { mode, staleMs } = settings;
+    const compressOver = this.#unpacks ? settings.compressOver : 0;
+    const hasOrigin = this.#unpacks && settings.origin !== "none";
     const shards = this.#context.programs?.shards ?? 0;
-    const known = { namespace, version, mode, staleMs, shards, refusal: "none", detail: "" } as const;
+    const known = { namespace, version, mode, staleMs, compressOver, hasOrigin, shards, refusal: "none", detail: "" } as const;
     this.#stream.send({ type: "namespace-resolved", request, name, ...known });
   }
 
   #resolved(request: number, name: string, refusal: NamespaceRefusal, detail: string): void {
-    const nothing = { namespace: 0, version: 0, mode: "strict", staleMs: 0, shards: 0 } as const;
+    const nothing = { namespace: 0, version: 0, mode: "strict", staleMs: 0, compressOver: 0, hasOrigin: false, shards: 0 } as const;
     const frame: NamespaceResolved = { type: "namespace-resolved", request, name, ...nothing, refusal, detail };
     if (!this.#closed) this.#stream.send(frame);
   }
@@ -189,6 +214,8 @@ function refusalOf(failure: CacheFailure): readonly [refusal: NamespaceRefusal, 
       return ["unavailable", failure.detail];
     case "unknown":
       return ["outcome-unknown", `request ${failure.requestId}`];
+    case "origin-unavailable":
+      return ["origin-unavailable", failure.reason];
     default:
       return ["unavailable", failure.type];
   }

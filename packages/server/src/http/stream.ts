@@ -163,14 +163,8 @@ class StreamConnection {
 
   #frame(bytes: Uint8Array): void {
     const frame = decodeClientFrame(bytes);
-    if (frame.type === "hello") {
-      this.#hello(frame);
-      return;
-    }
-    if (this.#protocol === 0) {
-      this.close("protocol", "the first frame must be hello");
-      return;
-    }
+    if (frame.type === "hello") return this.#hello(frame);
+    if (this.#protocol === 0) return this.close("protocol", "the first frame must be hello");
     switch (frame.type) {
       case "commands":
         this.#commands(frame.frame);
@@ -184,6 +178,7 @@ class StreamConnection {
       case "to-homes":
       case "resolve-namespace":
       case "invalidate-cache":
+      case "load-cached":
         this.#cache.frame(frame, this.#protocol);
         return;
       default:

@@ -3,13 +3,20 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { clockConformance, fileStoreConformance, orderedStoreConformance, transportConformance } from "@trivet/engine";
+import {
+  clockConformance,
+  fileStoreConformance,
+  orderedStoreConformance,
+  transportConformance,
+  valuePackingConformance,
+} from "@trivet/engine";
 import type { TestApi } from "@trivet/engine";
 import { afterEach, describe, expect, test } from "vitest";
 import { NodeClock } from "../../src/adapters/clock.ts";
 import { NodeFiles } from "../../src/adapters/files.ts";
 import { LmdbStores } from "../../src/adapters/lmdb-stores.ts";
 import { NodeTransport } from "../../src/adapters/transport.ts";
+import { BrotliPacking } from "../../src/adapters/value-packing.ts";
 
 const api: TestApi = {
   test: (name, body) => test(name, body),
@@ -32,6 +39,10 @@ function filesOn(platform: string, root: string): NodeFiles {
     if (real !== undefined) Object.defineProperty(process, "platform", real);
   }
 }
+
+describe("BrotliPacking", () => {
+  valuePackingConformance(api, () => new BrotliPacking());
+});
 
 describe.each(["linux", "darwin"])("NodeFiles as on %s", (platform) => {
   fileStoreConformance(api, () => {

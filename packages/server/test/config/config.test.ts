@@ -1,6 +1,7 @@
 import { settingNames, settingOf } from "@trivet/contract";
 import { defaultQueueSettings } from "@trivet/core";
 import type { QueueSettings } from "@trivet/engine";
+import { newestLevel } from "@trivet/wire";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +21,11 @@ function failure(run: () => unknown): ConfigError {
 }
 
 describe("defaults", () => {
+  test("a node says that it knows all that it knows", () => {
+    expect(loadConfig(given({})).config.featureLevel).toBe(newestLevel);
+    expect(settingOf("FEATURE_LEVEL")).toMatchObject({ max: newestLevel });
+  });
+
   test("a node without any setting listens on loopback, port 8000, with all services", () => {
     const { config, warnings } = loadConfig(given({}));
     expect(config).toMatchObject({

@@ -52,6 +52,25 @@ describe("values", () => {
       json: { code: "load_stale", version: "0" },
     });
   });
+  test("a value may be loaded again, behind the answer or before it", async () => {
+    await put("/v1/cache/again", { value: 1 });
+    for (const how of ["behind", "wait"]) {
+      const read = await get(`/v1/cache/again?revalidate=${how}`);
+      expect(read).toMatchObject({ status: 200, json: { key: "again", value: 1, namespace: "default" } });
+    }
+    for (const beside of ["now", "wait&consistency=strict", "behind&allow_stale=1"]) {
+      expect(await get(`/v1/cache/again?revalidate=${beside}`)).toMatchObject({ status: 400, json: { field: "revalidate" } });
+    }
+    expect(cache.revalidated).toEqual(["default/again: behind", "default/again: wait"]);
+    expect(await get("/v1/cache/nowhere?revalidate=wait")).toMatchObject({ status: 404, json: { code: "cache_miss" } });
+    cache.refuse({ type: "malformed", detail: "revalidate: a namespace with an origin" });
+    expect(await get("/v1/cache/again?revalidate=wait")).toMatchObject({ status: 400, json: { code: "bad_request" } });
+    cache.refuse({ type: "origin-unavailable", reason: "away" });
+    expect(await get("/v1/cache/again?revalidate=wait")).toMatchObject({
+      status: 503,
+      json: { code: "origin_unavailable", reason: "away" },
+    });
+  });
   test("it may be known that there is nothing", async () => {
     await put("/v1/cache/nobody", { negative: true });
     expect(await get("/v1/cache/nobody")).toMatchObject({ status: 200, json: { found: "negative", value: null } });

@@ -36,6 +36,7 @@ const defaults: NamespaceSettings = {
   write: "here",
   maxBehind: 0,
   revalidateMs: 0,
+  compressOver: 0,
   copyEntries: 0,
   copyBytes: 0,
   policy: "wtinylfu",

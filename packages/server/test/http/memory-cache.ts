@@ -9,6 +9,7 @@ import type {
   CacheIncrement,
   CachePut,
   CacheRefusal,
+  CacheRevalidation,
   CacheStatePage,
   CacheStatistics,
   CacheWatch,
@@ -146,6 +147,18 @@ export class MemoryCache implements CacheApi {
     done: (outcome: CacheEntry | CacheFailure) => void,
   ): void {
     this.#answer<CacheEntry>("get", { timeoutMs }, done, () => this.#read(namespace, key), consistency);
+  }
+  /** What it was asked to load again. */
+  readonly revalidated: string[] = [];
+  revalidate(
+    namespace: string,
+    key: string,
+    how: CacheRevalidation,
+    timeoutMs: number,
+    done: (outcome: CacheEntry | CacheFailure) => void,
+  ): void {
+    this.revalidated.push(`${namespace}/${key}: ${how}`);
+    this.#answer<CacheEntry>("revalidate", { timeoutMs }, done, () => this.#read(namespace, key));
   }
   getMany(
     namespace: string,

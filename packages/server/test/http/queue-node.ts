@@ -7,16 +7,17 @@ import {
   MemoryRandom,
   MemoryTelemetry,
   NodeHost,
+  type CacheOrigins,
   type QueueStorage,
   type Transport,
 } from "@trivet/engine";
-import { NodeClock } from "../../src/adapters/index.ts";
+import { BrotliPacking, NodeClock } from "../../src/adapters/index.ts";
 import { until } from "./harness.ts";
 
 const alone: Transport = { dial: (_address, opened) => setImmediate(() => opened(null, "no network here")), onAccept: () => undefined };
 
 /** One real node with its shards on memory stores, or with a storage outside. */
-export async function startQueueNode(queueStorage?: QueueStorage): Promise<NodeHost> {
+export async function startQueueNode(queueStorage?: QueueStorage, cacheOrigins: CacheOrigins = {}): Promise<NodeHost> {
   const clock = new NodeClock();
   const config = {
     ...defaultHostConfig,
@@ -32,10 +33,12 @@ export async function startQueueNode(queueStorage?: QueueStorage): Promise<NodeH
     clock,
     crypto: new MemoryCrypto(),
     files: new MemoryFiles(clock),
+    packing: new BrotliPacking(),
     random: new MemoryRandom(11),
     telemetry: new MemoryTelemetry(),
     transport: alone,
     applyWorker: new MemoryApplyWorker(clock, new MemoryOrderedStores(clock)),
+    cacheOrigins,
     ...(queueStorage === undefined ? {} : { queueStorage }),
   };
   const host = new NodeHost(ports, config, (error) => {

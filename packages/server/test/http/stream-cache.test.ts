@@ -1,6 +1,6 @@
 import { connect, type TrivetConnection } from "@trivet/client";
-import type { CacheFailure, NodeHost } from "@trivet/engine";
-import { type ClientFrame, decodeServerFrame, encodeClientFrame, type ServerFrame, streamProtocol } from "@trivet/wire";
+import type { CacheFailure, CacheOrigin, NodeHost, OriginAnswer, OriginWrite, OriginWritten } from "@trivet/engine";
+import { cacheShardOf, type ClientFrame, decodeServerFrame, encodeClientFrame, type ServerFrame, streamProtocol } from "@trivet/wire";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { serve, until, type Server } from "./harness.ts";
@@ -10,8 +10,32 @@ let host: NodeHost;
 let server: Server;
 let port: number;
 const connections: TrivetConnection[] = [];
+
+/** An outside system of values, which others write to as well. */
+class Outside implements CacheOrigin {
+  readonly timeoutMs = 2_000;
+  readonly values = new Map<string, string>();
+  isAway = false;
+
+  load(_namespace: string, key: string, done: (answer: OriginAnswer) => void): void {
+    const value = this.values.get(key);
+    const found: OriginAnswer = value === undefined ? { type: "absent" } : { type: "value", value: Buffer.from(value) };
+    setImmediate(() => done(this.isAway ? { type: "failed", reason: "away" } : found));
+  }
+
+  write(writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void {
+    setImmediate(() => {
+      for (const { key, value } of writes) {
+        if (value === null) this.values.delete(key);
+        else this.values.set(key, Buffer.from(value).toString());
+      }
+      done(writes.map(() => ({ type: "written" })));
+    });
+  }
+}
+const outside = new Outside();
 beforeAll(async () => {
-  host = await startQueueNode();
+  host = await startQueueNode(undefined, { redis: outside });
   server = await serve(host.api, { queues: host.queues, cache: host.cache, programs: host.caching.programs });
   port = await server.http.listen();
 });
@@ -39,6 +63,10 @@ function put(key: string, value: string): Promise<void> {
 
 function administer(run: (done: (outcome: { readonly type: string } | CacheFailure) => void) => void): Promise<string> {
   return new Promise((resolve) => run(({ type }) => resolve(type)));
+}
+
+function compressing(compressOver: number, mode: "create" | "update"): Promise<string> {
+  return administer((done) => host.cache.defineNamespace("settings", { compressOver }, mode, { timeoutMs: 10_000 }, done));
 }
 
 describe("programs with copies of their own, through a real node", () => {
@@ -93,6 +121,77 @@ describe("programs with copies of their own, through a real node", () => {
     expect(await define()).toBe("defined");
     await cache.set("k", 2);
     expect((await cache.get("k")).value).toBe(2);
+  });
+
+  test("values of an origin are loaded for programs, and again where they ask for it, as over HTTP", async () => {
+    const settings = { origin: "redis", compressOver: 100 } as const;
+    expect(await administer((done) => host.cache.defineNamespace("pages", settings, "create", { timeoutMs: 10_000 }, done))).toBe(
+      "defined",
+    );
+    const cache = (await program()).cache("pages");
+    const long = "long ".repeat(100);
+    outside.values.set("a", JSON.stringify(long));
+    expect(await cache.get("a")).toMatchObject({ found: "value", value: long });
+    expect(await cache.get("nothing")).toMatchObject({ found: "negative" });
+    outside.values.set("a", "2");
+    expect((await cache.get("a")).value).toBe(long);
+    expect((await cache.get("a", { revalidate: "behind" })).value).toBe(long);
+    await until(async () => (await cache.get("a")).value === 2, "it is loaded again");
+    outside.values.set("a", "3");
+    expect((await cache.get("a", { revalidate: "wait" })).value).toBe(3);
+    outside.values.set("a", "4");
+    const read = (how: string) => server.call("GET", `/v1/cache/a?namespace=pages&revalidate=${how}`);
+    expect(await read("wait")).toMatchObject({ status: 200, json: { value: 4, source: "origin" } });
+    expect((await cache.get("a")).value).toBe(4);
+    expect(await server.call("GET", "/v1/cache/a?revalidate=wait")).toMatchObject({ status: 400, json: { code: "bad_request" } });
+    await expect((await program()).cache("default").get("a", { revalidate: "wait" })).rejects.toMatchObject({ code: "bad_request" });
+    outside.isAway = true;
+    expect(await read("wait")).toMatchObject({ status: 503, json: { code: "origin_unavailable", reason: "away" } });
+    await expect(cache.get("a", { revalidate: "wait" })).rejects.toMatchObject({ code: "origin_unavailable", retryable: true });
+    expect((await cache.get("a", { revalidate: "behind" })).value).toBe(4);
+    outside.isAway = false;
+  });
+
+  test("increments and conditions of a key that only the origin has begin with what it has", async () => {
+    const settings = { origin: "redis", write: "behind" } as const;
+    expect(await administer((done) => host.cache.defineNamespace("rows", settings, "create", { timeoutMs: 10_000 }, done))).toBe("defined");
+    const cache = (await program()).cache<number>("rows");
+    outside.values.set("n", "41");
+    expect(await cache.increment("n")).toBe(42);
+    await until(() => outside.values.get("n") === "42", "the origin has it");
+    outside.values.set("c", "5");
+    const { swapped, version } = await cache.compareAndSet("c", 0, 6);
+    expect(swapped).toBe(false);
+    expect((await cache.get("c")).value).toBe(5);
+    expect(await cache.compareAndSet("c", version, 6)).toMatchObject({ swapped: true });
+    await until(() => outside.values.get("c") === "6", "the origin has it");
+    outside.isAway = true;
+    await expect(cache.increment("away")).rejects.toMatchObject({ code: "origin_unavailable", retryable: true });
+    outside.isAway = false;
+    expect(await cache.increment("away", 2)).toBe(2);
+  });
+
+  test("a program hears of new settings of its namespace, and reads what it and others have compressed", async () => {
+    expect(await compressing(0, "create")).toBe("defined");
+    const cache = (await program()).cache<string>("settings");
+    const long = "long ".repeat(100);
+    await cache.set("k", long);
+    expect(await compressing(100, "update")).toBe("defined");
+    await until(async () => {
+      await cache.set("k", long);
+      const told = new Promise<number>((resolve) =>
+        host.cache.namespace("settings", 1_000, (found) => resolve(found.type === "namespace" ? found.namespace.namespace : 0)),
+      );
+      const namespace = await told;
+      const group = cacheShardOf(namespace, "k", host.shards?.count ?? 1);
+      const replica = host.shards?.replica(group as never);
+      const request = { type: "cache-read", group, keys: [[namespace, "k"]], now: 0 } as const;
+      return new Promise<boolean>((resolve) =>
+        replica?.machine.ask(request, (reply) => resolve(reply.type === "cache-values" && reply.values[0]?.record.packing === "brotli")),
+      );
+    }, "the program compresses");
+    expect((await cache.get("k", { strict: true })).value).toBe(long);
+    expect(await server.call("GET", "/v1/cache/k?namespace=settings")).toMatchObject({ status: 200, json: { value: long } });
   });
 
   test("what no program may say ends its stream", async () => {

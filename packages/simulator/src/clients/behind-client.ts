@@ -4,6 +4,7 @@ import { decodeUtf8, encodeUtf8 } from "@trivet/wire";
 import type { Operation } from "../checkers/history.ts";
 import type { OutsideInput, OutsideOutput } from "../checkers/models/outside-value.ts";
 import type { Machine } from "../world/machine.ts";
+import { filled } from "./filled-values.ts";
 import type { VirtualClient } from "./virtual-client.ts";
 
 export const behindNamespace = "outside";
@@ -83,7 +84,7 @@ export class BehindClient {
   private choose(): OutsideInput {
     const { prng } = this.client;
     const key = prng.pick(behindKeys);
-    const value = `${this.client.name}.${this.left}`;
+    const value = filled(this.client.world, `${this.client.name}.${this.left}`);
     if (prng.chance(0.5)) return { type: "get", key };
     if (key === counter) return { type: "increment", key, by: 1 + prng.below(3) };
     if (prng.chance(0.2)) return { type: "delete", key };

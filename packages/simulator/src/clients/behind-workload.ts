@@ -3,6 +3,7 @@ import { checkPerKey } from "../checkers/linearizability.ts";
 import { outsideValueModel } from "../checkers/models/outside-value.ts";
 import type { World } from "../world/world.ts";
 import { BehindClient, behindKeys, behindNamespace, type BehindOperation, observed, readBehind } from "./behind-client.ts";
+import { hasFilledValues } from "./filled-values.ts";
 import { VirtualClient } from "./virtual-client.ts";
 import type { Workload } from "./workload.ts";
 
@@ -45,6 +46,7 @@ export class BehindWorkload implements Workload {
       negativeTtlMs: 200,
       maxBehind: owner.prng.pick([0, 2]),
       revalidateMs: owner.prng.pick([0, 400]),
+      ...(hasFilledValues(world) ? { compressOver: 1 } : {}),
     } as const;
     owner.callProgram(
       machine,

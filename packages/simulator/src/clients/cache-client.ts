@@ -5,6 +5,7 @@ import type { CacheInput, CacheOutput } from "../checkers/models/cached-value.ts
 import type { Machine } from "../world/machine.ts";
 import type { CacheHistory, CacheOperation } from "./cache-history.ts";
 import { cacheTag, chooseInput, taggedKeys } from "./cache-inputs.ts";
+import { filled } from "./filled-values.ts";
 import type { VirtualClient } from "./virtual-client.ts";
 
 const timeoutMs = 2_500;
@@ -96,7 +97,7 @@ export class CacheClient {
   }
 
   private choose(): CacheInput {
-    return chooseInput(this.client.prng, `${this.client.name}.${this.left}`, this.versions, this.readsMostly);
+    return chooseInput(this.client.prng, filled(this.client.world, `${this.client.name}.${this.left}`), this.versions, this.readsMostly);
   }
 
   private send(machine: Machine, input: CacheInput): void {

@@ -8,12 +8,14 @@ import type { World } from "../world/world.ts";
 import { CacheClient } from "./cache-client.ts";
 import { noteEnds } from "./cache-ends.ts";
 import { CacheHistory } from "./cache-history.ts";
+import { hasFilledValues } from "./filled-values.ts";
 import { NearClient } from "./near-client.ts";
 import { VirtualClient } from "./virtual-client.ts";
 import type { Workload } from "./workload.ts";
 
 const verifyEveryMs = 500;
 const verifyTimeoutMs = 5_000;
+const defineEveryMs = 1_000;
 /** A program that was killed starts again after so long, under another name; so many of them at most. */
 const restartMs = 500;
 const mostNearPrograms = 12;
@@ -33,6 +35,7 @@ export class CacheWorkload implements Workload {
   /** Clients that are programs with copies of their own. */
   private readonly near = new Set<VirtualClient>();
   private asking = true;
+  private isCompressed = false;
   private verified: Verified | null = null;
   /** Each through another machine: one may be no member any more. */
   private verifications = 0;
@@ -53,6 +56,25 @@ export class CacheWorkload implements Workload {
       this.flows.push(new CacheClient(client, this.history, operationsPerClient, i % 2 === 0, () => this.asking));
     }
     for (let i = 0; i < world.options.nearClients; i += 1) this.startNear();
+    if (hasFilledValues(world)) this.compress(this.client("cache-owner", seed, 900), 0);
+  }
+
+  /** Through one node after another, until one has done it. */
+  private compress(owner: VirtualClient, tries: number): void {
+    if (this.isCompressed || !this.asking) return;
+    const members = this.world.machines.filter(({ spare }) => !spare);
+    const machine = members[tries % members.length];
+    if (machine === undefined) return;
+    const told = (outcome: { readonly type: string }): void =>
+      owner.arrive(machine, () => {
+        this.isCompressed ||= outcome.type === "defined";
+      });
+    owner.callProgram(
+      machine,
+      ({ cache }) => cache.defineNamespace("default", { compressOver: 1 }, "ensure", { timeoutMs: 2_000 }, told),
+      () => {},
+    );
+    owner.after(defineEveryMs, () => this.compress(owner, tries + 1));
   }
 
   private startNear(): void {

@@ -11,7 +11,8 @@ import {
 import type { CacheInput, CacheOutput } from "../checkers/models/cached-value.ts";
 import type { CacheHistory, CacheOperation } from "./cache-history.ts";
 import { cacheKeys, cacheTag, chooseInput, taggedKeys } from "./cache-inputs.ts";
-import { NearProgram, type NearPlace } from "./near-program.ts";
+import { filled } from "./filled-values.ts";
+import { NearProgram, type NearPlace, packing } from "./near-program.ts";
 import type { VirtualClient } from "./virtual-client.ts";
 
 const timeoutMs = 2_500;
@@ -61,7 +62,7 @@ export class NearClient {
     if (prng.chance(0.01)) this.program.reconnect();
     // As a policy does that has no room.
     if (prng.chance(0.03)) this.program.giveUp(prng.pick(cacheKeys));
-    const value = `${this.client.name}.${this.left}`;
+    const value = filled(this.client.world, `${this.client.name}.${this.left}`);
     const input = chooseInput(prng, value, this.versions, this.readsMostly);
     const place = this.program.place(input.key);
     if (place === null) return void this.client.after(againMs, () => this.next());
@@ -99,7 +100,7 @@ export class NearClient {
   }
 
   private write(
-    { group, holder, line, namespace, version }: NearPlace,
+    { compressOver, group, holder, line, namespace, version }: NearPlace,
     input: CacheInput,
     ttlMs: number,
     deadline: number,
@@ -111,7 +112,7 @@ export class NearClient {
       this.lanes.set(group, lanes);
     }
     const notAfter = Math.floor(this.client.world.wallNow()) + timeoutMs;
-    const command = commandOf(input, { namespace, version }, ttlMs);
+    const command = packedIfOver(compressOver, commandOf(input, { namespace, version }, ttlMs));
     const sequence = lanes.submit(command, notAfter, Number.POSITIVE_INFINITY, {});
     const { caller } = lanes;
     let frame = new Uint8Array(0);
@@ -171,6 +172,13 @@ function commandOf(input: CacheInput, of: { readonly namespace: number; readonly
     default:
       return { type: "cache-delete", ...of, key, condition: { type: "always" }, ifFence };
   }
+}
+
+/** As the SDK writes it. */
+function packedIfOver(compressOver: number, command: ShardCommand): ShardCommand {
+  if (command.type !== "cache-put" || command.value === null || compressOver === 0) return command;
+  const packed = packing.pack(command.value);
+  return packed.length < command.value.length ? { ...command, value: packed, packing: "brotli" } : command;
 }
 
 /** Null = nothing happened. */

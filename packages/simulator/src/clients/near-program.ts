@@ -1,5 +1,6 @@
 import { NearHolder } from "@trivet/client/near-holder";
 import { groupId, isEvictable, type NamespaceView, type Prng, readableCopy } from "@trivet/core";
+import { MemoryPacking, type ToldProgram } from "@trivet/engine";
 import {
   cacheShardOf,
   type CachedRecord,
@@ -8,6 +9,8 @@ import {
   encodeClientFrame,
   encodeServerFrame,
   type HolderMessage,
+  type HomeMessage,
+  limits,
   lineName,
   type LineName,
   type ToHomes,
@@ -25,6 +28,8 @@ const reconnectMs = 50;
 export interface NearPlace {
   readonly namespace: number;
   readonly version: number;
+  /** Values of more bytes it writes compressed; 0 = none. */
+  readonly compressOver: number;
   readonly group: number;
   readonly holder: NearHolder;
   readonly line: LineName;
@@ -38,6 +43,8 @@ export class NearProgram {
   private readonly client: VirtualClient;
   private readonly holders = new Map<number, NearHolder>();
   private readonly prng: Prng;
+  /** Half of them are of a version that knows of compressed values. */
+  private readonly unpacks: boolean;
   private known: { readonly view: NamespaceView; readonly shards: number } | null = null;
   private machine: Machine | null = null;
   /** Counts connections: what comes of a former one is not heard. */
@@ -51,6 +58,7 @@ export class NearProgram {
   constructor(client: VirtualClient) {
     this.client = client;
     this.prng = client.prng.fork();
+    this.unpacks = client.name.length % 2 === 0;
     this.reconnect();
     this.tick();
   }
@@ -61,7 +69,15 @@ export class NearProgram {
     const { shards, view } = this.known;
     const group = cacheShardOf(view.namespace, key, shards);
     const line = lineName(String(view.namespace), key);
-    return { namespace: view.namespace, version: view.version, group, holder: this.holder(group), line };
+    const { compressOver } = view.settings;
+    return {
+      namespace: view.namespace,
+      version: view.version,
+      compressOver: this.unpacks ? compressOver : 0,
+      group,
+      holder: this.holder(group),
+      line,
+    };
   }
 
   /** A copy that may be read at this moment, without a message. */
@@ -107,10 +123,11 @@ export class NearProgram {
       ({ programs }) => {
         const { shards } = programs;
         const view = programs.namespace("default");
-        const detached = programs.attach(client.name, (group, message) => {
+        const told: ToldProgram = (group, message) => {
           const bytes = encodeServerFrame({ type: "to-holders", messages: [{ group, message }] });
           client.arrive(machine, () => this.heard(number, bytes));
-        });
+        };
+        const detached = programs.attach(client.name, told, this.unpacks);
         client.arrive(machine, () => this.welcomed(number, shards, view, detached));
       },
       () => this.lost(number),
@@ -123,7 +140,7 @@ export class NearProgram {
     this.detach = detach;
     if (shards === 0 || view === null) return this.lost(number);
     this.isOpen = true;
-    this.known ??= { shards, view };
+    if (this.known === null || view.version > this.known.view.version) this.known = { shards, view };
   }
 
   private heard(number: number, bytes: Uint8Array): void {
@@ -131,7 +148,7 @@ export class NearProgram {
     this.heardAt = this.client.process.now();
     const frame = decodeServerFrame(bytes);
     if (frame.type !== "to-holders") return;
-    for (const { group, message } of frame.messages) this.holders.get(group)?.receive(message);
+    for (const { group, message } of frame.messages) this.holders.get(group)?.receive(unpacked(message));
   }
 
   private lost(number: number): void {
@@ -186,4 +203,16 @@ export class NearProgram {
       () => this.lost(connection),
     );
   }
+}
+
+export const packing: MemoryPacking = new MemoryPacking();
+
+/** As the SDK does before its holder hears of it. */
+function unpacked(message: HomeMessage): HomeMessage {
+  if (message.type !== "data" && message.type !== "done") return message;
+  const { packing: how, ...record } = message.record;
+  if (how === undefined || record.value === null) return message;
+  const value = packing.unpack(record.value, how, limits.maxBodyBytes);
+  if (value === null) throw new Error(`what is stored of ${message.line} cannot be unpacked`);
+  return { ...message, record: { ...record, value } };
 }

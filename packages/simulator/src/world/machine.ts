@@ -1,5 +1,5 @@
 import { Prng } from "@trivet/core";
-import { type ClockView, type IoError, MemoryApplyWorker, MemoryRandom } from "@trivet/engine";
+import { type ClockView, type IoError, MemoryApplyWorker, MemoryPacking, MemoryRandom } from "@trivet/engine";
 
 import { SimCrypto } from "./crypto.ts";
 import { SimDisk } from "./disk.ts";
@@ -70,6 +70,7 @@ export class Machine {
     const ports = {
       files: this.disk.mount(process),
       clock: process,
+      packing: new MemoryPacking(),
       random: new MemoryRandom(this.prng.nextUint32()),
       transport: world.network.transport(this.name, process),
       crypto: new SimCrypto(),

@@ -89,7 +89,8 @@ export function readValue(
   if (!isThere) return { record: nothingRecorded, isDue: false };
   const found = liveValue(shard, namespace, key);
   if (found === undefined) return { record: { ...nothingRecorded, asOf }, isDue: false };
-  const { endsAt, tags, value, version } = found;
+  const { endsAt, packing, tags, value, version } = found;
   const ttlMs = endsAt === 0 ? 0 : Math.max(endsAt - now, 1);
-  return { record: { version, value, tags, ttlMs, asOf }, isDue: endsAt > 0 && endsAt <= now };
+  const packed = packing === undefined ? {} : { packing };
+  return { record: { version, value, ...packed, tags, ttlMs, asOf }, isDue: endsAt > 0 && endsAt <= now };
 }

@@ -5,7 +5,10 @@ import {
   type CacheFlushed,
   CodecError,
   encodeUtf8,
+  formOf,
   type NamespaceDefinition,
+  type Packing,
+  readForm,
   type ShardResult,
 } from "@trivet/wire";
 import type { ShardContext } from "../../queues/context.ts";
@@ -25,7 +28,11 @@ export interface QueuedWrite {
   readonly since: number;
   /** Null = deleted. */
   readonly value: Uint8Array | null;
+  /** How `value` is compressed; left out = it is not, and origins get it so. */
+  readonly packing?: Packing;
 }
+/** A value as it is stored. */
+export type StoredBytes = Pick<QueuedWrite, "value" | "packing">;
 export interface QueuedWriteOfKey extends QueuedWrite {
   readonly namespace: number;
   readonly key: string;
@@ -62,11 +69,12 @@ export function queuedWrite(shard: ShardContext, namespace: number, key: string)
 }
 
 /** Puts the latest write of the key in the place of the one that waits. */
-export function queueWrite(shard: ShardContext, namespace: number, key: string, version: number, value: Uint8Array | null): void {
+export function queueWrite(shard: ShardContext, namespace: number, key: string, version: number, { packing, value }: StoredBytes): void {
   shard.hasQueued = true;
+  const bytes = packing === undefined ? { value } : { value, packing };
   const former = stored(shard, namespace, key);
   const { place, since } = former ?? { place: version, since: shard.now };
-  put(shard, namespace, key, { version, at: shard.now, since, value, place }, former);
+  put(shard, namespace, key, { version, at: shard.now, since, ...bytes, place }, former);
 }
 
 /** Null when one more write of the key may wait. What is there already makes room for what replaces it. */
@@ -184,16 +192,17 @@ export function decodeQueued(bytes: Uint8Array): QueuedWrite & { readonly place:
     throw new CodecError(`a queued write of version ${found} where ${recordVersion} is expected; ${next}`);
   }
   const [version, place, at, since] = [reader.varint(), reader.varint(), reader.varint(), reader.varint()];
-  return { version, place, at, since, value: reader.u8() === 0 ? null : reader.raw(reader.remaining).slice() };
+  const { isThere, ...packed } = readForm(reader.u8());
+  return { version, place, at, since, value: isThere ? reader.raw(reader.remaining).slice() : null, ...packed };
 }
 
 function put(shard: ShardContext, namespace: number, key: string, record: Stored, former: Stored | undefined): void {
   if (former !== undefined) drop(shard, namespace, key, former);
-  const { at, place, since, value, version } = record;
+  const { at, packing, place, since, value, version } = record;
   writer.reset();
   writer.u8(recordVersion);
   for (const number of [version, place, at, since]) writer.varint(number);
-  writer.u8(value === null ? 0 : 1);
+  writer.u8(formOf(value, packing));
   if (value !== null) writer.raw(value);
   shard.view.put(keyOf(tables.outbox, namespace, key), writer.finish());
   shard.view.put(keyOf(tables.outboxTurn, place, namespace, key), present);

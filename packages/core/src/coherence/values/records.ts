@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, CodecError, decodeTags, encodeTags, limits } from "@trivet/wire";
+import { ByteReader, ByteWriter, CodecError, decodeTags, encodeTags, formOf, limits, type Packing, readForm } from "@trivet/wire";
 
 /** First byte of every value record. A change of its fields takes a new number. */
 const recordVersion = 1;
@@ -8,6 +8,8 @@ export interface ValueRecord {
   readonly version: number;
   /** Null = a negative entry. */
   readonly value: Uint8Array | null;
+  /** How `value` is compressed; left out = it is not. Nothing is unpacked here: what is counted and moved is what is stored (decision 0024). */
+  readonly packing?: Packing;
   readonly tags: readonly string[];
   /** Group time from which it is over; 0 = never. */
   readonly endsAt: number;
@@ -15,13 +17,13 @@ export interface ValueRecord {
 
 const writer: ByteWriter = new ByteWriter(1024);
 
-export function encodeValue({ endsAt, tags, value, version }: ValueRecord): Uint8Array {
+export function encodeValue({ endsAt, packing, tags, value, version }: ValueRecord): Uint8Array {
   writer.reset();
   writer.u8(recordVersion);
   writer.varint(version);
   writer.varint(endsAt);
   encodeTags(writer, tags);
-  writer.u8(value === null ? 0 : 1);
+  writer.u8(formOf(value, packing));
   if (value !== null) writer.raw(value);
   return writer.finish();
 }
@@ -37,8 +39,8 @@ export function decodeValue(bytes: Uint8Array): ValueRecord {
   const version = reader.varint();
   const endsAt = reader.varint();
   const tags = decodeTags(reader);
-  const value = reader.u8() === 0 ? null : reader.raw(reader.remaining).slice();
-  return { version, value, tags, endsAt };
+  const { isThere, ...packed } = readForm(reader.u8());
+  return { version, value: isThere ? reader.raw(reader.remaining).slice() : null, ...packed, tags, endsAt };
 }
 
 /** How far the clearing of a tag has come. */

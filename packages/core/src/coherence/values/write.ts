@@ -7,6 +7,7 @@ import {
   decodeUtf8,
   encodeUtf8,
   type NamespaceDefinition,
+  type Packing,
   type ShardResult,
   type WriteCondition,
 } from "@trivet/wire";
@@ -14,7 +15,7 @@ import { later } from "../../queues/calendar.ts";
 import type { ShardContext } from "../../queues/context.ts";
 import { checkFence } from "../../queues/fences.ts";
 import type { ValueRecord } from "./records.ts";
-import { backlogFull, queuedWrite, queueWrite } from "./outbox.ts";
+import { backlogFull, queuedWrite, queueWrite, type StoredBytes } from "./outbox.ts";
 import {
   invalidatedAt,
   liveValue,
@@ -43,7 +44,8 @@ export function put(shard: ShardContext, definition: NamespaceDefinition, comman
   const endsAt = endOf(shard, definition, ttlMs, value !== null);
   // What a loader brings is what its source has: it is not written there.
   const isBehind = definition.write === "behind" && (command.token === null || mutant("behind-loads-written"));
-  return store(shard, definition, namespace, key, { value, tags: [...new Set(tags)], endsAt }, null, isBehind);
+  const packed = command.packing === undefined ? {} : { packing: command.packing };
+  return store(shard, definition, namespace, key, { value, ...packed, tags: [...new Set(tags)], endsAt }, null, isBehind);
 }
 
 /** A whole number: what is there, or 0, and so much more. Keeps the end and the tags of what is there. */
@@ -53,7 +55,7 @@ export function increment(shard: ShardContext, definition: NamespaceDefinition, 
   if (behind !== null) return behind;
   const known = knownValue(shard, definition, namespace, key);
   if (isUnloaded(definition, known, null)) return { type: "cache-unloaded" };
-  const before = known === undefined || known.value === null ? 0 : wholeNumber(known.value);
+  const before = known === undefined || known.value === null ? 0 : wholeNumber(known);
   const number = before === null ? Number.NaN : before + command.by;
   if (!Number.isSafeInteger(number)) return { type: "cache-not-a-number" };
   const ttlMs = command.ttlMs > 0 ? command.ttlMs : definition.ttlMs;
@@ -93,7 +95,7 @@ export function remove(shard: ShardContext, definition: NamespaceDefinition, com
   const stored = storedValue(shard, namespace, key);
   if (stored !== undefined) removeValue(shard, namespace, key, stored);
   // Also where nothing is stored: the origin may have it.
-  if (isBehind && !mutant("behind-deletes-forgotten")) queueWrite(shard, namespace, key, version, null);
+  if (isBehind && !mutant("behind-deletes-forgotten")) queueWrite(shard, namespace, key, version, { value: null });
   return { type: "cache-deleted", version: known === undefined ? 0 : version };
 }
 
@@ -101,6 +103,7 @@ export function remove(shard: ShardContext, definition: NamespaceDefinition, com
 interface Known {
   readonly version: number;
   readonly value: Uint8Array | null;
+  readonly packing?: Packing;
   readonly endsAt: number;
   readonly tags: readonly string[];
   /** False = it only waits: its time was over, or an invalidation ended it. */
@@ -111,7 +114,7 @@ function knownValue(shard: ShardContext, { write }: NamespaceDefinition, namespa
   const live = liveValue(shard, namespace, key);
   if (live !== undefined) return { ...live, isStored: true };
   const queued = write === "behind" && !mutant("behind-queued-not-known") ? queuedWrite(shard, namespace, key) : undefined;
-  return queued === undefined ? undefined : { version: queued.version, value: queued.value, endsAt: 0, tags: [], isStored: false };
+  return queued === undefined ? undefined : { ...queued, endsAt: 0, tags: [], isStored: false };
 }
 
 /** Decided without what the origin has, such a write would put something wrong over it. `condition` null = of an increment. */
@@ -168,7 +171,7 @@ function store(
   if (late !== null) return late;
   const version = nextVersion(shard);
   storeValue(shard, namespace, key, { ...fields, version });
-  if (isBehind) queueWrite(shard, namespace, key, version, fields.value);
+  if (isBehind) queueWrite(shard, namespace, key, version, fields);
   return { type: "cache-written", version, number };
 }
 
@@ -191,9 +194,10 @@ function room(
   return more > 0 && shardBytes(shard) + more > most ? { type: "cache-full", limit: "shard", max: most } : null;
 }
 
-/** Null for anything but a whole number as `increment` writes them. */
-function wholeNumber(value: Uint8Array): number | null {
-  if (value.length === 0 || value.length > 17 || value.some((byte) => byte > 0x7f)) return null;
+/** Null for anything but a whole number as `increment` writes them; those are too short to be compressed by anybody. */
+function wholeNumber({ packing, value }: StoredBytes): number | null {
+  const isPacked = packing !== undefined && !mutant("cache-packed-number-read");
+  if (value === null || isPacked || value.length === 0 || value.length > 17 || value.some((byte) => byte > 0x7f)) return null;
   const text = decodeUtf8(value);
   return /^(?:0|-?[1-9][0-9]*)$/.test(text) ? Number(text) : null;
 }

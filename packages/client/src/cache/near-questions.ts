@@ -1,0 +1,54 @@
+import { type CacheInvalidated, type CacheLoaded, type ClientFrame, encodeClientFrame } from "@trivet/wire";
+import type { CommandStream } from "../command-stream.ts";
+
+export type QuestionAnswer = CacheInvalidated | CacheLoaded;
+
+/** What is asked of the node itself, beside the messages to homes: each is answered once, by the node that was asked, or not at all. */
+export class NearQuestions {
+  private readonly stream: CommandStream;
+  private readonly open = new Map<number, (answer: QuestionAnswer | null) => void>();
+  private requests = 0;
+
+  constructor(stream: CommandStream) {
+    this.stream = stream;
+  }
+
+  get isWaiting(): boolean {
+    return this.open.size > 0;
+  }
+
+  /** Null = no answer. `pauseMs`: so long after which it is none where there is no node to ask. */
+  ask(
+    frame: (request: number) => ClientFrame | null,
+    timeoutMs: number,
+    pauseMs: number,
+    sent: () => void = () => {},
+  ): Promise<QuestionAnswer | null> {
+    return new Promise((resolve) => {
+      const request = ++this.requests;
+      const timer = setTimeout(() => this.answer(request, null), timeoutMs);
+      this.open.set(request, (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      });
+      const asked = frame(request);
+      if (asked !== null && this.stream.send(encodeClientFrame(asked))) sent();
+      else setTimeout(() => this.answer(request, null), pauseMs);
+    });
+  }
+
+  answered(answer: QuestionAnswer): void {
+    this.answer(answer.request, answer);
+  }
+
+  /** Another node knows nothing of what was asked for here. */
+  giveUp(): void {
+    for (const request of this.open.keys()) this.answer(request, null);
+  }
+
+  private answer(request: number, answer: QuestionAnswer | null): void {
+    const told = this.open.get(request);
+    this.open.delete(request);
+    told?.(answer);
+  }
+}
