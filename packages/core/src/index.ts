@@ -15,6 +15,7 @@ export type { PeerProgress, ProgressState } from "./raft/progress.ts";
 export * from "./invariants/raft.ts";
 export * from "./invariants/raft-checker.ts";
 export * from "./system/system-state.ts";
+export { type Takeover, termBase } from "./kernel/counter-base.ts";
 export { type NewCluster, renewSystem } from "./system/new-cluster.ts";
 export { type SystemLimits, defaultQueueSettings, defaultSystemLimits } from "./system/limits.ts";
 export { ShardedMap } from "./system/sharded-map.ts";

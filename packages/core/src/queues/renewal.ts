@@ -1,5 +1,5 @@
 import { mutant } from "#mutation";
-import { counterBase } from "../kernel/counter-base.ts";
+import { counterBase, type Takeover } from "../kernel/counter-base.ts";
 import { schedule, unschedule } from "./calendar.ts";
 import { fencesJob } from "./jobs.ts";
 import { KeyReader, keyOf, keysEnd, tables } from "./keys.ts";
@@ -30,12 +30,11 @@ const leaseMarkerKey: Uint8Array = keyOf(tables.meta, 5);
 /** One piece of the work. True when nothing of it is left; else it goes on in another transaction. */
 type Task = (view: OrderedView) => boolean;
 
-export interface ShardRenewalOptions {
+export interface ShardRenewalOptions extends Takeover {
   /** No fence of the former cluster reaches it: the base of the new group 0. */
   readonly fenceFloor: number;
   /** Index of the state's last entry: it is one of the counters. */
   readonly index: number;
-  readonly unixSeconds: number;
 }
 
 /**
@@ -75,7 +74,7 @@ export class ShardRenewal {
       const reader = new KeyReader(key);
       partitions.push([reader.integer(), reader.integer()]);
     });
-    this.counters = counterBase(highest, this.options.unixSeconds);
+    this.counters = counterBase(highest, this.options);
     for (const [queue, index] of partitions) this.tasks.push((at) => this.renewPartition(at, queue, index));
     return true;
   }

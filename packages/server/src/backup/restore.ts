@@ -8,12 +8,14 @@ import {
   renewSystem,
   SnapshotLoader,
   type SystemState,
+  type Takeover,
   type Term,
   term,
+  termBase,
 } from "@trivet/core";
 import { type ClusterIdentity, foundingMembership, replication } from "@trivet/engine";
 import { CodecError } from "@trivet/wire";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type BackupReport, readBackup } from "./backup-file.ts";
@@ -50,6 +52,8 @@ export interface Restored {
 
 /** Everything is made in here and put in place at the end, so that a restore that fails leaves nothing that looks like a node. */
 const workName = ".restoring";
+/** Of one millisecond. */
+const microseconds = 1000;
 
 /**
  * Makes the data directories of a new cluster from a backup (rule W9). The backup is read twice: first to its end, so that nothing is
@@ -140,20 +144,8 @@ interface Plan {
   readonly identities: readonly ClusterIdentity[];
   readonly system: SystemState;
   readonly placement: PlacementView | null;
-  readonly term: (head: GroupHead) => Term;
-  readonly unixSeconds: number;
+  readonly times: Takeover;
   readonly systemTerm: Term;
-}
-
-/** Elections of the former cluster since the backup, more than there can be. */
-const laterTerms = 2 ** 20;
-
-/**
- * Behind all that the group has seen, and behind what it saw after the backup: a program with copies of cached values that outlives the restore knows that
- * term, and a home listens to no later one (rule M4).
- */
-function nextTerm(head: { readonly term: number }, unixSeconds: number): Term {
-  return term(Math.max(head.term + laterTerms, unixSeconds));
 }
 
 function planOf(report: BackupReport, former: SystemState, members: readonly NewMember[], nowMs: number): Plan {
@@ -164,17 +156,17 @@ function planOf(report: BackupReport, former: SystemState, members: readonly New
   const nodes = founders.map((founder): NodeView => ({ ...founder, voter: true, replaceable: false, draining: false }));
   const shards = report.head.shards === 0 ? (report.groups.at(-1)?.shards ?? 0) : report.head.shards;
   const placement = report.head.shards === 0 ? null : placementOf(nodes, report.head.shards, former.placement());
-  const unixSeconds = Math.floor(nowMs / 1000);
-  const system = renewSystem(former, { nodes, placement, unixSeconds });
+  // Two restores of one moment are two clusters, too: what lies within the millisecond is drawn.
+  const times = { savedMs: report.head.created_ms, nowMs: nowMs + randomInt(microseconds) / microseconds };
+  const system = renewSystem(former, { nodes, placement, ...times });
   const identities = founders.map(({ node, storage }): ClusterIdentity => ({ format: 1, cluster, node, storage, shards, founders }));
   return {
     cluster,
     identities,
     system,
     placement,
-    term: (head) => nextTerm(head, unixSeconds),
-    unixSeconds,
-    systemTerm: nextTerm({ term: report.groups.at(-1)?.term ?? 0 }, unixSeconds),
+    times,
+    systemTerm: term(termBase(report.groups.at(-1)?.term ?? 0, times)),
   };
 }
 
@@ -230,8 +222,8 @@ async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: 
 async function finishShard(stores: ShardStores, head: GroupHead, plan: Plan): Promise<GroupStart> {
   const voters = (plan.placement?.shards[head.group - 1] ?? []).map(nodeId);
   const membership: Membership = { voters, outgoing: [], learners: [], learnersNext: [], autoLeave: false };
-  const options = { fenceFloor: plan.system.lastFence, index: head.index, unixSeconds: plan.unixSeconds };
-  const at = plan.term(head);
+  const options = { fenceFloor: plan.system.lastFence, index: head.index, ...plan.times };
+  const at = term(termBase(head.term, plan.times));
   return { group: head.group, index: logIndex(await stores.renew(options, at, membership)), term: at, membership };
 }
 

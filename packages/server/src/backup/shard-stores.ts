@@ -1,4 +1,4 @@
-import { logIndex, type Membership, ShardRenewal, type Term } from "@trivet/core";
+import { logIndex, type Membership, ShardRenewal, type ShardRenewalOptions, type Term } from "@trivet/core";
 import { cutChunk, type OrderedStore, readMark, ShardLoader, storeName, writeMark } from "@trivet/engine";
 import { join } from "node:path";
 import { LmdbStores } from "../adapters/lmdb-stores.ts";
@@ -37,11 +37,7 @@ export class ShardStores {
   }
 
   /** Makes it the state of a new cluster; gives the index at which it stands. */
-  async renew(
-    options: { readonly fenceFloor: number; readonly index: number; readonly unixSeconds: number },
-    term: Term,
-    membership: Membership,
-  ): Promise<number> {
+  async renew(options: ShardRenewalOptions, term: Term, membership: Membership): Promise<number> {
     const { store } = this.loader;
     const renewal = new ShardRenewal(options);
     while (!store.write((view) => renewal.step(view))) await this.committed(store);
