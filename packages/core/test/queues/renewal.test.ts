@@ -110,6 +110,37 @@ test("what waits for a retry, for its time, or for one group only goes on waitin
   b.check();
 });
 
+guard("renewal-step-unbounded", "no step of it changes more than some megabytes of messages that are for one group only", () => {
+  const b = new Bench();
+  const body = new Uint8Array(512 * 1024);
+  for (let number = 0; number < 24; number++) b.produce({ body });
+  for (let number = 1; number <= 24; number++) {
+    expect(b.take(1)).toEqual([number]);
+    b.settle("dead", number);
+  }
+  b.do({ type: "create-group", queue, partition: 0, group: "h", start: { type: "latest" } });
+  // Each takes some megabytes of them.
+  for (let asked = 0; asked < 4; asked++) b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 100 });
+  const renewal = new ShardRenewal({ fenceFloor, index: 50, savedMs: unixSeconds * 1000, nowMs: unixSeconds * 1000 });
+  const put = vi.spyOn(b.view, "put");
+  let most = 0;
+  for (let isOver = false; !isOver; put.mockClear()) {
+    isOver = renewal.step(b.view);
+    most = Math.max(
+      most,
+      put.mock.calls.reduce((sum, [, value]) => sum + value.length, 0),
+    );
+  }
+  put.mockRestore();
+  expect(most).toBeGreaterThan(body.length);
+  expect(most).toBeLessThan(10 * body.length);
+  b.leases.clear();
+  b.reopen();
+  for (let number = 1; number <= 24; number++) expect(b.take(1)).toHaveLength(1);
+  expect([b.take(1), b.take(1, { group: "h" })]).toEqual([[], []]);
+  b.check();
+});
+
 test("consumers and holders of copies are forgotten, versions and the index begin anew, and a second renewal begins above the first", () => {
   const b = new Bench();
   b.produce({});
