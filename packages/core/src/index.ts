@@ -16,6 +16,8 @@ export * from "./invariants/raft.ts";
 export * from "./invariants/raft-checker.ts";
 export * from "./system/system-state.ts";
 export { type Takeover, termBase } from "./kernel/counter-base.ts";
+export { adoptDefinitions } from "./system/adopt-definitions.ts";
+export { definitionsIn, type ShardDefinitions } from "./queues/definitions.ts";
 export { type NewCluster, renewSystem } from "./system/new-cluster.ts";
 export { type SystemLimits, defaultQueueSettings, defaultSystemLimits } from "./system/limits.ts";
 export { ShardedMap } from "./system/sharded-map.ts";

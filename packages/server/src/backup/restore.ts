@@ -1,4 +1,5 @@
 import {
+  adoptDefinitions,
   logIndex,
   type Membership,
   nodeId,
@@ -6,6 +7,7 @@ import {
   place,
   type PlacementView,
   renewSystem,
+  type ShardDefinitions,
   SnapshotLoader,
   type SystemState,
   type Takeover,
@@ -20,6 +22,7 @@ import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type BackupReport, readBackup } from "./backup-file.ts";
 import type { GroupHead } from "./group-stream.ts";
+import { checkLevel } from "./known-commands.ts";
 import { type GroupStart, writeNode } from "./new-node.ts";
 import { BackupDamaged } from "./records.ts";
 import { RestoreRefused } from "./restore-refused.ts";
@@ -47,6 +50,8 @@ export interface Restored {
   readonly backup: BackupReport;
   /** The first fence that it grants is above this. */
   readonly lastFence: number;
+  /** Definitions that shards knew better than group 0, for people. */
+  readonly adopted: readonly string[];
   readonly directories: readonly string[];
 }
 
@@ -65,12 +70,15 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   progress("checking the backup");
   const { report, system: former } = await checkBackup(options.file);
   checkClock(report, former, nowMs);
+  checkLevel(former, "The backup");
   const plan = planOf(report, former, members, nowMs);
   const work = join(dataDir, workName);
   await mkdir(work, { recursive: true, mode: 0o700 });
   try {
-    const shards = await fillShards(options, plan, work);
-    await writeNodes(plan, shards, work, progress);
+    const { definitions, starts } = await fillShards(options, plan, work);
+    const adopted = adoptDefinitions(plan.system, former, definitions);
+    for (const text of adopted) progress(text);
+    await writeNodes(plan, starts, work, progress);
     const directories: string[] = [];
     for (const { node } of members) {
       const directory = join(dataDir, node);
@@ -79,7 +87,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     }
     await rmdir(work);
     const { cluster, system } = plan;
-    return { cluster, formerCluster: report.head.cluster, backup: report, lastFence: system.lastFence, directories };
+    return { cluster, formerCluster: report.head.cluster, backup: report, lastFence: system.lastFence, adopted, directories };
   } catch (error) {
     for (const { node } of members) await rm(join(dataDir, node), { recursive: true, force: true });
     await rm(existed ? work : dataDir, { recursive: true, force: true });
@@ -186,10 +194,14 @@ function placementOf(nodes: readonly NodeView[], shards: number, former: Placeme
   return { epoch: (former?.epoch ?? 0) + 1, replication, founders, shards: map };
 }
 
-type ShardStarts = ReadonlyMap<number, GroupStart>;
+interface FilledShards {
+  readonly starts: ReadonlyMap<number, GroupStart>;
+  readonly definitions: readonly ShardDefinitions[];
+}
 
-async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: string): Promise<ShardStarts> {
+async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: string): Promise<FilledShards> {
   const starts = new Map<number, GroupStart>();
+  const definitions: ShardDefinitions[] = [];
   let open: ShardStores | null = null;
   let head: GroupHead | null = null;
   try {
@@ -207,6 +219,7 @@ async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: 
         const stores: ShardStores = open;
         await stores.push(event.chunk).catch(unreadable);
       } else if (event.type === "group-end" && open !== null && head !== null) {
+        definitions.push(open.definitions());
         starts.set(head.group, await finishShard(open, head, plan));
         await open.close();
         open = null;
@@ -216,7 +229,7 @@ async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: 
   } finally {
     await open?.close();
   }
-  return starts;
+  return { starts, definitions };
 }
 
 async function finishShard(stores: ShardStores, head: GroupHead, plan: Plan): Promise<GroupStart> {
@@ -227,7 +240,7 @@ async function finishShard(stores: ShardStores, head: GroupHead, plan: Plan): Pr
   return { group: head.group, index: logIndex(await stores.renew(options, at, membership)), term: at, membership };
 }
 
-async function writeNodes(plan: Plan, shards: ShardStarts, work: string, progress: (text: string) => void): Promise<void> {
+async function writeNodes(plan: Plan, shards: FilledShards["starts"], work: string, progress: (text: string) => void): Promise<void> {
   for (const identity of plan.identities) {
     const membership = foundingMembership(identity);
     const system: GroupStart = { group: 0, index: logIndex(plan.system.appliedIndex), term: plan.systemTerm, membership };

@@ -1,4 +1,12 @@
-import { logIndex, type Membership, ShardRenewal, type ShardRenewalOptions, type Term } from "@trivet/core";
+import {
+  definitionsIn,
+  logIndex,
+  type Membership,
+  type ShardDefinitions,
+  ShardRenewal,
+  type ShardRenewalOptions,
+  type Term,
+} from "@trivet/core";
 import { cutChunk, type OrderedStore, readMark, ShardLoader, storeName, writeMark } from "@trivet/engine";
 import { join } from "node:path";
 import { LmdbStores } from "../adapters/lmdb-stores.ts";
@@ -34,6 +42,11 @@ export class ShardStores {
   async push(chunk: Uint8Array): Promise<void> {
     this.loader.push(chunk);
     await this.committed(this.loader.store);
+  }
+
+  /** What it was told of queues and namespaces. */
+  definitions(): ShardDefinitions {
+    return this.loader.store.read(definitionsIn);
   }
 
   /** Makes it the state of a new cluster; gives the index at which it stands. */
