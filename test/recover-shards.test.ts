@@ -15,9 +15,9 @@ beforeAll(async () => {
 });
 afterAll((): Promise<void> => cluster.destroy());
 
-async function applied(node: TestNode): Promise<string> {
+async function applied(node: TestNode): Promise<readonly (readonly [group: string, index: string])[]> {
   const { groups } = (await call(`${node.url}/v1/raft/status`)).body;
-  return (groups as readonly Json[]).map(({ group, applied_index: index }) => `${String(group)}:${String(index)}`).join(" ");
+  return (groups as readonly Json[]).map(({ group, applied_index: index }) => [JSON.stringify(group), JSON.stringify(index)] as const);
 }
 
 /** Replicas of a shard are equal once nothing is said of it any more: the log of each node that has it ends at the same index. */
@@ -25,7 +25,7 @@ async function settled(): Promise<void> {
   await waitFor("all logs of a group to be equal", async () => {
     const ends = new Map<string, Set<string>>();
     for (const node of cluster.nodes) {
-      for (const [group = "", index = ""] of (await applied(node)).split(" ").map((one) => one.split(":"))) {
+      for (const [group, index] of await applied(node)) {
         ends.set(group, (ends.get(group) ?? new Set()).add(index));
       }
     }
