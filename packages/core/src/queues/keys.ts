@@ -69,7 +69,7 @@ export const tables = {
   /** namespace → keys and bytes that wait for its origin. */
   outboxUse: 31,
 } as const;
-type Table = (typeof tables)[keyof typeof tables];
+export type Table = (typeof tables)[keyof typeof tables];
 
 /** Tables whose keys begin with the queue: what goes when it is dropped. The definition stays, as the mark that it was. */
 export const queueTables: readonly Table[] = [

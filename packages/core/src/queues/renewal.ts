@@ -1,5 +1,5 @@
 import { mutant } from "#mutation";
-import { counterBase } from "../kernel/counter-base.ts";
+import { counterBase, type Takeover } from "../kernel/counter-base.ts";
 import { schedule, unschedule } from "./calendar.ts";
 import { fencesJob } from "./jobs.ts";
 import { KeyReader, keyOf, keysEnd, tables } from "./keys.ts";
@@ -21,8 +21,9 @@ import {
 } from "./records.ts";
 import type { OrderedView } from "./store.ts";
 
-/** Rows looked at in one step, so that no transaction grows with the backlog. */
+/** What is looked at in one step, so that no transaction grows with the backlog, nor with what is in it. */
 const rowsPerStep = 1000;
+const bytesPerStep = 4 * 1024 * 1024;
 const fenceFloorKey: Uint8Array = keyOf(tables.meta, 1);
 const versionKey: Uint8Array = keyOf(tables.meta, 3);
 const leaseMarkerKey: Uint8Array = keyOf(tables.meta, 5);
@@ -30,12 +31,11 @@ const leaseMarkerKey: Uint8Array = keyOf(tables.meta, 5);
 /** One piece of the work. True when nothing of it is left; else it goes on in another transaction. */
 type Task = (view: OrderedView) => boolean;
 
-export interface ShardRenewalOptions {
+export interface ShardRenewalOptions extends Takeover {
   /** No fence of the former cluster reaches it: the base of the new group 0. */
   readonly fenceFloor: number;
   /** Index of the state's last entry: it is one of the counters. */
   readonly index: number;
-  readonly unixSeconds: number;
 }
 
 /**
@@ -75,7 +75,7 @@ export class ShardRenewal {
       const reader = new KeyReader(key);
       partitions.push([reader.integer(), reader.integer()]);
     });
-    this.counters = counterBase(highest, this.options.unixSeconds);
+    this.counters = counterBase(highest, this.options);
     for (const [queue, index] of partitions) this.tasks.push((at) => this.renewPartition(at, queue, index));
     return true;
   }
@@ -165,12 +165,12 @@ function moved(
   const from = keyOf(table, ...at, former);
   const to = keyOf(table, ...at, id);
   return (view) => {
-    const rows = firstRows(view, from, from);
+    const { isLast, rows } = firstRows(view, from, from);
     for (const [key, value] of rows) {
       view.remove(key);
       view.put(joined(to, key.subarray(from.length)), change(view, value));
     }
-    return rows.length < rowsPerStep;
+    return isLast;
   };
 }
 
@@ -178,14 +178,14 @@ function moved(
 function inPlace(prefix: Uint8Array, change: (view: OrderedView, value: Uint8Array) => Uint8Array | null): Task {
   let from = prefix;
   return (view) => {
-    const rows = firstRows(view, prefix, from);
+    const { isLast, rows } = firstRows(view, prefix, from);
     for (const [key, value] of rows) {
       const changed = change(view, value);
       if (changed !== null) view.put(key, changed);
     }
     const last = rows.at(-1)?.[0];
     if (last !== undefined) from = joined(last, new Uint8Array(1));
-    return rows.length < rowsPerStep;
+    return isLast;
   };
 }
 
@@ -206,20 +206,29 @@ function retarget(queue: number, index: number, targets: ReadonlyMap<number, num
 
 function removal(prefix: Uint8Array): Task {
   return (view) => {
-    const rows = firstRows(view, prefix, prefix);
+    const { isLast, rows } = firstRows(view, prefix, prefix);
     for (const [key] of rows) view.remove(key);
-    return rows.length < rowsPerStep;
+    return isLast;
   };
 }
 
+interface Rows {
+  readonly rows: readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+  readonly isLast: boolean;
+}
+
 /** Rows below `prefix` from `from` on, as many as a step takes; copies, for they are about to be changed. */
-function firstRows(view: OrderedView, prefix: Uint8Array, from: Uint8Array): (readonly [key: Uint8Array, value: Uint8Array])[] {
+function firstRows(view: OrderedView, prefix: Uint8Array, from: Uint8Array): Rows {
   const rows: (readonly [Uint8Array, Uint8Array])[] = [];
+  let bytes = 0;
+  let isLast = true;
   view.scan(from, keysEnd(prefix), (key, value) => {
     rows.push([key.slice(), value.slice()]);
-    return rows.length < rowsPerStep;
+    bytes += key.length + value.length;
+    isLast = rows.length < rowsPerStep && (bytes < bytesPerStep || mutant("renewal-step-unbounded"));
+    return isLast;
   });
-  return rows;
+  return { rows, isLast };
 }
 
 function scanAll(view: OrderedView, prefix: Uint8Array, visit: (key: Uint8Array, value: Uint8Array) => void): void {

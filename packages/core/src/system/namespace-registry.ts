@@ -138,7 +138,8 @@ export class NamespaceRegistry {
     return { type: "namespace-defined", created, ...view };
   }
 
-  private insert(view: NamespaceView): void {
+  /** Puts a namespace in place: a new one, or a new version of a known one. */
+  insert(view: NamespaceView): void {
     if (!this.byName.has(view.name)) this.names.splice(this.placeOf(view.name), 0, view.name);
     this.byName.set(view.name, view);
     this.byNumber.set(view.namespace, view);

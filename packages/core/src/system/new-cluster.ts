@@ -1,24 +1,23 @@
 import { mutant } from "#mutation";
 import type { Result } from "@trivet/wire";
-import { counterBase } from "../kernel/counter-base.ts";
+import { counterBase, type Takeover } from "../kernel/counter-base.ts";
 import { CallerRecord, type Slot } from "../sessions/caller-record.ts";
 import { SystemState } from "./system-state.ts";
 import type { NamespaceView, NodeView, PlacementView } from "./view.ts";
 
 /** The cluster that takes over the state of another. */
-export interface NewCluster {
+export interface NewCluster extends Takeover {
   readonly nodes: readonly NodeView[];
   /** Null where the former one had placed no shards. */
   readonly placement: PlacementView | null;
-  readonly unixSeconds: number;
 }
 
 /**
  * The state of group 0 for a new cluster (rule W9): definitions and answers stay, everything that lived by a lease is over, and no number that
  * the former cluster gave to anything is given again. Its last index is the base of its counters.
  */
-export function renewSystem(former: SystemState, { nodes, placement, unixSeconds }: NewCluster): SystemState {
-  const base = counterBase(highest(former), unixSeconds);
+export function renewSystem(former: SystemState, { nodes, placement, ...times }: NewCluster): SystemState {
+  const base = counterBase(highest(former), times);
   const state = new SystemState(former.ledger.limits);
   state.appliedIndex = base;
   state.ledger.groupTime = former.ledger.groupTime;

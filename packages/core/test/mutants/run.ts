@@ -21,6 +21,7 @@ const suites = [
   "../system/placement.test.ts",
   "../system/namespaces.test.ts",
   "../system/new-cluster.test.ts",
+  "../system/adopt-definitions.test.ts",
   "../system/feature-level.test.ts",
   "../system/total.test.ts",
   "../system/replicas.test.ts",

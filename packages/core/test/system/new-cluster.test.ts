@@ -19,8 +19,9 @@ const node = (name: string): NodeView => ({
   draining: false,
 });
 
-function renewed(state: SystemState): SystemState {
-  return renewSystem(state, { nodes: [node("a"), node("b")], placement: null, unixSeconds });
+function renewed(state: SystemState, laterMs = 0): SystemState {
+  const t0 = unixSeconds * 1000;
+  return renewSystem(state, { nodes: [node("a"), node("b")], placement: null, savedMs: t0 - 1000, nowMs: t0 + laterMs });
 }
 /** As the nodes of the new cluster load it. */
 function reloaded(state: SystemState): SystemState {
@@ -103,6 +104,19 @@ describe("group 0 of a new cluster (W9)", () => {
     const [one, other] = [renewed(bench.state), renewed(reloaded(bench.state))];
     expect(one.stateHash()).toBe(other.stateHash());
     expect(one.appliedIndex).toBe(base);
-    expect(renewed(one).lockState.lastFence >= base + 2 ** 40).toBe(true);
+    expect(renewed(one, 1).lockState.lastFence).toBeGreaterThan(one.lockState.lastFence);
+  });
+
+  test("a later restore of one backup grants higher fences than an earlier one, also soon after a restore", () => {
+    const restored = renewed(new Bench().state);
+    const day = 86_400_000;
+    const t0 = unixSeconds * 1000;
+    const fence = (days: number): number => {
+      const state = renewSystem(restored, { nodes: [node("a")], placement: null, savedMs: t0 + day, nowMs: t0 + days * day });
+      const granted = ask(state, acquire("x", "exclusive", { owner: "a" })) as { readonly fence: number };
+      return granted.fence;
+    };
+    expect(fence(3)).toBeGreaterThan(fence(2) + 1_000_000);
+    expect(fence(2)).toBeGreaterThan(restored.lockState.lastFence);
   });
 });

@@ -1,4 +1,4 @@
-import { type GroupId, groupId } from "@trivet/core";
+import { groupId, type Membership, nodeId, type PlacementView, type SystemState } from "@trivet/core";
 import { mkdtemp, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { version } from "../version.ts";
@@ -6,8 +6,9 @@ import { backupFormat } from "./backup-file.ts";
 import { BackupWriter } from "./backup-writer.ts";
 import { GroupRecords } from "./group-stream.ts";
 import { type NewMember, type Restored, restoreBackup } from "./restore.ts";
+import { type Choice, chooseCopies } from "./recovery-choice.ts";
 import { RestoreRefused } from "./restore-refused.ts";
-import { type GroupEnd, Survivor } from "./survivors.ts";
+import { type Copy, type GroupEnd, Survivor } from "./survivors.ts";
 
 export interface RecoverOptions {
   /** Data directories of former nodes. They are read, and left as they are. */
@@ -21,15 +22,27 @@ export interface RecoverOptions {
 /** Which copy of a group is taken, and what may be missing of it. */
 export interface ChosenGroup {
   readonly group: number;
-  /** Null = no directory has it. */
+  /** Whose log; null = no directory has it. */
   readonly from: string | null;
+  /** Whose state that log goes on from: another one's where that of `from` is in doubt (rule W7). */
+  readonly stateFrom: string | null;
   readonly end: GroupEnd | null;
-  /** Damage was found in the copy that is taken. */
+  /** Damage was found in the log that is taken. */
   readonly isDamaged: boolean;
+  /** No directory has a sound state of it. */
+  readonly isInDoubt: boolean;
+  /** A log that goes further and is not taken: its state is in doubt, and it goes on from no sound one. */
+  readonly leftOut: { readonly from: string; readonly end: GroupEnd } | null;
+  /** Who votes in this group, and whose copies are here and whole. */
+  readonly voters: readonly string[];
+  readonly whole: readonly string[];
+  /** The group goes on by itself, and loses nothing. */
+  readonly hasMajority: boolean;
 }
 export interface RecoveryPlan {
   readonly cluster: string;
   readonly nodes: readonly string[];
+  /** Of any group. */
   readonly voters: readonly string[];
   /** Voters whose directories are not here. */
   readonly missing: readonly string[];
@@ -55,10 +68,10 @@ export async function planRecovery<T>(
     if (first === undefined)
       throw new RestoreRefused("No directory to recover from is named.", "name the DATA_DIR of each former node that is left");
     checkTogether(survivors, first);
-    const chosen = await choose(survivors, first.identity.shards);
-    const plan = planOf(survivors, first, chosen);
-    checkNeeded(plan, survivors);
-    return await act(plan, () => carryOut(options, plan, chosen, join(work, "recovered.backup")));
+    const found = await find(survivors, first.identity.shards);
+    const plan = planOf(survivors, first, found.choices);
+    checkNeeded(plan);
+    return await act(plan, () => carryOut(options, plan, found, join(work, "recovered.backup")));
   } finally {
     for (const survivor of survivors) await survivor.close();
     await rm(work, { recursive: true, force: true });
@@ -78,82 +91,93 @@ function checkTogether(survivors: readonly Survivor[], first: Survivor): void {
   if (twice !== undefined) throw new RestoreRefused(`Two of the directories belong to ${twice}.`, "name each former node once");
 }
 
-interface Choice {
-  readonly group: GroupId;
-  readonly survivor: Survivor | null;
-  readonly end: GroupEnd | null;
+interface Found {
+  readonly state: SystemState;
+  /** Of the cluster, also while they are not placed. */
+  readonly shards: number;
+  /** Shards in their order, group 0 last. */
+  readonly choices: readonly Choice[];
 }
 
-/** Of each group the copy whose log Raft would elect: the last term decides, then the length. */
-async function choose(survivors: readonly Survivor[], shards: number): Promise<readonly Choice[]> {
+/** What is taken of each group. Shards that were never placed have no data anywhere: then there is nothing to bring along. */
+async function find(survivors: readonly Survivor[], shards: number): Promise<Found> {
+  const systemCopies = await Promise.all(survivors.map((survivor) => survivor.systemCopy()));
+  const system = chooseCopies(groupId(0), systemCopies, null);
+  if (system.log === null || system.state === null) throw new RestoreRefused("No directory has group 0.", "restore a backup");
+  const state = await system.state.survivor.system(system.log.survivor);
+  const placement = state.placement();
   const choices: Choice[] = [];
   const held = await Promise.all(survivors.map((survivor) => survivor.shards()));
-  for (let shard = 1; shard <= shards; shard += 1) {
+  // Group 0's copy may be behind the placement.
+  const placed = placement === null && held.every((groups) => groups.length === 0) ? 0 : shards;
+  for (let shard = 1; shard <= placed; shard += 1) {
     const group = groupId(shard);
-    const holders = survivors.filter((_survivor, at) => held[at]?.includes(group) === true);
-    choices.push(await best(group, holders, (survivor) => survivor.shardEnd(group)));
+    const founding = foundersOf(placement, shard);
+    const copies: Copy[] = [];
+    for (const [at, survivor] of survivors.entries()) {
+      if (held[at]?.includes(group) === true) copies.push(await survivor.shardCopy(group, founding));
+    }
+    choices.push(chooseCopies(group, copies, placement));
   }
-  choices.push(await best(groupId(0), survivors, (survivor) => Promise.resolve(survivor.systemEnd())));
-  return choices;
+  return { state, shards, choices: [...choices, system] };
 }
 
-async function best(group: GroupId, holders: readonly Survivor[], endOf: (survivor: Survivor) => Promise<GroupEnd>): Promise<Choice> {
-  let choice: Choice = { group, survivor: null, end: null };
-  for (const survivor of holders) {
-    const end = await endOf(survivor);
-    const isLater = choice.end === null || end.term > choice.end.term || (end.term === choice.end.term && end.index > choice.end.index);
-    if (isLater) choice = { group, survivor, end };
-  }
-  return choice;
+function foundersOf(placement: PlacementView | null, shard: number): Membership {
+  const voters = (placement?.founders[shard - 1] ?? []).map(({ node }) => nodeId(node));
+  return { voters, outgoing: [], learners: [], learnersNext: [], autoLeave: false };
 }
 
 function planOf(survivors: readonly Survivor[], first: Survivor, choices: readonly Choice[]): RecoveryPlan {
-  const nodes = survivors.map(({ identity }) => identity.node);
-  const system = choices.at(-1)?.survivor ?? first;
-  const { voters } = system.membership();
-  const groups = choices.map(({ end, group, survivor }) => ({
-    group,
-    from: survivor?.directory ?? null,
-    end,
-    isDamaged: survivor !== null && !survivor.isWhole(group),
-  }));
+  const nodes = survivors.map(({ node }) => node);
+  const voters = [...new Set(choices.flatMap((choice) => choice.voters))].sort();
+  const groups = choices.map(({ group, hasMajority, leftOut, log, state, ...rest }): ChosenGroup => {
+    const taken = { from: log?.survivor.directory ?? null, stateFrom: state?.survivor.directory ?? null, end: log?.end ?? null };
+    return {
+      group,
+      ...taken,
+      isDamaged: log?.isWhole === false,
+      isInDoubt: state?.isInDoubt === true,
+      leftOut: leftOut === null ? null : { from: leftOut.survivor.directory, end: leftOut.end },
+      voters: rest.voters,
+      whole: rest.whole,
+      hasMajority,
+    };
+  });
   return { cluster: first.identity.cluster, nodes, voters, missing: voters.filter((voter) => !nodes.includes(voter)), groups };
 }
 
-/** With a majority that is whole nothing has to be lost: then this is the wrong command. */
-function checkNeeded({ missing, nodes, voters }: RecoveryPlan, survivors: readonly Survivor[]): void {
-  const whole = survivors.filter((survivor) => voters.includes(survivor.identity.node) && survivor.isWhole(groupId(0)));
-  if (whole.length * 2 <= voters.length) return;
+/** Where every group has a majority that is whole nothing has to be lost: then this is the wrong command. */
+function checkNeeded({ groups, missing, nodes, voters }: RecoveryPlan): void {
+  if (groups.some(({ hasMajority }) => !hasMajority)) return;
   const rest = missing.length === 0 ? "" : `, then: trivet member replace ${missing.join(" ")}`;
   throw new RestoreRefused(
-    `${nodes.join(" and ")} are a majority of ${voters.join(", ")}, so the cluster goes on without losing anything.`,
+    `${nodes.join(" and ")} are a majority of ${voters.join(", ")} in every group, so the cluster goes on without losing anything.`,
     `start them with their directories${rest}`,
   );
 }
 
-async function carryOut(options: RecoverOptions, plan: RecoveryPlan, choices: readonly Choice[], file: string): Promise<Restored> {
+async function carryOut(
+  options: RecoverOptions,
+  plan: RecoveryPlan,
+  { choices, shards: declared, state }: Found,
+  file: string,
+): Promise<Restored> {
   const { progress } = options;
   const shards = choices.length - 1;
-  const system = choices.at(-1)?.survivor;
-  if (system === undefined || system === null) throw new RestoreRefused("No directory has group 0.", "restore a backup");
-  const state = await system.system();
-  // Shards that were never placed have no data anywhere; then there is nothing to bring along.
-  const placed = state.placement() === null ? 0 : shards;
   const writer = await BackupWriter.create(file, {
     format: backupFormat,
     cluster: plan.cluster,
     created_ms: state.groupTime,
     trivet: version,
-    shards: placed,
+    shards,
     queues: "embedded",
   });
-  const head = { cluster: plan.cluster, shards, group_time_ms: state.groupTime };
-  for (const { end, group, survivor } of choices) {
-    if (group > placed) continue;
-    progress(group === 0 ? "group 0: applying its log" : `shard ${group} of ${shards}: applying its log`);
-    const from = { ...head, group, node: survivor?.identity.node ?? "nobody", index: end?.index ?? 0, term: end?.term ?? 0 };
-    const chunks = group === 0 ? systemChunks(state) : (survivor?.shard(group) ?? nothing());
-    await writer.group(records(from, chunks), () => undefined);
+  const head = { cluster: plan.cluster, shards: declared, group_time_ms: state.groupTime };
+  for (const { group, log, state: from } of choices) {
+    progress(group === 0 ? "group 0" : `shard ${group} of ${shards}: applying its log`);
+    const of = { ...head, group, node: log?.survivor.node ?? "nobody", index: log?.end.index ?? 0, term: log?.end.term ?? 0 };
+    const shard = log === null || from === null ? nothing() : from.survivor.shard(group, log.survivor);
+    await writer.group(records(of, group === 0 ? systemChunks(state) : shard), () => undefined);
   }
   await writer.finish();
   return restoreBackup({ ...options, file });
@@ -169,7 +193,7 @@ async function* records(
   yield group.end();
 }
 
-function* systemChunks(state: Awaited<ReturnType<Survivor["system"]>>): Generator<Uint8Array> {
+function* systemChunks(state: SystemState): Generator<Uint8Array> {
   const cursor = state.beginSnapshot();
   for (let chunk = cursor.next(65_536); chunk !== null; chunk = cursor.next(65_536)) if (chunk.length > 0) yield chunk.slice();
 }

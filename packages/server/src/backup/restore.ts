@@ -1,4 +1,5 @@
 import {
+  adoptDefinitions,
   logIndex,
   type Membership,
   nodeId,
@@ -6,18 +7,22 @@ import {
   place,
   type PlacementView,
   renewSystem,
+  type ShardDefinitions,
   SnapshotLoader,
   type SystemState,
+  type Takeover,
   type Term,
   term,
+  termBase,
 } from "@trivet/core";
 import { type ClusterIdentity, foundingMembership, replication } from "@trivet/engine";
 import { CodecError } from "@trivet/wire";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type BackupReport, readBackup } from "./backup-file.ts";
 import type { GroupHead } from "./group-stream.ts";
+import { checkLevel } from "./known-commands.ts";
 import { type GroupStart, writeNode } from "./new-node.ts";
 import { BackupDamaged } from "./records.ts";
 import { RestoreRefused } from "./restore-refused.ts";
@@ -45,11 +50,15 @@ export interface Restored {
   readonly backup: BackupReport;
   /** The first fence that it grants is above this. */
   readonly lastFence: number;
+  /** Definitions that shards knew better than group 0, for people. */
+  readonly adopted: readonly string[];
   readonly directories: readonly string[];
 }
 
 /** Everything is made in here and put in place at the end, so that a restore that fails leaves nothing that looks like a node. */
 const workName = ".restoring";
+/** Of one millisecond. */
+const microseconds = 1000;
 
 /**
  * Makes the data directories of a new cluster from a backup (rule W9). The backup is read twice: first to its end, so that nothing is
@@ -61,12 +70,15 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   progress("checking the backup");
   const { report, system: former } = await checkBackup(options.file);
   checkClock(report, former, nowMs);
+  checkLevel(former, "The backup");
   const plan = planOf(report, former, members, nowMs);
   const work = join(dataDir, workName);
   await mkdir(work, { recursive: true, mode: 0o700 });
   try {
-    const shards = await fillShards(options, plan, work);
-    await writeNodes(plan, shards, work, progress);
+    const { definitions, starts } = await fillShards(options, plan, work);
+    const adopted = adoptDefinitions(plan.system, former, definitions);
+    for (const text of adopted) progress(text);
+    await writeNodes(plan, starts, work, progress);
     const directories: string[] = [];
     for (const { node } of members) {
       const directory = join(dataDir, node);
@@ -75,7 +87,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     }
     await rmdir(work);
     const { cluster, system } = plan;
-    return { cluster, formerCluster: report.head.cluster, backup: report, lastFence: system.lastFence, directories };
+    return { cluster, formerCluster: report.head.cluster, backup: report, lastFence: system.lastFence, adopted, directories };
   } catch (error) {
     for (const { node } of members) await rm(join(dataDir, node), { recursive: true, force: true });
     await rm(existed ? work : dataDir, { recursive: true, force: true });
@@ -140,20 +152,8 @@ interface Plan {
   readonly identities: readonly ClusterIdentity[];
   readonly system: SystemState;
   readonly placement: PlacementView | null;
-  readonly term: (head: GroupHead) => Term;
-  readonly unixSeconds: number;
+  readonly times: Takeover;
   readonly systemTerm: Term;
-}
-
-/** Elections of the former cluster since the backup, more than there can be. */
-const laterTerms = 2 ** 20;
-
-/**
- * Behind all that the group has seen, and behind what it saw after the backup: a program with copies of cached values that outlives the restore knows that
- * term, and a home listens to no later one (rule M4).
- */
-function nextTerm(head: { readonly term: number }, unixSeconds: number): Term {
-  return term(Math.max(head.term + laterTerms, unixSeconds));
 }
 
 function planOf(report: BackupReport, former: SystemState, members: readonly NewMember[], nowMs: number): Plan {
@@ -164,17 +164,17 @@ function planOf(report: BackupReport, former: SystemState, members: readonly New
   const nodes = founders.map((founder): NodeView => ({ ...founder, voter: true, replaceable: false, draining: false }));
   const shards = report.head.shards === 0 ? (report.groups.at(-1)?.shards ?? 0) : report.head.shards;
   const placement = report.head.shards === 0 ? null : placementOf(nodes, report.head.shards, former.placement());
-  const unixSeconds = Math.floor(nowMs / 1000);
-  const system = renewSystem(former, { nodes, placement, unixSeconds });
+  // Two restores of one moment are two clusters, too: what lies within the millisecond is drawn.
+  const times = { savedMs: report.head.created_ms, nowMs: nowMs + randomInt(microseconds) / microseconds };
+  const system = renewSystem(former, { nodes, placement, ...times });
   const identities = founders.map(({ node, storage }): ClusterIdentity => ({ format: 1, cluster, node, storage, shards, founders }));
   return {
     cluster,
     identities,
     system,
     placement,
-    term: (head) => nextTerm(head, unixSeconds),
-    unixSeconds,
-    systemTerm: nextTerm({ term: report.groups.at(-1)?.term ?? 0 }, unixSeconds),
+    times,
+    systemTerm: term(termBase(report.groups.at(-1)?.term ?? 0, times)),
   };
 }
 
@@ -194,10 +194,14 @@ function placementOf(nodes: readonly NodeView[], shards: number, former: Placeme
   return { epoch: (former?.epoch ?? 0) + 1, replication, founders, shards: map };
 }
 
-type ShardStarts = ReadonlyMap<number, GroupStart>;
+interface FilledShards {
+  readonly starts: ReadonlyMap<number, GroupStart>;
+  readonly definitions: readonly ShardDefinitions[];
+}
 
-async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: string): Promise<ShardStarts> {
+async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: string): Promise<FilledShards> {
   const starts = new Map<number, GroupStart>();
+  const definitions: ShardDefinitions[] = [];
   let open: ShardStores | null = null;
   let head: GroupHead | null = null;
   try {
@@ -215,6 +219,7 @@ async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: 
         const stores: ShardStores = open;
         await stores.push(event.chunk).catch(unreadable);
       } else if (event.type === "group-end" && open !== null && head !== null) {
+        definitions.push(open.definitions());
         starts.set(head.group, await finishShard(open, head, plan));
         await open.close();
         open = null;
@@ -224,18 +229,18 @@ async function fillShards({ file, progress }: RestoreOptions, plan: Plan, work: 
   } finally {
     await open?.close();
   }
-  return starts;
+  return { starts, definitions };
 }
 
 async function finishShard(stores: ShardStores, head: GroupHead, plan: Plan): Promise<GroupStart> {
   const voters = (plan.placement?.shards[head.group - 1] ?? []).map(nodeId);
   const membership: Membership = { voters, outgoing: [], learners: [], learnersNext: [], autoLeave: false };
-  const options = { fenceFloor: plan.system.lastFence, index: head.index, unixSeconds: plan.unixSeconds };
-  const at = plan.term(head);
+  const options = { fenceFloor: plan.system.lastFence, index: head.index, ...plan.times };
+  const at = term(termBase(head.term, plan.times));
   return { group: head.group, index: logIndex(await stores.renew(options, at, membership)), term: at, membership };
 }
 
-async function writeNodes(plan: Plan, shards: ShardStarts, work: string, progress: (text: string) => void): Promise<void> {
+async function writeNodes(plan: Plan, shards: FilledShards["starts"], work: string, progress: (text: string) => void): Promise<void> {
   for (const identity of plan.identities) {
     const membership = foundingMembership(identity);
     const system: GroupStart = { group: 0, index: logIndex(plan.system.appliedIndex), term: plan.systemTerm, membership };

@@ -1,4 +1,12 @@
-import { logIndex, type Membership, ShardRenewal, type Term } from "@trivet/core";
+import {
+  definitionsIn,
+  logIndex,
+  type Membership,
+  type ShardDefinitions,
+  ShardRenewal,
+  type ShardRenewalOptions,
+  type Term,
+} from "@trivet/core";
 import { cutChunk, type OrderedStore, readMark, ShardLoader, storeName, writeMark } from "@trivet/engine";
 import { join } from "node:path";
 import { LmdbStores } from "../adapters/lmdb-stores.ts";
@@ -36,12 +44,13 @@ export class ShardStores {
     await this.committed(this.loader.store);
   }
 
+  /** What it was told of queues and namespaces. */
+  definitions(): ShardDefinitions {
+    return this.loader.store.read(definitionsIn);
+  }
+
   /** Makes it the state of a new cluster; gives the index at which it stands. */
-  async renew(
-    options: { readonly fenceFloor: number; readonly index: number; readonly unixSeconds: number },
-    term: Term,
-    membership: Membership,
-  ): Promise<number> {
+  async renew(options: ShardRenewalOptions, term: Term, membership: Membership): Promise<number> {
     const { store } = this.loader;
     const renewal = new ShardRenewal(options);
     while (!store.write((view) => renewal.step(view))) await this.committed(store);

@@ -1,4 +1,4 @@
-import { type Entry, type GroupId, groupId, type Membership, SnapshotLoader, SystemState } from "@trivet/core";
+import { decodeMembershipPayload, type Entry, type GroupId, groupId, type Membership, SnapshotLoader, SystemState } from "@trivet/core";
 import {
   type ClusterIdentity,
   foundingMembership,
@@ -6,6 +6,7 @@ import {
   logDirectory,
   openSnapshotStore,
   openWal,
+  readDoubt,
   readJsonFile,
   type RecoveredGroup,
   ShardWorker,
@@ -16,10 +17,12 @@ import {
   type WorkerReply,
   type WorkerRequest,
 } from "@trivet/engine";
+import { CodecError } from "@trivet/wire";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { LmdbStores } from "../adapters/lmdb-stores.ts";
 import { given, offlinePorts, settled } from "../offline/ports.ts";
+import { checkCommands, checkLevel } from "./known-commands.ts";
 import { RestoreRefused } from "./restore-refused.ts";
 
 /** Where a copy of a group ends: compared as Raft compares logs. */
@@ -28,6 +31,27 @@ export interface GroupEnd {
   readonly index: number;
   /** Known to be acknowledged; what follows may have been, or not. */
   readonly commit: number;
+  /** Where its state stands, which the log goes on from. */
+  readonly state: Place;
+}
+/** What one directory has of a group. */
+export interface Copy {
+  readonly survivor: Survivor;
+  readonly end: GroupEnd;
+  /** The newest that its log or its state tells. */
+  readonly membership: Membership;
+  /** Nothing is missing of what it acknowledged. */
+  readonly isWhole: boolean;
+  /** Its node found that its state differs from the others' (rule W7). Its log is as good as any. */
+  readonly isInDoubt: boolean;
+}
+interface Place {
+  readonly index: number;
+  readonly term: number;
+}
+interface KnownMembership {
+  readonly membership: Membership;
+  readonly membershipIndex: number;
 }
 
 const ignored = { answer: (): void => undefined, changed: (): void => undefined };
@@ -36,6 +60,7 @@ function failed(error: Error): void {
   throw error;
 }
 const entriesPerApply = 512;
+const otherVersion = "use the version that the former nodes ran, or a newer one; or leave that directory out";
 
 /**
  * The data directory of a node that is gone, as recovery reads it: a copy, for opening a log or a store may write. The directory itself is
@@ -114,14 +139,8 @@ export class Survivor {
     this.unlock();
   }
 
-  /** Nothing of what it acknowledged in that group is missing here. */
-  isWhole(group: GroupId): boolean {
-    return this.groups.get(group)?.mayVote ?? this.mayVote;
-  }
-
-  /** Who voted in group 0, as far as this directory knows. */
-  membership(): Membership {
-    return this.groups.get(groupId(0))?.floor?.membership ?? this.snapshots.latest()?.membership ?? foundingMembership(this.identity);
+  get node(): string {
+    return this.identity.node;
   }
 
   /** Groups that it has something of. */
@@ -131,31 +150,45 @@ export class Survivor {
     return reply.groups.map(groupId);
   }
 
-  systemEnd(): GroupEnd {
-    const recovered = this.groups.get(groupId(0));
+  async systemCopy(): Promise<Copy> {
+    const group = groupId(0);
     const meta = this.snapshots.latest();
-    return endOf(recovered, { index: meta?.index ?? 0, term: meta?.term ?? 0 });
+    const founding = { membership: foundingMembership(this.identity), membershipIndex: 0 };
+    return this.copyOf(group, meta ?? { index: 0, term: 0 }, meta ?? founding);
   }
 
-  async shardEnd(group: GroupId): Promise<GroupEnd> {
+  /** @param founding The configuration where its log says nothing of one. */
+  async shardCopy(group: GroupId, founding: Membership): Promise<Copy> {
     const { mark } = await this.openShard(group);
-    return endOf(this.groups.get(group), mark);
+    const membership = mark.membership === null ? founding : decodeMembershipPayload(mark.membership);
+    return this.copyOf(group, mark, { membership, membershipIndex: mark.membershipIndex });
+  }
+
+  /** Its log behind a state, be it another copy's; null = it does not go on there. */
+  entriesBehind(group: GroupId, { index, term }: Place): readonly Entry[] | null {
+    const entries = this.groups.get(group)?.entries ?? [];
+    const [first] = entries;
+    if (first === undefined || first.index > index + 1) return null;
+    if (first.index <= index && entries[index - first.index]?.term !== term) return null;
+    return entries.slice(index + 1 - first.index);
   }
 
   /** Group 0 with all that is in the log: an entry that was not known to be committed here may have been acknowledged elsewhere. */
-  async system(): Promise<SystemState> {
+  async system(log: Survivor): Promise<SystemState> {
+    const what = `group 0 in ${log.directory}`;
     const meta = this.snapshots.latest();
     const state = meta === null ? new SystemState() : await this.load(meta);
-    for (const { index, kind, payload } of following(this.groups.get(groupId(0)), meta?.index ?? 0, `group 0 in ${this.directory}`)) {
-      if (kind === "command") state.applyEntry(payload, index, ignored);
-    }
+    checkLevel(state, what);
+    const entries = this.following(log, groupId(0), meta ?? { index: 0, term: 0 }, what);
+    for (const { index, kind, payload } of entries) if (kind === "command") state.applyEntry(payload, index, ignored);
+    checkLevel(state, what);
     return state;
   }
 
   /** The same of a shard, in chunks. */
-  async *shard(group: GroupId): AsyncGenerator<Uint8Array> {
+  async *shard(group: GroupId, log: Survivor): AsyncGenerator<Uint8Array> {
     const { mark } = await this.openShard(group);
-    const entries = following(this.groups.get(group), mark.index, `shard ${group} in ${this.directory}`);
+    const entries = this.following(log, group, mark, `shard ${group} in ${log.directory}`);
     for (let at = 0; at < entries.length; at += entriesPerApply) {
       const some = entries.slice(at, at + entriesPerApply);
       await this.ask({ type: "apply", group, entries: some, attended: 0, routed: [], unrouted: [] });
@@ -169,6 +202,28 @@ export class Survivor {
     await this.ask({ type: "cut-end", group, cut: 1 });
   }
 
+  private async copyOf(group: GroupId, state: Place, known: KnownMembership): Promise<Copy> {
+    const recovered = this.groups.get(group);
+    const { crypto, files } = offlinePorts(this.copy);
+    const isInDoubt = await new Promise<boolean>((resolve, reject) => {
+      readDoubt(files, crypto, group, (error, doubt) => (error === null ? resolve(doubt !== null) : reject(error)));
+    });
+    return {
+      survivor: this,
+      end: endOf(recovered, state),
+      membership: newestMembership(recovered, known),
+      isWhole: recovered?.mayVote ?? this.mayVote,
+      isInDoubt,
+    };
+  }
+
+  /** What `log` has behind this copy's state. */
+  private following(log: Survivor, group: GroupId, state: Place, what: string): readonly Entry[] {
+    const entries = log === this ? following(this.groups.get(group), state.index, what) : (log.entriesBehind(group, state) ?? []);
+    checkCommands(entries, what);
+    return entries;
+  }
+
   private async load(meta: NonNullable<ReturnType<SnapshotStoreApi["latest"]>>): Promise<SystemState> {
     const reader = await given<SnapshotReader>((done) => this.snapshots.open(meta, done));
     const loader = new SnapshotLoader();
@@ -180,6 +235,10 @@ export class Survivor {
         if (chunk === null) return loader.finish();
         loader.push(chunk);
       }
+    } catch (error) {
+      if (error instanceof CodecError)
+        throw new RestoreRefused(`The snapshot in ${this.directory} cannot be read: ${error.message}.`, otherVersion);
+      throw error;
     } finally {
       reader.close();
     }
@@ -206,10 +265,19 @@ export class Survivor {
   }
 }
 
-function endOf(recovered: RecoveredGroup | undefined, state: { readonly index: number; readonly term: number }): GroupEnd {
+function endOf(recovered: RecoveredGroup | undefined, { index, term }: Place): GroupEnd {
   const last = recovered?.entries.at(-1);
-  const end = last !== undefined && last.index > state.index ? last : state;
-  return { term: end.term, index: end.index, commit: Math.max(state.index, Math.min(recovered?.commit ?? 0, end.index)) };
+  const end = last !== undefined && last.index > index ? last : { index, term };
+  const commit = Math.max(index, Math.min(recovered?.commit ?? 0, end.index));
+  return { term: end.term, index: end.index, commit, state: { index, term } };
+}
+
+/** As Raft goes by it: the newest of which the log tells, committed or not. */
+function newestMembership(recovered: RecoveredGroup | undefined, known: KnownMembership): Membership {
+  const { entries = [], floor = null } = recovered ?? {};
+  const newest = floor !== null && floor.membershipIndex > known.membershipIndex ? floor : known;
+  const told = entries.findLast(({ index, kind }) => kind === "config" && index > newest.membershipIndex);
+  return told === undefined ? newest.membership : decodeMembershipPayload(told.payload);
 }
 
 /** Entries behind `index`. Throws where some are missing between. */
