@@ -51,6 +51,7 @@ export class Cluster {
   private readonly founding: Membership;
   private snapshots = 0;
   private starts = 0;
+  private readonly toldAt = new WeakMap<RaftGroup, number>();
 
   constructor(options: ClusterOptions) {
     this.options = options;
@@ -69,6 +70,10 @@ export class Cluster {
 
   group(id: string): RaftGroup {
     return this.node(id).group;
+  }
+
+  private get electionMinMs(): number {
+    return this.options.config?.electionMinMs ?? defaultConfig.electionMinMs;
   }
 
   get running(): TestNode[] {
@@ -120,9 +125,20 @@ export class Cluster {
     this.now += ms;
     for (const node of this.running) {
       if (ids !== undefined && !ids.includes(node.id)) continue;
-      node.group.step({ type: "tick", now: this.now });
+      this.tickOne(node);
       this.take(node);
     }
+  }
+
+  /** A tick before the group wants one must change nothing: hosts leave it out. Longer ones may be pauses. */
+  private tickOne({ group, id }: TestNode): void {
+    const { nextTickAt, role, term } = group;
+    const silentMs = this.now - (this.toldAt.get(group) ?? Number.NEGATIVE_INFINITY);
+    const idle = silentMs <= this.electionMinMs && this.now < nextTickAt && !group.hasEffects();
+    this.toldAt.set(group, this.now);
+    group.step({ type: "tick", now: this.now });
+    if (!idle || (!group.hasEffects() && group.role === role && group.term === term)) return;
+    throw new Error(`${id} wanted its next tick at ${nextTickAt}, and had to do something at ${this.now}`);
   }
 
   // ── Effects ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -84,9 +84,10 @@ describe("commit", () => {
     },
   );
 
-  test("a peer that nobody waits at learns a new commit index at the next tick, or with the next entries", () => {
+  guard("raft-next-tick-without-news", "a peer that nobody waits at learns a new commit index at the next tick, which is wanted at once", () => {
     const c = new Cluster(three);
     elect(c, "a");
+    c.tick(1, ["a"]);
     c.propose("a", "x");
     c.flush("a");
     c.network = [];

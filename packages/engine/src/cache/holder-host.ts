@@ -104,6 +104,12 @@ export class HolderHost {
     }
   }
 
+  /** When somebody has waited long enough; at once while something is on its way that may have to be sent again. */
+  get tickAt(): number {
+    if (this.state.pending.size > 0) return Number.NEGATIVE_INFINITY;
+    return this.deadlines.nextAt ?? Number.POSITIVE_INFINITY;
+  }
+
   /** Nobody shall wait for this holder's lease. */
   leave(): void {
     this.step({ type: "leave", now: this.owner.now() }, null);
