@@ -396,6 +396,7 @@ export class Cluster {
 export const defaultConfig: Omit<RaftConfig, "self" | "group"> = {
   seed: 1,
   heartbeatMs: 50,
+  beatOffsetMs: 0,
   electionMinMs: 300,
   electionMaxMs: 600,
   diskStallMs: 2000,

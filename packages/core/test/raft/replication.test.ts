@@ -315,6 +315,23 @@ describe("flow control", () => {
     expect(c.run(1000, () => c.group("b").commitIndex === 1)).toBe(true);
   });
 
+  test("heartbeats go out at the beats of their node, whenever its groups were elected", () => {
+    const beats = (electedAfterMs: number): number[] => {
+      const c = new Cluster({ ...three, config: { beatOffsetMs: 20 } });
+      c.tick(electedAfterMs);
+      elect(c, "a");
+      const at: number[] = [];
+      for (let passed = 0; passed < 130; passed++) {
+        c.network = [];
+        c.tick(1, ["a"]);
+        if (c.network.some(({ type }) => type === "heartbeat")) at.push(c.now);
+      }
+      return at;
+    };
+    expect(beats(3)).toEqual([1_030, 1_080, 1_130]);
+    expect(beats(37)).toEqual([1_080, 1_130]);
+  });
+
   test("a whole window of lost appends is noticed at the next heartbeat", () => {
     const c = new Cluster({ ...three, config: { maxInflightMessages: 2, maxEntriesPerAppend: 1 } });
     elect(c, "a");

@@ -89,7 +89,7 @@ export interface GroupHostConfig {
 }
 
 /** How one Raft group of the node runs; the limits of replication are the same for all. */
-export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number): GroupHostConfig {
+export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number, beatOffsetMs = 0): GroupHostConfig {
   // All groups may have a whole window and one append more on their way to the same peer.
   const windowBytes = Math.min(16 * 1024 * 1024, Math.floor(peerWindowBytes / (config.shards + 1)));
   return {
@@ -98,6 +98,7 @@ export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number
       self: nodeId(config.node),
       seed,
       heartbeatMs: config.heartbeatMs,
+      beatOffsetMs,
       electionMinMs: config.electionMinMs,
       electionMaxMs: config.electionMaxMs,
       diskStallMs: config.diskStallMs,

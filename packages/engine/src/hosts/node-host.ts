@@ -182,7 +182,7 @@ export class NodeHost {
         this.identity = identity;
         this.untrusted = !log.restored.mayVote;
         this.system = new GroupHost(
-          groupConfig(this.config, systemGroup, this.ports.random.nextUint32()),
+          groupConfig(this.config, systemGroup, this.ports.random.nextUint32(), this.ticks.beatOffsetMs),
           log.restored,
           systemFactory,
           log.machine,

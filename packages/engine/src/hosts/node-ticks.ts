@@ -10,6 +10,11 @@ import { trustWhenCaughtUp } from "./trust.ts";
  * and Raft's groups always before they are given anything, so that none of its times is older than a fine tick, however long the node has rested.
  */
 export class NodeTicks {
+  /**
+   * All nodes beat at the same times, as far as their wall clocks agree when they start: then the heartbeats of several, and the answers to a node's own,
+   * come while it is awake. Nothing but that hangs on it.
+   */
+  readonly beatOffsetMs: number;
   private readonly host: NodeHost;
   private readonly fineMs: number;
   private readonly beatMs: number;
@@ -27,7 +32,8 @@ export class NodeTicks {
     this.fineMs = Math.max(1, Math.floor(this.beatMs / 5));
     this.logKeeper = new LogKeeper(host);
     this.toldAt = clock.now();
-    const pace = { fineMs: this.fineMs, beatMs: this.beatMs };
+    this.beatOffsetMs = (clock.wallNow() - clock.now()) % this.beatMs;
+    const pace = { fineMs: this.fineMs, beatMs: this.beatMs, beatOffsetMs: this.beatOffsetMs };
     this.ticks = new Ticks(clock, pace, { tick: (now) => this.tick(now), dueAt: (now) => this.dueAt(now) });
   }
 
@@ -71,7 +77,7 @@ export class NodeTicks {
 
   private tell(now: number): void {
     const { host } = this;
-    const beat = Math.floor(now / this.beatMs);
+    const beat = Math.floor((now + this.beatOffsetMs) / this.beatMs);
     const isNewBeat = beat !== this.beat;
     this.beat = beat;
     this.toldAt = now;

@@ -4,8 +4,9 @@ import type { Clock, Timer } from "../ports/clock.ts";
 export interface Pace {
   /** Ticks that have something to do come no faster than this. */
   readonly fineMs: number;
-  /** One comes at every whole multiple of this, whether or not it has anything to do. */
+  /** One comes, whether or not it has anything to do, whenever the time and the offset make a whole multiple of this. */
   readonly beatMs: number;
+  readonly beatOffsetMs: number;
 }
 
 export interface Ticking {
@@ -16,7 +17,7 @@ export interface Ticking {
 
 /**
  * Calls `tick` when it has something to do, and at every beat: a node at rest wakes for its heartbeats alone. Every wake costs as much as the work of
- * many ticks. Beats are at the same times for all that goes by one clock and beats as fast (see `nextBeat` of the core).
+ * many ticks. Beats are when Raft's are (`nextBeat` of the core).
  */
 export class Ticks {
   private readonly clock: Clock;
@@ -75,8 +76,8 @@ export class Ticks {
   }
 
   private nextAt(now: number): number {
-    const { beatMs, fineMs } = this.pace;
-    const beatAt = (Math.floor(now / beatMs) + 1) * beatMs;
+    const { beatMs, beatOffsetMs, fineMs } = this.pace;
+    const beatAt = (Math.floor((now + beatOffsetMs) / beatMs) + 1) * beatMs - beatOffsetMs;
     return Math.min(beatAt, Math.max(this.lastAt + fineMs, this.ticking.dueAt(now)));
   }
 }

@@ -287,7 +287,7 @@ export class ShardHosts {
             this.host.fatal(error ?? new Error(`shard ${group} could not be opened`));
             return;
           }
-          const config = shardConfig(this.host.config, group, this.host.ports.random.nextUint32());
+          const config = shardConfig(this.host.config, group, this.host.ports.random.nextUint32(), this.host.ticks.beatOffsetMs);
           this.replicas.set(group, new ShardGroup(config, shard, this, entry));
           entry.outbox.resend(true);
           this.host.markDirty();

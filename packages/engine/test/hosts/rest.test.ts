@@ -7,13 +7,13 @@ vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mut
 const heartbeatMs = 50;
 const fineMs = 10;
 
-/** Three nodes whose clocks, as those of any machines, beat at different times. */
+/** Three nodes whose wall clocks differ, so that they beat at different times. */
 function unlikeClocks(withShards: boolean): Cluster {
   const cluster = new Cluster();
   cluster.withShards = withShards;
   const view = cluster.clock.view.bind(cluster.clock);
   let made = 0;
-  cluster.clock.view = () => view({ offsetMs: 17 * made++ });
+  cluster.clock.view = () => view({ wallOffsetMs: 17 * made++ });
   const peers = ["http://n1", "http://n2", "http://n3"];
   for (const [index, url] of peers.entries()) cluster.add(`n${index + 1}`, url, { peers });
   cluster.untilReady();

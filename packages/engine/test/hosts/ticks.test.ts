@@ -13,10 +13,10 @@ class Bench {
   dueAt = never;
   readonly ticks: Ticks;
 
-  constructor(ticked: (bench: Bench) => void = () => undefined) {
+  constructor(ticked: (bench: Bench) => void = () => undefined, beatOffsetMs = 0) {
     this.ticks = new Ticks(
       this.clock,
-      { fineMs: 10, beatMs: 50 },
+      { fineMs: 10, beatMs: 50, beatOffsetMs },
       {
         tick: (now) => {
           this.at.push(now);
@@ -39,6 +39,8 @@ class Bench {
 describe("ticks", () => {
   test("with nothing to do they come at the beats alone, at the same times for whoever beats as fast", () => {
     expect(new Bench().upTo(1_210)).toEqual([1_050, 1_100, 1_150, 1_200]);
+    expect(new Bench(undefined, 13).upTo(1_210)).toEqual([1_037, 1_087, 1_137, 1_187]);
+    expect(new Bench(undefined, -13).upTo(1_210)).toEqual([1_013, 1_063, 1_113, 1_163]);
   });
 
   test("what is due comes at its time, but no faster than the fine pace, and the beats stay where they are", () => {
@@ -85,7 +87,7 @@ describe("ticks", () => {
     // Of a clock that runs a third slower, hardly any beat is a number that can be told.
     const clock = base.view({ rate: 2 / 3, offsetMs: 0.1 });
     let ticked = 0;
-    new Ticks(clock, { fineMs: 10, beatMs: 50 }, { tick: () => void ticked++, dueAt: () => never }).start();
+    new Ticks(clock, { fineMs: 10, beatMs: 50, beatOffsetMs: 0 }, { tick: () => void ticked++, dueAt: () => never }).start();
     base.advance(75_000);
     expect(ticked).toBeGreaterThanOrEqual(999);
     expect(ticked).toBeLessThanOrEqual(1_100);
