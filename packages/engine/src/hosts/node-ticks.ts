@@ -53,7 +53,8 @@ export class NodeTicks {
   /** Input that arrives after a pause must not be judged by a clock from before it (rule L2). */
   catchUp(): void {
     const now = this.host.ports.clock.now();
-    if (this.ticks.age(now) > this.beatMs) this.ticks.tickNow(now);
+    // One that is only a little late comes by itself.
+    if (this.ticks.age(now) > this.beatMs + this.fineMs) this.ticks.tickNow(now);
     else this.tellGroups(now);
   }
 
