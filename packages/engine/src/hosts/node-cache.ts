@@ -198,7 +198,7 @@ export class NodeCache {
     this.watches.tick();
   }
 
-  /** When the next tick has something to do; that leases are prolonged, which holders do in good time, is left to the beats. */
+  /** When the next tick has something to do. */
   tickAt(): number {
     let at = Number.POSITIVE_INFINITY;
     for (const holder of this.holders.values()) at = Math.min(at, holder.tickAt);

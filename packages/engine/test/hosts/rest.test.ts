@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import { Caches } from "../shards/cache-support.ts";
 import { acquire, Cluster } from "./cluster.ts";
 import { guard } from "./guard.ts";
 
@@ -48,5 +49,18 @@ describe("a node that nobody calls", () => {
     }
     // A heartbeat's way, and its own time to the next millisecond.
     expect(longest).toBeLessThanOrEqual(heartbeatMs + fineMs + 2);
+  });
+
+  guard("cache-rest-without-renewal", "keeps its copies, also where heartbeats are rarer than a lease is long", () => {
+    const caches = new Caches(3, { heartbeatMs: 800, electionMinMs: 4_000, electionMaxMs: 8_000 });
+    caches.put("n1", "a", "1");
+    caches.warm("a");
+    const nodes = [...caches.cluster.members.keys()];
+    const lapsed = (): readonly number[] =>
+      nodes.map((node) => [...caches.cluster.member(node).host.caching.all()].reduce((sum, [, { lapses }]) => sum + lapses, 0));
+    const before = lapsed();
+    caches.cluster.run(10_000);
+    expect(lapsed()).toEqual(before);
+    for (const node of nodes) expect(caches.entry(node, "a").source).toBe("cache");
   });
 });
