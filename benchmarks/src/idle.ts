@@ -30,9 +30,10 @@ export function atRest(role: string, before: ProcessUsage, after: ProcessUsage, 
   };
 }
 
+const atMost = (value: number | null, most: number): boolean => value !== null && value <= most;
+
 /** Each node by itself. What is not known is not within. */
 export function isWithin(nodes: readonly NodeAtRest[]): boolean {
-  const atMost = (value: number | null, most: number): boolean => value !== null && value <= most;
   return nodes.every(({ cpuPercent, rssMib }) => atMost(cpuPercent, targets.cpuPercent) && atMost(rssMib, targets.rssMib));
 }
 
