@@ -64,7 +64,7 @@ restart_process() {
     sleep 0.1
   done
   # Outlives this script and its terminal; what it says goes to its own log files, and the first lines of a start that fails to $logs.
-  (cd "$folder" && exec nohup node --initial-old-space-size=128 -- "$trivet" serve --env-file "$file" </dev/null >>"$logs" 2>&1) &
+  (cd "$folder" && exec nohup node --initial-old-space-size=128 --max-semi-space-size=8 -- "$trivet" serve --env-file "$file" </dev/null >>"$logs" 2>&1) &
   disown
 }
 

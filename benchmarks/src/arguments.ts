@@ -56,7 +56,7 @@ npm run bench -- report [FILE…] [--quick]
           --traces DIR      where the trace files are (default: shared/traces beside this project)
   eviction  measures what a hit and a miss cost with each eviction policy, and with lru-cache
   idle  starts three nodes, leaves them alone and prints what they take: processor time and memory; fails when it is more than 2 %
-          of one core for the cluster, or 140 MiB (RSS) for a node
+          of one core or 140 MiB (RSS) for any of them
           --seconds N       how long they are watched (default: 60)
   report  writes docs/benchmarks.md, its charts and the raw results from the newest results of this machine,
           or from the files named; --quick also takes results of quick runs, and says so`;

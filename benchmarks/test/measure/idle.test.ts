@@ -15,10 +15,10 @@ describe("a node at rest", () => {
     });
   });
 
-  it("counts for the whole cluster in processor time, alone in memory; what is not known is not within", () => {
+  it("counts by itself, in processor time and in memory; what is not known is not within", () => {
     const small = 100 * 1_048_576;
-    expect(isWithin([node(0.6, small), node(0.7, small), node(0.7, small)])).toBe(true);
-    expect(isWithin([node(0.6, small), node(0.7, small), node(0.8, small)])).toBe(false);
+    expect(isWithin([node(2, small), node(1.4, small), node(1.9, small)])).toBe(true);
+    expect(isWithin([node(1.2, small), node(2.1, small), node(1.3, small)])).toBe(false);
     expect(isWithin([node(0.1, 141 * 1_048_576)])).toBe(false);
     expect(isWithin([node(null, small)])).toBe(false);
     expect(isWithin([node(0.1, null)])).toBe(false);

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --initial-old-space-size=128 --
+#!/usr/bin/env -S node --initial-old-space-size=128 --max-semi-space-size=8 --
 // The flag: src/engine-flags.ts. The `--` keeps Node from taking `--env-file` and the like for itself. This file exists so that npm can link
 // the command before anything is built; the program itself is dist/main.js.
 import { existsSync } from "node:fs";

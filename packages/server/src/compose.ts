@@ -25,6 +25,7 @@ import { logForcedReleases } from "./observability/forced-releases.ts";
 import { Logger } from "./observability/logger.ts";
 import { Metrics } from "./observability/metrics.ts";
 import { collectNodeMetrics } from "./observability/node-metrics.ts";
+import { LoopLag } from "./observability/loop-lag.ts";
 import { collectSystemMetrics } from "./observability/system-metrics.ts";
 import { AccessControl } from "./security/access-control.ts";
 import { AuditLog } from "./security/audit-log.ts";
@@ -215,7 +216,8 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   // First, as it may end the start; what is registered here is the process's, and ends with the node.
   const endExport = config.tracing === "otlp" ? await startExport(config.nodeId, process.env) : null;
   const metrics = new Metrics();
-  const clock = new NodeClock();
+  const lag = new LoopLag();
+  const clock = new NodeClock(lag.late);
   const telemetry = new NodeTelemetry(logger, metrics, () => clock.now());
   const tls = config.tls === null ? null : new NodeTls(config.tls, config.nodeId, toolsOf(telemetry, clock));
   if (tls !== null) metrics.onCollect(() => metrics.set("tls_certificate_not_after_seconds", tls.notAfter / 1_000));
@@ -262,8 +264,8 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     tracing: config.tracing === "off" ? null : new Tracing(config.nodeId, version),
     peer: config.cluster === null ? peersOf(config, transport, telemetry) : null,
   });
+  collectSystemMetrics(metrics, version, lag);
   const ends = [
-    collectSystemMetrics(metrics, version),
     collectNodeMetrics(metrics, host.api, host.cache, config),
     watchQuorum(host.api, telemetry, () => clock.now()),
     logForcedReleases(host.api, telemetry),

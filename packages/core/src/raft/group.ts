@@ -10,7 +10,7 @@ import { resetElectionTimer } from "./role.ts";
 import { flushPeers } from "./sending.ts";
 import { RaftState } from "./state.ts";
 import { step } from "./step.ts";
-import { quorumContact } from "./tick.ts";
+import { nextTickAt, quorumContact } from "./tick.ts";
 import type { Entry, HardState, Membership, RaftConfig, RaftEffects, RaftEvent, RaftRestored, Role } from "./types.ts";
 
 /** Why a proposal is not taken now. Nothing happened; ask again here or at the leader. */
@@ -40,6 +40,11 @@ export class RaftGroup {
   /** Cheap; false while idle. */
   hasEffects(): boolean {
     return !this.s.out.empty;
+  }
+
+  /** When the next tick has something to do, as things stand; not later than the time of the last one = at once. */
+  get nextTickAt(): number {
+    return nextTickAt(this.s);
   }
 
   takeEffects(): RaftEffects {

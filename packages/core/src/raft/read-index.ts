@@ -79,8 +79,8 @@ export function beginRound(s: RaftState, leadership: Leadership): void {
  * When the next heartbeat is due: at most one interval from now, at a time that is the same for all groups this node leads, so that their
  * heartbeats share a turn, and with it a frame per peer.
  */
-export function nextBeat({ now, config: { heartbeatMs } }: RaftState): number {
-  return (Math.floor(now / heartbeatMs) + 1) * heartbeatMs;
+export function nextBeat({ now, config: { beatOffsetMs, heartbeatMs } }: RaftState): number {
+  return (Math.floor((now + beatOffsetMs) / heartbeatMs) + 1) * heartbeatMs - beatOffsetMs;
 }
 
 /** After an acknowledged heartbeat: which rounds have a quorum behind them, and which reads that answers. */

@@ -19,6 +19,31 @@ export function onTick(s: RaftState, now: number): void {
   else followerTick(s, paused);
 }
 
+/**
+ * Until then a tick does nothing, if nothing else happens here before it: a host may leave it out. What it may not leave out for longer than an
+ * election timeout is to tell the time at all, or that looks like a pause.
+ */
+export function nextTickAt(s: RaftState): number {
+  const at = s.leadership === null ? followerTickAt(s) : leaderTickAt(s, s.leadership);
+  return s.transfer === null ? at : Math.min(at, s.transfer.deadline);
+}
+
+function leaderTickAt(s: RaftState, leadership: Leadership): number {
+  let at = leadership.nextHeartbeatAt;
+  const { oldestPendingAt } = s.cursors;
+  if (oldestPendingAt !== null) at = Math.min(at, oldestPendingAt + s.config.diskStallMs);
+  for (const { sentCommit, state, transfer } of leadership.peers.values()) {
+    if (state === "replicate" && sentCommit < s.commit && !mutant("raft-next-tick-without-news")) return s.now;
+    if (transfer !== null && !transfer.reading) at = Math.min(at, transfer.sentAt + s.config.electionMaxMs);
+  }
+  return at;
+}
+
+function followerTickAt(s: RaftState): number {
+  if (s.recovery !== null) return s.now;
+  return Math.min(s.electionDeadline, s.readsForwarded[0]?.deadline ?? Infinity);
+}
+
 function leaderTick(s: RaftState, leadership: Leadership, paused: boolean): void {
   if (paused) {
     // Rule L2. The silence of the others may be our own: give their messages, which wait in the sockets, time to be read.

@@ -287,6 +287,8 @@ export interface RaftConfig {
   /** Seed of the election jitter and of the numbers of read messages: another one at every start. */
   readonly seed: number;
   readonly heartbeatMs: number;
+  /** Heartbeats go out when the time and this make a whole multiple of `heartbeatMs`. */
+  readonly beatOffsetMs: number;
   readonly electionMinMs: number;
   readonly electionMaxMs: number;
   /** A leader whose oldest unsynced write is older steps down; nobody campaigns while its own disk stalls. */

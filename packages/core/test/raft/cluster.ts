@@ -17,7 +17,9 @@ import {
   type RaftViolation,
 } from "@trivet/core";
 import { appliedIn, installIncoming, readChunk, takeSnapshot, writeChunk } from "./disk-snapshots.ts";
+import { defaultConfig } from "./default-config.ts";
 import { emptyDisk, loseEntriesAfter, loseLastWrite, persist, TestNode, type Disk, wholeDisk } from "./test-node.ts";
+import { WantedTicks } from "./wanted-ticks.ts";
 
 const text = new TextEncoder();
 const untext = new TextDecoder();
@@ -51,9 +53,11 @@ export class Cluster {
   private readonly founding: Membership;
   private snapshots = 0;
   private starts = 0;
+  private readonly ticks: WantedTicks;
 
   constructor(options: ClusterOptions) {
     this.options = options;
+    this.ticks = new WantedTicks(options.config?.electionMinMs ?? defaultConfig.electionMinMs);
     this.prng = new Prng(options.seed ?? 1);
     this.founding = { ...emptyMembership, voters: options.voters.map(nodeId), learners: (options.learners ?? []).map(nodeId) };
     const members = [...options.voters, ...(options.learners ?? [])];
@@ -120,7 +124,7 @@ export class Cluster {
     this.now += ms;
     for (const node of this.running) {
       if (ids !== undefined && !ids.includes(node.id)) continue;
-      node.group.step({ type: "tick", now: this.now });
+      this.ticks.tick(node.group, this.now);
       this.take(node);
     }
   }
@@ -376,20 +380,6 @@ export class Cluster {
     installIncoming(node, meta);
   }
 }
-
-export const defaultConfig: Omit<RaftConfig, "self" | "group"> = {
-  seed: 1,
-  heartbeatMs: 50,
-  electionMinMs: 300,
-  electionMaxMs: 600,
-  diskStallMs: 2000,
-  maxEntriesPerAppend: 64,
-  maxBytesPerAppend: 64 * 1024,
-  maxInflightMessages: 16,
-  maxInflightBytes: 256 * 1024,
-  maxUncommittedBytes: 1024 * 1024,
-  snapshotChunkBytes: 64,
-};
 
 function idsOf(list: readonly string[] | undefined): NodeId[] {
   return (list ?? []).map(nodeId);

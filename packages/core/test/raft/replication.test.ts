@@ -13,6 +13,20 @@ const match = (c: Cluster, peer: string): number | undefined =>
     .progress()
     .find((p) => p.peer === peer)?.match;
 
+/** When a leader that was elected then sends heartbeats, of a node whose beats are 20 ms before whole multiples. */
+function beatsOf(electedAfterMs: number): number[] {
+  const c = new Cluster({ ...three, config: { beatOffsetMs: 20 } });
+  c.tick(electedAfterMs);
+  elect(c, "a");
+  const at: number[] = [];
+  for (let passed = 0; passed < 130; passed++) {
+    c.network = [];
+    c.tick(1, ["a"]);
+    if (c.network.some(({ type }) => type === "heartbeat")) at.push(c.now);
+  }
+  return at;
+}
+
 describe("commit", () => {
   guard(
     "raft-01-commit-earlier-term-by-counting",
@@ -84,22 +98,27 @@ describe("commit", () => {
     },
   );
 
-  test("a peer that nobody waits at learns a new commit index at the next tick, or with the next entries", () => {
-    const c = new Cluster(three);
-    elect(c, "a");
-    c.propose("a", "x");
-    c.flush("a");
-    c.network = [];
-    c.deliver({ ...accepted("b", "a", 1, 2), awaiting: false } as RaftMessage);
-    // c has not said yet that nobody waits there.
-    expect(c.network).toMatchObject([{ type: "heartbeat", to: "c", commit: 2, round: 0 }]);
-    c.network = [];
-    c.tick(10, ["a"]);
-    expect(c.network).toMatchObject([{ type: "heartbeat", to: "b", commit: 2, round: 0 }]);
-    c.network = [];
-    c.tick(10, ["a"]);
-    expect(c.network).toEqual([]);
-  });
+  guard(
+    "raft-next-tick-without-news",
+    "a peer that nobody waits at learns a new commit index at the next tick, which is wanted at once",
+    () => {
+      const c = new Cluster(three);
+      elect(c, "a");
+      c.tick(1, ["a"]);
+      c.propose("a", "x");
+      c.flush("a");
+      c.network = [];
+      c.deliver({ ...accepted("b", "a", 1, 2), awaiting: false } as RaftMessage);
+      // c has not said yet that nobody waits there.
+      expect(c.network).toMatchObject([{ type: "heartbeat", to: "c", commit: 2, round: 0 }]);
+      c.network = [];
+      c.tick(10, ["a"]);
+      expect(c.network).toMatchObject([{ type: "heartbeat", to: "b", commit: 2, round: 0 }]);
+      c.network = [];
+      c.tick(10, ["a"]);
+      expect(c.network).toEqual([]);
+    },
+  );
 
   test("a peer that somebody waits at learns a new commit index at once, with one message, and none when entries carry it", () => {
     const c = new Cluster(three);
@@ -312,6 +331,11 @@ describe("flow control", () => {
     elect(c, "a");
     c.heal();
     expect(c.run(1000, () => c.group("b").commitIndex === 1)).toBe(true);
+  });
+
+  test("heartbeats go out at the beats of their node, whenever its groups were elected", () => {
+    expect(beatsOf(3)).toEqual([1_030, 1_080, 1_130]);
+    expect(beatsOf(37)).toEqual([1_080, 1_130]);
   });
 
   test("a whole window of lost appends is noticed at the next heartbeat", () => {

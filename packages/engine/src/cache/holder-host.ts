@@ -104,6 +104,15 @@ export class HolderHost {
     }
   }
 
+  /** When somebody has waited long enough, or the lease is to be prolonged; at once while something is on its way that may have to be sent again. */
+  get tickAt(): number {
+    const { leasedAt, lines, pending, timing } = this.state;
+    if (pending.size > 0) return Number.NEGATIVE_INFINITY;
+    const holds = lines.size > 0 && !mutant("cache-rest-without-renewal");
+    const renewAt = holds && leasedAt !== null ? leasedAt.steady + timing.renewEveryMs : Number.POSITIVE_INFINITY;
+    return Math.min(renewAt, this.deadlines.nextAt ?? Number.POSITIVE_INFINITY);
+  }
+
   /** Nobody shall wait for this holder's lease. */
   leave(): void {
     this.step({ type: "leave", now: this.owner.now() }, null);

@@ -227,6 +227,21 @@ export class HomeHost {
     this.endDue(now);
   }
 
+  /** When the next tick has something to do for which somebody may wait. That leases are over is noticed at a beat. */
+  tickAt(now: number): number {
+    if (this.term === 0) return Number.POSITIVE_INFINITY;
+    const { blocked, busy, phase, scopes } = this.state;
+    const isAsked = this.proposals.hasHeld || busy.size + blocked.size + scopes.size > 0;
+    if (isAsked || (this.isHome && phase !== "open")) return Number.NEGATIVE_INFINITY;
+    return Math.min(this.behind.tickAt, this.endsAt(now));
+  }
+
+  /** When values are looked for that are over. */
+  private endsAt(now: number): number {
+    if (!this.isHome || this.isLooking) return Number.POSITIVE_INFINITY;
+    return Math.max(this.lookAgainAt, now + this.dueAt - this.owner.groupTime());
+  }
+
   /** Of what concerns no copy. */
   proposeAside(command: ShardCommand, applied: () => void): void {
     this.proposals.proposeAside(command, applied);

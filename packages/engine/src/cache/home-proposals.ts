@@ -39,6 +39,11 @@ export class HomeProposals {
     this.routes.clear();
   }
 
+  /** Something waits for the log to take it. */
+  get hasHeld(): boolean {
+    return this.held.length > 0;
+  }
+
   /** A frame of the home's own. `ends`: the line whose value it ends. */
   ownFrame(command: ShardCommand, ends: LineName | null = null): Uint8Array {
     const builder = new CommandFrameBuilder();

@@ -105,6 +105,11 @@ export class WriteBehind {
     this.page(this.reign, 0);
   }
 
+  /** When the next round begins. */
+  get tickAt(): number {
+    return this.leads && !this.isBusy ? this.lookAt : Number.POSITIVE_INFINITY;
+  }
+
   /** Where much may wait for an origin that is away, it is not gone through for each write. */
   private soon(): number {
     return this.owner.clock.now() + (this.resting.size === 0 ? behindLingerMs : behindRestingLingerMs);

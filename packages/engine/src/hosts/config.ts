@@ -1,8 +1,7 @@
-import { type GroupId, nodeId } from "@trivet/core";
+import { type GroupId, nodeId, type RaftConfig } from "@trivet/core";
 import type { CopyBounds } from "../cache/copies.ts";
 import { logLimits } from "../log/limits.ts";
 import { newestLevel, type QueueSettings } from "@trivet/wire";
-import type { GroupHostConfig } from "./group-host.ts";
 import { maxApplyBytesPerTurn, maxEntryBytes, peerWindowBytes } from "./limits.ts";
 
 /** What a node host is told. Times in milliseconds. */
@@ -71,8 +70,26 @@ export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> =
   walRoomBytes: logLimits.roomBytes,
 };
 
+export interface GroupHostConfig {
+  readonly raft: RaftConfig;
+  readonly snapshotEveryEntries: number;
+  readonly snapshotEveryBytes: number;
+  /** A snapshot stands for the log before it; not where the machine keeps itself on disk (see GroupSnapshots.flushed). */
+  readonly snapshotsMoveFloor: boolean;
+  /** Entries kept in memory behind a snapshot for lagging followers, in bytes. */
+  readonly retainBytes: number;
+  /** Frames of one turn become entries of about this size. */
+  readonly maxEntryBytes: number;
+  /** While an entry is on its way to a majority, fewer bytes of frames than this wait and gather for the next; 0 = none waits. */
+  readonly gatherBytes: number;
+  /** Entry bytes given to the machine in one turn of the event loop. */
+  readonly applyBytesPerTurn: number;
+  /** Entry bytes that the machine may have in hand before it gets no more. */
+  readonly applyWindowBytes: number;
+}
+
 /** How one Raft group of the node runs; the limits of replication are the same for all. */
-export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number): GroupHostConfig {
+export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number, beatOffsetMs = 0): GroupHostConfig {
   // All groups may have a whole window and one append more on their way to the same peer.
   const windowBytes = Math.min(16 * 1024 * 1024, Math.floor(peerWindowBytes / (config.shards + 1)));
   return {
@@ -81,6 +98,7 @@ export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number
       self: nodeId(config.node),
       seed,
       heartbeatMs: config.heartbeatMs,
+      beatOffsetMs,
       electionMinMs: config.electionMinMs,
       electionMaxMs: config.electionMaxMs,
       diskStallMs: config.diskStallMs,

@@ -3,6 +3,8 @@ import type { FileStore } from "../ports/file.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 
 const pollMs = 50;
+/** While the log takes nothing only others can fill the disk. Each look wakes a thread for it, and that one this. */
+const restPollMs = 1_000;
 /** Never ask for more headroom than this, whatever the segment size. */
 const largestReserveBytes = 128 * 1024 * 1024;
 /** What the log takes is written once more, into a store or a snapshot, on the same disk. */
@@ -11,7 +13,8 @@ const writtenTimes = 2;
 /**
  * Watches free space, so that writes are refused (507) while the log can still be closed, trimmed and restarted, instead of running into
  * ENOSPC, after which a node must stop. Below the reserve callers are refused; below a quarter of it a leader's own housekeeping too.
- * The system is asked every few milliseconds, and may be slow to answer when its disk is; what the log has taken since is counted as gone.
+ * The system is asked every few milliseconds while the log grows, and may be slow to answer when its disk is; what the log has taken since is counted
+ * as gone.
  */
 export class DiskGuard {
   private readonly files: FileStore;
@@ -25,7 +28,7 @@ export class DiskGuard {
   /** What the log had taken when the system was asked that. */
   private takenThen = 0;
   private asking = false;
-  private nextAt = 0;
+  private askedAt = Number.NEGATIVE_INFINITY;
   private toldLow = false;
 
   constructor(files: FileStore, clock: Clock, telemetry: Telemetry, segmentBytes: number, taken: () => number) {
@@ -50,9 +53,9 @@ export class DiskGuard {
 
   tick(now: number): void {
     this.tell();
-    if (this.asking || now < this.nextAt) return;
+    if (this.asking || now < this.askedAt + (this.atRest ? restPollMs : pollMs)) return;
     this.asking = true;
-    this.nextAt = now + pollMs;
+    this.askedAt = now;
     // What is taken until the answer comes may be in it already: counted twice it errs on the safe side, until the next one.
     const taken = this.taken();
     this.files.freeBytes((error, bytes) => {
@@ -62,6 +65,11 @@ export class DiskGuard {
       if (error === null && bytes !== undefined) this.known = bytes;
       this.tell();
     });
+  }
+
+  /** Nothing was taken since the system was asked last, and it has room. */
+  private get atRest(): boolean {
+    return this.taken() === this.takenThen && !this.low && Number.isFinite(this.known);
   }
 
   private get free(): number {

@@ -7,7 +7,6 @@ import {
   logIndex,
   type Membership,
   type NodeId,
-  type RaftConfig,
   type RaftEffects,
   RaftGroup,
   type RaftMessage,
@@ -22,6 +21,7 @@ import { ByteReader } from "@trivet/wire";
 import type { SnapshotStoreApi, WalApi } from "../log/types.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
+import type { GroupHostConfig } from "./config.ts";
 import { DurableOutbox } from "./durable-outbox.ts";
 import { GroupReads } from "./group-reads.ts";
 import { GroupSnapshots } from "./group-snapshots.ts";
@@ -50,24 +50,6 @@ export interface GroupHostPorts {
   readonly telemetry: Telemetry;
   readonly wal: WalApi;
   readonly snapshots: SnapshotStoreApi;
-}
-
-export interface GroupHostConfig {
-  readonly raft: RaftConfig;
-  readonly snapshotEveryEntries: number;
-  readonly snapshotEveryBytes: number;
-  /** A snapshot stands for the log before it; not where the machine keeps itself on disk (see GroupSnapshots.flushed). */
-  readonly snapshotsMoveFloor: boolean;
-  /** Entries kept in memory behind a snapshot for lagging followers, in bytes. */
-  readonly retainBytes: number;
-  /** Frames of one turn become entries of about this size. */
-  readonly maxEntryBytes: number;
-  /** While an entry is on its way to a majority, fewer bytes of frames than this wait and gather for the next; 0 = none waits. */
-  readonly gatherBytes: number;
-  /** Entry bytes given to the machine in one turn of the event loop. */
-  readonly applyBytesPerTurn: number;
-  /** Entry bytes that the machine may have in hand before it gets no more. */
-  readonly applyWindowBytes: number;
 }
 
 /**
@@ -155,6 +137,18 @@ export class GroupHost {
     this.reads.tick(now);
     this.audit?.tick(now);
     if (this.raft.hasEffects() || this.hasWork()) this.owner.markDirty();
+  }
+
+  /** When the next tick has something to do. */
+  get tickAt(): number {
+    return this.reads.isOpen ? Number.NEGATIVE_INFINITY : this.raft.nextTickAt;
+  }
+
+  /** What time it is, before anything is done by it. */
+  hear(now: number): void {
+    if (this.stopped) return;
+    this.raft.step({ type: "tick", now });
+    if (this.raft.hasEffects()) this.owner.markDirty();
   }
 
   receive(message: RaftMessage): void {

@@ -42,6 +42,11 @@ export class GroupReads {
     return this.asking.length > 0;
   }
 
+  /** Somebody waits: for a round, for the apply after it, or to ask again. */
+  get isOpen(): boolean {
+    return this.asking.length + this.rounds.length + this.retry.length > 0;
+  }
+
   ask(): void {
     if (this.asking.length === 0) return;
     this.contexts += 1;

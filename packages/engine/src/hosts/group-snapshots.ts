@@ -1,6 +1,7 @@
 import { invariant, type LogIndex, logIndex, type SnapshotEffect, type SnapshotMeta } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { GroupHost, GroupHostConfig, GroupHostOwner, GroupHostPorts } from "./group-host.ts";
+import type { GroupHostConfig } from "./config.ts";
+import type { GroupHost, GroupHostOwner, GroupHostPorts } from "./group-host.ts";
 import { snapshotChunkBytes } from "./limits.ts";
 import { floorOf, keptFrom, membershipAt } from "./log-floor.ts";
 import type { GroupMachine, MachineFactory, MachineSnapshot } from "./machine.ts";

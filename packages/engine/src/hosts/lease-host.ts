@@ -107,6 +107,12 @@ export class LeaseHost {
     if (due.length > 0 && !this.owner.propose(due)) timers.retry(due);
   }
 
+  /** When the next tick has something to do. */
+  get tickAt(): number {
+    if (this.timers === null || this.unconfirmed) return Number.POSITIVE_INFINITY;
+    return this.starting ? Number.NEGATIVE_INFINITY : this.timers.nextAt;
+  }
+
   private confirmAfterPause(): void {
     if (mutant("host-expire-after-pause-unconfirmed")) return;
     this.unconfirmed = true;

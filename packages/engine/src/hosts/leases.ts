@@ -94,6 +94,12 @@ export class LeaseTimers {
     return at !== null && at <= this.attended;
   }
 
+  /** When the first comes due, if this process runs until then. */
+  get nextAt(): number {
+    const at = this.heap.nextAt;
+    return at === null ? Number.POSITIVE_INFINITY : this.lastNow + Math.max(0, at - this.attended);
+  }
+
   /** Commands to propose now, at most one turn's worth; each lease is handed out once until `retry`. */
   takeDue(): readonly Command[] {
     const due: Command[] = [];

@@ -215,6 +215,13 @@ export class NodeCache {
     this.watches.tick();
   }
 
+  /** When the next tick has something to do. */
+  tickAt(): number {
+    let at = Number.POSITIVE_INFINITY;
+    for (const holder of this.holders.values()) at = Math.min(at, holder.tickAt);
+    return at;
+  }
+
   /** Before this node goes: nobody has to wait for its leases. */
   leave(): void {
     if (mutant("cache-node-leaves-silently")) return;

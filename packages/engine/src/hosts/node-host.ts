@@ -5,7 +5,6 @@ import { takeDataDirectory } from "./open.ts";
 import type { Ports } from "../ports/index.ts";
 import { NodeApplySink } from "./apply-sink.ts";
 import { Bootstrap, type ClusterIdentity, directoryProblem, type Preparation } from "./bootstrap.ts";
-import { tickEvery } from "./ticks.ts";
 import { bootstrapOwner } from "./bootstrap-owner.ts";
 import { Departure } from "./departure.ts";
 import { DiskGuard } from "./disk-guard.ts";
@@ -17,12 +16,12 @@ import type { FrameOutbox } from "./frame-outbox.ts";
 import { GroupHost } from "./group-host.ts";
 import { GroupTime } from "./group-time.ts";
 import { LeaseHost } from "./lease-host.ts";
-import { LogKeeper } from "./log-keeper.ts";
 import { membershipOwner } from "./membership-owner.ts";
 import { MembershipHost } from "./membership.ts";
 import { NodeCache } from "./node-cache.ts";
 import { NodeQueries } from "./node-queries.ts";
 import { NodeQueues } from "./node-queues.ts";
+import { NodeTicks } from "./node-ticks.ts";
 import type { NodeApi, NodeStatus, Unavailable } from "./node-api.ts";
 import type { PeerCalls } from "./peer-calls.ts";
 import type { PeerHub } from "./peer-hub.ts";
@@ -33,7 +32,6 @@ import { systemOutbox } from "./system-outbox.ts";
 import type { QueueStorage } from "../ports/queue-storage.ts";
 import type { CacheService } from "../cache/cache-service.ts";
 import type { QueueService } from "../queues/queue-service.ts";
-import { trustWhenCaughtUp } from "./trust.ts";
 import type { ShardHosts } from "../shards/shard-hosts.ts";
 import { attachAudit, openAuditedLog } from "./state-audit-open.ts";
 import { systemFactory, systemGroup, SystemMachine } from "./system-machine.ts";
@@ -65,26 +63,23 @@ export class NodeHost {
   wal: WalApi | null = null;
   readonly queuing: NodeQueues;
   readonly caching: NodeCache;
-  private readonly logKeeper: LogKeeper = new LogKeeper(this);
+  readonly ticks: NodeTicks;
   readonly sink: NodeApplySink;
   readonly features: FeatureLevels;
   private readonly onFatal: (error: Error) => void;
   readonly queries: NodeQueries;
   private dirty = false;
-  private ticking = false;
-  private lastTick: number;
-  private ticks = 0;
   private stopped = false;
   private readonly stopping: (() => void)[] = [];
   untrusted = false;
   private workerStopped = false;
-  private departure: Departure | null = null;
+  departure: Departure | null = null;
 
   constructor(ports: Ports, config: NodeHostConfig, onFatal: (error: Error) => void) {
     this.ports = ports;
     this.config = config;
     this.onFatal = onFatal;
-    this.lastTick = ports.clock.now();
+    this.ticks = new NodeTicks(this);
     this.groupTime = new GroupTime(ports.clock, ports.telemetry);
     this.outbox = systemOutbox(this);
     this.sink = new NodeApplySink(this.outbox, () => this.system?.appliedIndex ?? null);
@@ -146,7 +141,7 @@ export class NodeHost {
     }
     this.identity = identity;
     this.hub.open();
-    this.startTicking();
+    this.ticks.start();
     if (identity !== null) {
       this.openGroups(identity, true, (error) => (error === null ? opened(null) : failed(error)));
       return;
@@ -187,7 +182,7 @@ export class NodeHost {
         this.identity = identity;
         this.untrusted = !log.restored.mayVote;
         this.system = new GroupHost(
-          groupConfig(this.config, systemGroup, this.ports.random.nextUint32()),
+          groupConfig(this.config, systemGroup, this.ports.random.nextUint32(), this.ticks.beatOffsetMs),
           log.restored,
           systemFactory,
           log.machine,
@@ -225,6 +220,7 @@ export class NodeHost {
     this.dirty = false;
     if (this.stopped) return;
     this.guarded(() => {
+      this.ticks.catchUp();
       this.queries.collect();
       this.system?.awaitCommit(this.outbox.openFrames > 0);
       this.system?.pump();
@@ -237,6 +233,7 @@ export class NodeHost {
       this.shards?.settle();
       this.caching.pump();
       this.release();
+      this.ticks.hasten();
     });
   }
 
@@ -246,56 +243,13 @@ export class NodeHost {
     this.wal?.flush();
   }
 
-  private startTicking(): void {
-    if (this.ticking) return;
-    this.ticking = true;
-    tickEvery(this.ports.clock, Math.max(1, Math.floor(this.config.heartbeatMs / 5)), () => {
-      if (!this.stopped) this.guarded(() => this.tick());
-      return !this.stopped;
-    });
-  }
-
-  private guarded(run: () => void): void {
+  /** What it throws is the end of this node. */
+  guarded(run: () => void): void {
     try {
       run();
     } catch (error) {
       this.fatal(error);
     }
-  }
-
-  private tick(): void {
-    const now = this.ports.clock.now();
-    this.lastTick = now;
-    this.ticks += 1;
-    if (this.phase !== "removed") this.system?.tick(now);
-    this.leases?.tick(now);
-    if (this.phase !== "removed") this.shards?.tick(now, this.ticks % 5 === 0);
-    this.caching.tick(now);
-    this.disk.tick(now);
-    this.calls.tick(now);
-    this.queries.tick(now);
-    if (this.ticks % 5 === 0) {
-      this.outbox.tick();
-      this.outbox.resend(false);
-      this.members?.reconcile();
-      this.peering.tick(now);
-    }
-    this.logKeeper.tick(now);
-    this.tidy();
-    trustWhenCaughtUp(this);
-    this.departure?.tick(now);
-  }
-
-  /** Beside the work, never in its way. */
-  private tidy(): void {
-    if (this.system?.leader() === null || this.system?.caughtUp !== true) return;
-    this.machine?.tidy();
-  }
-
-  /** Input that arrives after a pause must not be judged by a clock from before it (rule L2). */
-  catchUpClock(): void {
-    const now = this.ports.clock.now();
-    if (now - this.lastTick > this.config.heartbeatMs) this.tick();
   }
 
   send(message: RaftMessage): void {
@@ -336,6 +290,7 @@ export class NodeHost {
   /** Every call under way gets its outcome. */
   private end(reason: string): void {
     this.stopped = true;
+    this.ticks.stop();
     this.queries.end();
     this.system?.stop();
     this.caching.stop();

@@ -70,6 +70,10 @@ export class NodeQueries implements NodeApi {
     }
   }
 
+  get tickAt(): number {
+    return this.submissions.open + this.transfers.length > 0 ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  }
+
   /** This node stops or has failed: every call under way gets its outcome. */
   end(): void {
     this.submissions.stop();

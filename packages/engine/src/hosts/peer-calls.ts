@@ -65,6 +65,10 @@ export class PeerCalls {
     for (const [id, open] of this.open) if (open.deadline <= now) this.settle(id, null);
   }
 
+  get tickAt(): number {
+    return this.open.size > 0 ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  }
+
   stop(): void {
     for (const id of this.open.keys()) this.settle(id, null);
   }

@@ -146,7 +146,7 @@ export class Peering implements PeerHubOwner {
     const { host } = this;
     if (host.isStopped) return;
     try {
-      host.catchUpClock();
+      host.ticks.catchUp();
       if (groupTime > 0) host.groupTime.heard(groupTime);
       for (const message of messages) this.onMessage(from, hello, message);
     } catch (error) {

@@ -2,7 +2,7 @@
 export interface Clock {
   /** Monotonic; never goes back; fractions allowed. Everything about leases and elections uses this. */
   now(): number;
-  /** Wall clock (Unix milliseconds). Only group time at take-over, JWT and audit may read it (rule L3), and who holds copies: it goes on while a machine is suspended (rule M2). */
+  /** Wall clock (Unix milliseconds). Only group time at take-over, JWT and audit may read it (rule L3), and who holds copies: it goes on while a machine is suspended (rule M2). When a process starts its heartbeats are put in step with those of others by it. */
   wallNow(): number;
   /** Calls `run` once, `delayMs` or more from now. */
   schedule(delayMs: number, run: () => void): Timer;

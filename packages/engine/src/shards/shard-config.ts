@@ -1,12 +1,11 @@
 import type { GroupId } from "@trivet/core";
-import { groupConfig, type NodeHostConfig } from "../hosts/config.ts";
-import type { GroupHostConfig } from "../hosts/group-host.ts";
+import { groupConfig, type GroupHostConfig, type NodeHostConfig } from "../hosts/config.ts";
 import { applyBatchBytes, applyWindowBytes, shardEntryBytes, shardGatherBytes, shardRetainBytes } from "./limits.ts";
 
 /** As group 0's, but for what follows from the state being in a store of its own: no snapshots by themselves, larger steps. */
-export function shardConfig(config: NodeHostConfig, group: GroupId, seed: number): GroupHostConfig {
+export function shardConfig(config: NodeHostConfig, group: GroupId, seed: number, beatOffsetMs: number): GroupHostConfig {
   return {
-    ...groupConfig(config, group, seed),
+    ...groupConfig(config, group, seed, beatOffsetMs),
     snapshotEveryEntries: Number.POSITIVE_INFINITY,
     snapshotEveryBytes: Number.POSITIVE_INFINITY,
     snapshotsMoveFloor: false,

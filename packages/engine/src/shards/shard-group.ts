@@ -1,7 +1,8 @@
 import { type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { encodeEntryPayload, type ShardCommand } from "@trivet/wire";
-import type { GroupHostConfig, GroupHostOwner } from "../hosts/group-host.ts";
+import type { GroupHostConfig } from "../hosts/config.ts";
+import type { GroupHostOwner } from "../hosts/group-host.ts";
 import { GroupHost } from "../hosts/group-host.ts";
 import { reportNotice } from "../hosts/notices.ts";
 import { enqueuePrivileged } from "../hosts/privileged.ts";
@@ -108,6 +109,15 @@ export class ShardGroup implements GroupHostOwner {
     this.flushes.tick(now);
     this.trustWhenCaughtUp();
     if (now >= this.tidyAt) this.tidy(now);
+  }
+
+  /** When the next tick has something to do. */
+  tickAt(now: number): number {
+    const at = Math.min(this.group.tickAt, this.home.tickAt(now), this.later[0]?.at ?? Number.POSITIVE_INFINITY);
+    if (this.leadingTerm === 0 || this.unconfirmed) return at;
+    const wantsAt = this.wantsEntryAt > 0 ? now + this.wantsEntryAt - this.hosts.host.groupTime.now() : Number.POSITIVE_INFINITY;
+    const leaseAt = this.nextLeaseAt > 0 && !this.askingDue ? this.lastNow + this.nextLeaseAt - this.attended : Number.POSITIVE_INFINITY;
+    return Math.min(at, wantsAt, leaseAt);
   }
 
   /** Snapshots are written for a replica that needs one, and are of no use afterwards: the state is in the store. */

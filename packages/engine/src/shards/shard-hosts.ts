@@ -116,12 +116,12 @@ export class ShardHosts {
     for (const replica of this.replicas.values()) replica.settle();
   }
 
-  /** `everyFew`: what need not be done with every tick. */
-  tick(now: number, everyFew: boolean): void {
+  /** `isBeat`: what need not be done with every tick is done, too. */
+  tick(now: number, isBeat: boolean): void {
     for (const replica of this.replicas.values()) replica.tick(now);
     for (const entry of this.entries) {
       entry.submissions.tick(now);
-      if (!everyFew) continue;
+      if (!isBeat) continue;
       entry.outbox.tick();
       entry.outbox.resend(false);
     }
@@ -130,6 +130,14 @@ export class ShardHosts {
       this.reconcileAt = now + reconcileMs;
       this.reconcile();
     }
+  }
+
+  /** When the next tick has something to do. */
+  tickAt(now: number): number {
+    let at = Number.POSITIVE_INFINITY;
+    for (const replica of this.replicas.values()) at = Math.min(at, replica.tickAt(now));
+    for (const { submissions } of this.entries) if (submissions.isOpen) return Number.NEGATIVE_INFINITY;
+    return at;
   }
 
   stop(): void {
@@ -279,7 +287,7 @@ export class ShardHosts {
             this.host.fatal(error ?? new Error(`shard ${group} could not be opened`));
             return;
           }
-          const config = shardConfig(this.host.config, group, this.host.ports.random.nextUint32());
+          const config = shardConfig(this.host.config, group, this.host.ports.random.nextUint32(), this.host.ticks.beatOffsetMs);
           this.replicas.set(group, new ShardGroup(config, shard, this, entry));
           entry.outbox.resend(true);
           this.host.markDirty();

@@ -89,6 +89,10 @@ export class ShardSubmissions {
     });
   }
 
+  get isOpen(): boolean {
+    return this.lanes.openCount + this.keyed.size > 0;
+  }
+
   tick(now: number): void {
     const fate = new Map<object, boolean>();
     for (const { context, frame } of this.lanes.giveUpDue(now)) {

@@ -55,6 +55,26 @@ describe("the guard of the disk", () => {
     expect(telemetry.lines.map(({ event }) => event)).toEqual(["storage.low", "storage.room"]);
   });
 
+  test("looks once in a second while the log takes nothing, and at once when it does, or when the disk is low", () => {
+    const { answer, asked, guard, poll, state } = rig();
+    poll();
+    answer(1_000 * kib);
+    for (let looks = 0; looks < 19; looks += 1) poll();
+    expect(asked).toHaveLength(0);
+    poll();
+    expect(asked).toHaveLength(1);
+    answer(1_000 * kib);
+    state.taken += kib;
+    poll();
+    expect(asked).toHaveLength(1);
+    answer(200 * kib);
+    expect(guard.low).toBe(true);
+    poll();
+    expect(asked).toHaveLength(1);
+    answer(1_000 * kib);
+    expect(guard.low).toBe(false);
+  });
+
   test("does not call a disk full that the system cannot say anything of", () => {
     const { answer, guard, poll, state } = rig();
     poll();

@@ -1,5 +1,10 @@
 import type { Clock, Timer } from "@trivet/engine";
 
+/** What the event loop's clock is ahead of `performance.now`, which begins with the process: both are the kernel's monotonic clock. */
+const loopOffsetMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+/** `setTimeout` takes no more; what is longer goes on when that is over. */
+const longestMs = 2 ** 31 - 1;
+
 /**
  * Real time. `performance.now` is CLOCK_MONOTONIC: it never goes back, and it stands still while the machine is suspended, but goes on
  * while only this process is stopped (SIGSTOP, freezer). So a stopped process sees the gap on resume and re-confirms leadership
@@ -9,6 +14,12 @@ export class NodeClock implements Clock {
   private deferred: (() => void)[] = [];
   private running: (() => void)[] = [];
   private scheduled = false;
+  private readonly late: (ms: number) => void;
+
+  /** `late`: by how much a timer fired after its time, which is how long the event loop did something else. */
+  constructor(late: (ms: number) => void = () => undefined) {
+    this.late = late;
+  }
 
   now(): number {
     return performance.now();
@@ -18,17 +29,24 @@ export class NodeClock implements Clock {
     return Date.now();
   }
 
-  /** A timer of Node may fire up to a millisecond early by `performance.now`; then it is set again for the rest. */
+  /**
+   * The event loop counts whole milliseconds, from where it has them begun. A timer is asked for at the first of them that is not before its time: one
+   * that fires a fraction too early has to be set again for the rest, and then the process has woken twice.
+   */
   schedule(delayMs: number, run: () => void): Timer {
     const dueAt = performance.now() + delayMs;
+    const wholeAt = Math.ceil(dueAt + loopOffsetMs);
     let handle: NodeJS.Timeout;
-    const fire = (): void => {
-      const left = dueAt - performance.now();
-      if (left > 0) handle = setTimeout(fire, Math.ceil(left));
-      else run();
+    const wait = (): void => {
+      handle = setTimeout(fire, Math.min(wholeAt - Math.floor(performance.now() + loopOffsetMs), longestMs));
     };
-    // setTimeout takes at most 2^31 - 1; `fire` continues longer delays.
-    handle = setTimeout(fire, Math.min(Math.ceil(delayMs), 2 ** 31 - 1));
+    const fire = (): void => {
+      const now = performance.now();
+      if (now < dueAt) return wait();
+      this.late(Math.max(0, now + loopOffsetMs - wholeAt));
+      run();
+    };
+    wait();
     return { cancel: () => clearTimeout(handle) };
   }
 

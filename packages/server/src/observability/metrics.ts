@@ -27,9 +27,15 @@ function create(name: MetricName, registry: Registry): Instrument {
 interface Found {
   readonly name: MetricName;
   readonly instrument: Instrument;
-  readonly labelled: boolean;
-  /** Of a counter without labels: what the library has not been told yet. */
-  pending: number;
+  readonly labels: readonly string[];
+  /** Of a counter, by the values of its labels. */
+  readonly series: Map<string, Series>;
+}
+
+/** What the library has not been told yet; null = nothing. It looks up labels at every call, and many of these are made per heartbeat. */
+interface Series {
+  readonly labels: Record<string, string>;
+  pending: number | null;
 }
 
 /** The contract's families, and nothing else. Implementations of Telemetry must not throw: unknown names are remembered, not raised. */
@@ -65,7 +71,7 @@ export class Metrics {
     if (!isMetricName(known)) return null;
     const instrument = this.#instruments.get(known);
     if (instrument === undefined) return null;
-    return { name: known, instrument, labelled: (metricOf(known).labels ?? []).length > 0, pending: 0 };
+    return { name: known, instrument, labels: metricOf(known).labels ?? [], series: new Map() };
   }
 
   /** Every label of the family, empty where not given; labels that the family does not have are left out (a key is never a label). */
@@ -76,8 +82,19 @@ export class Metrics {
   count(name: string, by: number, labels: Labels = {}): void {
     const found = this.#find(name);
     if (found === null || !(found.instrument instanceof Counter) || !(by >= 0)) return;
-    if (found.labelled) found.instrument.inc(this.#labels(found.name, labels), by);
-    else found.pending += by;
+    const series = this.#seriesOf(found, labels);
+    series.pending = (series.pending ?? 0) + by;
+  }
+
+  #seriesOf(found: Found, labels: Labels): Series {
+    let key = "";
+    for (const label of found.labels) {
+      const value = labels[label] ?? "";
+      key = key === "" ? value : `${key}\n${value}`;
+    }
+    let series = found.series.get(key);
+    if (series === undefined) found.series.set(key, (series = { labels: this.#labels(found.name, labels), pending: null }));
+    return series;
   }
 
   observe(name: string, value: number, labels: Labels = {}): void {
@@ -113,9 +130,12 @@ export class Metrics {
 
   async #collect(): Promise<void> {
     for (const collect of this.#collectors) await collect();
-    for (const found of this.#found.values()) {
-      if (found.pending > 0 && found.instrument instanceof Counter) found.instrument.inc(found.pending);
-      found.pending = 0;
+    for (const { instrument, series } of this.#found.values()) {
+      if (!(instrument instanceof Counter)) continue;
+      for (const one of series.values()) {
+        if (one.pending !== null) instrument.inc(one.labels, one.pending);
+        one.pending = null;
+      }
     }
   }
 

@@ -1,10 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus, freemem, loadavg, totalmem } from "node:os";
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { LoopLag } from "./loop-lag.ts";
 import type { Metrics } from "./metrics.ts";
-
-const nanosecondsPerSecond = 1e9;
-const loopResolutionMs = 10;
 
 /** Bytes of the machine's interfaces (Linux); zeros elsewhere. */
 export function networkBytes(read: () => string = () => readFileSync("/proc/net/dev", "utf8")): {
@@ -61,13 +58,8 @@ function openFiles(): number {
   }
 }
 
-/** The histogram counts from its own resolution. */
-const delay = (nanoseconds: number): number => Math.max(0, nanoseconds / nanosecondsPerSecond - loopResolutionMs / 1_000);
-
-/** Process, event loop and machine, measured at the scrape. Returns how to stop. */
-export function collectSystemMetrics(metrics: Metrics, version: string): () => void {
-  const loop = monitorEventLoopDelay({ resolution: loopResolutionMs });
-  loop.enable();
+/** Process, event loop and machine, as of the scrape. */
+export function collectSystemMetrics(metrics: Metrics, version: string, loop: LoopLag): void {
   metrics.set("build_info", 1, { version, node_version: process.version });
   metrics.set("system_cpus", cpus().length);
   metrics.set("process_start_time_seconds", Date.now() / 1_000 - process.uptime());
@@ -78,9 +70,9 @@ export function collectSystemMetrics(metrics: Metrics, version: string): () => v
     metrics.set("process_resident_memory_bytes", memory.rss);
     metrics.set("process_heap_bytes", memory.heapUsed);
     metrics.set("process_open_fds", openFiles());
-    metrics.set("nodejs_eventloop_lag_p99_seconds", delay(loop.percentile(99)));
-    metrics.set("nodejs_eventloop_lag_max_seconds", delay(loop.max));
-    loop.reset();
+    const lag = loop.take();
+    metrics.set("nodejs_eventloop_lag_p99_seconds", lag.p99);
+    metrics.set("nodejs_eventloop_lag_max_seconds", lag.max);
     const disk = diskBytes();
     metrics.total("process_disk_bytes_total", disk.read_bytes, { direction: "read" });
     metrics.total("process_disk_bytes_total", disk.written_bytes, { direction: "written" });
@@ -93,7 +85,6 @@ export function collectSystemMetrics(metrics: Metrics, version: string): () => v
     metrics.total("system_network_bytes_total", network.received, { direction: "received" });
     metrics.total("system_network_bytes_total", network.sent, { direction: "sent" });
   });
-  return () => loop.disable();
 }
 
 /** S4's "system metrics": CPU, memory, network of machine and process. */

@@ -23,6 +23,8 @@ export class NodeTelemetry implements Telemetry {
   }
 
   log(level: LogLevel, event: string, text: string, fields: Fields = {}): void {
+    // Nobody reads it, and there are dozens with every heartbeat. What a rule makes of such a line is no louder than it was.
+    if (level === "debug" && !this.#logger.isOn("debug")) return;
     const rule = eventRules[event];
     const given: LogEvent = { level, event, text, fields };
     const shaped = rule?.shape?.(given) ?? given;

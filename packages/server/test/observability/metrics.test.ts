@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { isMetricName, metricNames, metricOf } from "@trivet/contract";
 import type { NodeHost } from "@trivet/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LoopLag } from "../../src/observability/loop-lag.ts";
 import { Metrics } from "../../src/observability/metrics.ts";
 import { collectSystemMetrics, diskBytes, networkBytes } from "../../src/observability/system-metrics.ts";
 import { serve, startTestNode, until, type Server } from "../http/harness.ts";
@@ -15,11 +16,13 @@ const files = (folder: string): string[] =>
 describe("families", () => {
   test("the text has exactly the contract's families, with type and help, and is valid", async () => {
     const metrics = new Metrics();
-    const stop = collectSystemMetrics(metrics, "0.1.0");
+    const lag = new LoopLag();
+    collectSystemMetrics(metrics, "0.1.0", lag);
+    for (let fired = 0; fired < 98; fired += 1) lag.late(0);
+    for (const ms of [20, 50]) lag.late(ms);
     metrics.count("http_requests_total", 1, { route: 'a"b\\c\nd', method: "GET", status: "200" });
     metrics.observe("http_request_duration_seconds", 0.2, { route: "x", method: "GET" });
     const families = parsePrometheus(await metrics.text());
-    stop();
     expect([...families.keys()].sort()).toEqual([...metricNames].sort());
     for (const [name, family] of families) {
       if (!isMetricName(name)) throw new Error(name);
@@ -30,6 +33,10 @@ describe("families", () => {
     expect(families.get("build_info")?.samples[0]).toMatchObject({ labels: { version: "0.1.0", node_version: process.version }, value: 1 });
     expect(families.get("process_cpu_seconds_total")?.samples[0]?.value).toBeGreaterThan(0);
     expect(families.get("process_resident_memory_bytes")?.samples[0]?.value).toBeGreaterThan(1_000_000);
+    expect(families.get("nodejs_eventloop_lag_p99_seconds")?.samples[0]?.value).toBeCloseTo(0.02, 3);
+    expect(families.get("nodejs_eventloop_lag_max_seconds")?.samples[0]?.value).toBeCloseTo(0.05, 3);
+    // Of each stretch between two scrapes.
+    expect(parsePrometheus(await metrics.text()).get("nodejs_eventloop_lag_max_seconds")?.samples[0]?.value).toBe(0);
   });
   test("a counter kept elsewhere does not grow by being scraped", async () => {
     const metrics = new Metrics();

@@ -87,6 +87,8 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "cache-older-life-registered": "M1: a former life of a holder takes the place of the present",
   "cache-removal-not-noted": "M8: a loader's value is put after a delete",
   "cache-removed-before-dropped": "a namespace is said to be gone while values can still be put into it",
+  "cache-rest-without-renewal":
+    "a node at rest prolongs the leases of its copies with its heartbeats only, and loses them where those are rare",
   "cache-token-floor-ignored": "M8: an invalidation that was cleared no longer refuses loaders of before",
   "cache-token-floor-not-raised": "M8: clearing forgets that there was an invalidation",
   "cache-token-ignored": "M8: a loader's value is put over a newer one",
