@@ -74,6 +74,14 @@ export const cacheSettings = define({
     example:
       "INSERT INTO pages (path, body, stamp) VALUES ($1, convert_from($3, 'UTF8'), $4) ON CONFLICT (path) DO UPDATE SET body = EXCLUDED.body, stamp = EXCLUDED.stamp WHERE pages.stamp < EXCLUDED.stamp",
   },
+  CACHE_ORIGIN_POSTGRES_STAMP: {
+    kind: "string",
+    default: "SELECT stamp FROM trivet_cache WHERE namespace = $2 AND key = $1",
+    use: "cache",
+    about:
+      "What tells the stamp of a row when a write has changed none: $1 is the key, $2 the namespace. Set it beside CACHE_ORIGIN_POSTGRES_WRITE: where only that is set, a row that was not written is taken for newer.",
+    example: "SELECT stamp FROM pages WHERE path = $1",
+  },
   CACHE_ORIGIN_TIMEOUT_MS: {
     kind: "milliseconds",
     default: 2_000,

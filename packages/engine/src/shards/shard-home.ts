@@ -18,6 +18,7 @@ export function homeOf(replica: ShardGroup, { host }: ShardHosts): HomeHost {
     clock,
     telemetry,
     origins: cacheOrigins,
+    groupTime: () => host.groupTime.now(),
     namespace: (number) => host.machine?.namespaceByNumber(number) ?? null,
     ask,
     propose: (command, applied) => home.proposeAside(command, applied),

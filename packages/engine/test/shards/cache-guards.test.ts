@@ -26,6 +26,7 @@ class Home {
     clock: this.clock,
     telemetry: new MemoryTelemetry(),
     origins: {},
+    groupTime: () => this.clock.now(),
     namespace: () => null,
     ask: () => {},
     propose: () => {},

@@ -39,7 +39,10 @@ export class OutsideStore {
     return {
       timeoutMs,
       load: (_namespace, key, done) => this.load(process, key, done),
-      write: (writes, done) => this.write(process, writes, done),
+      write: (writes, told) =>
+        this.write(process, writes, (outcomes) => {
+          for (const [place, outcome] of outcomes.entries()) told(place, outcome);
+        }),
     };
   }
 
@@ -80,7 +83,7 @@ export class OutsideStore {
     const known = this.rows.get(key);
     if (known !== undefined && known.stamp >= stamp) {
       world.totals.add("outside writes passed over");
-      return { type: "newer" };
+      return { type: "newer", stamp: known.stamp };
     }
     this.rows.set(key, { value: value === null ? null : decodeUtf8(value), stamp });
     world.totals.add("outside writes");

@@ -1,6 +1,6 @@
 import type { CacheOrigin, Clock, OriginAnswer, OriginWrite, OriginWritten, Random, Telemetry } from "@trivet/engine";
 import { ClusterLink } from "../redis/cluster-link.ts";
-import { fateOf, reasonOf, type RedisLink } from "../redis/link.ts";
+import { fateOf, reasonOf, type RedisLink, textOf, within } from "../redis/link.ts";
 import type { RedisOptions } from "../redis/options.ts";
 import { Script } from "../redis/script.ts";
 import { ServerLink } from "../redis/server-link.ts";
@@ -39,11 +39,13 @@ export class RedisOrigin implements CacheOrigin {
     this.get(this.nameOf(namespace, key)).then(done, (error: unknown) => done({ type: "failed", reason: reasonOf(error) }));
   }
 
-  write(writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void {
-    Promise.all(writes.map((write) => this.writeOne(write))).then(done, (error: unknown) => {
-      const reason = reasonOf(error);
-      done(writes.map(() => ({ type: "unreachable", reason })));
-    });
+  write(writes: readonly OriginWrite[], told: (place: number, outcome: OriginWritten) => void): void {
+    for (const [place, write] of writes.entries()) {
+      this.writeOne(write).then(
+        (outcome) => told(place, outcome),
+        (error: unknown) => told(place, { type: "unreachable", reason: reasonOf(error) }),
+      );
+    }
   }
 
   async close(): Promise<void> {
@@ -62,8 +64,9 @@ export class RedisOrigin implements CacheOrigin {
       await (this.tried ??= this.open());
       const { link } = this;
       if (link === null) return { type: "unreachable", reason: "the connection was closed" };
-      const reply = await script.run([name, stampKeyOf(name)], args, (command) => link.send(name, command));
-      return { type: Number(reply) === 1 ? "written" : "newer" };
+      const run = script.run([name, stampKeyOf(name)], args, (command) => link.send(name, command));
+      const reply = await within(this.tools.clock, this.timeoutMs, run);
+      return reply === 1 ? { type: "written" } : { type: "newer", stamp: textOf(reply) };
     } catch (error) {
       return { type: fateOf(error) === "broken" ? "refused" : "unreachable", reason: reasonOf(error) };
     }
