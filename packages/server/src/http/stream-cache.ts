@@ -34,6 +34,12 @@ export interface CacheStream {
   readonly caller: StreamCaller;
 }
 
+interface Told {
+  readonly namespace: number;
+  readonly version: number;
+}
+const toldOf = ({ namespace, version }: NamespaceView): Told => ({ namespace, version });
+
 /** Cached values on one stream (protocol 4): what a program that holds copies and the homes say to each other, names, and invalidations. */
 export class StreamCache {
   readonly #stream: CacheStream;
@@ -46,7 +52,7 @@ export class StreamCache {
   #asked = 0;
   #closed = false;
   /** By name, what the stream was told last. */
-  readonly #names = new Map<string, number>();
+  readonly #names = new Map<string, Told>();
 
   constructor(stream: CacheStream, context: HttpContext) {
     this.#stream = stream;
@@ -86,7 +92,7 @@ export class StreamCache {
       if (programs.shards === 0) return this.#resolved(request, name, "unavailable", "this node takes part in no shards yet");
       // Who is not told when a name means something else must not go by it.
       if (this.#names.size >= maxNames && !this.#names.has(name)) return this.#resolved(request, name, "unavailable", tooManyNames);
-      this.#names.set(name, outcome.namespace.namespace);
+      this.#names.set(name, toldOf(outcome.namespace));
       return this.#found(request, outcome.namespace);
     });
   }
@@ -106,18 +112,18 @@ export class StreamCache {
     });
   }
 
-  /** Tells of names that mean another namespace now, or none. */
+  /** Tells of names that mean another namespace now, or none, and of namespaces that are read in another way. */
   lookForNames(): void {
     const { programs } = this.#context;
     if (programs === null) return;
-    for (const [name, namespace] of this.#names) {
+    for (const [name, told] of this.#names) {
       const now = programs.namespace(name);
-      if (now?.namespace === namespace) continue;
+      if (now?.namespace === told.namespace && now.version <= told.version) continue;
       if (now === null) {
         this.#names.delete(name);
         this.#resolved(0, name, "unknown", "");
       } else {
-        this.#names.set(name, now.namespace);
+        this.#names.set(name, toldOf(now));
         this.#found(0, now);
       }
     }

@@ -95,6 +95,23 @@ describe("programs with copies of their own, through a real node", () => {
     expect((await cache.get("k")).value).toBe(2);
   });
 
+  test("a bound on how old a value may be that is lowered is that of the next copies", async () => {
+    const define = (staleMs: number, mode: "create" | "update"): Promise<string> =>
+      administer((done) => host.cache.defineNamespace("aged", { mode: "ttl", staleMs }, mode, { timeoutMs: 10_000 }, done));
+    expect(await define(3_600_000, "create")).toBe("defined");
+    const [reader, writer] = [(await program()).cache<number>("aged"), (await program()).cache<number>("aged")];
+    const afterWrite = async (key: string): Promise<number | null> => {
+      await writer.set(key, 1);
+      await reader.get(key);
+      await writer.set(key, 2);
+      return (await reader.get(key)).value;
+    };
+    expect(await afterWrite("k")).toBe(1);
+    expect(await define(1, "update")).toBe("defined");
+    let keys = 0;
+    await until(async () => (await afterWrite(`k${keys++}`)) === 2, "a value of now");
+  });
+
   test("what no program may say ends its stream", async () => {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, { perMessageDeflate: false });
     const frames: ServerFrame[] = [];
