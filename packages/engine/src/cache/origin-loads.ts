@@ -18,8 +18,11 @@ export interface LoadQuestion {
 export type LoadReply =
   /** It is stored now, or that there is nothing: read again. `value`: what, where its time may be over before that; as with `unstored`. */
   | { readonly type: "loaded"; readonly value?: string | null }
-  /** There was no room to store it: base64, or null = the origin has nothing. */
-  | { readonly type: "unstored"; readonly value: string | null }
+  /**
+   * There was no room to store it, or it waits for the origin itself, under this version, which is what conditions are about: base64, or null = the
+   * origin has nothing, or will have nothing.
+   */
+  | { readonly type: "unstored"; readonly value: string | null; readonly version?: number }
   /** Something has changed since the read that found nothing, or may have. */
   | { readonly type: "changed" }
   | { readonly type: "failed"; readonly reason: string }
@@ -88,7 +91,8 @@ export class OriginLoads {
       const isOlder = (value?.record.asOf ?? 0) < token.asOf && !mutant("behind-former-home-believed");
       if (value === undefined || isOlder || replica.group.stateDoubted) return tell(lost);
       if (value.queued === undefined || mutant("behind-queued-not-read")) return tell(null);
-      return tell({ type: "unstored", value: value.queued.value === null ? null : encodeBase64(value.queued.value) });
+      const { value: waiting, version } = value.queued;
+      return tell(waiting === null ? { type: "unstored", value: null } : { type: "unstored", value: encodeBase64(waiting), version });
     });
   }
 
