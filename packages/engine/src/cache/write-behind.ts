@@ -62,6 +62,8 @@ export class WriteBehind {
   private readonly passed = new Set<number>();
   /** Of this round: something waits that is tried again. */
   private hasAgain = false;
+  /** The definitions under which the shard took its writes. */
+  private versions: ReadonlyMap<number, number> = new Map();
   /** Writes that go to an origin at a time: fewer, where it has no time for more. */
   private most = behindBatch;
   /** Namespaces of which it was said that nothing is answered. */
@@ -119,6 +121,7 @@ export class WriteBehind {
       if (this.reign !== reign) return;
       // The worker waits for space, or another state took its place: what waits is looked for again.
       if (reply.type !== "cache-behind") return this.rest(this.owner.clock.now() + behindFirstRetryMs);
+      this.versions = new Map(reply.backlogs.map(({ namespace, version }) => [namespace, version]));
       if (after === 0) this.backlog = { since: reply.since, ...sumOf(reply.backlogs) };
       this.write(reign, pass, reply.writes, () => {
         if (this.reign !== reign) return;
@@ -169,8 +172,8 @@ export class WriteBehind {
       const turn = mutant("behind-refused-hold-up") ? "fresh" : this.retries.turnOf(lineOfKey(namespace, key), version, now);
       this.hasAgain ||= turn === "again";
       if (turn !== pass) continue;
-      const view = this.owner.namespace(namespace);
-      // Group 0 is not that far here after a restart, or the namespace is gone and its writes are about to be.
+      const view = this.known(namespace);
+      // Group 0 is not that far here, or the namespace is gone and its writes are about to be.
       if (view === null) this.retries.rest(namespace, now, true);
       // Nobody can say where to: it waits until the namespace has an origin again, which `changed` tells.
       if (view === null || view.settings.origin === "none") continue;
@@ -181,6 +184,13 @@ export class WriteBehind {
       parts.set(namespace, part);
     }
     return [...parts.values()];
+  }
+
+  /** Under an older definition writes would go to an origin of before. */
+  private known(namespace: number): NamespaceView | null {
+    const view = this.owner.namespace(namespace);
+    const isOlder = view !== null && view.version < (this.versions.get(namespace) ?? 0);
+    return isOlder && !mutant("behind-origin-of-before") ? null : view;
   }
 
   /** What is known when the time is over counts; of the rest nobody knows. `isLate`: the time was too short for some. */

@@ -3,6 +3,7 @@ import { mutant } from "@trivet/core/mutation";
 import type { ShardCommand, ShardResult, WriteCondition } from "@trivet/wire";
 import type { CacheCallOptions, CacheDelete, CacheDeleted, CacheFailure, CacheIncrement, CachePut, CacheWritten } from "./cache-api.ts";
 import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";
+import { stampSuffix } from "../ports/cache-origin.ts";
 import { CacheWrites, notLed, notMember, refusalOf } from "./cache-writes.ts";
 import { askHome } from "./home-calls.ts";
 import { retryMs } from "./limits.ts";
@@ -109,6 +110,7 @@ export class Writing {
           const { group, holder, line } = place;
           const keep = view.settings.mode === "write-through";
           const { namespace, version } = view;
+          if (isStampOf(view, key)) return done(keptForStamps);
           this.commands.write(group, holder, line, command({ namespace, version }, view), keep, call, (answer) => {
             if (answer.type !== "answered") return done(answer);
             if (answer.result.type === "cache-unloaded") return this.load(name, key, call, done, attempt);
@@ -205,6 +207,15 @@ function decidedBy({ settings }: NamespaceView, condition: WriteCondition): Writ
   const isNothing = condition.type === "version" && condition.version === 0;
   return isNothing && settings.write === "behind" && !mutant("behind-deletion-has-version") ? { type: "absent" } : condition;
 }
+
+/** Such a key would be the stamp of another one there. */
+function isStampOf({ settings }: NamespaceView, key: string): boolean {
+  return settings.write === "behind" && settings.origin === "redis" && key.endsWith(stampSuffix) && !mutant("behind-stamp-overwritten");
+}
+const keptForStamps: CacheFailure = {
+  type: "malformed",
+  detail: `key: not one that ends in ${stampSuffix}, where values are written to Redis: the stamps of the others are kept there under such names`,
+};
 
 /** In the words of the caller's condition. */
 function asAsked<T extends { readonly type: string }>(condition: WriteCondition, outcome: T | CacheFailure): T | CacheFailure {

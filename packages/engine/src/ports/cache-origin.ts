@@ -1,5 +1,8 @@
 import type { OriginName } from "@trivet/wire";
 
+/** Where an origin keeps the stamp of a value beside it, under a name of its own, that name ends so; no value's name does. */
+export const stampSuffix = ":trivet-stamp";
+
 /** What an outside origin says of one key. */
 export type OriginAnswer =
   | { readonly type: "value"; readonly value: Uint8Array }

@@ -16,6 +16,8 @@ class Bench {
   readonly logged: ShardCommand[] = [];
   waiting: QueuedWriteOfKey[] = [];
   isKnown = true;
+  /** The version of the namespace's definition there. */
+  shardKnows = 4;
   /** What the origin says at once of a write; null = it says nothing. */
   answerTo: (write: OriginWrite) => OriginWritten | null = () => null;
   readonly telemetry = new MemoryTelemetry();
@@ -23,7 +25,7 @@ class Bench {
 
   constructor() {
     const origin: CacheOrigin = { timeoutMs: 500, load: () => {}, write: (writes, told) => this.take(writes, told) };
-    const view = { name: "pages", namespace: 2, settings: { origin: "redis" } } as unknown as NamespaceView;
+    const view = { name: "pages", namespace: 2, version: 4, settings: { origin: "redis" } } as unknown as NamespaceView;
     this.behind = new WriteBehind(groupId(1), {
       node: "n1",
       clock: this.clock,
@@ -36,8 +38,9 @@ class Bench {
         this.looks.push(request);
         const behind = this.waiting.filter(({ namespace, place }) => place > request.after && !request.without.includes(namespace));
         const writes = behind.slice(0, request.most);
+        const backlogs = [{ namespace: 2, keys: this.waiting.length, bytes: 0, version: this.shardKnows }];
         const next = behind.length > writes.length ? (writes.at(-1)?.place ?? 0) : 0;
-        this.clock.defer(() => done({ type: "cache-behind", since: this.waiting[0]?.since ?? 0, backlogs: [], writes, next }));
+        this.clock.defer(() => done({ type: "cache-behind", since: this.waiting[0]?.since ?? 0, backlogs, writes, next }));
       },
       propose: (command, applied) => {
         this.logged.push(command);
@@ -148,6 +151,17 @@ describe("what a shard's leader brings to an origin", () => {
     bench.run(1_000);
     expect(bench.batches).toEqual([]);
     bench.isKnown = true;
+    bench.run(1_000);
+    expect(bench.batches).toHaveLength(1);
+  });
+
+  guard("behind-origin-of-before", "waits for group 0 where the shard knows more of the namespace", () => {
+    const bench = new Bench();
+    bench.shardKnows = 5;
+    bench.queue("k", 7);
+    bench.run(1_000);
+    expect(bench.batches).toEqual([]);
+    bench.shardKnows = 4;
     bench.run(1_000);
     expect(bench.batches).toHaveLength(1);
   });

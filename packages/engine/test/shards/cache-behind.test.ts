@@ -113,6 +113,14 @@ describe("a namespace that is written behind", () => {
     expect(behind.putIf("n3", "k", "w", version)).toMatchObject({ type: "written" });
   });
 
+  guard("behind-stamp-overwritten", "takes no key that is the stamp of another one at a Redis", () => {
+    const behind = new Behind();
+    for (const version of [0, 1]) {
+      const refused = behind.putIf("n1", "{a}:trivet-stamp", "v", version);
+      expect(refused).toMatchObject({ type: "malformed", detail: expect.stringContaining("trivet-stamp") });
+    }
+  });
+
   guard("behind-deletion-has-version", "takes a value on condition that there is nothing where only a deletion waits", () => {
     const behind = new Behind();
     behind.outside.isAway = true;

@@ -1,4 +1,13 @@
-import type { CacheOrigin, Clock, OriginAnswer, OriginWrite, OriginWritten, Random, Telemetry } from "@trivet/engine";
+import {
+  type CacheOrigin,
+  type Clock,
+  type OriginAnswer,
+  type OriginWrite,
+  type OriginWritten,
+  type Random,
+  stampSuffix,
+  type Telemetry,
+} from "@trivet/engine";
 import { ClusterLink } from "../redis/cluster-link.ts";
 import { fateOf, reasonOf, type RedisLink, textOf, within } from "../redis/link.ts";
 import type { RedisOptions } from "../redis/options.ts";
@@ -58,6 +67,7 @@ export class RedisOrigin implements CacheOrigin {
 
   private async writeOne({ key, namespace, stamp, value }: OriginWrite): Promise<OriginWritten> {
     const name = this.nameOf(namespace, key);
+    if (name.endsWith(stampSuffix)) return { type: "refused", reason: `names that end in ${stampSuffix} are kept for the stamps of others` };
     const bytes = value === null ? Buffer.alloc(0) : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     const args = [stamp, value === null ? "0" : "1", bytes, String(originLimits.deletedStampMs)];
     try {
@@ -73,6 +83,7 @@ export class RedisOrigin implements CacheOrigin {
   }
 
   private async get(name: string): Promise<OriginAnswer> {
+    if (name.endsWith(stampSuffix)) return { type: "absent" };
     await (this.tried ??= this.open());
     return answerOf(await this.link?.send(name, ["GET", name]));
   }

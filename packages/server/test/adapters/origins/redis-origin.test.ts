@@ -74,6 +74,16 @@ describe.skipIf(!hasRedis)("Redis as an origin", () => {
     expect(Number(await server.ask("PTTL", "{late:k}:trivet-stamp"))).toBe(-1);
   });
 
+  test("what would be the stamp of another key is neither read nor written", async () => {
+    const origin = await open("{key}");
+    expect(await write(origin, written("{a}", "v", 7), written("{a}:trivet-stamp", "w", 8))).toEqual([
+      { type: "written" },
+      { type: "refused", reason: expect.stringContaining("stamps") },
+    ]);
+    expect(String(await server.ask("GET", "{a}:trivet-stamp"))).toBe(stampOf(7));
+    expect(await textOf(origin, "n", "{a}:trivet-stamp")).toBe("absent");
+  });
+
   test("a write that Redis does not take is told apart from a Redis that is away", async () => {
     const origin = await open("{key}");
     await server.ask("LPUSH", "{bad}:trivet-stamp", "no stamp");
