@@ -46,7 +46,8 @@ export const cacheSettings = define({
     kind: "string",
     default: "{namespace}:{key}",
     use: "cache",
-    about: "What a key is called in that Redis; its stamp is beside it, as …:trivet-stamp. Keys of two namespaces must not come to one name.",
+    about:
+      "What a key is called in that Redis; its stamp is beside it, as …:trivet-stamp. Keys of two namespaces must not come to one name.",
     example: "{key}",
   },
   CACHE_ORIGIN_POSTGRES_URL: {

@@ -1,6 +1,6 @@
 import type { BacklogOfNamespace, GroupId, NamespaceView, QueuedWriteOfKey } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { LineName, OriginName, ShardCommand } from "@trivet/wire";
+import type { OriginName, ShardCommand } from "@trivet/wire";
 import type { CacheOrigin, CacheOrigins, OriginWritten } from "../ports/cache-origin.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";

@@ -247,7 +247,15 @@ describe("what a shard's leader brings to an origin", () => {
     bench.queueMany("k", 100);
     bench.answerTo = ({ key }) => {
       if (key === "k0") return { type: "refused", reason: "a reason" };
-      return { type: bench.batches.at(-1)?.writes.slice(0, 2).some((write) => write.key === key) === true ? "written" : "untried" };
+      return {
+        type:
+          bench.batches
+            .at(-1)
+            ?.writes.slice(0, 2)
+            .some((write) => write.key === key) === true
+            ? "written"
+            : "untried",
+      };
     };
     bench.run(2_000);
     expect(bench.left("k")).toBe(1);

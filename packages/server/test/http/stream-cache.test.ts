@@ -41,6 +41,10 @@ function administer(run: (done: (outcome: { readonly type: string } | CacheFailu
   return new Promise((resolve) => run(({ type }) => resolve(type)));
 }
 
+function defineAged(staleMs: number, mode: "create" | "update"): Promise<string> {
+  return administer((done) => host.cache.defineNamespace("aged", { mode: "ttl", staleMs }, mode, { timeoutMs: 10_000 }, done));
+}
+
 describe("programs with copies of their own, through a real node", () => {
   test("what the node, or another program, was answered for is what the next read gives", async () => {
     const [one, other] = [(await program()).cache<number>("default"), (await program()).cache<number>("default")];
@@ -96,9 +100,7 @@ describe("programs with copies of their own, through a real node", () => {
   });
 
   test("a bound on how old a value may be that is lowered is that of the next copies", async () => {
-    const define = (staleMs: number, mode: "create" | "update"): Promise<string> =>
-      administer((done) => host.cache.defineNamespace("aged", { mode: "ttl", staleMs }, mode, { timeoutMs: 10_000 }, done));
-    expect(await define(3_600_000, "create")).toBe("defined");
+    expect(await defineAged(3_600_000, "create")).toBe("defined");
     const [reader, writer] = [(await program()).cache<number>("aged"), (await program()).cache<number>("aged")];
     const afterWrite = async (key: string): Promise<number | null> => {
       await writer.set(key, 1);
@@ -107,7 +109,7 @@ describe("programs with copies of their own, through a real node", () => {
       return (await reader.get(key)).value;
     };
     expect(await afterWrite("k")).toBe(1);
-    expect(await define(1, "update")).toBe("defined");
+    expect(await defineAged(1, "update")).toBe("defined");
     let keys = 0;
     await until(async () => (await afterWrite(`k${keys++}`)) === 2, "a value of now");
   });

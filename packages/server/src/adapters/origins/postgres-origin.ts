@@ -84,7 +84,8 @@ export class PostgresOrigin implements CacheOrigin {
     let away: OriginWritten | null = null;
     this.writers.add(writes.length, async (place) => {
       const isOver = performance.now() >= until;
-      const outcome: OriginWritten = away ?? (isOver ? { type: "untried" } : await this.writeOne(writes[place] as OriginWrite, (lost) => (away = lost)));
+      const outcome: OriginWritten =
+        away ?? (isOver ? { type: "untried" } : await this.writeOne(writes[place] as OriginWrite, (lost) => (away = lost)));
       told(place, outcome);
     });
   }
@@ -97,7 +98,9 @@ export class PostgresOrigin implements CacheOrigin {
     const { places, text } = this.query;
     const all = [key, namespace];
     const values = places.map((place) => all[place - 1]);
-    return this.on(this.pools.loads, async (client) => answerOf((await client.query<unknown[]>({ text, values, rowMode: "array", types })).rows));
+    return this.on(this.pools.loads, async (client) =>
+      answerOf((await client.query<unknown[]>({ text, values, rowMode: "array", types })).rows),
+    );
   }
 
   /** `away`: not even a connection was to be had. */
@@ -122,10 +125,15 @@ export class PostgresOrigin implements CacheOrigin {
     if (this.stamp === null) return { type: "newer", stamp: null };
     const { places, text } = this.stamp;
     const all = [key, namespace];
-    const { rows } = await client.query<unknown[]>({ text, values: places.map((place) => all[place - 1]), rowMode: "array", types });
+    const { rows } = await client.query<(string | null)[]>({
+      text,
+      values: places.map((place) => all[place - 1]),
+      rowMode: "array",
+      types,
+    });
     const told = rows[0]?.[0] ?? null;
     // Of a numeric column without what leads.
-    const found = told === null ? null : String(told).padStart(stamp.length, "0");
+    const found = told === null ? null : told.padStart(stamp.length, "0");
     if (found !== null && found >= stamp) return { type: "newer", stamp: found };
     const there = found === null ? "there is no stamp there" : `the stamp there, ${found}, is lower than ${stamp}`;
     return { type: "refused", reason: `the statement changed no row, though ${there}: a trigger or a policy may keep it from that` };

@@ -67,7 +67,8 @@ export class RedisOrigin implements CacheOrigin {
 
   private async writeOne({ key, namespace, stamp, value }: OriginWrite): Promise<OriginWritten> {
     const name = this.nameOf(namespace, key);
-    if (name.endsWith(stampSuffix)) return { type: "refused", reason: `names that end in ${stampSuffix} are kept for the stamps of others` };
+    if (name.endsWith(stampSuffix))
+      return { type: "refused", reason: `names that end in ${stampSuffix} are kept for the stamps of others` };
     const bytes = value === null ? Buffer.alloc(0) : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     const args = [stamp, value === null ? "0" : "1", bytes, String(originLimits.deletedStampMs)];
     try {

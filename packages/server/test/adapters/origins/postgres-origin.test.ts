@@ -114,7 +114,9 @@ describe.skipIf(!hasPostgres)("PostgreSQL as an origin", () => {
 
   test("a row that a trigger keeps from being written is not taken for a newer one", async () => {
     await server.ask("CREATE FUNCTION keep_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
-    await server.ask("CREATE TRIGGER keep_out BEFORE INSERT ON trivet_cache FOR EACH ROW WHEN (NEW.key LIKE 'kept%') EXECUTE FUNCTION keep_out()");
+    await server.ask(
+      "CREATE TRIGGER keep_out BEFORE INSERT ON trivet_cache FOR EACH ROW WHEN (NEW.key LIKE 'kept%') EXECUTE FUNCTION keep_out()",
+    );
     await server.ask("ALTER TABLE trivet_cache DISABLE TRIGGER keep_out");
     const origin = writing();
     expect(await write(origin, written("kept", "v", 5))).toEqual([{ type: "written" }]);
@@ -153,7 +155,9 @@ describe.skipIf(!hasPostgres)("PostgreSQL as an origin", () => {
 
 describe("a PostgreSQL of any language", () => {
   test.each(["ERROR", "FEHLER"])("refuses one write with severity %s, and takes the others", async (severity) => {
-    const server = await FakePostgres.start((values) => (values.includes("bad") ? { severity, code: "23514", message: "nein" } : "INSERT 0 1"));
+    const server = await FakePostgres.start((values) =>
+      values.includes("bad") ? { severity, code: "23514", message: "nein" } : "INSERT 0 1",
+    );
     const options = { url: server.url, query: "SELECT $1", write: "INSERT $1 $3 $4", stamp: "", timeoutMs: 5_000, node: "node1" };
     const origin = new PostgresOrigin(options, new MemoryTelemetry());
     try {
@@ -179,7 +183,7 @@ describe("a PostgreSQL of any language", () => {
         }),
       );
       expect(told.at(-1)).toBe(1);
-      expect(told.toSorted()).toEqual([0, 1, 2, 3, 4, 5]);
+      expect(told.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5]);
     } finally {
       await origin.close();
       await server.stop();
