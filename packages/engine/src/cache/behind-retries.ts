@@ -30,9 +30,12 @@ export class BehindRetries {
     return [...this.resting].flatMap(([namespace, { at }]) => (at > now ? [namespace] : []));
   }
 
-  /** Longer each time only when no more writes are remembered: until then each has its own time, and among those behind them some may be taken. */
-  rest(namespace: number, now: number, isUnknown = false): void {
-    const former = !isUnknown && this.alone.size < behindRefusals ? undefined : this.resting.get(namespace);
+  /**
+   * `isDear`: to try again costs time. If not, it is for longer each time only when no more writes are remembered: until then each has its own time, and among
+   * those behind them some may be taken.
+   */
+  rest(namespace: number, now: number, isDear: boolean): void {
+    const former = !isDear && this.alone.size < behindRefusals ? undefined : this.resting.get(namespace);
     this.resting.set(namespace, next(former, now));
   }
 

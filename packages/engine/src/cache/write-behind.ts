@@ -39,6 +39,13 @@ interface Part {
 }
 /** First what nothing is known against, then what is tried again: what its origin does not take never stands before what it would. */
 type Pass = "fresh" | "again";
+interface Sent {
+  readonly outcomes: readonly OriginWritten[];
+  /** The time was too short for some. */
+  readonly isLate: boolean;
+  /** It took so long that it is not done often for nothing: others of the shard wait meanwhile. */
+  readonly isDear: boolean;
+}
 
 /**
  * Brings what waits in one shard to its origins while this node leads the shard (decision 0020): in rounds over all that waits, in its order, a batch at
@@ -64,8 +71,8 @@ export class WriteBehind {
   private hasAgain = false;
   /** The definitions under which the shard took its writes. */
   private versions: ReadonlyMap<number, number> = new Map();
-  /** Writes that go to an origin at a time: fewer, where it has no time for more. */
-  private most = behindBatch;
+  /** Writes of a namespace that go to its origin at a time, where it has no time for as many as may. */
+  private readonly most = new Map<number, number>();
   /** Namespaces of which it was said that nothing is answered. */
   private readonly told = new Set<number>();
 
@@ -89,6 +96,7 @@ export class WriteBehind {
     this.backlog = nothingWaits;
     this.retries.clear();
     this.told.clear();
+    this.most.clear();
   }
 
   /** Something of the shard was written, or a namespace has changed. */
@@ -144,17 +152,14 @@ export class WriteBehind {
   private write(reign: number, pass: Pass, writes: readonly QueuedWriteOfKey[], done: () => void): void {
     const parts = this.partsOf(pass, writes);
     const written: QueuedWriteOfKey[] = [];
-    let most = Math.min(behindBatch, 2 * this.most);
     let left = parts.length;
     if (left === 0) return done();
     for (const part of parts) {
-      this.send(part, (outcomes, isLate) => {
+      this.send(part, (sent) => {
         if (this.reign !== reign) return;
-        written.push(...this.hear(pass, part, outcomes));
-        if (isLate) most = Math.min(most, Math.max(1, Math.floor(part.writes.length / 2)));
+        written.push(...this.hear(pass, part, sent));
         left--;
         if (left > 0) return;
-        this.most = most;
         if (written.length === 0) return done();
         const values = written.map(({ key, namespace, version }) => ({ namespace, key, version }));
         this.owner.propose({ type: "cache-flushed", values }, done);
@@ -178,7 +183,7 @@ export class WriteBehind {
       // Nobody can say where to: it waits until the namespace has an origin again, which `changed` tells.
       if (view === null || view.settings.origin === "none") continue;
       const part = parts.get(namespace) ?? { view, origin: view.settings.origin, writes: [] };
-      if (part.writes.length < this.most) part.writes.push(queued);
+      if (part.writes.length < (this.most.get(namespace) ?? behindBatch)) part.writes.push(queued);
       // It has its turn in the next round.
       else this.changed();
       parts.set(namespace, part);
@@ -193,19 +198,16 @@ export class WriteBehind {
     return isOlder && !mutant("behind-origin-of-before") ? null : view;
   }
 
-  /** What is known when the time is over counts; of the rest nobody knows. `isLate`: the time was too short for some. */
-  private send({ origin, view, writes }: Part, done: (outcomes: readonly OriginWritten[], isLate: boolean) => void): void {
+  /** What is known when the time is over counts; of the rest nobody knows. */
+  private send({ origin, view, writes }: Part, done: (sent: Sent) => void): void {
     const { clock, node, origins } = this.owner;
     const port: CacheOrigin | undefined = origins?.[origin];
     if (port === undefined) {
       const reason = `node ${node} has no ${origin} configured as an origin`;
-      return clock.defer(() =>
-        done(
-          writes.map(() => ({ type: "unreachable", reason })),
-          false,
-        ),
-      );
+      const outcomes = writes.map(() => ({ type: "unreachable", reason }) as const);
+      return clock.defer(() => done({ outcomes, isLate: false, isDear: false }));
     }
+    const began = clock.now();
     const patience = port.timeoutMs * behindPatience;
     const silent: OriginWritten = { type: "unreachable", reason: `no answer in ${patience} ms` };
     const outcomes: (OriginWritten | null)[] = writes.map(() => null);
@@ -214,10 +216,8 @@ export class WriteBehind {
       isOver = true;
       timer.cancel();
       const known = left > 0 && mutant("behind-all-or-nothing") ? outcomes.map(() => null) : outcomes;
-      done(
-        known.map((outcome) => outcome ?? silent),
-        left > 0 || known.some((outcome) => outcome?.type === "untried"),
-      );
+      const isLate = left > 0 || known.some((outcome) => outcome?.type === "untried");
+      done({ outcomes: known.map((outcome) => outcome ?? silent), isLate, isDear: clock.now() - began >= port.timeoutMs });
     };
     const timer = clock.schedule(patience, end);
     const asked = writes.map((queued) => ({ namespace: view.name, key: queued.key, value: queued.value, stamp: stampOf(queued) }));
@@ -230,10 +230,13 @@ export class WriteBehind {
   }
 
   /** Which of them the origin has, or something newer that came from here. */
-  private hear(pass: Pass, part: Part, outcomes: readonly OriginWritten[]): readonly QueuedWriteOfKey[] {
+  private hear(pass: Pass, part: Part, { isDear, isLate, outcomes }: Sent): readonly QueuedWriteOfKey[] {
     const { origin, view, writes } = part;
     const { clock, telemetry } = this.owner;
     const { name, namespace } = view;
+    const most = isLate ? Math.max(1, Math.floor(writes.length / 2)) : 2 * (this.most.get(namespace) ?? behindBatch);
+    if (most < behindBatch) this.most.set(namespace, most);
+    else this.most.delete(namespace);
     const judged = outcomes.map((outcome, place) => this.judge(part, writes[place] as QueuedWriteOfKey, outcome));
     const isAnswered = judged.some(({ type }) => type !== "unreachable" && type !== "untried");
     const taken = writes.filter((queued, place) => this.hearOne(part, queued, judged[place] as OriginWritten, isAnswered));
@@ -247,8 +250,8 @@ export class WriteBehind {
       return taken;
     }
     // Each of those that are tried again has its own time; an origin that answers nothing is not asked for all of them in a row.
-    if (pass === "again") this.passed.add(namespace);
-    else this.retries.rest(namespace, clock.now());
+    if (pass === "again" && !(isDear && !isAnswered)) this.passed.add(namespace);
+    else this.retries.rest(namespace, clock.now(), isDear && !isAnswered);
     if (isAnswered || this.told.has(namespace) || lost?.type !== "unreachable") return taken;
     this.told.add(namespace);
     const text = `writes of namespace ${name} wait for ${origin}: ${lost.reason}. They are kept in the log, and tried again`;
@@ -273,7 +276,7 @@ export class WriteBehind {
     if (outcome.type === "unreachable" && mutant("behind-unreachable-taken-for-written")) return true;
     const isRefused = outcome.type === "refused";
     const isRemembered = this.retries.leaveAlone(line, namespace, isRefused ? version : null, clock.now());
-    if (!isRemembered && isAnswered) this.retries.rest(namespace, clock.now());
+    if (!isRemembered && isAnswered) this.retries.rest(namespace, clock.now(), false);
     // Of an origin that is away it is told once, and not for each of its writes.
     if (!isAnswered) return false;
     const { name } = view;

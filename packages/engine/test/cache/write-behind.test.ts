@@ -262,6 +262,19 @@ describe("what a shard's leader brings to an origin", () => {
     expect(bench.telemetry.lines.map(({ event }) => event)).not.toContain("origin.behind");
   });
 
+  test("is not tried often where each try takes its time for nothing", () => {
+    const bench = new Bench();
+    bench.answerTo = () => null;
+    bench.queueMany("k", 3_000);
+    bench.run(100_000);
+    const before = bench.batches.length;
+    bench.run(110_000);
+    expect(bench.batches.length - before).toBeLessThanOrEqual(12);
+    bench.answerTo = () => ({ type: "written" });
+    bench.run(30_000);
+    expect(bench.waiting).toEqual([]);
+  });
+
   test("an origin that answers nothing is left alone, told of once, and everything comes there when it is back", () => {
     const bench = new Bench();
     bench.answerTo = () => ({ type: "unreachable", reason: "away" });
