@@ -34,14 +34,16 @@ export class PostgresOrigin implements CacheOrigin {
   readonly timeoutMs: number;
   private readonly pools: { readonly loads: Pool; readonly writes: Pool };
   private readonly writers: FairWork = new FairWork(originLimits.writers);
-  private readonly query: Statement;
+  private readonly query: string;
+  private readonly wantsNamespace: boolean;
   private readonly statement: Statement;
   private readonly stamp: Statement | null;
   private readonly health: OriginHealth;
 
   constructor({ node, query, stamp, timeoutMs, url, write }: PostgresOptions, telemetry: Telemetry) {
     this.timeoutMs = timeoutMs;
-    this.query = numbered(query);
+    this.query = query;
+    this.wantsNamespace = /\$2(?!\d)/.test(query);
     this.statement = numbered(write);
     this.stamp = stamp === "" ? null : numbered(stamp);
     const { host, pathname } = new URL(url);
@@ -95,12 +97,9 @@ export class PostgresOrigin implements CacheOrigin {
   }
 
   private async ask(namespace: string, key: string): Promise<OriginAnswer> {
-    const { places, text } = this.query;
-    const all = [key, namespace];
-    const values = places.map((place) => all[place - 1]);
-    return this.on(this.pools.loads, async (client) =>
-      answerOf((await client.query<unknown[]>({ text, values, rowMode: "array", types })).rows),
-    );
+    const values = this.wantsNamespace ? [key, namespace] : [key];
+    const question = { text: this.query, values, rowMode: "array", types } as const;
+    return this.on(this.pools.loads, async (client) => answerOf((await client.query<unknown[]>(question)).rows));
   }
 
   /** `away`: not even a connection was to be had. */
