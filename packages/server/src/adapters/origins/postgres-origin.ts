@@ -141,6 +141,12 @@ export class PostgresOrigin implements CacheOrigin {
   private async on<T>(pool: Pool, run: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await this.connected(pool);
     let broken: Error | undefined;
+    // A connection that ends while it is used says so twice: to who waits for an answer, and here; unheard, that would end this node.
+    const lost = (error: Error): void => {
+      broken = error;
+      this.health.down(reasonOf(error));
+    };
+    client.on("error", lost);
     try {
       const found = await run(client);
       this.health.up();
@@ -151,6 +157,7 @@ export class PostgresOrigin implements CacheOrigin {
       else broken = error instanceof Error ? error : new Error(String(error));
       throw error;
     } finally {
+      client.off("error", lost);
       client.release(broken);
     }
   }

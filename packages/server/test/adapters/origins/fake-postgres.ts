@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 
 type Reply = string | null | { readonly severity: string; readonly code: string; readonly message: string };
 
-/** As much of a PostgreSQL as one statement needs: it says to each what `answer` makes of its parameters, as one text; null = nothing. */
+/** As much of a PostgreSQL as one statement needs: it says to each what `answer` makes of its parameters, as one text; null = nothing, "hang up" = the end. */
 export class FakePostgres {
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
@@ -47,7 +47,9 @@ export class FakePostgres {
         isOpen = true;
         if (type === "") socket.write(Buffer.concat([message("R", "\0\0\0\0"), ready]));
         if (type === "B") bound = body;
-        if (type === "S") socket.write(said(answer(bound)));
+        const reply = type === "S" ? answer(bound) : null;
+        if (reply === "hang up") return void socket.destroy();
+        if (reply !== null) socket.write(said(reply));
       }
     });
   }
@@ -61,8 +63,7 @@ function message(type: string, body = ""): Buffer {
 
 const ready = message("Z", "I");
 
-function said(reply: Reply): Buffer {
-  if (reply === null) return Buffer.alloc(0);
+function said(reply: Exclude<Reply, null>): Buffer {
   if (typeof reply === "string") return Buffer.concat([message("1"), message("2"), message("n"), message("C", `${reply}\0`), ready]);
   const { code, message: text, severity } = reply;
   return Buffer.concat([message("E", `S${severity}\0VERROR\0C${code}\0M${text}\0\0`), ready]);

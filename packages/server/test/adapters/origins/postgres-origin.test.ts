@@ -169,6 +169,24 @@ describe("a PostgreSQL of any language", () => {
     }
   });
 
+  test("that ends a connection in the midst of an answer ends nothing else", async () => {
+    const server = await FakePostgres.start((values) => (values.includes("ends") ? "hang up" : "INSERT 0 1"));
+    const options = { url: server.url, query: "SELECT $1", write: "INSERT $1 $3 $4", stamp: "", timeoutMs: 5_000, node: "node1" };
+    const told = new MemoryTelemetry();
+    const origin = new PostgresOrigin(options, told);
+    try {
+      expect(await load(origin, "n", "ends")).toMatchObject({ type: "failed" });
+      expect(eventsOf(told)).toEqual(["origin.down"]);
+      expect((await write(origin, written("ends", "v", 1), written("a", "v", 1))).map(({ type }) => type)).toEqual([
+        "unreachable",
+        "written",
+      ]);
+    } finally {
+      await origin.close();
+      await server.stop();
+    }
+  });
+
   test("tells what it has written while it hangs on another row", async () => {
     const server = await FakePostgres.start((values) => (values.includes("hangs") ? null : "INSERT 0 1"));
     const options = { url: server.url, query: "SELECT $1", write: "INSERT $1 $3 $4", stamp: "", timeoutMs: 500, node: "node1" };
