@@ -46,7 +46,8 @@ export const cacheSettings = define({
     kind: "string",
     default: "{namespace}:{key}",
     use: "cache",
-    about: "What a key is called in that Redis; its stamp is beside it, as …:trivet-stamp.",
+    about:
+      "What a key is called in that Redis; its stamp is beside it, as …:trivet-stamp. Keys of two namespaces must not come to one name.",
     example: "{key}",
   },
   CACHE_ORIGIN_POSTGRES_URL: {
@@ -73,6 +74,14 @@ export const cacheSettings = define({
       "How namespaces with write behind are written: $1 is the key, $2 the namespace, $3 the value (NULL = deleted), $4 the stamp, 32 digits that rise with every write. It must leave a row with the same or a higher stamp alone.",
     example:
       "INSERT INTO pages (path, body, stamp) VALUES ($1, convert_from($3, 'UTF8'), $4) ON CONFLICT (path) DO UPDATE SET body = EXCLUDED.body, stamp = EXCLUDED.stamp WHERE pages.stamp < EXCLUDED.stamp",
+  },
+  CACHE_ORIGIN_POSTGRES_STAMP: {
+    kind: "string",
+    default: "SELECT stamp FROM trivet_cache WHERE namespace = $2 AND key = $1",
+    use: "cache",
+    about:
+      "What tells the stamp of a row when a write has changed none: $1 is the key, $2 the namespace. Set it beside CACHE_ORIGIN_POSTGRES_WRITE: where only that is set, a row that was not written is taken for newer.",
+    example: "SELECT stamp FROM pages WHERE path = $1",
   },
   CACHE_ORIGIN_TIMEOUT_MS: {
     kind: "milliseconds",

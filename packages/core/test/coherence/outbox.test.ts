@@ -52,7 +52,7 @@ test("each write waits with its version, its time and its value; of a key that i
     ["z", null],
   ]);
   expect(b.waiting()[0]).toMatchObject({ version: 3, place: 1, since: 1000, at: 1050 });
-  expect(b.shard.backlogs()).toEqual([{ namespace, keys: 3, bytes: 11 }]);
+  expect(b.shard.backlogs()).toEqual([{ namespace, keys: 3, bytes: 11, version: 1 }]);
   expect(b.shard.waitingSince()).toBe(1000);
   expect(b.shard.hasQueued).toBe(true);
   b.check();

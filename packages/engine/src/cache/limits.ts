@@ -34,10 +34,12 @@ export const behindRestingLingerMs: number = 250;
 /** Writes that go to an origin at a time, and their bytes. */
 export const behindBatch: number = 128;
 export const behindBatchBytes: number = 1_048_576;
+/** What became of writes is waited for so many times as long as for a value: some of them may have to wait for others. */
+export const behindPatience: number = 2;
 /** An origin that cannot be reached, and a write that it refuses, are tried again after so long, twice as long each time, at most so long. */
 export const behindFirstRetryMs: number = 100;
 export const behindMaxRetryMs: number = 10_000;
-/** Refused writes whose next try a home remembers; others are tried in each round. */
+/** Writes that were refused or not answered whose next try a home remembers; of others the whole namespace waits. */
 export const behindRefusals: number = 4096;
 /** Values that a node has loaded again: not the same one again in so long, and so many at a time. */
 export const revalidateEveryMs: number = 1_000;

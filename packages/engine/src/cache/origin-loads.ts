@@ -21,8 +21,11 @@ export interface LoadQuestion {
 export type LoadReply =
   /** It is stored now, or that there is nothing: read again. `value`: what, where its time may be over before that; as with `unstored`. */
   | { readonly type: "loaded"; readonly value?: string | null }
-  /** There was no room to store it: base64, or null = the origin has nothing. */
-  | { readonly type: "unstored"; readonly value: string | null }
+  /**
+   * There was no room to store it, or it waits for the origin itself, under this version, which is what conditions are about: base64, or null = the
+   * origin has nothing, or will have nothing.
+   */
+  | { readonly type: "unstored"; readonly value: string | null; readonly version?: number }
   /** Something has changed since the read that found nothing, or may have. */
   | { readonly type: "changed" }
   | { readonly type: "failed"; readonly reason: string }
@@ -110,9 +113,10 @@ export class OriginLoads {
       if (value === undefined || isOlder || replica.group.stateDoubted) return tell(lost);
       const { asOf, version } = value.record;
       if (value.queued === undefined || mutant("behind-queued-not-read")) return told({ token: { version, asOf } });
-      const plain = plainValue(host.ports.packing, value.queued);
-      if (plain === undefined) return tell({ type: "failed", reason: "the value that waits for it cannot be unpacked" });
-      return tell({ type: "unstored", value: plain === null ? null : encodeBase64(plain) });
+      const waiting = plainValue(host.ports.packing, value.queued);
+      if (waiting === undefined) return tell({ type: "failed", reason: "the value that waits for it cannot be unpacked" });
+      if (waiting === null) return tell({ type: "unstored", value: null });
+      return tell({ type: "unstored", value: encodeBase64(waiting), version: value.queued.version });
     });
   }
 

@@ -1,4 +1,5 @@
 import type { ReadMode } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import { decodeBase64 } from "../hosts/base64.ts";
 import type { Unavailable } from "../ports/calls.ts";
 import type { CacheEntry } from "./cache-api.ts";
@@ -60,7 +61,7 @@ export class ReadThrough {
       case "too-many":
         return done(overloaded("the key's home loads too many values at this moment"));
       case "unstored":
-        return done(loadedEntry(found, reply.value));
+        return done(loadedEntry(found, reply.value, mutant("behind-version-untold") ? undefined : reply.version));
       case "loaded": {
         // In mode `ttl` this node may have a copy of nothing, which no write withdraws.
         const { settings } = place.namespace;
@@ -97,9 +98,9 @@ export class ReadThrough {
 }
 
 /** What the origin said while the call was under way: base64, or null = nothing. */
-function loadedEntry(found: CacheEntry, told: string | null): CacheEntry {
+function loadedEntry(found: CacheEntry, told: string | null, version: number = found.version): CacheEntry {
   const value = told === null ? null : decodeBase64(told);
-  return { ...found, found: value === null ? "absent" : "value", value, source: "origin", state: "I" };
+  return { ...found, version, found: value === null ? "absent" : "value", value, source: "origin", state: "I" };
 }
 
 const overloaded = (detail: string): Unavailable => ({ type: "unavailable", code: "overloaded", retryAfterMs: 1_000, detail });

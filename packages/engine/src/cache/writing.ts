@@ -1,8 +1,9 @@
 import { type GroupId, groupId, type NamespaceView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { NamespaceSettings, ShardCommand, ShardResult } from "@trivet/wire";
+import type { ShardCommand, ShardResult, WriteCondition } from "@trivet/wire";
 import type { CacheCallOptions, CacheDelete, CacheDeleted, CacheFailure, CacheIncrement, CachePut, CacheWritten } from "./cache-api.ts";
 import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";
+import { stampSuffix } from "../ports/cache-origin.ts";
 import { CacheWrites, notLed, notMember, refusalOf } from "./cache-writes.ts";
 import { askHome } from "./home-calls.ts";
 import { retryMs } from "./limits.ts";
@@ -32,12 +33,13 @@ export class Writing {
     return this.write(
       request,
       this.calls.call(options),
-      (namespace, { compressOver }) => {
-        const plain = { type: "cache-put", ...namespace, key, value, tags, ttlMs, condition, token, ifFence } as const;
-        return packedPut(this.calls.host.ports.packing, compressOver, plain);
+      (namespace, view) => {
+        const decided = decidedBy(view, condition);
+        const plain = { type: "cache-put", ...namespace, key, value, tags, ttlMs, condition: decided, token, ifFence } as const;
+        return packedPut(this.calls.host.ports.packing, view.settings.compressOver, plain);
       },
       done,
-      (place, answered) => this.written(place, answered),
+      (place, answered) => asAsked(condition, this.written(place, answered)),
     );
   }
 
@@ -61,10 +63,12 @@ export class Writing {
     return this.write<CacheDeleted>(
       request,
       this.calls.call(options),
-      (namespace) => ({ type: "cache-delete", ...namespace, key, condition, ifFence }),
+      (namespace, view) => ({ type: "cache-delete", ...namespace, key, condition: decidedBy(view, condition), ifFence }),
       done,
       (_place, { requestId, result }) =>
-        result.type === "cache-deleted" ? { type: "deleted", key, version: result.version, requestId } : refusalOf(result),
+        result.type === "cache-deleted"
+          ? { type: "deleted", key, version: result.version, requestId }
+          : asAsked(condition, refusalOf(result)),
     );
   }
 
@@ -98,7 +102,7 @@ export class Writing {
   private write<T>(
     { key, namespace: name }: { readonly namespace: string; readonly key: string },
     call: Call,
-    command: (namespace: { readonly namespace: number; readonly version: number }, settings: NamespaceSettings) => ShardCommand,
+    command: (namespace: { readonly namespace: number; readonly version: number }, view: NamespaceView) => ShardCommand,
     done: Done<T>,
     fine: (place: Place, answered: Answered) => T | CacheFailure,
   ): void {
@@ -109,7 +113,8 @@ export class Writing {
           const { group, holder, line } = place;
           const keep = view.settings.mode === "write-through";
           const { namespace, version } = view;
-          this.commands.write(group, holder, line, command({ namespace, version }, view.settings), keep, call, (answer) => {
+          if (isStampOf(view, key)) return done(keptForStamps);
+          this.commands.write(group, holder, line, command({ namespace, version }, view), keep, call, (answer) => {
             if (answer.type !== "answered") return done(answer);
             if (answer.result.type === "cache-unloaded") return this.load(name, key, call, done, attempt);
             if (answer.result.type === "no-namespace") return this.again(name, namespace, call, done, attempt);
@@ -195,6 +200,30 @@ export class Writing {
     };
     for (let shard = 1; shard <= count; shard++) one(groupId(shard));
   }
+}
+
+/**
+ * Version 0 says that there is nothing. Where a deletion waits for the origin it has a version, which nobody is told who reads that there is nothing:
+ * there the shard is asked for just that.
+ */
+function decidedBy({ settings }: NamespaceView, condition: WriteCondition): WriteCondition {
+  const isNothing = condition.type === "version" && condition.version === 0;
+  return isNothing && settings.write === "behind" && !mutant("behind-deletion-has-version") ? { type: "absent" } : condition;
+}
+
+/** Such a key would be the stamp of another one there. */
+function isStampOf({ settings }: NamespaceView, key: string): boolean {
+  return settings.write === "behind" && settings.origin === "redis" && key.endsWith(stampSuffix) && !mutant("behind-stamp-overwritten");
+}
+const keptForStamps: CacheFailure = {
+  type: "malformed",
+  detail: `key: not one that ends in ${stampSuffix}, where values are written to Redis: the stamps of the others are kept there under such names`,
+};
+
+/** In the words of the caller's condition. */
+function asAsked<T extends { readonly type: string }>(condition: WriteCondition, outcome: T | CacheFailure): T | CacheFailure {
+  const isAnother = outcome.type === "conflict" && "reason" in outcome && outcome.reason === "exists" && condition.type === "version";
+  return isAnother ? { ...outcome, reason: "version" } : outcome;
 }
 
 const notLoaded: CacheFailure = {

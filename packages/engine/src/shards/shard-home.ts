@@ -19,6 +19,7 @@ export function homeOf(replica: ShardGroup, { host }: ShardHosts): HomeHost {
     telemetry,
     origins: cacheOrigins,
     packing,
+    groupTime: () => host.groupTime.now(),
     namespace: (number) => host.machine?.namespaceByNumber(number) ?? null,
     ask,
     propose: (command, applied) => home.proposeAside(command, applied),

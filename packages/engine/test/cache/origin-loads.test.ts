@@ -78,7 +78,7 @@ describe("loads at the home of their keys", () => {
     bench.stored = { record: { ...nothingRecorded, asOf: 4 }, isDue: false, queued };
     bench.load("k", { version: 0, asOf: 4 });
     bench.load("l", { version: 0, asOf: 5 });
-    expect(bench.replies).toEqual([{ type: "unstored", value: "Zm9ybWVy" }, { type: "changed" }]);
+    expect(bench.replies).toEqual([{ type: "unstored", value: "Zm9ybWVy", version: 4 }, { type: "changed" }]);
     expect(bench.asked).toEqual([]);
   });
 

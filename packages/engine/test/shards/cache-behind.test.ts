@@ -56,6 +56,18 @@ class Behind extends Caches {
     return this.answer(told);
   }
 
+  found(node: string, key: string): CacheEntry {
+    const told = new Told<CacheEntry | CacheFailure>();
+    this.service(node).get("pages", key, "linearizable", 10_000, told.hear);
+    const entry = this.answer(told);
+    if (entry.type !== "entry") throw new Error(JSON.stringify(entry));
+    return entry;
+  }
+
+  putIf(node: string, key: string, value: string, version: number): CacheWritten | CacheFailure {
+    return this.answer(this.beginPut(node, key, value, { namespace: "pages", condition: { type: "version", version } }));
+  }
+
   forget(): void {
     const told = new Told<unknown>();
     this.service("n2").invalidate("pages", null, options, told.hear);
@@ -90,6 +102,38 @@ class Behind extends Caches {
 }
 
 describe("a namespace that is written behind", () => {
+  guard("behind-version-untold", "takes the version that a reader was told of a value that only waits any more", () => {
+    const behind = new Behind({ ttlMs: 100 });
+    behind.outside.isAway = true;
+    behind.write("n1", "k", "v");
+    behind.cluster.run(1_000);
+    const { value, version } = behind.found("n2", "k");
+    expect(value === null ? null : decodeUtf8(value)).toBe("v");
+    expect(behind.putIf("n3", "k", "w", 0)).toEqual({ type: "conflict", reason: "version", version });
+    expect(behind.putIf("n3", "k", "w", version)).toMatchObject({ type: "written" });
+  });
+
+  guard("behind-stamp-overwritten", "takes no key that is the stamp of another one at a Redis", () => {
+    const behind = new Behind();
+    for (const version of [0, 1]) {
+      const refused = behind.putIf("n1", "{a}:trivet-stamp", "v", version);
+      expect(refused).toMatchObject({ type: "malformed", detail: expect.stringContaining("trivet-stamp") });
+    }
+  });
+
+  guard("behind-deletion-has-version", "takes a value on condition that there is nothing where only a deletion waits", () => {
+    const behind = new Behind();
+    behind.outside.isAway = true;
+    behind.write("n1", "k", "v");
+    behind.deleteIn("n1", "k");
+    expect(behind.found("n2", "k")).toMatchObject({ found: "absent", version: 0 });
+    expect(behind.putIf("n3", "k", "w", 0)).toMatchObject({ type: "written" });
+    expect(behind.putIf("n3", "k", "x", 0)).toMatchObject({ type: "conflict", reason: "version" });
+    behind.outside.isAway = false;
+    behind.caughtUp("k");
+    expect(behind.outside.value("k")).toBe("w");
+  });
+
   test("answers a write when the log has it, and the origin gets it afterwards, with deletions and numbers", () => {
     const behind = new Behind();
     behind.outside.isAway = true;

@@ -38,6 +38,7 @@ class Home {
     telemetry: new MemoryTelemetry(),
     origins: {},
     packing: new MemoryPacking(),
+    groupTime: () => this.clock.now(),
     namespace: () => null,
     ask: () => {},
     propose: () => {},

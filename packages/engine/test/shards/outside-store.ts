@@ -43,7 +43,8 @@ export class OutsideStore implements CacheOrigin {
     this.later(this.delayMs, () => done(answer));
   }
 
-  write(writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void {
+  write(writes: readonly OriginWrite[], told: (place: number, outcome: OriginWritten) => void): void {
+    const done = (outcomes: readonly OriginWritten[]): void => outcomes.forEach((outcome, place) => told(place, outcome));
     if (this.isAway) return void this.later(this.delayMs, () => done(writes.map(() => ({ type: "unreachable", reason: "away" }))));
     if (this.lateMs > 0) return void this.later(this.lateMs, () => void writes.map((write) => this.take(write)));
     const { losesAnswers } = this;
@@ -59,7 +60,7 @@ export class OutsideStore implements CacheOrigin {
     const reason = this.refusals.get(key);
     if (reason !== undefined) return { type: "refused", reason };
     const known = this.rows.get(key);
-    if (known !== undefined && known.stamp >= stamp) return { type: "newer" };
+    if (known !== undefined && known.stamp >= stamp) return { type: "newer", stamp: known.stamp };
     this.rows.set(key, { value: text, stamp });
     return { type: "written" };
   }

@@ -4,7 +4,7 @@ import { parseRedisUrl, type RedisConfig, type SettingReader } from "./redis.ts"
 export interface OriginsConfig {
   readonly timeoutMs: number;
   readonly redis: { readonly server: RedisConfig; readonly keyPattern: string } | null;
-  readonly postgres: { readonly url: string; readonly query: string; readonly write: string } | null;
+  readonly postgres: { readonly url: string; readonly query: string; readonly write: string; readonly stamp: string } | null;
 }
 
 /** `shared`: the Redis that REDIS_… name, null when they name none; an origin is that one where it has no URL of its own. */
@@ -51,10 +51,15 @@ function postgresOf(values: SettingReader): OriginsConfig["postgres"] {
       "a statement with $1 for the key, $3 for the value and $4 for the stamp, which leaves a row with the same or a higher stamp alone";
     values.bad("CACHE_ORIGIN_POSTGRES_WRITE", `${expected} ($2 is the namespace)`);
   }
+  // As it is set when nobody says how it fits the table of the statement that is set when nobody says how.
+  const isUnsaid = values.isDefault("CACHE_ORIGIN_POSTGRES_STAMP") && !values.isDefault("CACHE_ORIGIN_POSTGRES_WRITE");
+  const stamp = isUnsaid ? "" : (values.text("CACHE_ORIGIN_POSTGRES_STAMP") ?? "");
+  if (stamp !== "" && (!/\$1(?!\d)/.test(stamp) || /\$(?:[03-9]|[12]\d)/.test(stamp)))
+    values.bad("CACHE_ORIGIN_POSTGRES_STAMP", "a query with $1 for the key ($2 is the namespace), which tells the stamp of its row");
   if (url === null) return null;
   if (!URL.canParse(url) || !/^postgres(?:ql)?:$/.test(new URL(url).protocol)) {
     values.bad("CACHE_ORIGIN_POSTGRES_URL", "postgresql://USER:PASSWORD@HOST:PORT/DATABASE");
     return null;
   }
-  return { url, query, write };
+  return { url, query, write, stamp };
 }

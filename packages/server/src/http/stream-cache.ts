@@ -36,6 +36,12 @@ export interface CacheStream {
   readonly caller: StreamCaller;
 }
 
+interface Told {
+  readonly namespace: number;
+  readonly version: number;
+}
+const toldOf = ({ namespace, version }: NamespaceView): Told => ({ namespace, version });
+
 /** Cached values on one stream (protocol 4): what a program that holds copies and the homes say to each other, names, and invalidations. */
 export class StreamCache {
   readonly #stream: CacheStream;
@@ -49,7 +55,7 @@ export class StreamCache {
   #closed = false;
   #unpacks = false;
   /** By name, what the stream was told last: a number of a namespace, and the version of its settings. */
-  readonly #names = new Map<string, Pick<NamespaceView, "namespace" | "version">>();
+  readonly #names = new Map<string, Told>();
 
   constructor(stream: CacheStream, context: HttpContext) {
     this.#stream = stream;
@@ -92,7 +98,7 @@ export class StreamCache {
       if (programs.shards === 0) return this.#resolved(request, name, "unavailable", "this node takes part in no shards yet");
       // Who is not told when a name means something else must not go by it.
       if (this.#names.size >= maxNames && !this.#names.has(name)) return this.#resolved(request, name, "unavailable", tooManyNames);
-      this.#names.set(name, outcome.namespace);
+      this.#names.set(name, toldOf(outcome.namespace));
       this.#unpacks = unpacks;
       return this.#found(request, outcome.namespace);
     });
@@ -140,7 +146,7 @@ export class StreamCache {
         this.#names.delete(name);
         this.#resolved(0, name, "unknown", "");
       } else {
-        this.#names.set(name, now);
+        this.#names.set(name, toldOf(now));
         this.#found(0, now);
       }
     }

@@ -37,6 +37,15 @@ test("a PostgreSQL and how to ask it", () => {
     }),
   ).toMatchObject({ timeoutMs: 500, postgres: { url: "postgresql://db/shop", query } });
 });
+test("what tells a stamp fits the statement that writes: it is said beside one of one's own, or nothing does", () => {
+  const url = { CACHE_ORIGIN_POSTGRES_URL: "postgresql://db/shop" };
+  const write = { CACHE_ORIGIN_POSTGRES_WRITE: "INSERT INTO pages VALUES ($1, $3, $4)" };
+  const stamp = { CACHE_ORIGIN_POSTGRES_STAMP: "SELECT stamp FROM pages WHERE path = $1" };
+  expect(origins(url)).toMatchObject({ postgres: { stamp: expect.stringContaining("FROM trivet_cache") } });
+  expect(origins({ ...url, ...write })).toMatchObject({ postgres: { stamp: "" } });
+  expect(origins({ ...url, ...write, ...stamp })).toMatchObject({ postgres: { stamp: stamp.CACHE_ORIGIN_POSTGRES_STAMP } });
+});
+
 test.each([
   [{ CACHE_ORIGIN_REDIS_URL: "http://redis" }, "CACHE_ORIGIN_REDIS_URL"],
   [{ CACHE_ORIGIN_REDIS_URL: "redis://redis/first" }, "CACHE_ORIGIN_REDIS_URL"],
@@ -46,6 +55,8 @@ test.each([
   [{ CACHE_ORIGIN_POSTGRES_URL: "postgresql://db", CACHE_ORIGIN_POSTGRES_QUERY: "SELECT $10" }, "CACHE_ORIGIN_POSTGRES_QUERY"],
   [{ CACHE_ORIGIN_POSTGRES_WRITE: "INSERT INTO pages VALUES ($1, $3)" }, "CACHE_ORIGIN_POSTGRES_WRITE"],
   [{ CACHE_ORIGIN_POSTGRES_WRITE: "INSERT INTO pages VALUES ($1, $3, $4, $5)" }, "CACHE_ORIGIN_POSTGRES_WRITE"],
+  [{ CACHE_ORIGIN_POSTGRES_STAMP: "SELECT stamp FROM pages" }, "CACHE_ORIGIN_POSTGRES_STAMP"],
+  [{ CACHE_ORIGIN_POSTGRES_STAMP: "SELECT stamp FROM pages WHERE path = $1 AND site = $3" }, "CACHE_ORIGIN_POSTGRES_STAMP"],
 ])("%j is refused and names %s", (env, name) => {
   expect(() => loadConfig(given({ env }))).toThrow(name);
 });

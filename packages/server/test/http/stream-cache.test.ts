@@ -23,13 +23,13 @@ class Outside implements CacheOrigin {
     setImmediate(() => done(this.isAway ? { type: "failed", reason: "away" } : found));
   }
 
-  write(writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void {
+  write(writes: readonly OriginWrite[], told: (place: number, outcome: OriginWritten) => void): void {
     setImmediate(() => {
-      for (const { key, value } of writes) {
+      for (const [place, { key, value }] of writes.entries()) {
         if (value === null) this.values.delete(key);
         else this.values.set(key, Buffer.from(value).toString());
+        told(place, { type: "written" });
       }
-      done(writes.map(() => ({ type: "written" })));
     });
   }
 }
@@ -67,6 +67,10 @@ function administer(run: (done: (outcome: { readonly type: string } | CacheFailu
 
 function compressing(compressOver: number, mode: "create" | "update"): Promise<string> {
   return administer((done) => host.cache.defineNamespace("settings", { compressOver }, mode, { timeoutMs: 10_000 }, done));
+}
+
+function defineAged(staleMs: number, mode: "create" | "update"): Promise<string> {
+  return administer((done) => host.cache.defineNamespace("aged", { mode: "ttl", staleMs }, mode, { timeoutMs: 10_000 }, done));
 }
 
 describe("programs with copies of their own, through a real node", () => {
@@ -192,6 +196,21 @@ describe("programs with copies of their own, through a real node", () => {
     }, "the program compresses");
     expect((await cache.get("k", { strict: true })).value).toBe(long);
     expect(await server.call("GET", "/v1/cache/k?namespace=settings")).toMatchObject({ status: 200, json: { value: long } });
+  });
+
+  test("a bound on how old a value may be that is lowered is that of the next copies", async () => {
+    expect(await defineAged(3_600_000, "create")).toBe("defined");
+    const [reader, writer] = [(await program()).cache<number>("aged"), (await program()).cache<number>("aged")];
+    const afterWrite = async (key: string): Promise<number | null> => {
+      await writer.set(key, 1);
+      await reader.get(key);
+      await writer.set(key, 2);
+      return (await reader.get(key)).value;
+    };
+    expect(await afterWrite("k")).toBe(1);
+    expect(await defineAged(1, "update")).toBe("defined");
+    let keys = 0;
+    await until(async () => (await afterWrite(`k${keys++}`)) === 2, "a value of now");
   });
 
   test("what no program may say ends its stream", async () => {

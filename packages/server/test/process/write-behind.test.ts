@@ -51,8 +51,9 @@ describe.skipIf(!hasPostgres || !hasRedis)("a node that writes behind to a Redis
     });
     expect(await call("PUT", "/v1/cache-namespaces/wrong", { write: "behind" })).toMatchObject({ status: 400 });
 
-    expect(await call("PUT", "/v1/cache/s1?namespace=sessions", { value: { user: "ann" } })).toMatchObject({ status: 200 });
-    expect(await call("PUT", "/v1/cache/r1?namespace=rows", { value: [1, 2] })).toMatchObject({ status: 200 });
+    // Shards may have no leader yet.
+    await until(async () => (await call("PUT", "/v1/cache/s1?namespace=sessions", { value: { user: "ann" } })).status === 200);
+    await until(async () => (await call("PUT", "/v1/cache/r1?namespace=rows", { value: [1, 2] })).status === 200);
     await until(async () => (await stored("r1")) === "[1,2]");
     await until(async () => String(await redis.ask("GET", "sessions:s1")) === '{"user":"ann"}');
     expect(await call("DELETE", "/v1/cache/s1?namespace=sessions")).toMatchObject({ status: 200, json: { deleted: true } });

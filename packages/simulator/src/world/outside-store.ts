@@ -39,7 +39,7 @@ export class OutsideStore {
     return {
       timeoutMs,
       load: (_namespace, key, done) => this.load(process, key, done),
-      write: (writes, done) => this.write(process, writes, done),
+      write: (writes, told) => this.write(process, writes, told),
     };
   }
 
@@ -58,29 +58,35 @@ export class OutsideStore {
     });
   }
 
-  private write(process: ClockView, writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void {
+  /** Each write has its own answer, and each answer its own way. */
+  private write(process: ClockView, writes: readonly OriginWrite[], told: (place: number, outcome: OriginWritten) => void): void {
     const { prng, world } = this;
     if (this.isAway()) {
-      process.schedule(this.travel(), () => done(writes.map(() => ({ type: "unreachable", reason: "away" }))));
+      const away = (): void => writes.forEach((_write, place) => told(place, { type: "unreachable", reason: "away" }));
+      process.schedule(this.travel(), away);
       return;
     }
     const isLate = !this.isHealed && prng.chance(0.15);
     const isLost = !this.isHealed && prng.chance(0.1);
     world.clock.schedule(isLate ? prng.between(50, 15_000) : this.travel(), () => {
       if (isLost && prng.chance(0.5)) return;
-      const outcomes = writes.map((write) => this.take(write));
       if (isLate) world.totals.add("outside writes carried out late", writes.length);
-      if (!isLost) this.arrive(process, this.travel(), () => done(outcomes));
+      for (const [place, write] of writes.entries()) {
+        const outcome = this.take(write);
+        const isUntold = isLost || (!this.isHealed && prng.chance(0.05));
+        if (!isUntold) this.arrive(process, this.travel(), () => told(place, outcome));
+      }
     });
   }
 
   private take({ key, stamp, value }: OriginWrite): OriginWritten {
     const { prng, world } = this;
     if (!this.isHealed && prng.chance(0.03)) return { type: "refused", reason: "not now" };
+    if (!this.isHealed && prng.chance(0.03)) return { type: "untried" };
     const known = this.rows.get(key);
     if (known !== undefined && known.stamp >= stamp) {
       world.totals.add("outside writes passed over");
-      return { type: "newer" };
+      return { type: "newer", stamp: known.stamp };
     }
     this.rows.set(key, { value: value === null ? null : decodeUtf8(value), stamp });
     world.totals.add("outside writes");

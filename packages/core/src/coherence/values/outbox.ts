@@ -14,6 +14,7 @@ import {
 import type { ShardContext } from "../../queues/context.ts";
 import { KeyReader, keyOf, keysEnd, present, tables } from "../../queues/keys.ts";
 import { decodeIntegers, encodeIntegers } from "../../queues/records.ts";
+import { namespaceOf } from "./namespaces.ts";
 import { nextVersion, noteRemoval } from "./value-table.ts";
 
 /**
@@ -44,6 +45,8 @@ export interface BacklogOfNamespace {
   readonly namespace: number;
   readonly keys: number;
   readonly bytes: number;
+  /** Of the namespace's definition, as this shard has it: whoever knows an older one does not know where to. */
+  readonly version: number;
 }
 export interface QueuedPage {
   /** In their turns. */
@@ -155,7 +158,8 @@ export function backlogs(shard: ShardContext): readonly BacklogOfNamespace[] {
   const prefix = keyOf(tables.outboxUse);
   shard.view.scan(prefix, keysEnd(prefix), (key, value) => {
     const [keys = 0, bytes = 0] = decodeIntegers(value, 2);
-    found.push({ namespace: new KeyReader(key).integer(), keys, bytes });
+    const namespace = new KeyReader(key).integer();
+    found.push({ namespace, keys, bytes, version: namespaceOf(shard, namespace)?.version ?? 0 });
     return true;
   });
   return found;

@@ -1,6 +1,7 @@
 import type { CacheOrigin, OriginAnswer, OriginWrite, OriginWritten, Telemetry } from "@trivet/engine";
-import { DatabaseError, Pool, type PoolClient } from "pg";
+import { DatabaseError, Pool, type PoolClient, type PoolConfig } from "pg";
 import { reasonOf } from "../redis/link.ts";
+import { FairWork } from "./fair-work.ts";
 import { originLimits } from "./limits.ts";
 import { OriginHealth } from "./origin-health.ts";
 
@@ -18,6 +19,8 @@ export interface PostgresOptions {
   readonly query: string;
   /** With `$1` for the key, `$2` for the namespace where it needs it, `$3` for the value (NULL = deleted) and `$4` for the stamp. */
   readonly write: string;
+  /** Tells the stamp of a row, with `$1` for the key and, where it needs it, `$2` for the namespace; "" = nothing does. */
+  readonly stamp: string;
   readonly timeoutMs: number;
   /** This node, in log lines. */
   readonly node: string;
@@ -29,107 +32,149 @@ export interface PostgresOptions {
  */
 export class PostgresOrigin implements CacheOrigin {
   readonly timeoutMs: number;
-  private readonly pool: Pool;
+  private readonly pools: { readonly loads: Pool; readonly writes: Pool };
+  private readonly writers: FairWork = new FairWork(originLimits.writers);
   private readonly query: string;
   private readonly wantsNamespace: boolean;
   private readonly statement: Statement;
+  private readonly stamp: Statement | null;
   private readonly health: OriginHealth;
 
-  constructor({ node, query, timeoutMs, url, write }: PostgresOptions, telemetry: Telemetry) {
+  constructor({ node, query, stamp, timeoutMs, url, write }: PostgresOptions, telemetry: Telemetry) {
     this.timeoutMs = timeoutMs;
     this.query = query;
     this.wantsNamespace = /\$2(?!\d)/.test(query);
     this.statement = numbered(write);
+    this.stamp = stamp === "" ? null : numbered(stamp);
     const { host, pathname } = new URL(url);
     this.health = new OriginHealth(telemetry, { node, origin: "postgres", address: `${host}${pathname}` });
-    this.pool = new Pool({
+    const { connections, lockShare, writers } = originLimits;
+    // Writes have their own: nobody who reads waits behind them.
+    this.pools = {
+      loads: this.pool(url, connections),
+      // A row that somebody has locked holds up others for a part of the time alone.
+      writes: this.pool(url, writers, { lock_timeout: Math.max(1, Math.floor(timeoutMs * lockShare)) }),
+    };
+  }
+
+  private pool(url: string, max: number, more: PoolConfig = {}): Pool {
+    const { timeoutMs } = this;
+    const pool = new Pool({
       connectionString: url,
       application_name: "trivet",
-      max: originLimits.connections,
+      max,
       connectionTimeoutMillis: timeoutMs,
       idleTimeoutMillis: originLimits.idleMs,
       // The server gives up as well: whom nobody waits for holds no connection.
       statement_timeout: timeoutMs,
       query_timeout: timeoutMs,
       keepAlive: true,
+      ...more,
     });
     // A connection that ends while nobody uses it.
-    this.pool.on("error", (error) => this.health.down(reasonOf(error)));
+    pool.on("error", (error) => this.health.down(reasonOf(error)));
+    return pool;
   }
 
   load(namespace: string, key: string, done: (answer: OriginAnswer) => void): void {
     this.ask(namespace, key).then(done, (error: unknown) => done({ type: "failed", reason: reasonOf(error) }));
   }
 
-  write(writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void {
-    this.writeAll(writes).then(done, (error: unknown) => {
-      const reason = reasonOf(error);
-      done(writes.map(() => ({ type: "unreachable", reason })));
+  /** Each for itself; once the server is away nobody knocks for the rest, and what cannot begin in time is left. */
+  write(writes: readonly OriginWrite[], told: (place: number, outcome: OriginWritten) => void): void {
+    const until = performance.now() + this.timeoutMs;
+    let away: OriginWritten | null = null;
+    this.writers.add(writes.length, async (place) => {
+      const isOver = performance.now() >= until;
+      const outcome: OriginWritten =
+        away ?? (isOver ? { type: "untried" } : await this.writeOne(writes[place] as OriginWrite, (lost) => (away = lost)));
+      told(place, outcome);
     });
   }
 
   async close(): Promise<void> {
-    await this.pool.end();
+    await Promise.all([this.pools.loads.end(), this.pools.writes.end()]);
   }
 
   private async ask(namespace: string, key: string): Promise<OriginAnswer> {
     const values = this.wantsNamespace ? [key, namespace] : [key];
-    return this.on(async (client) => answerOf((await client.query<unknown[]>({ text: this.query, values, rowMode: "array", types })).rows));
+    const question = { text: this.query, values, rowMode: "array", types } as const;
+    return this.on(this.pools.loads, async (client) => answerOf((await client.query<unknown[]>(question)).rows));
   }
 
-  /** Some at a time; once the server is away nobody knocks for the rest. */
-  private async writeAll(writes: readonly OriginWrite[]): Promise<readonly OriginWritten[]> {
-    const outcomes: OriginWritten[] = [];
-    let next = 0;
-    let lost: OriginWritten | null = null;
-    const work = async (): Promise<void> => {
-      while (next < writes.length) {
-        const place = next++;
-        const outcome: OriginWritten = lost ?? (await this.writeOne(writes[place] as OriginWrite));
-        if (outcome.type === "unreachable") lost = outcome;
-        outcomes[place] = outcome;
-      }
-    };
-    await Promise.all(Array.from({ length: originLimits.writers }, work));
-    return outcomes;
-  }
-
-  private async writeOne({ key, namespace, stamp, value }: OriginWrite): Promise<OriginWritten> {
+  /** `away`: not even a connection was to be had. */
+  private async writeOne(write: OriginWrite, away: (outcome: OriginWritten) => void): Promise<OriginWritten> {
+    const { key, namespace, stamp, value } = write;
     const all = [key, namespace, value === null ? null : Buffer.from(value), stamp];
     const { places, text } = this.statement;
     try {
-      const { rowCount } = await this.on((client) => client.query({ text, values: places.map((place) => all[place - 1]) }));
-      return { type: (rowCount ?? 0) > 0 ? "written" : "newer" };
+      return await this.on(this.pools.writes, async (client): Promise<OriginWritten> => {
+        const { rowCount } = await client.query({ text, values: places.map((place) => all[place - 1]) });
+        return (rowCount ?? 0) > 0 ? { type: "written" } : this.standing(client, write);
+      });
     } catch (error) {
-      return { type: isRefusal(error) ? "refused" : "unreachable", reason: reasonOf(error) };
+      const outcome: OriginWritten = { type: isRefusal(error) ? "refused" : "unreachable", reason: reasonOf(error) };
+      if (error instanceof Unconnected) away(outcome);
+      return outcome;
     }
   }
 
-  private async on<T>(run: (client: PoolClient) => Promise<T>): Promise<T> {
-    const client = await this.connected();
+  /** No row was written: for what is there, or for a trigger or a policy. */
+  private async standing(client: PoolClient, { key, namespace, stamp }: OriginWrite): Promise<OriginWritten> {
+    if (this.stamp === null) return { type: "newer", stamp: null };
+    const { places, text } = this.stamp;
+    const all = [key, namespace];
+    const { rows } = await client.query<(string | null)[]>({
+      text,
+      values: places.map((place) => all[place - 1]),
+      rowMode: "array",
+      types,
+    });
+    const told = rows[0]?.[0] ?? null;
+    // Of a numeric column without what leads.
+    const found = told === null ? null : told.padStart(stamp.length, "0");
+    if (found !== null && found >= stamp) return { type: "newer", stamp: found };
+    const there = found === null ? "there is no stamp there" : `the stamp there, ${found}, is lower than ${stamp}`;
+    return { type: "refused", reason: `the statement changed no row, though ${there}: a trigger or a policy may keep it from that` };
+  }
+
+  private async on<T>(pool: Pool, run: (client: PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.connected(pool);
     let broken: Error | undefined;
+    // A connection that ends while it is used says so twice: to who waits for an answer, and here; unheard, that would end this node.
+    const lost = (error: Error): void => {
+      broken = error;
+      this.health.down(reasonOf(error));
+    };
+    client.on("error", lost);
     try {
       const found = await run(client);
       this.health.up();
       return found;
     } catch (error) {
       // A query that PostgreSQL refuses leaves the connection as it was; with anything else nobody knows what comes next on it.
-      if (isDatabaseError(error)) this.health.up();
+      if (error instanceof DatabaseError && !endsConnection(error)) this.health.up();
       else broken = error instanceof Error ? error : new Error(String(error));
       throw error;
     } finally {
+      client.off("error", lost);
       client.release(broken);
     }
   }
 
-  private async connected(): Promise<PoolClient> {
+  private async connected(pool: Pool): Promise<PoolClient> {
     try {
-      return await this.pool.connect();
+      return await pool.connect();
     } catch (error) {
       this.health.down(reasonOf(error));
-      throw error;
+      throw new Unconnected(reasonOf(error));
     }
   }
+}
+
+/** There is no connection: nothing was sent. */
+class Unconnected extends Error {
+  readonly code = "postgres_unconnected";
 }
 
 interface Statement {
@@ -144,12 +189,16 @@ function numbered(statement: string): Statement {
   return { text: statement.replaceAll(/\$(\d+)/g, (_whole, number: string) => `$${places.indexOf(Number(number)) + 1}`), places };
 }
 
-const isDatabaseError = (error: unknown): error is DatabaseError => error instanceof DatabaseError && error.severity === "ERROR";
+/**
+ * Classes of SQLSTATE. Its severity says less: that is in the language of the server. 08: the connection; 28: who connects; 57P: shutting down, or somebody
+ * ended it; XX: PostgreSQL is damaged.
+ */
+const endsConnection = ({ code }: DatabaseError): boolean => /^(?:08|28|57P|XX)/.test(code ?? "");
 
 /** What the server says of this very statement and row; it may be of another mind about the next. */
 function isRefusal(error: unknown): boolean {
   // Classes of SQLSTATE: too many connections, shutting down, read-only, out of resources, cancelled by the timeout.
-  return isDatabaseError(error) && !/^(?:08|25|53|57|58|40)/.test(error.code ?? "");
+  return error instanceof DatabaseError && !/^(?:08|25|28|53|57|58|40|XX)/.test(error.code ?? "");
 }
 
 function answerOf(rows: readonly (readonly unknown[])[]): OriginAnswer {

@@ -1,6 +1,15 @@
-import type { CacheOrigin, Clock, OriginAnswer, OriginWrite, OriginWritten, Random, Telemetry } from "@trivet/engine";
+import {
+  type CacheOrigin,
+  type Clock,
+  type OriginAnswer,
+  type OriginWrite,
+  type OriginWritten,
+  type Random,
+  stampSuffix,
+  type Telemetry,
+} from "@trivet/engine";
 import { ClusterLink } from "../redis/cluster-link.ts";
-import { fateOf, reasonOf, type RedisLink } from "../redis/link.ts";
+import { fateOf, reasonOf, type RedisLink, textOf, within } from "../redis/link.ts";
 import type { RedisOptions } from "../redis/options.ts";
 import { Script } from "../redis/script.ts";
 import { ServerLink } from "../redis/server-link.ts";
@@ -39,11 +48,13 @@ export class RedisOrigin implements CacheOrigin {
     this.get(this.nameOf(namespace, key)).then(done, (error: unknown) => done({ type: "failed", reason: reasonOf(error) }));
   }
 
-  write(writes: readonly OriginWrite[], done: (outcomes: readonly OriginWritten[]) => void): void {
-    Promise.all(writes.map((write) => this.writeOne(write))).then(done, (error: unknown) => {
-      const reason = reasonOf(error);
-      done(writes.map(() => ({ type: "unreachable", reason })));
-    });
+  write(writes: readonly OriginWrite[], told: (place: number, outcome: OriginWritten) => void): void {
+    for (const [place, write] of writes.entries()) {
+      this.writeOne(write).then(
+        (outcome) => told(place, outcome),
+        (error: unknown) => told(place, { type: "unreachable", reason: reasonOf(error) }),
+      );
+    }
   }
 
   async close(): Promise<void> {
@@ -56,20 +67,24 @@ export class RedisOrigin implements CacheOrigin {
 
   private async writeOne({ key, namespace, stamp, value }: OriginWrite): Promise<OriginWritten> {
     const name = this.nameOf(namespace, key);
+    if (name.endsWith(stampSuffix))
+      return { type: "refused", reason: `names that end in ${stampSuffix} are kept for the stamps of others` };
     const bytes = value === null ? Buffer.alloc(0) : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     const args = [stamp, value === null ? "0" : "1", bytes, String(originLimits.deletedStampMs)];
     try {
       await (this.tried ??= this.open());
       const { link } = this;
       if (link === null) return { type: "unreachable", reason: "the connection was closed" };
-      const reply = await script.run([name, stampKeyOf(name)], args, (command) => link.send(name, command));
-      return { type: Number(reply) === 1 ? "written" : "newer" };
+      const run = script.run([name, stampKeyOf(name)], args, (command) => link.send(name, command));
+      const reply = await within(this.tools.clock, this.timeoutMs, run);
+      return reply === 1 ? { type: "written" } : { type: "newer", stamp: textOf(reply) };
     } catch (error) {
       return { type: fateOf(error) === "broken" ? "refused" : "unreachable", reason: reasonOf(error) };
     }
   }
 
   private async get(name: string): Promise<OriginAnswer> {
+    if (name.endsWith(stampSuffix)) return { type: "absent" };
     await (this.tried ??= this.open());
     return answerOf(await this.link?.send(name, ["GET", name]));
   }

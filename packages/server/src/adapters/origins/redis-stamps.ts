@@ -1,10 +1,12 @@
+import { stampSuffix } from "@trivet/engine";
+
 /**
  * KEYS: the value, its stamp. ARGV: the stamp of this write, 1 = a value (0 = deleted), the value, how long the stamp of a deleted key is kept. Answers 1
- * when the value is written, 0 when the same or a later write is there already. Stamps are digits of one length, so that they compare as texts.
+ * when the value is written, the stamp that is there when that is the same or a higher one. Stamps are digits of one length, so that they compare as texts.
  */
 export const writeScript = `
 local known = redis.call('GET', KEYS[2])
-if known and known >= ARGV[1] then return 0 end
+if known and known >= ARGV[1] then return known end
 if ARGV[2] == '1' then
   redis.call('SET', KEYS[1], ARGV[3])
   redis.call('SET', KEYS[2], ARGV[1])
@@ -23,5 +25,5 @@ export function stampKeyOf(name: string): string {
   const open = name.indexOf("{");
   const close = open < 0 ? -1 : name.indexOf("}", open + 1);
   const hasTag = close > open + 1;
-  return hasTag ? `${name}:trivet-stamp` : `{${name}}:trivet-stamp`;
+  return `${hasTag ? name : `{${name}}`}${stampSuffix}`;
 }

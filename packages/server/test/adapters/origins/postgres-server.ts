@@ -105,6 +105,13 @@ export class PostgresServer {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** A connection that the test ends. */
+  async locker(): Promise<Client> {
+    const client = new Client({ connectionString: this.url });
+    await client.connect();
+    return client;
+  }
+
   /** Over a connection of its own. */
   async ask(text: string, values: readonly unknown[] = []): Promise<readonly unknown[]> {
     const client = new Client({ connectionString: this.url });

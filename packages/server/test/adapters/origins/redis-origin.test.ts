@@ -6,7 +6,7 @@ import { NodeRandom } from "../../../src/adapters/random.ts";
 import { defaultRedisOptions, type RedisOptions } from "../../../src/adapters/redis/index.ts";
 import { RedisCluster } from "../redis/redis-cluster.ts";
 import { hasRedis, RedisServer, until } from "../redis/redis-server.ts";
-import { eventsOf, load, textOf, write, written } from "./support.ts";
+import { eventsOf, load, stampOf, textOf, write, written } from "./support.ts";
 
 describe.skipIf(!hasRedis)("Redis as an origin", () => {
   let server: RedisServer;
@@ -62,16 +62,26 @@ describe.skipIf(!hasRedis)("Redis as an origin", () => {
   test("a repeat, and a late write, change nothing: what is newer stays, and what is deleted stays deleted", async () => {
     const origin = await open("late:{key}");
     expect(await write(origin, written("k", "new", 12))).toEqual([{ type: "written" }]);
-    expect(await write(origin, written("k", "old", 9))).toEqual([{ type: "newer" }]);
-    expect(await write(origin, written("k", "other", 12))).toEqual([{ type: "newer" }]);
+    expect(await write(origin, written("k", "old", 9))).toEqual([{ type: "newer", stamp: stampOf(12) }]);
+    expect(await write(origin, written("k", "other", 12))).toEqual([{ type: "newer", stamp: stampOf(12) }]);
     expect(await textOf(origin, "n", "k")).toBe("new");
     expect(await write(origin, written("k", null, 13))).toEqual([{ type: "written" }]);
-    expect(await write(origin, written("k", "old", 11))).toEqual([{ type: "newer" }]);
+    expect(await write(origin, written("k", "old", 11))).toEqual([{ type: "newer", stamp: stampOf(13) }]);
     expect(await load(origin, "n", "k")).toEqual({ type: "absent" });
     expect(Number(await server.ask("PTTL", "{late:k}:trivet-stamp"))).toBeGreaterThan(500_000_000);
     expect(await write(origin, written("k", "again", 14))).toEqual([{ type: "written" }]);
     expect(await textOf(origin, "n", "k")).toBe("again");
     expect(Number(await server.ask("PTTL", "{late:k}:trivet-stamp"))).toBe(-1);
+  });
+
+  test("what would be the stamp of another key is neither read nor written", async () => {
+    const origin = await open("{key}");
+    expect(await write(origin, written("{a}", "v", 7), written("{a}:trivet-stamp", "w", 8))).toEqual([
+      { type: "written" },
+      { type: "refused", reason: expect.stringContaining("stamps") },
+    ]);
+    expect(String(await server.ask("GET", "{a}:trivet-stamp"))).toBe(stampOf(7));
+    expect(await textOf(origin, "n", "{a}:trivet-stamp")).toBe("absent");
   });
 
   test("a write that Redis does not take is told apart from a Redis that is away", async () => {

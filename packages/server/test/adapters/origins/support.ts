@@ -4,12 +4,21 @@ export const load = (origin: CacheOrigin, namespace: string, key: string): Promi
   new Promise((resolve) => origin.load(namespace, key, resolve));
 
 export const write = (origin: CacheOrigin, ...writes: readonly OriginWrite[]): Promise<readonly OriginWritten[]> =>
-  new Promise((resolve) => origin.write(writes, resolve));
+  new Promise((resolve) => {
+    const outcomes: OriginWritten[] = [];
+    let left = writes.length;
+    origin.write(writes, (place, outcome) => {
+      outcomes[place] = outcome;
+      left--;
+      if (left === 0) resolve(outcomes);
+    });
+  });
+
+export const stampOf = (version: number): string => String(1_790_000_000_000).padStart(16, "0") + String(version).padStart(16, "0");
 
 /** As a shard's leader makes it; `version` decides. */
 export function written(key: string, value: string | null, version: number): OriginWrite {
-  const stamp = String(1_790_000_000_000).padStart(16, "0") + String(version).padStart(16, "0");
-  return { namespace: "n", key, value: value === null ? null : new TextEncoder().encode(value), stamp };
+  return { namespace: "n", key, value: value === null ? null : new TextEncoder().encode(value), stamp: stampOf(version) };
 }
 
 /** A value as text. */
