@@ -17,6 +17,7 @@ export * from "./invariants/raft-checker.ts";
 export * from "./system/system-state.ts";
 export { type NewCluster, renewSystem } from "./system/new-cluster.ts";
 export { type SystemLimits, defaultQueueSettings, defaultSystemLimits } from "./system/limits.ts";
+export { levelRaisedBy } from "./system/feature-level.ts";
 export { ShardedMap } from "./system/sharded-map.ts";
 export { SnapshotLoader, restoreSystem } from "./system/snapshot-loader.ts";
 export type { SnapshotCursor } from "./system/snapshot-cursor.ts";

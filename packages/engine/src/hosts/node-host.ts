@@ -198,7 +198,7 @@ export class NodeHost {
         attachAudit(this, this.system, log);
         const proposals = { machine: () => this.machine, propose: (commands: readonly Command[]) => this.propose(commands) };
         this.leases = new LeaseHost(this.system, proposals, this.ports.clock, this.config.electionMinMs);
-        const older = this.features.problem();
+        const older = this.features.opened(log.restored);
         if (older !== null) return opened(older);
         this.queuing.open(log, identity.shards);
         this.members = new MembershipHost(this.system, membershipOwner(this), this.ports.clock, this.ports.telemetry);
@@ -288,8 +288,7 @@ export class NodeHost {
 
   /** Beside the work, never in its way. */
   private tidy(): void {
-    if (this.system?.leader() === null || this.system?.caughtUp !== true) return;
-    this.machine?.tidy();
+    if (this.system?.leader() !== null && this.system?.caughtUp === true) this.machine?.tidy();
   }
 
   /** Input that arrives after a pause must not be judged by a clock from before it (rule L2). */
@@ -309,10 +308,12 @@ export class NodeHost {
 
   applied(): void {
     this.groupTime.atLeast(this.machine?.groupTime ?? 0);
+    this.features.applied();
     this.outbox.flush();
   }
 
   installed(): void {
+    if (!this.features.installed()) return;
     this.leases?.machineReplaced();
     this.queuing.stateReplaced();
     this.outbox.answerFromState();
@@ -384,8 +385,7 @@ export class NodeHost {
   }
 
   private closeWal(): void {
-    const { wal } = this;
-    closeStorage(this.ports, wal, this.workerStopped, () => {
+    closeStorage(this.ports, this.wal, this.workerStopped, () => {
       const waiting = this.stopping.splice(0);
       // Later calls find everything closed.
       this.wal = null;
