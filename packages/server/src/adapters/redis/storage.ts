@@ -359,6 +359,9 @@ function plain(result: ShardAnswer): Answered {
 
 /** Those who were told that there is no more may have more now. */
 function givesMore(before: QueueDefinition, after: QueueDefinition): boolean {
-  const mayBeLeased = ({ maxLeased }: QueueDefinition): number => (maxLeased > 0 ? maxLeased : Number.POSITIVE_INFINITY);
   return (before.paused && !after.paused) || mayBeLeased(after) > mayBeLeased(before);
+}
+
+function mayBeLeased({ maxLeased }: QueueDefinition): number {
+  return maxLeased > 0 ? maxLeased : Number.POSITIVE_INFINITY;
 }
