@@ -124,6 +124,7 @@ export class NodeHost {
   start(opened: (error: Error | null) => void): void {
     const failed = (error: Error): void => {
       this.setPhase("failed", error.message);
+      this.end("this node could not start");
       opened(error);
     };
     takeDataDirectory(this.ports, (error, identity, preparation) => {
@@ -140,10 +141,7 @@ export class NodeHost {
   ): void {
     this.storage = identity?.storage ?? preparation?.storage ?? this.ports.random.hex(8);
     const problem = directoryProblem(identity, this.config.node);
-    if (problem !== null) {
-      failed(problem);
-      return;
-    }
+    if (problem !== null) return failed(problem);
     this.identity = identity;
     this.hub.open();
     this.startTicking();

@@ -159,6 +159,8 @@ describe("feature levels", () => {
       const { failure, host } = cluster.member(node);
       expect(failure?.message).toMatch(/the cluster is at feature level 3, and FEATURE_LEVEL of n\d is 2/);
       expect(host.shards).toBeNull();
+      // Nothing of it runs on: a later failure would be told instead of this one.
+      expect(host.isStopped).toBe(true);
     }
     for (const node of nodes) restartAs(cluster, node, newestLevel);
     cluster.untilReady();
