@@ -154,6 +154,8 @@ export class FeatureLevels {
 
   /** A member says that this node is too old. It would never hear a leader, and nobody would look for it: it stops as well. */
   turnedAway(detail: string): void {
+    // While it reads its own log: that tells whoever started it, and if it does not, the next refusal comes with the next dial.
+    if (this.host.phase === "starting") return;
     this.host.fatal(new OlderVersion(detail));
   }
 
