@@ -20,6 +20,7 @@ export { adoptDefinitions } from "./system/adopt-definitions.ts";
 export { definitionsIn, type ShardDefinitions } from "./queues/definitions.ts";
 export { type NewCluster, renewSystem } from "./system/new-cluster.ts";
 export { type SystemLimits, defaultQueueSettings, defaultSystemLimits } from "./system/limits.ts";
+export { levelRaisedBy } from "./system/feature-level.ts";
 export { ShardedMap } from "./system/sharded-map.ts";
 export { SnapshotLoader, restoreSystem } from "./system/snapshot-loader.ts";
 export type { SnapshotCursor } from "./system/snapshot-cursor.ts";

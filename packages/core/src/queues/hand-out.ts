@@ -6,6 +6,7 @@ import { findDelivery, finish, headOf, lease, park, unindex } from "./delivery.t
 import { type Head, LaneHeads } from "./lane-heads.ts";
 import { placed, readMessage } from "./messages.ts";
 import type { Partition } from "./partition.ts";
+import { maxLeasedOf } from "./queue-table.ts";
 import { pay, rateAllows } from "./rate.ts";
 import type { DeliveryRecord, GroupRecord, MessageRecord, Waiting } from "./records.ts";
 
@@ -48,7 +49,7 @@ class Round {
     this.leaseMs = leaseMs;
     this.heads = new LaneHeads(partition, group, command.maxMessages);
     this.maxBytes = command.maxBytes > 0 ? Math.min(command.maxBytes, limits.handOutBytes) : limits.handOutBytes;
-    this.maxLeased = definition.maxLeased > 0 ? Math.min(definition.maxLeased, limits.leasesPerGroup) : limits.leasesPerGroup;
+    this.maxLeased = maxLeasedOf(partition.shard, definition);
   }
 
   /** What the group waits for after it; "nothing" = there may be more. */

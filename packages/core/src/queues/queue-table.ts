@@ -3,6 +3,7 @@ import { ByteReader, ByteWriter, type QueueDefinition, type ShardResult, decodeD
 import { startClearing } from "./jobs.ts";
 import type { ShardContext } from "./context.ts";
 import { KeyReader, keyOf, keysEnd, tables } from "./keys.ts";
+import type { Partition } from "./partition.ts";
 
 const defined = 1;
 /** The queue is gone for good: a late definition must not bring it back. */
@@ -27,6 +28,7 @@ export function configureQueue(shard: ShardContext, queue: number, definition: Q
   encodeDefinition(writer, definition);
   shard.view.put(key, writer.finish());
   if (known?.paused === true && !definition.paused) wakeAll(shard, queue);
+  if (known !== undefined && maxLeasedOf(shard, definition) > maxLeasedOf(shard, known)) hintToLeased(shard, queue);
   return { type: "counted", count: 1 };
 }
 
@@ -51,7 +53,28 @@ export function knownDefinitions(shard: ShardContext): readonly (readonly [queue
   return known;
 }
 
+/** Hand-outs of one group of a partition that may be open at a time. */
+export function maxLeasedOf({ limits }: ShardContext, { maxLeased }: QueueDefinition): number {
+  return maxLeased > 0 ? Math.min(maxLeased, limits.leasesPerGroup) : limits.leasesPerGroup;
+}
+
 function wakeAll(shard: ShardContext, queue: number): void {
+  for (const partition of waitingPartitions(shard, queue)) for (const group of partition.groups()) partition.wake(group, "queue");
+}
+
+/**
+ * More may be handed out at a time: groups that wait for the end of one may have more now. Told and no more than that: what they wait for is
+ * state, which versions that tell nothing here must have alike (decision 0022). It is noted anew by the consume that follows.
+ */
+function hintToLeased(shard: ShardContext, queue: number): void {
+  if (mutant("queue-higher-bound-not-told")) return;
+  for (const partition of waitingPartitions(shard, queue)) {
+    for (const group of partition.groups()) if (group.waiting === "leases") shard.ready.ready(queue, partition.index, group.name);
+  }
+}
+
+/** Those with a group that was told that there is no more. */
+function* waitingPartitions(shard: ShardContext, queue: number): Generator<Partition> {
   const indexes: number[] = [];
   const prefix = keyOf(tables.partition, queue);
   shard.view.scan(prefix, keysEnd(prefix), (key) => {
@@ -62,7 +85,6 @@ function wakeAll(shard: ShardContext, queue: number): void {
   });
   for (const index of indexes) {
     const partition = shard.partition(queue, index);
-    if (partition.counters.waiting === 0) continue;
-    for (const group of partition.groups()) partition.wake(group, "queue");
+    if (partition.counters.waiting > 0) yield partition;
   }
 }

@@ -1,5 +1,5 @@
 import { mutant } from "#mutation";
-import { levelBeforeLevels, type RaiseLevel, type Result } from "@trivet/wire";
+import { CodecError, type Command, EntryPayloadCursor, FrameCursor, levelBeforeLevels, type RaiseLevel, type Result } from "@trivet/wire";
 import { done } from "../locks/answers.ts";
 import { avalanche } from "./digest.ts";
 import type { Ledger } from "./ledger.ts";
@@ -41,5 +41,36 @@ export class FeatureLevelRecord {
   /** 0 while the log says nothing. */
   digest(): number {
     return this.recorded === 0 ? 0 : avalanche(this.recorded);
+  }
+}
+
+/** The highest level that this entry of group 0's log raises to, whatever the state it meets; 0 = it says nothing of it. */
+export function levelRaisedBy(payload: Uint8Array): number {
+  const entry = new EntryPayloadCursor();
+  const frame = new FrameCursor();
+  let highest = 0;
+  // What is no entry, no frame or no command changes nothing when it is applied either.
+  passOver(() => {
+    entry.open(payload);
+    while (entry.next()) {
+      passOver(() => {
+        // Only leaders raise it, in frames of their own: callers', of which a log may have very many, are not walked.
+        if (frame.open(payload, entry.frameStart, entry.frameEnd).caller !== "") return;
+        while (frame.next()) passOver(() => (highest = Math.max(highest, levelOfRaise(frame.decode()))));
+      });
+    }
+  });
+  return highest;
+}
+
+function levelOfRaise(command: Command): number {
+  return command.type === "raise-level" ? command.level : 0;
+}
+
+function passOver(read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
   }
 }

@@ -156,6 +156,36 @@ guard("queue-ready-not-told", "a group that got no more is told once when someth
   b.check();
 });
 
+guard("queue-higher-bound-not-told", "a group that waits for leases to end is told when more may be handed out at a time", () => {
+  const b = new Bench({ maxLeased: 1 });
+  b.produce({}, {}, {});
+  expect(b.take(3)).toEqual([1]);
+  // Another group of the partition waits for messages, which a bound does not bring.
+  b.take(3, { group: "other", autoAck: true });
+  b.configure({ maxLeased: 1 });
+  expect(b.told).toEqual([]);
+  b.configure({ maxLeased: 2 });
+  expect(b.told).toEqual(["0/g"]);
+  expect(b.take(3)).toEqual([2]);
+  // Zero stands for as many as there can be.
+  b.configure({ maxLeased: 0 });
+  expect(b.told).toEqual(["0/g", "0/g"]);
+  expect(b.take(3)).toEqual([3]);
+  b.configure({ maxLeased: 1 });
+  expect(b.told).toEqual(["0/g", "0/g"]);
+  b.check();
+});
+
+test("what a group that is told of a higher bound waits for stays as it is: versions that do not tell have the same state", () => {
+  const b = new Bench({ maxLeased: 1 });
+  b.produce({}, {});
+  expect(b.take(2)).toEqual([1]);
+  const before = b.waiting("g");
+  b.configure({ maxLeased: 2 });
+  expect([before, b.waiting("g")]).toEqual(["leases", "leases"]);
+  b.check();
+});
+
 guard(
   "queue-deleted-group-keeps-timers",
   "a queue that is dropped while a group of it is being deleted takes the timers of its leases along",

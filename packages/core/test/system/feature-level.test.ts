@@ -1,5 +1,5 @@
-import { describeSystem, type SystemState } from "@trivet/core";
-import { levelBeforeLevels, newestLevel, type Command, type Result } from "@trivet/wire";
+import { describeSystem, levelRaisedBy, type SystemState } from "@trivet/core";
+import { CommandFrameBuilder, encodeEntryPayload, levelBeforeLevels, newestLevel, type Command, type Result } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { restoreSystem } from "../../src/system/snapshot-loader.ts";
 import { Bench } from "./support.ts";
@@ -13,6 +13,13 @@ function restored(state: SystemState): SystemState {
   const chunks: Uint8Array[] = [];
   for (let chunk = cursor.next(64); chunk !== null; chunk = cursor.next(64)) chunks.push(chunk);
   return restoreSystem(chunks);
+}
+
+function frame(caller: string, ...commands: readonly Command[]): Uint8Array {
+  const builder = new CommandFrameBuilder();
+  builder.begin(caller, "", 1e15, 0, 1);
+  for (const command of commands) builder.add(command);
+  return builder.finish();
 }
 
 describe("the feature level of a cluster", () => {
@@ -77,5 +84,21 @@ describe("the feature level of a cluster", () => {
     expect(tell(bench, { ...define, settings }, "a client")).toMatchObject({ type: "malformed" });
     tell(bench, raise(4));
     expect(tell(bench, { ...define, settings }, "a client")).toMatchObject({ type: "namespace-defined" });
+  });
+
+  test("is read out of an entry before it is applied, beside whatever else stands there", () => {
+    const others = frame("a client", define, raise(9));
+    const own = frame("", { type: "nothing" }, raise(2), raise(4), { type: "nothing" });
+    expect(levelRaisedBy(encodeEntryPayload(1, [others, own, frame("", raise(3))]))).toBe(4);
+    expect(levelRaisedBy(encodeEntryPayload(1, [others]))).toBe(0);
+    expect(levelRaisedBy(encodeEntryPayload(1, []))).toBe(0);
+    // As apply: a frame or a command that is none is passed over, and so is all of an entry that is none.
+    expect(levelRaisedBy(encodeEntryPayload(1, [new Uint8Array([99]), own]))).toBe(4);
+    const unknown = frame("", { type: "nothing" }, raise(5));
+    // The number of the first command, before the length, the number and the level of the second.
+    unknown[unknown.length - 4] = 200;
+    expect(levelRaisedBy(encodeEntryPayload(1, [unknown]))).toBe(5);
+    expect(levelRaisedBy(new Uint8Array([99, 1, 2, 3]))).toBe(0);
+    expect(levelRaisedBy(new Uint8Array(0))).toBe(0);
   });
 });

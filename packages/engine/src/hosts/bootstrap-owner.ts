@@ -9,6 +9,7 @@ export function bootstrapOwner(host: NodeHost, finished: (identity: ClusterIdent
     url: config.url,
     roles: config.roles,
     voter: config.mayVote,
+    level: host.features.own,
     storage: host.storage,
     shards: config.shards,
     joinOnly: config.join.length > 0,

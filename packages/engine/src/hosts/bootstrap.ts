@@ -54,6 +54,8 @@ export interface BootstrapOwner {
   readonly roles: string;
   /** May become a voter of group 0. */
   readonly voter: boolean;
+  /** The highest feature level that it knows. */
+  readonly level: number;
   readonly storage: string;
   readonly shards: number;
   /** Addresses this node was told, without its own. Empty = it may found alone. */
@@ -171,8 +173,8 @@ export class Bootstrap {
     }
     this.busy = true;
     if (this.lastDetail === "") this.owner.phase("joining", `asking ${member.node} to join cluster ${member.cluster}`);
-    const { node, storage, url, roles, voter } = this.owner;
-    this.owner.call(member.node as NodeId, "join", { node, storage, url, roles, voter }, (answer) => {
+    const { node, storage, url, roles, voter, level } = this.owner;
+    this.owner.call(member.node as NodeId, "join", { node, storage, url, roles, voter, level }, (answer) => {
       this.busy = false;
       if (this.ended) return;
       const reply = answer as { readonly ok?: boolean; readonly shards?: number; readonly reason?: string } | null;

@@ -1,4 +1,4 @@
-import { type NodeId, nodeId } from "@trivet/core";
+import { type Entry, levelRaisedBy, logIndex, type NodeId, nodeId, type RaftRestored } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import {
   type Command,
@@ -30,6 +30,8 @@ export class OlderVersion extends Error {
  */
 export class FeatureLevels {
   private readonly host: NodeHost;
+  /** The level that links were judged by last. */
+  private judgedBy: number | null = null;
 
   constructor(host: NodeHost) {
     this.host = host;
@@ -76,8 +78,39 @@ export class FeatureLevels {
     const { cluster } = this;
     const level = hello.level ?? levelBeforeLevels;
     if (cluster === null || level >= cluster || mutant("host-level-any-peer")) return null;
-    const detail = `${hello.node} knows feature level ${level}, and the cluster is at ${cluster}: start it with the version of ${this.host.config.node}, or a newer one`;
-    return { code: "level", detail };
+    return { code: "level", detail: `${hello.node} knows ${this.below(level, cluster)}` };
+  }
+
+  /**
+   * After applies, and before anything else is sent: whoever has applied a level may propose its commands, so by then nobody is linked who does not know
+   * it. A link is judged when it is made, and lives on.
+   */
+  applied(): void {
+    const { cluster } = this;
+    if (cluster === this.judgedBy) return;
+    this.judgedBy = cluster;
+    if (!mutant("host-level-links-kept")) this.host.hub.judgeAgain((hello) => this.judge(hello));
+  }
+
+  /** Another state took the place of group 0's. False = it says more than this node knows, which stops. */
+  installed(): boolean {
+    if (!mutant("host-level-install-unasked") && this.stopWhereOlder()) return false;
+    this.applied();
+    return true;
+  }
+
+  /**
+   * Why this node is not taken in. A level that is on its way counts: it was proposed without asking the one who comes. Null = it is welcome, or was
+   * not heard yet, and then its links are judged.
+   *
+   * @param said What it told whoever passes its wish on; null = nobody has heard it.
+   */
+  newcomerProblem(node: string, said: number | null): string | null {
+    const hello = this.host.hub.helloOf(nodeId(node));
+    const heard = hello === null ? said : (hello.level ?? levelBeforeLevels);
+    const level = Math.min(heard ?? unknownLevel, said ?? unknownLevel);
+    const ahead = this.levelAhead();
+    return level >= ahead ? null : `${node} knows ${this.below(level, ahead)}`;
   }
 
   /** The leader raises the level as soon as every member says that it knows more. */
@@ -96,11 +129,21 @@ export class FeatureLevels {
   }
 
   /**
-   * The log says more than this node knows: an older version was put in its place. Asked before a shard is opened, as what
-   * this version does not understand must not reach a store. Null = all is well.
+   * Group 0 is open: the same of its state, and of what the log says behind it. Asked before a shard is opened, as what this version does not understand
+   * must not reach a store. An entry counts also where it is not known to be committed: that is known late, and in the shards there may be
+   * commands of its level already. Should it never have been, the version that wrote it finds out.
    */
-  problem(): Error | null {
-    const level = this.host.machine?.features.told ?? 0;
+  opened({ entries, commit }: RaftRestored): Error | null {
+    // Links of before were judged by nothing.
+    if (!mutant("host-level-links-from-start")) this.applied();
+    if (mutant("host-level-of-the-snapshot")) return this.problem();
+    const counted = mutant("host-level-committed-only") ? entries.filter(({ index }) => index <= commit) : entries;
+    return this.problem(highestRaise(counted));
+  }
+
+  /** The log says more than this node knows: an older version was put in its place. Null = all is well. */
+  problem(raisedTo = 0): Error | null {
+    const level = Math.max(raisedTo, this.host.machine?.features.told ?? 0);
     if (level <= this.own || mutant("host-level-beyond-own")) return null;
     const { featureLevel, node } = this.host.config;
     const why = featureLevel < newestLevel ? `FEATURE_LEVEL of ${node} is ${this.own}` : `this version of Trivet knows ${this.own}`;
@@ -111,6 +154,8 @@ export class FeatureLevels {
 
   /** A member says that this node is too old. It would never hear a leader, and nobody would look for it: it stops as well. */
   turnedAway(detail: string): void {
+    // While it reads its own log: that tells whoever started it, and if it does not, the next refusal comes with the next dial.
+    if (this.host.phase === "starting") return;
     this.host.fatal(new OlderVersion(detail));
   }
 
@@ -137,6 +182,17 @@ export class FeatureLevels {
     return level;
   }
 
+  /** The cluster's, or that to which its log here will bring it. */
+  private levelAhead(): number {
+    const { system } = this.host;
+    const unapplied = system === null ? [] : system.raft.entries(logIndex(system.appliedIndex + 1), system.raft.lastIndex, Infinity);
+    return Math.max(this.cluster ?? 0, highestRaise(unapplied));
+  }
+
+  private below(level: number, cluster: number): string {
+    return `feature level ${level}, and the cluster is at ${cluster}: start it with the version of ${this.host.config.node}, or a newer one`;
+  }
+
   private saidBy(node: NodeId): number | null {
     return this.host.hub.helloOf(node)?.level ?? null;
   }
@@ -151,3 +207,7 @@ export class FeatureLevels {
 }
 
 const noMembers = { voters: [], outgoing: [], learners: [], learnersNext: [] } as const;
+
+function highestRaise(entries: readonly Entry[]): number {
+  return entries.reduce((highest, { kind, payload }) => (kind === "command" ? Math.max(highest, levelRaisedBy(payload)) : highest), 0);
+}

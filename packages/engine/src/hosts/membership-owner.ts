@@ -13,6 +13,7 @@ export function membershipOwner(host: NodeHost): MembershipOwner {
     propose: (commands) => host.propose(commands),
     linkedStorage: (node) => host.hub.helloOf(node)?.storage ?? null,
     raiseLevel: () => host.features.reconcile(),
+    levelProblem: (node, level) => host.features.newcomerProblem(node, level),
     founding: (founders) => host.features.founding(founders),
     hasShards: () => (host.machine?.placement() ?? null) !== null,
     placementNames: (node) => host.machine?.placementNames(node) === true,

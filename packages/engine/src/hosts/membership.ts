@@ -1,6 +1,6 @@
 import { type Membership, type MembershipChange, type NodeId, nodeId, type NodeView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { Command } from "@trivet/wire";
+import { type Command, levelBeforeLevels } from "@trivet/wire";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { ClusterIdentity } from "./bootstrap.ts";
@@ -14,6 +14,8 @@ export interface JoinRequest {
   readonly url: string;
   readonly roles: string;
   readonly voter: boolean;
+  /** Undefined = a version of before levels. */
+  readonly level?: number;
 }
 export interface MemberRequest {
   readonly add?: readonly { readonly node: string; readonly url: string; readonly voter: boolean }[];
@@ -35,6 +37,8 @@ export interface MembershipOwner {
   /** Disk of the process this leader is linked to under that id, null = none. */
   linkedStorage(node: NodeId): string | null;
   raiseLevel(): void;
+  /** Why a node that knows no more than `level` is not taken in (null = it has told nobody); null = it may be. */
+  levelProblem(node: string, level: number | null): string | null;
   /** What goes into the log beside the founders. */
   founding(founders: readonly string[]): readonly Command[];
   /** Milliseconds since `node` was heard, null = never or not connected. */
@@ -99,6 +103,8 @@ export class MembershipHost {
   join(request: JoinRequest): { readonly ok: boolean; readonly reason?: string; readonly shards?: number } {
     const identity = this.owner.identity();
     if (identity === null || !this.group.isLeader) return { ok: false, reason: "not the leader" };
+    const tooOld = this.owner.levelProblem(request.node, request.level ?? levelBeforeLevels);
+    if (tooOld !== null && !mutant("host-level-join-unasked")) return { ok: false, reason: tooOld };
     const known = this.owner.registry().find((node) => node.node === request.node);
     const isMember = this.isMember(nodeId(request.node));
     if (known === undefined) {
@@ -166,6 +172,8 @@ export class MembershipHost {
       done({ ok: false, reason: `another member already has the address ${clash.url}` });
       return;
     }
+    const tooOld = add.map(({ node }) => this.owner.levelProblem(node, null)).find((problem) => problem !== null);
+    if (tooOld !== undefined && !mutant("host-level-add-unasked")) return done({ ok: false, reason: tooOld });
     const unknown = remove.find((node) => !this.isMember(node) && !this.owner.registry().some((known) => known.node === node));
     if (unknown !== undefined) {
       done({ ok: false, reason: `${unknown} is not a member` });

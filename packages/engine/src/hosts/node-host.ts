@@ -119,6 +119,7 @@ export class NodeHost {
   start(opened: (error: Error | null) => void): void {
     const failed = (error: Error): void => {
       this.setPhase("failed", error.message);
+      this.end("this node could not start");
       opened(error);
     };
     takeDataDirectory(this.ports, (error, identity, preparation) => {
@@ -135,10 +136,7 @@ export class NodeHost {
   ): void {
     this.storage = identity?.storage ?? preparation?.storage ?? this.ports.random.hex(8);
     const problem = directoryProblem(identity, this.config.node);
-    if (problem !== null) {
-      failed(problem);
-      return;
-    }
+    if (problem !== null) return failed(problem);
     this.identity = identity;
     this.hub.open();
     this.ticks.start();
@@ -193,7 +191,7 @@ export class NodeHost {
         attachAudit(this, this.system, log);
         const proposals = { machine: () => this.machine, propose: (commands: readonly Command[]) => this.propose(commands) };
         this.leases = new LeaseHost(this.system, proposals, this.ports.clock, this.config.electionMinMs);
-        const older = this.features.problem();
+        const older = this.features.opened(log.restored);
         if (older !== null) return opened(older);
         this.queuing.open(log, identity.shards);
         this.members = new MembershipHost(this.system, membershipOwner(this), this.ports.clock, this.ports.telemetry);
@@ -263,10 +261,12 @@ export class NodeHost {
 
   applied(): void {
     this.groupTime.atLeast(this.machine?.groupTime ?? 0);
+    this.features.applied();
     this.outbox.flush();
   }
 
   installed(): void {
+    if (!this.features.installed()) return;
     this.leases?.machineReplaced();
     this.queuing.stateReplaced();
     this.outbox.answerFromState();
@@ -339,8 +339,7 @@ export class NodeHost {
   }
 
   private closeWal(): void {
-    const { wal } = this;
-    closeStorage(this.ports, wal, this.workerStopped, () => {
+    closeStorage(this.ports, this.wal, this.workerStopped, () => {
       const waiting = this.stopping.splice(0);
       // Later calls find everything closed.
       this.wal = null;

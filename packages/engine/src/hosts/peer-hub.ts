@@ -143,6 +143,15 @@ export class PeerHub implements LinkOwner {
     peer?.accepted?.close(reason);
   }
 
+  /** Also links of which the handshake has not ended yet: what they said was judged. */
+  judgeAgain(judge: (hello: PeerHello) => PeerRefusal | null): void {
+    for (const link of this.links) {
+      if (mutant("host-level-unfinished-link-kept") && !link.isReady) continue;
+      const refusal = link.peer === null ? null : judge(link.peer);
+      if (refusal !== null) link.refuse(refusal);
+    }
+  }
+
   /** Queues a message; sent by `flush`. Dropped when no link is up: Raft repeats what matters, calls time out. */
   send(to: NodeId, message: PeerMessage, isReply: boolean): boolean {
     const peer = this.peers.get(to);

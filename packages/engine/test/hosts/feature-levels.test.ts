@@ -1,4 +1,6 @@
 import { nodeId } from "@trivet/core";
+import type { NodeHost } from "@trivet/engine";
+import type { JoinRequest } from "../../src/hosts/membership.ts";
 import { decodePeerFrame, encodeHello, type PeerHello } from "../../src/hosts/peer-frames.ts";
 import { CommandFrameBuilder, levelBeforeLevels, newestLevel, type Command } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
@@ -10,10 +12,11 @@ vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mut
 const define: Command = { type: "define-namespace", name: "users", mode: "ensure", settings: {}, principal: "" };
 const urls = ["http://n1", "http://n2", "http://n3"];
 
-/** Three nodes, of which `n3` says that it knows the first level only. */
-function mixed(): Cluster {
+/** Three nodes, of which `n3` says that it knows the first level only, or `featureLevel`. */
+function mixed(featureLevel = 1, withShards = false): Cluster {
   const cluster = new Cluster();
-  for (const [at, url] of urls.entries()) cluster.add(`n${at + 1}`, url, { peers: urls, ...(at === 2 ? { featureLevel: 1 } : {}) });
+  cluster.withShards = withShards;
+  for (const [at, url] of urls.entries()) cluster.add(`n${at + 1}`, url, { peers: urls, shards: 2, ...(at === 2 ? { featureLevel } : {}) });
   cluster.untilReady();
   cluster.until("a level", () => levels(cluster).every((level) => level !== null));
   return cluster;
@@ -23,10 +26,56 @@ function levels(cluster: Cluster): readonly (number | null)[] {
 }
 /** The same node with another version. */
 function restartAs(cluster: Cluster, node: string, featureLevel: number): void {
-  const member = cluster.member(node);
   cluster.kill(node);
+  startAs(cluster, node, featureLevel);
+}
+function startAs(cluster: Cluster, node: string, featureLevel: number): void {
+  const member = cluster.member(node);
   cluster.members.set(node, { ...member, config: { ...member.config, featureLevel } });
   cluster.restart(node);
+}
+/** The snapshots have level 2 and the shards; the log behind them says more. */
+function raisedBehindSnapshots(): Cluster {
+  const cluster = mixed(2, true);
+  const hosts = (): readonly NodeHost[] => [...cluster.members.values()].map(({ host }) => host);
+  cluster.until("the shards", () => hosts().every(({ shards }) => [...(shards?.all() ?? [])].length === 2), 60_000);
+  for (const { api } of hosts()) {
+    const taken = new Told<unknown>();
+    api.snapshot(taken.hear);
+    cluster.until("a snapshot", () => taken.value !== null);
+  }
+  restartAs(cluster, "n3", newestLevel);
+  cluster.until("the level", () => levels(cluster).every((level) => level === newestLevel));
+  cluster.run(3_000);
+  return cluster;
+}
+/** Three, and `n4` of an older version, which was a member and keeps its links. It is too old to know that it has to stop. */
+function withFormerMember(levelOfN3: number): Cluster {
+  const cluster = new Cluster();
+  const all = [...urls, "http://n4"];
+  const featureLevels = [newestLevel, newestLevel, levelOfN3, 2];
+  for (const [at, url] of all.entries()) cluster.add(`n${at + 1}`, url, { peers: all, featureLevel: featureLevels[at] ?? newestLevel });
+  cluster.untilReady();
+  cluster.until("the founders' level", () => levels(cluster).every((level) => level === 2));
+  vi.spyOn(cluster.member("n4").host.features, "problem").mockReturnValue(null);
+  const told = new Told<unknown>();
+  cluster.leader()?.host.members?.changeMembers({ remove: ["n4"] }, 5_000, told.hear);
+  cluster.until("n4 is removed", () => told.value !== null);
+  expect(told.value).toMatchObject({ ok: true });
+  cluster.until("a leader beside it", () => (cluster.leader()?.host.config.node ?? "n4") !== "n4");
+  return cluster;
+}
+/** A leader with the raise in its log that nobody else can make committed, linked to a former member that does not know the level. */
+function raisingWithoutFollowers(): { readonly leader: NodeHost; readonly request: JoinRequest } {
+  const cluster = withFormerMember(2);
+  const { host } = cluster.leader() ?? cluster.member("n1");
+  for (const node of ["n1", "n2", "n3"]) if (node !== host.config.node) cluster.kill(node);
+  host.propose([{ type: "raise-level", level: newestLevel }]);
+  cluster.run(5);
+  expect(host.hub.helloOf(nodeId("n4"))?.level).toBe(2);
+  expect(host.system?.raft.lastIndex).toBeGreaterThan(host.system?.raft.commitIndex ?? 0);
+  const { storage } = cluster.member("n4").host;
+  return { leader: host, request: { node: "n4", storage, url: "http://n4", roles: "lock", voter: true, level: 2 } };
 }
 
 describe("feature levels", () => {
@@ -84,7 +133,9 @@ describe("feature levels", () => {
     cluster.until("a snapshot", () => taken.value !== null);
     restartAs(cluster, "n3", 2);
     cluster.until("it has stopped", () => cluster.member("n3").failure !== null);
-    expect(cluster.member("n3").failure?.message).toMatch(/the cluster is at feature level 4, and FEATURE_LEVEL of n3 is 2: start n3 with/);
+    expect(cluster.member("n3").failure?.message).toMatch(
+      new RegExp(`the cluster is at feature level ${newestLevel}, and FEATURE_LEVEL of n3 is 2: start n3 with`),
+    );
     expect(cluster.submit("n1", acquire("a", "alice"))).toMatchObject({ result: { type: "granted" } });
   });
 
@@ -96,8 +147,152 @@ describe("feature levels", () => {
     const members = cluster.leader()?.host.system?.raft.membership;
     expect([...(members?.voters ?? []), ...(members?.learners ?? [])].sort()).toEqual(["n1", "n2", "n3"]);
     expect(cluster.member("n4").failure?.message).toMatch(
-      /n4 knows feature level 2, and the cluster is at 4: start it with the version of n\d/,
+      new RegExp(`n4 knows feature level 2, and the cluster is at ${newestLevel}: start it with the version of n\\d`),
     );
+  });
+
+  guard("host-level-of-the-snapshot", "the same where only the log behind its snapshot says so: no shard is opened", () => {
+    const cluster = raisedBehindSnapshots();
+    const nodes = [...cluster.members.keys()];
+    for (const node of nodes) cluster.kill(node);
+    for (const node of nodes) startAs(cluster, node, 2);
+    cluster.until("all have stopped", () => nodes.every((node) => cluster.member(node).failure !== null));
+    for (const node of nodes) {
+      const { failure, host } = cluster.member(node);
+      expect(failure?.message).toMatch(new RegExp(`the cluster is at feature level ${newestLevel}, and FEATURE_LEVEL of n\\d is 2`));
+      expect(host.shards).toBeNull();
+      // Nothing of it runs on: a later failure would be told instead of this one.
+      expect(host.isStopped).toBe(true);
+    }
+    for (const node of nodes) restartAs(cluster, node, newestLevel);
+    cluster.untilReady();
+    expect(cluster.submit("n1", acquire("a", "alice"))).toMatchObject({ result: { type: "granted" } });
+  });
+
+  guard(
+    "host-level-committed-only",
+    "an entry counts also where it is not known to be committed; with its own version the node goes on",
+    () => {
+      const cluster = mixed(2);
+      const { leader, followers } = cluster.roles();
+      for (const { config } of followers) cluster.kill(config.node);
+      const before = leader.host.system?.raft.lastIndex ?? 0;
+      leader.host.propose([{ type: "raise-level", level: newestLevel }]);
+      cluster.run(20);
+      expect(leader.host.system?.raft).toMatchObject({ commitIndex: before, lastIndex: before + 1, durableIndex: before + 1 });
+      const { node } = leader.config;
+      cluster.kill(node);
+      startAs(cluster, node, 2);
+      cluster.until("it has stopped", () => cluster.member(node).failure !== null, 200);
+      expect(cluster.member(node).failure?.message).toMatch(
+        new RegExp(`the cluster is at feature level ${newestLevel}, and FEATURE_LEVEL of n\\d is 2`),
+      );
+      cluster.kill(node);
+      for (const name of cluster.members.keys()) startAs(cluster, name, newestLevel);
+      cluster.until("the level", () => levels(cluster).every((level) => level === newestLevel));
+    },
+  );
+
+  guard("host-level-install-unasked", "a snapshot that says more than this node knows stops it at once", () => {
+    const cluster = mixed(2);
+    const { host } = cluster.member("n3");
+    host.machine?.features.restore(newestLevel);
+    host.installed();
+    expect(cluster.member("n3").failure?.message).toMatch(
+      new RegExp(`the cluster is at feature level ${newestLevel}, and FEATURE_LEVEL of n3 is 2`),
+    );
+  });
+
+  guard("host-level-links-kept", "links from before the level rose end with it where the other end does not know it", () => {
+    const cluster = withFormerMember(newestLevel);
+    const applied = cluster.member("n4").host.system?.appliedIndex ?? 0;
+    cluster.until("the level", () =>
+      levels(cluster)
+        .slice(0, 3)
+        .every((level) => level === newestLevel),
+    );
+    for (const node of ["n1", "n2", "n3"]) expect(cluster.member(node).host.hub.isUp(nodeId("n4"))).toBe(false);
+    cluster.leader()?.host.members?.changeMembers({ add: [{ node: "n4", url: "http://n4", voter: true }] }, 1_000, () => undefined);
+    cluster.run(5_000);
+    expect(cluster.member("n4").host.system?.appliedIndex).toBe(applied);
+    expect(cluster.member("n4").failure?.message).toMatch(
+      new RegExp(`n4 knows feature level 2, and the cluster is at ${newestLevel}: start it with the version of n\\d`),
+    );
+  });
+
+  guard("host-level-unfinished-link-kept", "a link that was judged before the level rose, and is made after it, is judged again", () => {
+    const cluster = mixed(2);
+    const { options } = cluster.network;
+    const hellos = new Set<string>();
+    const isFirst = (to: string): boolean => hellos.size < hellos.add(to).size;
+    // What follows its hellos takes long.
+    cluster.network.options = {
+      fate: (passage) =>
+        passage.type === "frame" && passage.from === "http://n4" && !isFirst(passage.to)
+          ? { delaysMs: [2_000] }
+          : (options.fate?.(passage) ?? { delaysMs: [0] }),
+    };
+    cluster.add("n4", "http://n4", { join: urls.slice(0, 2), featureLevel: 2 });
+    cluster.run(5);
+    restartAs(cluster, "n3", newestLevel);
+    const links = (): readonly boolean[] => [...cluster.members.values()].slice(0, 3).map(({ host }) => host.hub.isUp(nodeId("n4")));
+    cluster.until(
+      "the level",
+      () =>
+        levels(cluster)
+          .slice(0, 3)
+          .every((level) => level === newestLevel),
+      1_900,
+    );
+    cluster.until("it is turned away", () => {
+      expect(links()).toEqual([false, false, false]);
+      return cluster.member("n4").failure !== null;
+    });
+  });
+
+  guard("host-level-links-from-start", "nor does a link stay that was made before this node had read what level the cluster is at", () => {
+    const cluster = ready();
+    cluster.until("the level", () => levels(cluster).every((level) => level === newestLevel));
+    const taken = new Told<unknown>();
+    cluster.member("n3").host.api.snapshot(taken.hear);
+    cluster.until("a snapshot", () => taken.value !== null);
+    // Alone it hears of no level but what is on its disk, and has nothing to apply behind it.
+    for (const node of ["n1", "n2", "n3"]) cluster.kill(node);
+    cluster.add("n4", "http://n4", { join: urls, featureLevel: 2 });
+    const n3 = cluster.member("n3");
+    n3.files.options = { latencyMs: () => (n3.host.identity === null || n3.host.system !== null ? 0.1 : 300) };
+    cluster.restart("n3");
+    cluster.until("the links", () => n3.host.hub.isUp(nodeId("n4")));
+    expect(n3.host.machine).toBeNull();
+    cluster.until("its state", () => n3.host.machine !== null);
+    cluster.run(1);
+    expect(n3.host.hub.isUp(nodeId("n4"))).toBe(false);
+  });
+
+  guard("host-level-add-unasked", "while a level is on its way nobody is added who does not know it", () => {
+    const { leader, request } = raisingWithoutFollowers();
+    const told = new Told<unknown>();
+    leader.members?.changeMembers({ add: [request] }, 1_000, told.hear);
+    expect(told.value).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(new RegExp(`n4 knows feature level 2, and the cluster is at ${newestLevel}`)),
+    });
+    expect(leader.system?.raft.membership).toMatchObject({ learners: [], learnersNext: [] });
+  });
+
+  guard("host-level-join-unasked", "nor taken in by its own wish, whoever passes that on", () => {
+    const { leader, request } = raisingWithoutFollowers();
+    const refused = {
+      ok: false,
+      reason: expect.stringMatching(new RegExp(`n\\d knows feature level 2, and the cluster is at ${newestLevel}`)),
+    };
+    expect(leader.members?.join(request)).toMatchObject(refused);
+    // What is heard here counts as well as what is passed on, and who says nothing is of before levels.
+    expect(leader.members?.join({ ...request, level: newestLevel })).toMatchObject(refused);
+    const { level: _, ...silent } = { ...request, node: "n5", url: "http://n5" };
+    expect(leader.members?.join(silent)).toMatchObject(refused);
+    expect(leader.members?.join({ ...silent, level: 2 })).toMatchObject(refused);
+    expect(leader.members?.join({ ...silent, level: newestLevel })).toMatchObject({ reason: "being registered" });
   });
 
   test("a command that this version does not know goes into no log: a newer one would execute it", () => {

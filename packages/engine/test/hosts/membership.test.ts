@@ -1,3 +1,4 @@
+import { newestLevel } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { acquire, Cluster, ready, Told } from "./cluster.ts";
 
@@ -19,7 +20,7 @@ describe("membership", () => {
     const cluster = Cluster.of(3);
     const isFresh = (): boolean => cluster.leader()?.host.members != null && cluster.leader()?.host.machine?.nodes().length === 0;
     cluster.until("a leader that has written nobody down", isFresh);
-    const request = { node: "n9", storage: "ffff", url: "http://n9", roles: "lock,queue,cache", voter: true };
+    const request = { node: "n9", storage: "ffff", url: "http://n9", roles: "lock,queue,cache", voter: true, level: newestLevel };
     expect(cluster.leader()?.host.members?.join(request)).toMatchObject({ ok: false, reason: "the node registry is being written" });
     const names = (): readonly string[] =>
       cluster

@@ -3,7 +3,7 @@ import { checkPartition } from "../../../src/invariants/queues.ts";
 import type { ShardAnswer } from "../../../src/queues/answer.ts";
 import { keyOf, tables } from "../../../src/queues/keys.ts";
 import { defaultShardLimits, type ShardLimits } from "../../../src/queues/limits.ts";
-import { decodeGroupRecord } from "../../../src/queues/records.ts";
+import { decodeGroupRecord, type GroupRecord, type Waiting } from "../../../src/queues/records.ts";
 import { type CommandOrigin, QueueShard } from "../../../src/queues/shard.ts";
 import type { LeaseId } from "../../../src/queues/sinks.ts";
 import { MemoryView } from "./memory-view.ts";
@@ -112,8 +112,17 @@ export class Bench {
 
   /** Of the group that has the name now, in the first partition; 0 = there is none. */
   private incarnation(group: string): number {
+    return this.stored(group)?.id ?? 0;
+  }
+
+  /** What the group is told of when it is there, in the first partition. */
+  waiting(group: string): Waiting | undefined {
+    return this.stored(group)?.waiting;
+  }
+
+  private stored(group: string): GroupRecord | undefined {
     const stored = this.view.get(keyOf(tables.group, queue, 0, group));
-    return stored === undefined ? 0 : decodeGroupRecord(stored).id;
+    return stored === undefined ? undefined : decodeGroupRecord(stored);
   }
 
   /** Throws where the store contradicts itself. */

@@ -158,4 +158,14 @@ export function settlingConformance({ equal, ok }: TestApi, test: QueueTest): vo
     await kit.settle("ack", [first]);
     equal(bodies([await next]), ["b"]);
   });
+
+  test("a group that waits for a lease to end gets more as soon as the queue allows more", { maxLeased: 1 }, async (kit) => {
+    await kit.produce(["a", "b"]);
+    await kit.one();
+    equal(await kit.take(), []);
+    const next = kit.one();
+    await kit.define({ maxLeased: 2 });
+    // Not the first one again, whose lease has ended by itself.
+    equal(bodies([await next]), ["b"]);
+  });
 }

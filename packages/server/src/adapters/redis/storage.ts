@@ -122,7 +122,7 @@ export class RedisQueueStorage implements QueueStorage {
       if (before !== undefined) this.drop(before);
     } else if (before === undefined || before.definition.version < definition.version) {
       this.queues.set(queue, new KnownQueue(queue, definition));
-      if (before?.definition.paused === true && !definition.paused) this.clock.defer(() => this.tell(queue, -1, ""));
+      if (before !== undefined && givesMore(before.definition, definition)) this.clock.defer(() => this.tell(queue, -1, ""));
     }
     this.pump.watch(
       [...this.queues.values()].flatMap((known) =>
@@ -355,4 +355,13 @@ const silent: LinkWatcher = { up: () => undefined, down: () => undefined };
 
 function plain(result: ShardAnswer): Answered {
   return { result, durability: "primary" };
+}
+
+/** Those who were told that there is no more may have more now. */
+function givesMore(before: QueueDefinition, after: QueueDefinition): boolean {
+  return (before.paused && !after.paused) || mayBeLeased(after) > mayBeLeased(before);
+}
+
+function mayBeLeased({ maxLeased }: QueueDefinition): number {
+  return maxLeased > 0 ? maxLeased : Number.POSITIVE_INFINITY;
 }
