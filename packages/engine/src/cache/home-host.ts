@@ -12,7 +12,6 @@ import {
 } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import {
-  type CachedRecord,
   checkFrame,
   decodeShardAnswer,
   type ExpiredValue,
@@ -27,9 +26,10 @@ import {
 import type { GroupHost } from "../hosts/group-host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ReadValue, WorkerAnswer, WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
+import { DueValues } from "./due-values.ts";
 import { HomeProposals } from "./home-proposals.ts";
-import { confirmTimeoutMs, dueEveryMs, earlyMessages, expiredPerStep } from "./limits.ts";
-import { keyOfLine, lineOfKey } from "./lines.ts";
+import { confirmTimeoutMs, earlyMessages } from "./limits.ts";
+import { keyOfLine } from "./lines.ts";
 import type { WriteBehind } from "./write-behind.ts";
 
 export interface HomeHostOwner {
@@ -82,16 +82,14 @@ export class HomeHost {
   private readonly expiring = new Set<LineName>();
   /** Reads that a quorum has confirmed, of values that have to end first: read again then. */
   private readonly ending = new Map<LineName, Confirmation["reads"]>();
-  /** Group time at which values are looked for that are over; and whether that is under way. */
-  private dueAt = 0;
-  private isLooking = false;
-  private lookAgainAt = 0;
+  private readonly due: DueValues;
   private closing: (() => void) | null = null;
 
   constructor(id: GroupId, behind: WriteBehind, owner: HomeHostOwner) {
     this.id = id;
     this.behind = behind;
     this.owner = owner;
+    this.due = new DueValues(id, owner, (line, version) => this.expire(line, version));
   }
 
   get isHome(): boolean {
@@ -112,7 +110,7 @@ export class HomeHost {
     this.asleep = null;
     this.proposals.begin(this.owner.newName());
     this.behind.begin();
-    this.dueAt = 0;
+    this.due.begin();
     this.owner.ask({ type: "cache-home", group: this.id }, (reply) => {
       if (this.term !== term || reply.type !== "cache-home") return;
       const barred = barrierHolds(reply.marker, asleep.previousTerm);
@@ -135,7 +133,7 @@ export class HomeHost {
     this.behind.end();
     this.expiring.clear();
     this.ending.clear();
-    this.isLooking = false;
+    this.due.end();
     this.closing = null;
     for (const told of this.calls.values()) told(null);
     this.calls.clear();
@@ -201,7 +199,7 @@ export class HomeHost {
       }
       if (proposed.line !== null) this.ended(proposed.line);
       const { record = nothingRecorded } = answer;
-      this.noteEnd(record);
+      this.due.noted(record);
       const outcome = { version: writtenVersion(decodeShardAnswer(answer.bytes)), answer: answer.bytes };
       this.step({ type: "applied", proposal: proposed.proposal, outcome, record, now: this.owner.clock.now() });
     }
@@ -224,7 +222,7 @@ export class HomeHost {
     this.behind.tick(now);
     if (!this.isHome) return;
     this.step({ type: "tick", now });
-    this.endDue(now);
+    if (this.state.phase === "open") this.due.tick(now);
   }
 
   /** When the next tick has something to do for which somebody may wait. That leases are over is noticed at a beat. */
@@ -233,13 +231,7 @@ export class HomeHost {
     const { blocked, busy, phase, scopes } = this.state;
     const isAsked = this.proposals.hasHeld || busy.size + blocked.size + scopes.size > 0;
     if (isAsked || (this.isHome && phase !== "open")) return Number.NEGATIVE_INFINITY;
-    return Math.min(this.behind.tickAt, this.endsAt(now));
-  }
-
-  /** When values are looked for that are over. */
-  private endsAt(now: number): number {
-    if (!this.isHome || this.isLooking) return Number.POSITIVE_INFINITY;
-    return Math.max(this.lookAgainAt, now + this.dueAt - this.owner.groupTime());
+    return Math.min(this.behind.tickAt, this.isHome ? this.due.tickAt(now) : Number.POSITIVE_INFINITY);
   }
 
   /** Of what concerns no copy. */
@@ -352,34 +344,13 @@ export class HomeHost {
       for (const [place, line] of lines.entries()) {
         const value = reply.values[place];
         if (value === undefined) continue;
-        this.noteEnd(value.record);
+        this.due.noted(value.record);
         each(line, value, place);
       }
     });
   }
 
   // ── Values whose time is over ──
-
-  private noteEnd({ ttlMs }: CachedRecord): void {
-    if (ttlMs > 0) this.dueAt = Math.min(this.dueAt, this.owner.groupTime() + ttlMs);
-  }
-
-  private endDue(now: number): void {
-    const groupTime = this.owner.groupTime();
-    if (this.isLooking || this.state.phase !== "open" || groupTime < this.dueAt || now < this.lookAgainAt) return;
-    if (mutant("cache-home-never-ends-values")) return;
-    this.isLooking = true;
-    this.lookAgainAt = now + dueEveryMs;
-    const { term } = this;
-    this.dueAt = Number.POSITIVE_INFINITY;
-    this.owner.ask({ type: "cache-due", group: this.id, now: groupTime, most: expiredPerStep }, (reply) => {
-      if (this.term !== term) return;
-      this.isLooking = false;
-      if (reply.type !== "cache-due") return;
-      if (reply.nextAt > 0) this.dueAt = Math.min(this.dueAt, reply.nextAt);
-      for (const { key, namespace, version } of reply.values) this.expire(lineOfKey(namespace, key), version);
-    });
-  }
 
   private expire(line: LineName, version: number): void {
     if (this.expiring.has(line)) return;
