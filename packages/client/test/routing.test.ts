@@ -1,4 +1,5 @@
 import { type Command, type ConnectOptions, connect } from "@trivet/client";
+import { streamProtocol } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { cluster, connected, failure, until } from "./support.ts";
 
@@ -13,7 +14,7 @@ describe("connecting", () => {
       const connection = await connected([url]);
       expect(connection.node).toBe(fake.node(0).url);
     }
-    expect(fake.node(0).hellos[0]).toMatchObject({ protocol: 4, session: 0 });
+    expect(fake.node(0).hellos[0]).toMatchObject({ protocol: streamProtocol, session: 0 });
     expect(fake.node(0).hellos[0]?.label).toContain(String(process.pid));
   });
 
