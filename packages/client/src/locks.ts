@@ -116,7 +116,7 @@ export class Locks {
         },
       });
       if (result.type === "granted") return this.granted(session, command, result);
-      if (result.type !== "session-lost") throw errorOf(result);
+      if (result.type !== "session-lost") throw errorOf(result, actor);
       // The cluster ended the session, so nothing was granted in it: once more in a new one, unless this one was asked for.
       session.end("the cluster no longer knows it");
       if (options.session !== undefined) throw errorOf(result);

@@ -25,6 +25,19 @@ describe("errors of results", () => {
     expect(resultSamples.refused.map(({ reason }) => reason)).toEqual(refusalReasons);
   });
 
+  test("who is in its own way is told so", () => {
+    const asker = { owner: "A", session: 7 };
+    const hold = { owner: "A", session: 7, mode: "exclusive", fence: 3 } as const;
+    const busy = (holders: readonly (typeof hold | { owner: string; session: number; mode: "shared"; fence: number })[]): string =>
+      errorOf({ type: "busy", name: "x", holders, waiters: 0, waited: false }, asker).message;
+    expect(busy([hold])).toMatch(/this owner already holds it: .*reentrant/);
+    expect(busy([{ ...hold, session: 8 }])).not.toContain("already holds");
+    expect(busy([hold, { owner: "B", session: 7, mode: "shared", fence: 4 }])).not.toContain("already holds");
+    const own = { owner: "A", waitsFor: "x", mode: "exclusive", heldBy: "A" } as const;
+    expect(errorOf({ type: "deadlock", cycle: [own] }).message).toMatch(/this owner already holds it: .*reentrant/);
+    expect(errorOf({ type: "deadlock", cycle: [own, own] }).message).not.toContain("already holds");
+  });
+
   test("a deadlock tells its cycle", () => {
     const [deadlock] = resultSamples.deadlock;
     expect(deadlock && errorOf(deadlock).message).toBe(
