@@ -7,6 +7,7 @@ import type { ClusterIdentity } from "./bootstrap.ts";
 import { GoneMembers } from "./gone-members.ts";
 import type { GroupHost } from "./group-host.ts";
 import { maxSystemVoters } from "./limits.ts";
+import { type Announced, MovedMembers } from "./moved-members.ts";
 
 export interface JoinRequest {
   readonly node: string;
@@ -34,6 +35,8 @@ export interface MembershipOwner {
   propose(commands: readonly Command[]): boolean;
   /** Disk of the process this leader is linked to under that id, null = none. */
   linkedStorage(node: NodeId): string | null;
+  /** Of this node, or one it is linked to. */
+  announced(node: NodeId): Announced | null;
   raiseLevel(): void;
   /** What goes into the log beside the founders. */
   founding(founders: readonly string[]): readonly Command[];
@@ -72,6 +75,7 @@ export class MembershipHost {
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
   private readonly gone: GoneMembers;
+  private readonly moved: MovedMembers;
   private pending: Pending[] = [];
   private lastRefusal = "";
 
@@ -88,6 +92,8 @@ export class MembershipHost {
       },
       telemetry,
     );
+    const { announced, propose, registry } = owner;
+    this.moved = new MovedMembers({ announced, propose, registry, isMember: (node) => this.isMember(node) }, telemetry);
   }
 
   refused(reason: string): void {
@@ -301,6 +307,7 @@ export class MembershipHost {
     if (!this.group.isLeader || this.group.raft.membershipIndex > this.group.raft.commitIndex) return;
     if (this.group.raft.membership.outgoing.length > 0) return;
     if (this.registerFounders()) return;
+    this.moved.look(this.clock.now());
     this.promote();
     this.gone.look(this.group.raft.term, this.clock.now());
   }
