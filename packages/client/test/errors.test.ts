@@ -1,6 +1,6 @@
 import { TrivetError, errorOf } from "@trivet/client";
 import { type ErrorCode, errorCatalogue } from "@trivet/contract";
-import { conflictReasons, refusalReasons } from "@trivet/wire";
+import { conflictReasons, type HolderInfo, refusalReasons } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { resultSamples } from "../../wire/test/samples.ts";
 
@@ -28,7 +28,7 @@ describe("errors of results", () => {
   test("who is in its own way is told so", () => {
     const asker = { owner: "A", session: 7 };
     const hold = { owner: "A", session: 7, mode: "exclusive", fence: 3 } as const;
-    const busy = (holders: readonly (typeof hold | { owner: string; session: number; mode: "shared"; fence: number })[]): string =>
+    const busy = (holders: readonly HolderInfo[]): string =>
       errorOf({ type: "busy", name: "x", holders, waiters: 0, waited: false }, asker).message;
     expect(busy([hold])).toMatch(/this owner already holds it: .*reentrant/);
     expect(busy([{ ...hold, session: 8 }])).not.toContain("already holds");
