@@ -17,7 +17,9 @@ describe("trivet health", () => {
   });
 
   it("finds the cluster that trivet status finds where nothing is configured", async () => {
-    const up = await runCli(["health"], (_method, url) => (url.includes(":8002") ? well : { fails: "ECONNREFUSED" }), { env: { PORT: "" } });
+    const up = await runCli(["health"], (_method, url) => (url.includes(":8002") ? well : { fails: "ECONNREFUSED" }), {
+      env: { PORT: "" },
+    });
     expect(up.error).toBeNull();
     expect(up.calls).toEqual(["GET http://127.0.0.1:8001/health", "GET http://127.0.0.1:8002/health"]);
     const unwell = cliError(await runCli(["health"], () => ({ status: 503, body: { status: "no_leader" } })));

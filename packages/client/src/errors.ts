@@ -39,7 +39,8 @@ const inBigints = (holders: readonly HolderInfo[]): readonly Holder[] =>
   holders.map((holder) => ({ ...holder, fence: BigInt(holder.fence) }));
 
 /** What helps who is in its own way. */
-const ownHold = "this owner already holds it: acquire with `reentrant: true` to count it twice, or give what is somebody else another `owner`";
+const ownHold =
+  "this owner already holds it: acquire with `reentrant: true` to count it twice, or give what is somebody else another `owner`";
 
 /** The lock was not granted, at once or within the wait; nothing stays queued. Code `locked`. */
 export class LockedError extends TrivetError {

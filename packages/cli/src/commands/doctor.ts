@@ -22,7 +22,10 @@ export function registerDoctor(program: Command, context: Context): void {
     .description(
       "look at everything the node configured here needs: settings, data, disk, ports, peers, clocks; each finding says what to do",
     )
-    .addHelpText("after", "\nWhere no PEERS are named, it also says what answers at --url or TRIVET_URL, else at ports 8001, 8002, 8003 and 8000 of this machine.\nExit codes: 0 nothing is wrong (warnings may be), 1 something is. Nothing is changed.")
+    .addHelpText(
+      "after",
+      "\nWhere no PEERS are named, it also says what answers at --url or TRIVET_URL, else at ports 8001, 8002, 8003 and 8000 of this machine.\nExit codes: 0 nothing is wrong (warnings may be), 1 something is. Nothing is changed.",
+    )
     .action(async (flags: readonly string[], _options: unknown, command: Command) => {
       const { output, api } = toolsOf(context, command);
       const findings = await findingsHere(context, flags, command.optsWithGlobals<TlsFiles>(), api.urls);

@@ -362,6 +362,7 @@ export class Peering implements PeerHubOwner {
   /** The addresses to join by have served, and members may have moved: those that no member has need not be dialled for ever. */
   private dropDoors(members: readonly string[]): void {
     const { join, peers } = this.host.config;
-    for (const address of new Set([...join, ...this.followed])) if (!members.includes(address) && !peers.includes(address)) this.hub.dropUnlinked(address);
+    for (const address of new Set([...join, ...this.followed]))
+      if (!members.includes(address) && !peers.includes(address)) this.hub.dropUnlinked(address);
   }
 }

@@ -18,23 +18,35 @@ function shifted(): Cluster {
   return cluster;
 }
 
-guard("host-member-not-followed", "members that are started with other addresses are known by those, and the old ones are dialled no more", () => {
-  const cluster = shifted();
-  const places = { n1: "http://n2", n2: "http://n3", n3: "http://n4" };
-  cluster.until("the registry says so", () => JSON.stringify(registered(cluster)) === JSON.stringify(places), 10_000);
-  cluster.until(
-    "everybody dials those, and only those",
-    () =>
-      [...cluster.members.values()].every(({ host }) => {
-        const peers = host.api.status().peers;
-        return peers.length === 2 && peers.every(({ address, connected, node }) => connected && address === places[node as keyof typeof places]);
-      }),
-    30_000,
-  );
-  expect(cluster.leader()?.host.machine?.nodes()).toMatchObject([{ voter: true }, { voter: true }, { voter: true }]);
-  expect(cluster.leader()?.host.machine?.nodes().every(({ storage }) => storage !== "")).toBe(true);
-  expect(cluster.lockStatus("a")).toBe("held");
-});
+guard(
+  "host-member-not-followed",
+  "members that are started with other addresses are known by those, and the old ones are dialled no more",
+  () => {
+    const cluster = shifted();
+    const places = { n1: "http://n2", n2: "http://n3", n3: "http://n4" };
+    cluster.until("the registry says so", () => JSON.stringify(registered(cluster)) === JSON.stringify(places), 10_000);
+    cluster.until(
+      "everybody dials those, and only those",
+      () =>
+        [...cluster.members.values()].every(({ host }) => {
+          const peers = host.api.status().peers;
+          return (
+            peers.length === 2 &&
+            peers.every(({ address, connected, node }) => connected && address === places[node as keyof typeof places])
+          );
+        }),
+      30_000,
+    );
+    expect(cluster.leader()?.host.machine?.nodes()).toMatchObject([{ voter: true }, { voter: true }, { voter: true }]);
+    expect(
+      cluster
+        .leader()
+        ?.host.machine?.nodes()
+        .every(({ storage }) => storage !== ""),
+    ).toBe(true);
+    expect(cluster.lockStatus("a")).toBe("held");
+  },
+);
 
 test("one that moves while the others run is followed, and where it was is dialled no more", () => {
   const cluster = ready();

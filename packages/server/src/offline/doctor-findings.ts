@@ -2,7 +2,19 @@ import type { ConfigurationGiven, NodeConfig } from "../config/index.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
-  readonly check: "configuration" | "node" | "data" | "disk" | "logs" | "certificates" | "access" | "port" | "peers" | "cluster" | "clock" | "compose";
+  readonly check:
+    | "configuration"
+    | "node"
+    | "data"
+    | "disk"
+    | "logs"
+    | "certificates"
+    | "access"
+    | "port"
+    | "peers"
+    | "cluster"
+    | "clock"
+    | "compose";
   readonly severity: "ok" | "warning" | "error";
   readonly what: string;
   /** What to do; null = nothing. */

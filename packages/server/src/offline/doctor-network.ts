@@ -71,7 +71,9 @@ export async function checkCluster(config: NodeConfig, options: DoctorOptions): 
     if (status === null) return [];
     const { leader, node_id: found = "", phase = "" } = status;
     if (leader === null || leader === undefined)
-      return [warning("cluster", `${found} at ${url} is ${phase}, without a leader.`, "start the other nodes; trivet status shows who is missed")];
+      return [
+        warning("cluster", `${found} at ${url} is ${phase}, without a leader.`, "start the other nodes; trivet status shows who is missed"),
+      ];
     return [ok("cluster", `${found} at ${url} is ${phase}, leader ${leader}`)];
   });
   return up.length > 0 ? up : [ok("cluster", `no node answers at ${urls.join(", ")}`)];

@@ -62,7 +62,9 @@ describe("a cluster that no setting tells of", () => {
       { severity: "ok", what: "node2 at http://127.0.0.1:8001 is running, leader node1" },
     ]);
     expect(await found("cluster", { HTTP_PORT: "0" }, status(null), [], urls)).toMatchObject([{ severity: "warning" }]);
-    expect(await found("cluster", { HTTP_PORT: "0" }, {}, [], urls)).toMatchObject([{ severity: "ok", what: expect.stringContaining("no node answers") }]);
+    expect(await found("cluster", { HTTP_PORT: "0" }, {}, [], urls)).toMatchObject([
+      { severity: "ok", what: expect.stringContaining("no node answers") },
+    ]);
   });
 
   it("is not looked for where peers are named", async () => {
