@@ -13,7 +13,7 @@ describe("connecting", () => {
       const connection = await connected([url]);
       expect(connection.node).toBe(fake.node(0).url);
     }
-    expect(fake.node(0).hellos[0]).toMatchObject({ protocol: 4, session: 0 });
+    expect(fake.node(0).hellos[0]).toMatchObject({ protocol: 5, session: 0 });
     expect(fake.node(0).hellos[0]?.label).toContain(String(process.pid));
   });
 

@@ -58,7 +58,8 @@ export class Slots {
   /** Asked again after a pause, longer each time. */
   pause(slot: Slot, again: () => void): void {
     if (slot.pause !== null) return;
-    const ms = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.max(0, Math.min(slot.inVain - shortPauses, 10))) * (0.75 + Math.random() / 4);
+    const ms =
+      Math.min(longestPauseMs, firstPauseMs * 2 ** Math.max(0, Math.min(slot.inVain - shortPauses, 10))) * (0.75 + Math.random() / 4);
     slot.inVain++;
     slot.pause = setTimeout(() => {
       slot.pause = null;

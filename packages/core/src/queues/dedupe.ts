@@ -90,7 +90,8 @@ export class ShardDedupe {
     if (sequence <= ackedUpTo && !mutant("queue-dedupe-acknowledged-executed")) return refused("already-acknowledged");
     const key = keyOf(tables.answer, header.caller, sequence);
     const stored = shard.view.get(key);
-    if (stored !== undefined && !mutant("queue-dedupe-executes-twice")) return this.recall(stored.slice(), command, header.fingerprint !== "");
+    if (stored !== undefined && !mutant("queue-dedupe-executes-twice"))
+      return this.recall(stored.slice(), command, header.fingerprint !== "");
     if (shard.now > header.notAfter && !mutant("queue-dedupe-late-executed")) return refused("past-deadline");
     if (sequence > ackedUpTo + window && !mutant("queue-dedupe-window-unbounded")) return refused("window-full");
     const answer = run();

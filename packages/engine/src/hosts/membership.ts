@@ -92,8 +92,7 @@ export class MembershipHost {
       },
       telemetry,
     );
-    const { announced, propose, registry } = owner;
-    this.moved = new MovedMembers({ announced, propose, registry, isMember: (node) => this.isMember(node) }, telemetry);
+    this.moved = new MovedMembers(owner, (node) => this.isMember(node), telemetry);
   }
 
   refused(reason: string): void {

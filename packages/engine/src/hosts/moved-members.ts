@@ -10,7 +10,6 @@ export interface Announced {
 }
 export interface MovedMembersOwner {
   registry(): readonly NodeView[];
-  isMember(node: NodeId): boolean;
   /** Null = it is not up, or of no cluster yet. */
   announced(node: NodeId): Announced | null;
   propose(commands: readonly Command[]): boolean;
@@ -22,11 +21,13 @@ const lookMs = 1_000;
 /** A member that was started with another address: the leader writes it into the registry, which people and programs are told of. */
 export class MovedMembers {
   private readonly owner: MovedMembersOwner;
+  private readonly isMember: (node: NodeId) => boolean;
   private readonly telemetry: Telemetry;
   private lastAt = Number.NEGATIVE_INFINITY;
 
-  constructor(owner: MovedMembersOwner, telemetry: Telemetry) {
+  constructor(owner: MovedMembersOwner, isMember: (node: NodeId) => boolean, telemetry: Telemetry) {
     this.owner = owner;
+    this.isMember = isMember;
     this.telemetry = telemetry;
   }
 
@@ -45,7 +46,7 @@ export class MovedMembers {
     return this.owner.registry().flatMap(({ node, roles, storage, url: from, voter }) => {
       const announced = this.owner.announced(nodeId(node));
       // Another disk joins by rule G5, with its address; who is no member yet, too.
-      if (announced === null || announced.storage !== storage || !this.owner.isMember(nodeId(node))) return [];
+      if (announced === null || announced.storage !== storage || !this.isMember(nodeId(node))) return [];
       const { url } = announced;
       if (url === "" || url === from || this.isOfAnother(node, url)) return [];
       // Without a disk: what is known of it by the time this is applied stays.

@@ -176,7 +176,7 @@ test("a repeat of a long poll with a key is handed what its later look found, an
   expect(handed?.length).toBe(1);
   for (let send = 0; send < 3; send++) expect(got(r.consume({ waitMs: 10_000 }, 60_000, key("k")))).toEqual(handed);
   r.service.settle(
-    { queue: "q", receipts: [(handed?.[0] as { receipt: string }).receipt], settlement: "ack", delayMs: -1, reason: "" },
+    { queue: "q", receipts: [(handed?.[0] as { receipt: string } | undefined)?.receipt ?? ""], settlement: "ack", delayMs: -1, reason: "" },
     { timeoutMs: 5000 },
     () => undefined,
   );

@@ -111,7 +111,7 @@ function notReceipts(results: readonly ReceiptJson[]): Failure {
   const whole = "Send receipts whole, as consume gave them, to the queue and the cluster that they are from.";
   return failure("receipt_stale", {
     detail: `${isMixed ? describeError("receipt_stale") : what} ${foreign}`,
-    members: { results, next: isMixed ? `${whole} ${next}` : whole },
+    members: { results: [...results], next: isMixed ? `${whole} ${next}` : whole },
   });
 }
 

@@ -143,8 +143,7 @@ describe("acquire and release", () => {
     }
     const other = await post("/v1/locks/own1/acquire", { owner: "bob" });
     expect(other.json).toMatchObject({ code: "locked", detail: expect.stringContaining("by others") });
-    await post("/v1/locks/own2/acquire", { owner: "alice", mode: "shared" });
-    await post("/v1/locks/own2/acquire", { owner: "bob", mode: "shared" });
+    for (const owner of ["alice", "bob"]) await post("/v1/locks/own2/acquire", { owner, mode: "shared" });
     const both = await post("/v1/locks/own2/acquire", { owner: "alice" });
     expect(both.json).toMatchObject({ code: "locked", detail: expect.stringContaining("by others") });
   });

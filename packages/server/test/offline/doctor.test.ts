@@ -53,9 +53,10 @@ async function found(
   return findings.filter((finding) => finding.check === check);
 }
 
+const status = (leader: string | null): Answers => ({ "/v1/raft/status": [200, { node_id: "node2", phase: "running", leader }] });
+
 describe("a cluster that no setting tells of", () => {
   const urls = ["http://127.0.0.1:8001"];
-  const status = (leader: string | null): Answers => ({ "/v1/raft/status": [200, { node_id: "node2", phase: "running", leader }] });
 
   it("is found where people look for one", async () => {
     expect(await found("cluster", { HTTP_PORT: "0" }, status("node1"), [], urls)).toMatchObject([
