@@ -48,7 +48,14 @@ async function firstAnswer(api: Api, path: string): Promise<{ readonly url: stri
     if (!("problem" in answer)) return { url, answer };
     silent.push(api.urls.length === 1 ? answer.problem : `${url}: ${answer.problem}`);
   }
-  throw unwell(api.urls.length === 1 ? (api.urls[0] ?? "") : "This machine", silent.join("\n"));
+  if (api.urls.length === 1) throw unwell(api.urls[0] ?? "", silent.join("\n"));
+  throw new CliError({
+    code: "not_healthy",
+    exitCode: exitCodes.unavailable,
+    what: "No node answers on this machine.",
+    why: silent.join("\n"),
+    next: "npm start (a cluster on this machine), or --url http://HOST:PORT to name a node",
+  });
 }
 
 const ofNode = ["HTTP_PORT", "NODE_ID", "TLS_MODE", "CERT_PATH", "CERT_FILE", "KEY_FILE"] as const;
