@@ -8,12 +8,25 @@ describe("trivet health", () => {
     ["HTTP_PORT", { HTTP_PORT: "8001" }, 8001],
     ["PORT (S0)", { PORT: "8002" }, 8002],
     ["INTERNAL_PORT (S2)", { INTERNAL_PORT: "8003" }, 8003],
-    ["nothing", { PORT: "" }, 8000],
+    ["a name, but no port", { NODE_ID: "node1" }, 8000],
   ])("asks the node of the environment: %s", async (_name, env, port) => {
     const ran = await runCli(["health"], () => well, { env });
     expect(ran.error).toBeNull();
     expect(ran.calls).toEqual([`GET http://127.0.0.1:${port}/health`]);
     expect(ran.stdout).toContain("node1 is well.");
+  });
+
+  it("finds the cluster that trivet status finds where nothing is configured", async () => {
+    const up = await runCli(["health"], (_method, url) => (url.includes(":8002") ? well : { fails: "ECONNREFUSED" }), {
+      env: { PORT: "" },
+    });
+    expect(up.error).toBeNull();
+    expect(up.calls).toEqual(["GET http://127.0.0.1:8001/health", "GET http://127.0.0.1:8002/health"]);
+    const unwell = cliError(await runCli(["health"], () => ({ status: 503, body: { status: "no_leader" } })));
+    expect(unwell.message).toContain("http://127.0.0.1:8001 is not well");
+    const down = cliError(await runCli(["health"], () => ({ fails: "ECONNREFUSED" })));
+    expect(down.why.split("\n")).toHaveLength(4);
+    expect(down).toMatchObject({ exitCode: 69, code: "not_healthy" });
   });
 
   it.each([

@@ -69,6 +69,30 @@ describe("trivet queue", () => {
     expect(none.stdout).toBe("Nothing is ready.\n");
   });
 
+  it("settles by receipts, and says for each what became of it", async () => {
+    const settled = { body: { settled: 2, results: [] } };
+    const acked = await runCli(["queue", "ack", "a/b", "r1", "r2"], () => settled);
+    expect(acked.calls).toEqual([`POST ${base}/a%2Fb/ack {"receipts":["r1","r2"]}`]);
+    expect(acked.stdout).toBe("Settled: 2.\n");
+    const nacked = await runCli(["queue", "nack", "q", "r1", "--delay-ms", "5", "--reason", "no disk", "--dead"], () => settled);
+    expect(nacked.calls).toEqual([`POST ${base}/q/nack {"receipts":["r1"],"delay_ms":5,"reason":"no disk","dead":true}`]);
+    const extended = await runCli(["--json", "queue", "extend", "q", "r1", "--visibility-ms", "60000"], () => settled);
+    expect(extended.calls).toEqual([`POST ${base}/q/extend {"receipts":["r1"],"visibility_ms":60000}`]);
+    expect(JSON.parse(extended.stdout)).toMatchObject({ kind: "settled", settled: 2 });
+    const released = await runCli(["queue", "release", "q", "r1"], () => settled);
+    expect(released.calls).toEqual([`POST ${base}/q/release {"receipts":["r1"]}`]);
+    const results = [
+      { receipt: "r1", outcome: "settled" },
+      { receipt: "r2", outcome: "stale" },
+    ];
+    const late = await runCli(["queue", "ack", "q", "r1", "r2"], () => ({
+      status: 409,
+      body: { code: "receipt_stale", title: "Late", detail: "Not every one.", results },
+    }));
+    expect(cliError(late)).toMatchObject({ exitCode: 12, why: "Not every one.\nr1: settled\nr2: stale", details: { results } });
+    expect((await runCli(["queue", "ack", "q"], () => settled)).error).not.toBeNull();
+  });
+
   it("looks at messages and dead letters, and never writes control characters of them to the terminal", async () => {
     const dead = { group: "g", reason: "bad\u001b[2J", acquired: 3, deliveries: 3, died_at: 0 };
     const page = { messages: [{ ...message, state: "dead", due_at: null, expires_at: null, dead }], next_cursor: null };

@@ -1,7 +1,8 @@
-import type { Command, Result, ServerFrame } from "@trivet/wire";
+import { type Command, limits, type Result, type ServerFrame } from "@trivet/wire";
 import { Watched } from "./answered.ts";
 import { Cache, type CacheOptions } from "./cache/cache.ts";
 import { NearCache } from "./cache/near-cache.ts";
+import { check, checkDuration, isText } from "./checks.ts";
 import { type Answered, CommandStream } from "./command-stream.ts";
 import { TrivetError, UnavailableError, errorOf } from "./errors.ts";
 import { KeepAlives } from "./keepalives.ts";
@@ -141,15 +142,13 @@ export class TrivetConnection implements AsyncDisposable {
 
   /** Opens a session: what it holds is freed when this process goes silent for `ttlMs`. */
   async openSession(options: SessionOptions = {}): Promise<Session> {
+    const { label = this.settings.label, lockDelayMs = this.settings.lockDelayMs, ttlMs = this.settings.sessionTtlMs } = options;
+    checkDuration("ttlMs", ttlMs);
+    checkDuration("lockDelayMs", lockDelayMs);
+    check("label", isText(label, limits.maxIdentityBytes), `at most ${limits.maxIdentityBytes} bytes of UTF-8`);
     const sentAt = performance.now();
     const result = await this.execute(
-      {
-        type: "open-session",
-        ttlMs: options.ttlMs ?? this.settings.sessionTtlMs,
-        lockDelayMs: options.lockDelayMs ?? this.settings.lockDelayMs,
-        principal: "",
-        label: options.label ?? this.settings.label,
-      },
+      { type: "open-session", ttlMs, lockDelayMs, principal: "", label },
       {
         late: (result) => {
           if (result.type === "session-opened") this.submit({ type: "close-session", session: result.session }, () => {});

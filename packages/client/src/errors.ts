@@ -1,5 +1,5 @@
 import type { ErrorCode } from "@trivet/contract";
-import type { CycleStep, HolderInfo, Result, SettleOutcome } from "@trivet/wire";
+import type { Actor, CycleStep, HolderInfo, Result, SettleOutcome } from "@trivet/wire";
 
 /** Codes of the server's error catalogue, and the few that only a client can know. */
 export type ClientErrorCode =
@@ -38,12 +38,18 @@ export interface Holder extends Omit<HolderInfo, "fence"> {
 const inBigints = (holders: readonly HolderInfo[]): readonly Holder[] =>
   holders.map((holder) => ({ ...holder, fence: BigInt(holder.fence) }));
 
+/** What helps who is in its own way. */
+const ownHold =
+  "this owner already holds it: acquire with `reentrant: true` to count it twice, or give what is somebody else another `owner`";
+
 /** The lock was not granted, at once or within the wait; nothing stays queued. Code `locked`. */
 export class LockedError extends TrivetError {
   readonly holders: readonly Holder[];
-  constructor(name: string, waited: boolean, holders: readonly Holder[]) {
+  /** `asker`: whose call it was; when nobody else holds the lock, the text says so. */
+  constructor(name: string, waited: boolean, holders: readonly Holder[], asker?: Pick<Actor, "owner" | "session">) {
+    const isOwn = holders.length > 0 && holders.every(({ owner, session }) => owner === asker?.owner && session === asker.session);
     const by = holders.length === 0 ? "" : `; held by ${holders.map((holder) => `owner ${JSON.stringify(holder.owner)}`).join(", ")}`;
-    super("locked", `Lock ${name} was not granted ${waited ? "within the wait" : "at once"}${by}`, {
+    super("locked", `Lock ${name} was not granted ${waited ? "within the wait" : "at once"}${by}${isOwn ? `; ${ownHold}` : ""}`, {
       retryable: true,
       details: { name, holders },
     });
@@ -59,7 +65,9 @@ export class DeadlockError extends TrivetError {
     const steps = cycle
       .map((step) => `owner ${JSON.stringify(step.owner)} waits for ${step.waitsFor}, held by owner ${JSON.stringify(step.heldBy)}`)
       .join("; ");
-    super("deadlock", `Deadlock: ${steps}`, { retryable: true, details: { cycle } });
+    const [step] = cycle;
+    const isOwn = cycle.length === 1 && step !== undefined && step.owner === step.heldBy;
+    super("deadlock", `Deadlock: ${steps}${isOwn ? `; ${ownHold}` : ""}`, { retryable: true, details: { cycle } });
     this.name = "DeadlockError";
     this.cycle = cycle;
   }
@@ -128,11 +136,11 @@ export class UnavailableError extends TrivetError {
 
 const missing = { lock: "lock_not_found", session: "session_not_found", wait: "wait_not_found", node: "member_not_found" } as const;
 
-/** The error for a result that is not what the caller asked for. */
-export function errorOf(result: Result): TrivetError {
+/** The error for a result that is not what the caller asked for; `asker` is who asked for a lock. */
+export function errorOf(result: Result, asker?: Pick<Actor, "owner" | "session">): TrivetError {
   switch (result.type) {
     case "busy":
-      return new LockedError(result.name, result.waited, inBigints(result.holders));
+      return new LockedError(result.name, result.waited, inBigints(result.holders), asker);
     case "deadlock":
       return new DeadlockError(result.cycle);
     case "cancelled":

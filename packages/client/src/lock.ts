@@ -1,4 +1,5 @@
 import type { Actor, Command, GrantedKey, LockMode, Result } from "@trivet/wire";
+import { checkDuration } from "./checks.ts";
 import type { TrivetConnection } from "./connection.ts";
 import { LockLostError, OutcomeUnknownError, TrivetError, UnavailableError, errorOf } from "./errors.ts";
 import type { Session } from "./session.ts";
@@ -111,8 +112,10 @@ export class Lock implements AsyncDisposable {
   /** Changes a single-key lock to a stronger mode, waiting up to `waitMs`. The lock gets a new fence (rule K1). */
   async upgrade(mode: LockMode, options: { readonly waitMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
     const { name, fence } = this.onlyKey();
+    const { waitMs = 0 } = options;
+    checkDuration("waitMs", waitMs);
     const result = await this.connection.execute(
-      { type: "upgrade", actor: this.actor, name, fence, mode, waitMs: options.waitMs ?? 0 },
+      { type: "upgrade", actor: this.actor, name, fence, mode, waitMs },
       { ...(options.signal === undefined ? {} : { signal: options.signal }), late: (result) => this.changed(result) },
     );
     if (!this.changed(result)) throw this.failureOf(result);

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { AcquireLock, Actor, LockKey, LockMode, Result } from "@trivet/wire";
+import { type AcquireLock, type Actor, limits, type LockKey, type LockMode, type Result } from "@trivet/wire";
+import { check, checkDuration, isText, isWhole } from "./checks.ts";
 import type { TrivetConnection } from "./connection.ts";
 import { errorOf } from "./errors.ts";
 import { Lock } from "./lock.ts";
@@ -102,6 +103,7 @@ export class Locks {
 
   private async take(keys: readonly KeyOptions[], options: AcquireOptions, call: CallOptions): Promise<Lock> {
     call.signal?.throwIfAborted();
+    checkAcquire(keys, options);
     for (;;) {
       const flow = this.flows.getStore();
       const session = options.session ?? (flow !== undefined && flow.session.isAlive ? flow.session : await this.session());
@@ -116,7 +118,7 @@ export class Locks {
         },
       });
       if (result.type === "granted") return this.granted(session, command, result);
-      if (result.type !== "session-lost") throw errorOf(result);
+      if (result.type !== "session-lost") throw errorOf(result, actor);
       // The cluster ended the session, so nothing was granted in it: once more in a new one, unless this one was asked for.
       session.end("the cluster no longer knows it");
       if (options.session !== undefined) throw errorOf(result);
@@ -133,6 +135,18 @@ export class Locks {
   private newOwner(): string {
     return (++this.owners).toString(36);
   }
+}
+
+/** The wire knows no fields: what it cannot carry is named here. */
+function checkAcquire(keys: readonly KeyOptions[], { owner, waitMs = 0 }: AcquireOptions): void {
+  check("keys", keys.length > 0 && keys.length <= limits.maxKeysPerSet, `1 to ${limits.maxKeysPerSet}`);
+  for (const [place, { name, of = 0 }] of keys.entries()) {
+    const inKey = (field: string): string => (keys.length === 1 ? field : `keys[${place}].${field}`);
+    check(inKey("name"), name !== "" && isText(name, limits.maxNameBytes), `1 to ${limits.maxNameBytes} bytes of UTF-8`);
+    check(inKey("of"), isWhole(of, limits.maxPermits), `a whole number up to ${limits.maxPermits}`);
+  }
+  checkDuration("waitMs", waitMs);
+  if (owner !== undefined) check("owner", isText(owner, limits.maxIdentityBytes), `at most ${limits.maxIdentityBytes} bytes of UTF-8`);
 }
 
 function pick(options: AcquireOptions): Pick<KeyOptions, "mode" | "of"> {

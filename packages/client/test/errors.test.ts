@@ -1,6 +1,6 @@
 import { TrivetError, errorOf } from "@trivet/client";
 import { type ErrorCode, errorCatalogue } from "@trivet/contract";
-import { conflictReasons, refusalReasons } from "@trivet/wire";
+import { conflictReasons, type HolderInfo, refusalReasons } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { resultSamples } from "../../wire/test/samples.ts";
 
@@ -23,6 +23,19 @@ describe("errors of results", () => {
   test("every reason is among the samples", () => {
     expect(resultSamples.conflict.map(({ reason }) => reason)).toEqual(conflictReasons);
     expect(resultSamples.refused.map(({ reason }) => reason)).toEqual(refusalReasons);
+  });
+
+  test("who is in its own way is told so", () => {
+    const asker = { owner: "A", session: 7 };
+    const hold = { owner: "A", session: 7, mode: "exclusive", fence: 3 } as const;
+    const busy = (holders: readonly HolderInfo[]): string =>
+      errorOf({ type: "busy", name: "x", holders, waiters: 0, waited: false }, asker).message;
+    expect(busy([hold])).toMatch(/this owner already holds it: .*reentrant/);
+    expect(busy([{ ...hold, session: 8 }])).not.toContain("already holds");
+    expect(busy([hold, { owner: "B", session: 7, mode: "shared", fence: 4 }])).not.toContain("already holds");
+    const own = { owner: "A", waitsFor: "x", mode: "exclusive", heldBy: "A" } as const;
+    expect(errorOf({ type: "deadlock", cycle: [own] }).message).toMatch(/this owner already holds it: .*reentrant/);
+    expect(errorOf({ type: "deadlock", cycle: [own, own] }).message).not.toContain("already holds");
   });
 
   test("a deadlock tells its cycle", () => {

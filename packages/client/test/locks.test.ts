@@ -43,6 +43,29 @@ describe("acquire and release", () => {
     expect(granted.fence > held.fence).toBe(true);
   });
 
+  test("what the wire cannot carry is refused by the name of its field", async () => {
+    const trivet = await connected(await cluster());
+    const { locks } = trivet;
+    const long = "x".repeat(513);
+    for (const [call, field] of [
+      [locks.acquire(""), "name"],
+      [locks.acquire(long), "name"],
+      [locks.acquire("a", { waitMs: -1 }), "waitMs"],
+      [locks.acquire("a", { waitMs: Number.NaN }), "waitMs"],
+      [locks.acquire("a", { owner: long }), "owner"],
+      [locks.acquire("a", { of: -1 }), "of"],
+      [locks.acquireAll([]), "keys"],
+      [locks.acquireAll([{ name: "a" }, { name: "" }]), "keys[1].name"],
+      [trivet.openSession({ ttlMs: 0.5 }), "ttlMs"],
+    ] as const) {
+      const error = await failure(call);
+      expect(error).toMatchObject({ code: "bad_request", details: { field } });
+      expect(String(error)).toContain(`${field}: expected`);
+    }
+    const held = await locks.acquire("a", { mode: "shared" });
+    expect(await failure(held.upgrade("exclusive", { waitMs: -1 }))).toMatchObject({ details: { field: "waitMs" } });
+  });
+
   test("several keys are taken and given back together", async () => {
     const fake = await cluster();
     const { locks } = await connected(fake);

@@ -3,6 +3,7 @@ export * from "./errors.ts";
 export * from "./limits.ts";
 export * from "./metrics.ts";
 export * from "./openapi.ts";
+export * from "./own-hold.ts";
 export * from "./routes/index.ts";
 export * as aliasSchemas from "./schemas/aliases.ts";
 export * as cacheSchemas from "./schemas/cache.ts";

@@ -105,7 +105,7 @@ export function openApiDocument(version: string): { readonly [key: string]: Json
       title: "Trivet",
       version,
       description:
-        "Distributed locks and queues on one Raft quorum. Any node takes any call. Fences, indices and session ids are decimal strings. Errors are RFC 9457 problems; " +
+        "Distributed locks, durable queues and a coherent cache on one Raft quorum. Any node takes any call. Fences, indices and session ids are decimal strings. Errors are RFC 9457 problems; " +
         "each `code` is explained in docs/errors.md.\n\n" +
         "A literal path wins over a name: a lock called `acquire` under `/lock/` or `/locks/` is reached by `/v1/locks/acquire`, a queue called `produce` by `/v1/queues/produce`. The names `.` and `..` travel in bodies only.",
       license: { name: "MIT", identifier: "MIT" },

@@ -64,6 +64,11 @@ export interface ConsumedAnswer {
   readonly lease_ms: number;
 }
 
+export interface SettledAnswer {
+  readonly settled: number;
+  readonly results: readonly { readonly receipt: string; readonly outcome: string }[];
+}
+
 export interface BrowsedAnswer {
   readonly messages: readonly BrowsedMessageAnswer[];
   readonly next_cursor: string | null;

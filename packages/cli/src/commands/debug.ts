@@ -23,7 +23,7 @@ export function registerDebug(program: Command, context: Context): void {
       output.say("asking the nodes, and looking at this machine…");
       const ask = (url: string, path: string): Promise<string> =>
         api.text(url, path).catch((error: unknown) => `no answer: ${reasonOf(error)}\n`);
-      const findings = await findingsHere(context, [], command.optsWithGlobals<TlsFiles>());
+      const findings = await findingsHere(context, [], command.optsWithGlobals<TlsFiles>(), api.urls);
       const files = await writeBundle({ argv: [], env: context.env, directory, findings, urls: api.urls, ask }).catch((error: unknown) => {
         throw diskError(directory, error);
       });

@@ -22,10 +22,13 @@ export function registerDoctor(program: Command, context: Context): void {
     .description(
       "look at everything the node configured here needs: settings, data, disk, ports, peers, clocks; each finding says what to do",
     )
-    .addHelpText("after", "\nExit codes: 0 nothing is wrong (warnings may be), 1 something is. Nothing is changed.")
+    .addHelpText(
+      "after",
+      "\nWhere no PEERS are named, it also says what answers at --url or TRIVET_URL, else at ports 8001, 8002, 8003 and 8000 of this machine.\nExit codes: 0 nothing is wrong (warnings may be), 1 something is. Nothing is changed.",
+    )
     .action(async (flags: readonly string[], _options: unknown, command: Command) => {
-      const { output } = toolsOf(context, command);
-      const findings = await findingsHere(context, flags, command.optsWithGlobals<TlsFiles>());
+      const { output, api } = toolsOf(context, command);
+      const findings = await findingsHere(context, flags, command.optsWithGlobals<TlsFiles>(), api.urls);
       output.result("doctor", { ok: findings.every(({ severity }) => severity !== "error"), findings }, () =>
         findingsText(output, findings),
       );
@@ -41,7 +44,12 @@ export function registerDoctor(program: Command, context: Context): void {
     });
 }
 
-export async function findingsHere(context: Context, flags: readonly string[], named: TlsFiles): Promise<readonly Finding[]> {
+export async function findingsHere(
+  context: Context,
+  flags: readonly string[],
+  named: TlsFiles,
+  clusterUrls: readonly string[],
+): Promise<readonly Finding[]> {
   const { diagnose } = await import("@trivet/server");
   return diagnose({
     argv: flags.filter((word) => word !== "--json"),
@@ -53,6 +61,7 @@ export async function findingsHere(context: Context, flags: readonly string[], n
       return secureFetch({ ...own, ...namedIn(named) }) ?? context.fetch;
     },
     token: tokenOf(context.env),
+    clusterUrls,
     nowMs: () => Date.now(),
   });
 }

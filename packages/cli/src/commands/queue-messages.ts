@@ -4,6 +4,7 @@ import type { Api } from "../api/http.ts";
 import { confirm, toolsOf, type Context } from "../context.ts";
 import { printable, table, type Output } from "../output/output.ts";
 import { bodyOf, given, pairs, queuePath, wholeNumber } from "./fields.ts";
+import { registerSettling } from "./queue-settling.ts";
 
 const maxDurationMs = 2_147_483_647;
 
@@ -11,6 +12,7 @@ const maxDurationMs = 2_147_483_647;
 export function registerQueueMessages(queue: Command, context: Context): void {
   registerProduce(queue, context);
   registerConsume(queue, context);
+  registerSettling(queue, context);
   registerLooking(queue, context);
   registerClearing(queue, context);
 }
@@ -73,7 +75,7 @@ function registerConsume(queue: Command, context: Context): void {
         .choices(["auto", "manual"])
         .default("manual"),
     )
-    .description("take messages out of a queue")
+    .description("take messages out of a queue; then ack, nack, extend or release them by their receipts")
     .action(async (name: string, options: ConsumeOptions, command: Command) => {
       const { output, api } = toolsOf(context, command, 15 + (options.waitMs ?? 0) / 1_000);
       const { group, max, waitMs, visibilityMs, ack } = options;

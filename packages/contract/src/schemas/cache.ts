@@ -29,7 +29,7 @@ export const Tag = Type.String({
 export const Flag = Type.Enum(["1", "0", "true", "false"]);
 export const CacheConsistency = Type.Enum(["linearizable", "strict", "stale"], {
   description:
-    "`linearizable` (default): as the namespace's mode says. `strict`: a majority confirms this one read. `stale`: what this node has, however late it is.",
+    "`linearizable` (default): as the namespace's mode says. `strict`: a majority confirms this one read. `stale`: what this node has, however late it is, also without a leader.",
 });
 export const Encoding = Type.Enum(["json", "base64"], {
   description: "`json` (default): a value that is JSON as JSON, any other as base64. `base64`: always as base64.",

@@ -1,12 +1,11 @@
-import type { GroupId, NamespaceView } from "@trivet/core";
-import { readableCopy } from "@trivet/core";
+import { groupId, type NamespaceView, readableCopy } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { CachedRecord, LineName } from "@trivet/wire";
+import { type CachedRecord, cacheShardOf } from "@trivet/wire";
 import { type CacheConsistency, type CacheEntry, type CacheFailure, type CacheRevalidation, defaultNamespace } from "./cache-api.ts";
-import type { CacheCalls, Call, Done } from "./cache-calls.ts";
+import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
 import { entryOf, isOfNothing } from "./entries.ts";
-import type { HolderHost } from "./holder-host.ts";
+import { lineOfKey } from "./lines.ts";
 import { plainRecord } from "./packed-values.ts";
 import { readMode } from "./read-mode.ts";
 import { Revalidation } from "./revalidation.ts";
@@ -94,13 +93,18 @@ export class Reading {
 
   private read(name: string, key: string, consistency: CacheConsistency, call: Call, done: Done<CacheEntry>): void {
     this.calls.find(name, call, done, (view) => {
+      const load = (place: Place, entry: CacheEntry): void =>
+        this.through.load(place, entry, call, (outcome) => this.loaded(outcome, view, name, key, consistency, call, done));
+      const isAll = (entry: CacheEntry | CacheFailure): boolean =>
+        entry.type !== "entry" || entry.found !== "absent" || view.settings.origin === "none";
+      const told: Done<CacheEntry> = (entry) => {
+        if (entry.type !== "entry" || isAll(entry)) done(entry);
+        else this.calls.place(view, key, call, done, (place) => load(place, entry));
+      };
+      // Not behind `place`: who takes what there is need not wait for a leader.
+      if (consistency === "stale" && this.readStale(view, key, call, told)) return;
       this.calls.place(view, key, call, done, (place) => {
-        const { group, holder, line } = place;
-        const told: Done<CacheEntry> = (entry) => {
-          if (entry.type !== "entry" || entry.found !== "absent" || view.settings.origin === "none") done(entry);
-          else this.through.load(place, entry, call, (outcome) => this.loaded(outcome, view, name, key, consistency, call, done));
-        };
-        if (consistency === "stale" && this.readStale(view, key, group, holder, line, call, told)) return;
+        const { holder, line } = place;
         const mode = consistency === "strict" ? ({ type: "strict" } as const) : readMode(view.settings);
         holder.read(line, mode, call.deadline, (answer) => {
           if (answer === null) return done(notLed);
@@ -108,7 +112,9 @@ export class Reading {
             if (answer.source === "copy") this.hits++;
             else this.misses++;
             const entry = entryOf(key, answer.record, holder.stateOf(line), answer.source === "copy" ? "cache" : "database");
-            told(view.settings.revalidateMs === 0 ? entry : this.again.look(view, entry, 0));
+            const looked = view.settings.revalidateMs === 0 ? entry : this.again.look(view, entry, 0);
+            if (isAll(looked)) done(looked);
+            else load(place, looked);
           };
           if (!mayBeGone(view, answer.record)) return tell();
           // This node may have missed that the namespace was removed, and made again under another number.
@@ -136,19 +142,15 @@ export class Reading {
     else done(outcome);
   }
 
-  /** False = there is no replica here. */
-  private readStale(
-    view: NamespaceView,
-    key: string,
-    group: GroupId,
-    holder: HolderHost,
-    line: LineName,
-    call: Call,
-    done: Done<CacheEntry>,
-  ): boolean {
-    const { host } = this.calls;
-    const replica = host.shards?.replica(group);
-    if (replica === undefined || replica === null || replica.group.stateDoubted) return false;
+  /** What this node's replica of the shard has applied. False = there is none here, or the node takes no calls. */
+  private readStale(view: NamespaceView, key: string, call: Call, done: Done<CacheEntry>): boolean {
+    const { cache, host } = this.calls;
+    const { shards } = host;
+    if (shards === null || shards.count === 0 || host.refusesWork(false) !== null) return false;
+    const group = groupId(cacheShardOf(view.namespace, key, shards.count));
+    const replica = shards.replica(group);
+    if (replica === null || replica.group.stateDoubted) return false;
+    const line = lineOfKey(view.namespace, key);
     this.misses++;
     const request = { type: "cache-read", group, keys: [[view.namespace, key]], now: host.groupTime.now() } as const;
     let isTold = false;
@@ -163,7 +165,7 @@ export class Reading {
     replica.machine.ask(request, (reply) => {
       const value = reply.type === "cache-values" ? reply.values[0] : undefined;
       const record = value === undefined ? null : plainRecord(host.ports.packing, value.record);
-      tell(record === null ? notLed : entryOf(key, record, holder.stateOf(line), "database"));
+      tell(record === null ? notLed : entryOf(key, record, cache.holder(group)?.stateOf(line) ?? "I", "database"));
     });
     return true;
   }

@@ -12,6 +12,11 @@ export function membershipOwner(host: NodeHost): MembershipOwner {
     registry: () => host.machine?.nodes() ?? [],
     propose: (commands) => host.propose(commands),
     linkedStorage: (node) => host.hub.helloOf(node)?.storage ?? null,
+    announced: (node) => {
+      if (node === nodeId(host.config.node)) return { storage: host.storage, url: host.config.url };
+      const hello = host.hub.helloOf(node);
+      return hello !== null && hello.cluster === host.identity?.cluster ? { storage: hello.storage, url: hello.url } : null;
+    },
     raiseLevel: () => host.features.reconcile(),
     levelProblem: (node, level) => host.features.newcomerProblem(node, level),
     founding: (founders) => host.features.founding(founders),

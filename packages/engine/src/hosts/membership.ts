@@ -7,6 +7,7 @@ import type { ClusterIdentity } from "./bootstrap.ts";
 import { GoneMembers } from "./gone-members.ts";
 import type { GroupHost } from "./group-host.ts";
 import { maxSystemVoters } from "./limits.ts";
+import { type Announced, MovedMembers } from "./moved-members.ts";
 
 export interface JoinRequest {
   readonly node: string;
@@ -36,6 +37,8 @@ export interface MembershipOwner {
   propose(commands: readonly Command[]): boolean;
   /** Disk of the process this leader is linked to under that id, null = none. */
   linkedStorage(node: NodeId): string | null;
+  /** Of this node, or one it is linked to. */
+  announced(node: NodeId): Announced | null;
   raiseLevel(): void;
   /** Why a node that knows no more than `level` is not taken in (null = it has told nobody); null = it may be. */
   levelProblem(node: string, level: number | null): string | null;
@@ -76,6 +79,7 @@ export class MembershipHost {
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
   private readonly gone: GoneMembers;
+  private readonly moved: MovedMembers;
   private pending: Pending[] = [];
   private lastRefusal = "";
 
@@ -92,6 +96,7 @@ export class MembershipHost {
       },
       telemetry,
     );
+    this.moved = new MovedMembers(owner, (node) => this.isMember(node), telemetry);
   }
 
   refused(reason: string): void {
@@ -309,6 +314,7 @@ export class MembershipHost {
     if (!this.group.isLeader || this.group.raft.membershipIndex > this.group.raft.commitIndex) return;
     if (this.group.raft.membership.outgoing.length > 0) return;
     if (this.registerFounders()) return;
+    this.moved.look(this.clock.now());
     this.promote();
     this.gone.look(this.group.raft.term, this.clock.now());
   }

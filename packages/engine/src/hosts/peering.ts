@@ -28,6 +28,8 @@ export class Peering implements PeerHubOwner {
   readonly detector: FailureDetector;
   private readonly removal: RemovalWatch;
   private lastUpkeep = Number.NEGATIVE_INFINITY;
+  /** Dialled because a member had, or said, that address. */
+  private readonly followed = new Set<string>();
   /** Processes that have said that they stop, by their nodes. */
   private readonly leaving = new Map<NodeId, string>();
   private readonly host: NodeHost;
@@ -118,7 +120,7 @@ export class Peering implements PeerHubOwner {
     if (host.system?.leader() === peer) host.outbox.resend(true);
     host.shards?.linkLost(peer);
     host.shards?.peerUp();
-    if (hello.cluster !== "") this.hub.addTarget(hello.url);
+    if (hello.cluster !== "") this.follow(hello.url);
     host.markDirty();
   }
 
@@ -347,14 +349,20 @@ export class Peering implements PeerHubOwner {
     const { host } = this;
     const known = host.machine?.nodes() ?? [];
     for (const node of known.length > 0 ? known : (host.identity?.founders ?? [])) {
-      if (node.node !== host.config.node && node.url !== "" && !this.hub.isUp(nodeId(node.node))) this.hub.addTarget(node.url);
+      if (node.node !== host.config.node && node.url !== "" && !this.hub.isUp(nodeId(node.node))) this.follow(node.url);
     }
     if (known.some(({ node }) => node === host.config.node)) this.dropDoors(known.map(({ url }) => url));
   }
 
-  /** The addresses to join by have served: those that no member has need not be dialled for ever. */
+  private follow(address: string): void {
+    this.followed.add(address);
+    this.hub.addTarget(address);
+  }
+
+  /** The addresses to join by have served, and members may have moved: those that no member has need not be dialled for ever. */
   private dropDoors(members: readonly string[]): void {
     const { join, peers } = this.host.config;
-    for (const address of join) if (!members.includes(address) && !peers.includes(address)) this.hub.dropUnlinked(address);
+    for (const address of new Set([...join, ...this.followed]))
+      if (!members.includes(address) && !peers.includes(address)) this.hub.dropUnlinked(address);
   }
 }

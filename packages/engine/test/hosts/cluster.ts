@@ -154,6 +154,13 @@ export class Cluster {
     this.boot(member);
   }
 
+  /** Starts a killed node again, with other settings, reached at `url`. */
+  move(node: string, url: string, overrides: Partial<NodeHostConfig>): void {
+    const member = this.member(node);
+    this.members.set(node, { ...member, url, config: { ...member.config, url, ...overrides } });
+    this.restart(node);
+  }
+
   leader(): Member | null {
     const leaders = [...this.members.values()].filter((member) => member.host.system?.isLeader === true && !member.host.isStopped);
     const newest = Math.max(...leaders.map((member) => member.host.system?.term() ?? 0));

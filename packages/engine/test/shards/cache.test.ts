@@ -134,6 +134,22 @@ describe("cached values while nodes fail", () => {
     expect(caches.get(home, "a")).toBe("2");
   });
 
+  test("without a majority a read that may be stale gets at once what the node has, and no other read gets anything", () => {
+    const caches = new Caches();
+    caches.put("n1", "a", "1");
+    caches.warm("a");
+    const { network } = caches.cluster;
+    network.options = { fate: () => ({ delaysMs: [] }) };
+    caches.cluster.run(5_000);
+    const begun = caches.cluster.clock.now();
+    for (const node of nodes) {
+      expect(caches.peek(node, "a")).toBeUndefined();
+      expect(caches.storedIn(node, "a")).toBe("1");
+    }
+    expect(caches.cluster.clock.now() - begun).toBeLessThan(100);
+    for (const node of nodes) expect(caches.answer(caches.beginGet(node, "a"))).toMatchObject({ type: "unavailable" });
+  });
+
   test("a holder that is cut off delays one write by its lease, reads nothing old after that, and is barred", () => {
     const caches = new Caches();
     caches.put("n1", "a", "1");

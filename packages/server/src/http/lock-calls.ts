@@ -2,7 +2,7 @@ import type { Actor, AcquireLock, LockKey, LockMode } from "@trivet/wire";
 import { badField, failure, type Failure } from "./answer.ts";
 import { isFailure, read, submit, type AnyCall } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
-import { expect, type Answered } from "./outcomes.ts";
+import { expect, inOwnWay, type Answered } from "./outcomes.ts";
 
 /** A lock call in one shape, whatever path it came by. */
 export interface LockRequest {
@@ -54,7 +54,11 @@ export async function acquire(context: HttpContext, call: AnyCall, request: Acqu
     anonymous: isAnonymous(request),
   };
   const started = context.now();
-  const outcome = expect(context, await submit(context, call, command, waitMs), first.name, "granted");
+  const submitted = await submit(context, call, command, waitMs);
+  const expected = expect(context, submitted, first.name, "granted");
+  const own = submitted.type === "answered" ? inOwnWay(submitted.result, command.actor) : null;
+  const outcome =
+    isFailure(expected) && own !== null ? { ...expected, detail: own.detail, members: { ...expected.members, next: own.next } } : expected;
   context.metrics.observe("lock_acquire_duration_seconds", (context.now() - started) / 1_000, {
     mode: first.mode,
     outcome: isFailure(outcome) ? outcome.code : "granted",

@@ -24,5 +24,27 @@ export function notFound(method: string, path: string): Failure {
   }
   const part = later.find((candidate) => candidate.pattern.test(path));
   if (part !== undefined) return failure("not_available_yet", { values: { what: part.what } });
-  return failure("not_found", { values: { what: `${method} ${path.slice(0, 200)}` } });
+  const meant = withSlashInName(method, path);
+  return failure("not_found", {
+    values: { what: `${method} ${path.slice(0, 200)}` },
+    ...(meant === null ? {} : { members: { next: `A "/" in a name is written %2F: ${method} ${meant}. /docs lists every path.` } }),
+  });
+}
+
+/** Longer paths are not looked at: every pair of places is tried. */
+const mostParts = 12;
+
+/** The path as it would be found, were two or more of its parts one name; null = there is none. */
+function withSlashInName(method: string, path: string): string | null {
+  const parts = path.split("/");
+  if (parts.length > mostParts || path.length > 200) return null;
+  // What stands before a name is at least one word, after the leading "/".
+  for (let first = 2; first < parts.length - 1; first++) {
+    for (let last = parts.length - 1; last > first; last--) {
+      const name = parts.slice(first, last + 1).join("%2F");
+      const whole = [...parts.slice(0, first), name, ...parts.slice(last + 1)].join("/");
+      if (patterns.some((route) => route.method === method && route.pattern.test(whole))) return whole;
+    }
+  }
+  return null;
 }

@@ -1,5 +1,6 @@
+import { lockedByItself, type OwnHoldText, waitsForItself } from "@trivet/contract";
 import type { Outcome } from "@trivet/engine";
-import type { CycleStep, HolderInfo, Result } from "@trivet/wire";
+import type { Actor, CycleStep, HolderInfo, Result } from "@trivet/wire";
 import { failure, type Failure } from "./answer.ts";
 import { isFailure, notAnswered } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
@@ -59,6 +60,18 @@ export function fromRefusal(reason: Extract<Result, { type: "refused" }>["reason
         retryAfterMs: 1_000,
       });
   }
+}
+
+/** Who asks for a lock is the only one in its way: another text than that of waiting for others. Null = others are. */
+export function inOwnWay(result: Result, asker: Actor): OwnHoldText | null {
+  if (result.type === "deadlock") {
+    const [step] = result.cycle;
+    const isOwn = result.cycle.length === 1 && step !== undefined && step.owner === step.heldBy;
+    return isOwn ? waitsForItself(step.waitsFor, step.owner) : null;
+  }
+  if (result.type !== "busy" || result.holders.length === 0) return null;
+  const isOwn = result.holders.every(({ owner, session }) => owner === asker.owner && session === asker.session);
+  return isOwn ? lockedByItself(result.name, asker.owner) : null;
 }
 
 /** The failure that a result of apply is, with `name` for the text. Null for results that are not failures by themselves. */

@@ -119,10 +119,17 @@ function fromAjv(faults: readonly AjvFault[], place: string, sent: Sent | null):
   if (fault.keyword === "required") return missingField(String(fault.params?.["missingProperty"]), place, top, inside);
   const as = place === "params" ? undefined : sent?.written?.get(parent);
   const field = as?.name ?? (parent === "" ? place : parent);
+  if (place === "body" && parent === "" && fault.keyword === "type" && fault.params?.["type"] === "object") return noObject;
   const isUnion = faults.some((candidate) => candidate.keyword === "anyOf" && candidate.instancePath === fault.instancePath);
   if (!isUnion) return problem400(field, expectation(fault, as));
   return problem400(field, [...new Set(meaningful.map((each) => expectation(each, as)))].join(" or "));
 }
+
+/** Often there is no body at all, or its content-type says that it is something else. */
+const noObject = failure("bad_request", {
+  values: { field: "body", expected: "expected a JSON object; send one, with the header content-type: application/json" },
+  members: { field: "body", expected: "object" },
+});
 
 function problem400(field: string, expected: string): Failure {
   const plain = expected.replace(/^expected /, "");

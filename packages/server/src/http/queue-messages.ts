@@ -1,4 +1,4 @@
-import { httpLimits, type queueRoutes, type queueSchemas } from "@trivet/contract";
+import { describeError, errorCatalogue, httpLimits, type queueRoutes, type queueSchemas } from "@trivet/contract";
 import type { BrowsedMessage } from "@trivet/core";
 import type { Consumed, ConsumeRequest, Produced, Settled, SettleRequest } from "@trivet/engine";
 import type { NewMessage } from "@trivet/wire";
@@ -99,7 +99,20 @@ export async function settle(context: HttpContext, call: AnyCall, request: Settl
       detail: "No answer came in time for some of the receipts; `results` names them.",
       members: { outcome: "unknown", results, next: "Send the receipts of unknown fate again: each is settled once." },
     });
-  return results.every((result) => result.outcome === "settled") ? results : failure("receipt_stale", { members: { results } });
+  if (results.every((result) => result.outcome === "settled")) return results;
+  return results.some(({ outcome }) => outcome === "foreign") ? notReceipts(results) : failure("receipt_stale", { members: { results } });
+}
+
+/** What never was a receipt of the queue did not run out. */
+function notReceipts(results: readonly ReceiptJson[]): Failure {
+  const isMixed = results.some(({ outcome }) => outcome === "stale" || outcome === "unknown");
+  const { next, what } = errorCatalogue.receipt_stale;
+  const foreign = "What `results` calls foreign is not a receipt of this queue in this cluster.";
+  const whole = "Send receipts whole, as consume gave them, to the queue and the cluster that they are from.";
+  return failure("receipt_stale", {
+    detail: `${isMixed ? describeError("receipt_stale") : what} ${foreign}`,
+    members: { results: [...results], next: isMixed ? `${whole} ${next}` : whole },
+  });
 }
 
 async function settled(

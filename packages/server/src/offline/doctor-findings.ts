@@ -2,7 +2,19 @@ import type { ConfigurationGiven, NodeConfig } from "../config/index.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
-  readonly check: "configuration" | "node" | "data" | "disk" | "logs" | "certificates" | "access" | "port" | "peers" | "clock" | "compose";
+  readonly check:
+    | "configuration"
+    | "node"
+    | "data"
+    | "disk"
+    | "logs"
+    | "certificates"
+    | "access"
+    | "port"
+    | "peers"
+    | "cluster"
+    | "clock"
+    | "compose";
   readonly severity: "ok" | "warning" | "error";
   readonly what: string;
   /** What to do; null = nothing. */
@@ -14,6 +26,8 @@ export interface DoctorOptions extends ConfigurationGiven {
   /** Calls to nodes; with the node's own certificate, where it has one and nobody named another. */
   readonly fetchWith: (tls: NodeConfig["tls"]) => typeof fetch;
   readonly token: string | undefined;
+  /** Where a cluster may run that this configuration says nothing of; empty = it is not looked for. */
+  readonly clusterUrls: readonly string[];
   readonly nowMs: () => number;
 }
 

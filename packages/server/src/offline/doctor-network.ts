@@ -60,6 +60,25 @@ export function lookAtPeers(config: NodeConfig, options: DoctorOptions): Promise
   return Promise.all(others.map((peer) => look(peer.url, peer.id, config, options)));
 }
 
+/** The nodes that answer where people look for a cluster, when no peers are named. */
+export async function checkCluster(config: NodeConfig, options: DoctorOptions): Promise<readonly Finding[]> {
+  const { clusterUrls: urls } = options;
+  const isNamed = config.peers.some((peer) => peer !== config.self);
+  if (urls.length === 0 || isNamed) return [];
+  const looks = await Promise.all(urls.map((url) => look(url, null, config, options)));
+  const up = looks.flatMap(({ refused, status, url }) => {
+    if (refused) return [warning("cluster", `${url} asks for a key.`, setToken)];
+    if (status === null) return [];
+    const { leader, node_id: found = "", phase = "" } = status;
+    if (leader === null || leader === undefined)
+      return [
+        warning("cluster", `${found} at ${url} is ${phase}, without a leader.`, "start the other nodes; trivet status shows who is missed"),
+      ];
+    return [ok("cluster", `${found} at ${url} is ${phase}, leader ${leader}`)];
+  });
+  return up.length > 0 ? up : [ok("cluster", `no node answers at ${urls.join(", ")}`)];
+}
+
 export function checkPeers(config: NodeConfig, looks: readonly PeerLook[]): readonly Finding[] {
   if (looks.length === 0) return [ok("peers", "no other node is named: a cluster of one")];
   const findings = looks.map((peer): Finding => {

@@ -1,6 +1,6 @@
 import { type ConfigurationGiven, loadConfig, type NodeConfig, reportConfig } from "../config/index.ts";
 import { checkComposeLink, checkDataDir, checkDisk, checkLogDir } from "./doctor-disk.ts";
-import { checkClock, checkPeers, checkPort, type PeerLook, lookAtPeers } from "./doctor-network.ts";
+import { checkClock, checkCluster, checkPeers, checkPort, type PeerLook, lookAtPeers } from "./doctor-network.ts";
 import { checkAccess } from "./doctor-access.ts";
 import { checkCertificates } from "./doctor-certificates.ts";
 import { type DoctorOptions, error, type Finding, ok, warning } from "./doctor-findings.ts";
@@ -25,7 +25,7 @@ export async function diagnose(options: DoctorOptions): Promise<readonly Finding
   );
   findings.push(...(await checkPort(config, options)));
   const looks: readonly PeerLook[] = await lookAtPeers(config, options);
-  findings.push(...checkPeers(config, looks), ...checkClock(looks));
+  findings.push(...checkPeers(config, looks), ...(await checkCluster(config, options)), ...checkClock(looks));
   return findings;
 }
 

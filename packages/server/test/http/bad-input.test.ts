@@ -29,6 +29,30 @@ const path = "/v1/locks/a/acquire";
 const json = (payload: string, type = "application/json") =>
   server.raw({ method: "POST", url: path, headers: { "content-type": type }, payload });
 
+test("a call without a body is told to send JSON", async () => {
+  const { json: problem } = await server.call("POST", path);
+  expect(problem).toMatchObject({
+    code: "bad_request",
+    field: "body",
+    expected: "object",
+    detail: expect.stringContaining("content-type: application/json"),
+  });
+});
+
+test.each([
+  ["POST", "/v1/locks/orders/42/acquire", "/v1/locks/orders%2F42/acquire"],
+  ["POST", "/v1/queues/a/b/c/messages", "/v1/queues/a%2Fb%2Fc/messages"],
+  ["GET", "/v1/cache/items/7", "/v1/cache/items%2F7"],
+])("%s %s, which is no path, is told how a / in a name is written", async (method, wrong, right) => {
+  const { json: problem, status } = await server.call(method as "GET", wrong);
+  expect(status).toBe(404);
+  expect(problem).toMatchObject({ code: "not_found", next: expect.stringContaining(`%2F: ${method} ${right}.`) });
+});
+
+test("a path that no name explains is told where the paths are", async () => {
+  expect((await server.call("GET", "/v2/locks")).json).toMatchObject({ code: "not_found", next: "/docs lists every path." });
+});
+
 describe("bodies that are not what they should be: 400 naming the field, nothing changes", () => {
   test.each([
     ["no JSON", "{owner", "body", "valid JSON"],

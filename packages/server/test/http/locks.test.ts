@@ -128,6 +128,26 @@ describe("acquire and release", () => {
     expect((await alice).status).toBe(200);
   });
 
+  test("who holds the lock that it asks for is told so, and how to count it twice", async () => {
+    await post("/v1/locks/own1/acquire", { owner: "alice" });
+    for (const [wait, code] of [
+      [{}, "locked"],
+      [{ wait_ms: 10_000 }, "deadlock"],
+    ] as const) {
+      const again = await post("/v1/locks/own1/acquire", { owner: "alice", ...wait });
+      expect(again.json).toMatchObject({
+        code,
+        detail: expect.stringMatching(/You already hold it.*owner alice/),
+        next: expect.stringContaining("reentrant: true"),
+      });
+    }
+    const other = await post("/v1/locks/own1/acquire", { owner: "bob" });
+    expect(other.json).toMatchObject({ code: "locked", detail: expect.stringContaining("by others") });
+    for (const owner of ["alice", "bob"]) await post("/v1/locks/own2/acquire", { owner, mode: "shared" });
+    const both = await post("/v1/locks/own2/acquire", { owner: "alice" });
+    expect(both.json).toMatchObject({ code: "locked", detail: expect.stringContaining("by others") });
+  });
+
   test("shared holders share, re-entry counts only when asked", async () => {
     expect((await post("/v1/locks/s1/acquire", { owner: "a", mode: "shared" })).status).toBe(200);
     expect((await post("/v1/locks/s1/acquire", { owner: "b", mode: "shared" })).status).toBe(200);

@@ -264,6 +264,11 @@ describe("receipts", () => {
         ],
       },
     });
+    expect((await post("/v1/queues/acks/ack", { receipts: ["nonsense"] })).json).toMatchObject({
+      detail: expect.stringContaining("not a receipt of this queue in this cluster"),
+      next: expect.not.stringContaining("stale"),
+      results: [{ outcome: "foreign" }],
+    });
     queues.leasesEnd();
     expect(messagesOf(await post("/v1/queues/acks/consume", { max: 3 }))).toMatchObject([{ body: 3, acquired: 2 }]);
     expect(await post("/v1/queues/acks/ack", { receipts: [three] })).toMatchObject({

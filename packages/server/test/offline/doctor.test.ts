@@ -34,6 +34,7 @@ async function found(
   env: Readonly<Record<string, string>>,
   answers: Answers = {},
   asked: NodeConfig["tls"][] = [],
+  clusterUrls: readonly string[] = [],
 ): Promise<readonly Finding[]> {
   const findings = await diagnose({
     argv: [],
@@ -46,10 +47,32 @@ async function found(
       return new Response(JSON.stringify(body), { status });
     },
     token: undefined,
+    clusterUrls,
     nowMs: () => Date.now(),
   });
   return findings.filter((finding) => finding.check === check);
 }
+
+const status = (leader: string | null): Answers => ({ "/v1/raft/status": [200, { node_id: "node2", phase: "running", leader }] });
+
+describe("a cluster that no setting tells of", () => {
+  const urls = ["http://127.0.0.1:8001"];
+
+  it("is found where people look for one", async () => {
+    expect(await found("cluster", { HTTP_PORT: "0" }, status("node1"), [], urls)).toMatchObject([
+      { severity: "ok", what: "node2 at http://127.0.0.1:8001 is running, leader node1" },
+    ]);
+    expect(await found("cluster", { HTTP_PORT: "0" }, status(null), [], urls)).toMatchObject([{ severity: "warning" }]);
+    expect(await found("cluster", { HTTP_PORT: "0" }, {}, [], urls)).toMatchObject([
+      { severity: "ok", what: expect.stringContaining("no node answers") },
+    ]);
+  });
+
+  it("is not looked for where peers are named", async () => {
+    const env = { HTTP_PORT: "0", PEERS: "node1=http://127.0.0.1:8001,node2=http://127.0.0.1:8002" };
+    expect(await found("cluster", env, status("node1"), [], urls)).toEqual([]);
+  });
+});
 
 describe("the port of a node that runs", () => {
   const refused = [401, { code: "unauthorized" }] as const;

@@ -75,6 +75,7 @@ const groups: Readonly<Record<string, string>> = {
   "host-lease-ignores-pause": "L2: the time of a pause counts against leases whose renewals lie unread",
   "host-lease-no-clock-margin": "L1: leases end without the margin for clock rates",
   "host-member-dropped-by-silence": "a member that is not a scaled replica is dropped for being silent",
+  "host-member-not-followed": "a member that was started with another address stays in the registry with the old one",
   "host-scalable-dropped-at-once": "a scaled replica is dropped at its first silence, before it had time to come back",
   "host-only-copy-by-founders": "W6: a node of a cluster that has grown is refused as its only copy",
   "host-peer-frame-unbounded": "all of a turn goes to a peer in one frame, however long that becomes",
