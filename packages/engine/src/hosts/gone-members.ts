@@ -3,7 +3,7 @@ import { mutant } from "@trivet/core/mutation";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { Silence } from "../shards/silence.ts";
 import { dropMemberMs, scalableGoneAfterMs } from "./limits.ts";
-import type { MemberAnswer, MemberRequest } from "./membership.ts";
+import type { MemberAnswer, MemberRequest } from "./member-requests.ts";
 
 /**
  * A word among the roles that a node tells of itself: it comes and goes with a scaled service, under an id that nobody will use again. It never

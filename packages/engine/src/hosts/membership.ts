@@ -1,4 +1,4 @@
-import { type Membership, type MembershipChange, type NodeId, nodeId, type NodeView } from "@trivet/core";
+import { type MembershipChange, type NodeId, nodeId, type NodeView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { type Command, levelBeforeLevels } from "@trivet/wire";
 import type { Clock } from "../ports/clock.ts";
@@ -7,26 +7,8 @@ import type { ClusterIdentity } from "./bootstrap.ts";
 import { GoneMembers } from "./gone-members.ts";
 import type { GroupHost } from "./group-host.ts";
 import { maxSystemVoters } from "./limits.ts";
+import type { JoinRequest, MemberAnswer, MemberRequest } from "./member-requests.ts";
 import { type Announced, MovedMembers } from "./moved-members.ts";
-
-export interface JoinRequest {
-  readonly node: string;
-  readonly storage: string;
-  readonly url: string;
-  readonly roles: string;
-  readonly voter: boolean;
-  /** Undefined = a version of before levels. */
-  readonly level?: number;
-}
-export interface MemberRequest {
-  readonly add?: readonly { readonly node: string; readonly url: string; readonly voter: boolean }[];
-  readonly remove?: readonly string[];
-  /** Give these known nodes, whose disk was lost, a fresh start under the same id; alone, not together with the others. */
-  readonly replace?: readonly string[];
-  /** Take all shards from these members, or let them have some again (rule G4); alone. */
-  readonly drain?: { readonly nodes: readonly string[]; readonly draining: boolean };
-}
-export type MemberAnswer = { readonly ok: true; readonly membership: Membership } | { readonly ok: false; readonly reason: string };
 
 export interface MembershipOwner {
   readonly self: NodeId;

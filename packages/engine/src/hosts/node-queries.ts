@@ -16,7 +16,7 @@ import type {
   Unavailable,
 } from "./node-api.ts";
 import type { Renewed } from "./lease-host.ts";
-import type { MemberAnswer } from "./membership.ts";
+import type { MemberAnswer } from "./member-requests.ts";
 import type { ShardAccess } from "../shards/shard-access.ts";
 import type { NodeHost } from "./node-host.ts";
 import { nodeStatus } from "./status.ts";

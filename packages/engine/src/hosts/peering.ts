@@ -8,7 +8,7 @@ import { onShardRequest } from "../shards/shard-requests.ts";
 import type { Preparation } from "./bootstrap.ts";
 import { maxQueuedProposalBytes } from "./limits.ts";
 import { isReplaced, judgeLink } from "./link-policy.ts";
-import type { JoinRequest, MemberRequest } from "./membership.ts";
+import type { JoinRequest, MemberRequest } from "./member-requests.ts";
 import type { NodeHost } from "./node-host.ts";
 import { PeerCalls } from "./peer-calls.ts";
 import { type ForwardRefusal, type PeerHello, type PeerMessage, peerProtocol, type PeerRefusal } from "./peer-frames.ts";
