@@ -42,7 +42,7 @@ export interface ToHolders {
   readonly messages: readonly { readonly group: number; readonly message: HomeMessage }[];
 }
 /** Why a namespace or its invalidation was refused. Numbers are places; append only. */
-export const namespaceRefusals = ["none", "unknown", "invalid", "unavailable", "outcome-unknown", "origin-unavailable"] as const;
+export const namespaceRefusals = ["none", "unknown", "invalid", "unavailable", "outcome-unknown", "origin-unavailable", "full"] as const;
 export type NamespaceRefusal = (typeof namespaceRefusals)[number];
 /** Also sent unasked, with request 0, when a name that this stream has asked for means something else. `unavailable`: ask again. */
 export interface NamespaceResolved {

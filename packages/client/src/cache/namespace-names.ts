@@ -71,6 +71,7 @@ export class NamespaceNames {
         case "unavailable":
         case "outcome-unknown":
         case "origin-unavailable":
+        case "full":
           if (performance.now() + pauseMs > deadline)
             throw new UnavailableError("no_leader", `Cache namespace ${name} cannot be looked up: ${answer?.detail}`);
           await new Promise((resolve) => setTimeout(resolve, pauseMs));

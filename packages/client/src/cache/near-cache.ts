@@ -23,6 +23,7 @@ import { NearQuestions, type QuestionAnswer } from "./near-questions.ts";
 import { NearHolder, type ReadAnswer } from "./near-holder.ts";
 import { NearWrites } from "./near-writes.ts";
 import { ownedRecord } from "./packing.ts";
+import { Pace } from "./pace.ts";
 
 /** How many copies of a namespace this process keeps, and which go. */
 export interface CopyBounds {
@@ -67,6 +68,7 @@ export class NearCache {
   private lastTick = 0;
   private wasLate = false;
   private isClosed = false;
+  private readonly behind = new Pace();
 
   constructor(stream: CommandStream, timeoutMs: number) {
     this.stream = stream;
@@ -186,7 +188,7 @@ export class NearCache {
   /** The same behind whatever is answered: nobody waits, and what is lost is asked for again by the next reader. */
   loadBehind(near: Near, key: string): void {
     const { name } = near;
-    if (!this.stream.isConnected || !this.stream.loadsCache) return;
+    if (!this.stream.isConnected || !this.stream.loadsCache || !this.behind.lets(`${name}\n${key}`, performance.now())) return;
     this.stream.send(encodeClientFrame({ type: "load-cached", request: 0, name, key, how: "behind", timeoutMs: this.timeoutMs }));
   }
 
@@ -352,6 +354,8 @@ function loadRefusal(name: string, key: string, { detail, refusal }: QuestionAns
       throw new TrivetError("origin_unavailable", `The origin of namespace ${name} cannot say what ${key} is: ${detail}`, {
         retryable: true,
       });
+    case "full":
+      throw new TrivetError("cache_full", `Namespace ${name} is full (${detail}); what its origin has of ${key} was not stored`);
     default:
       throw new TrivetError("bad_request", `Cache namespace ${name}: ${detail}`);
   }

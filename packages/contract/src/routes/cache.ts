@@ -36,7 +36,7 @@ export const cacheRoutes = {
     params: KeyParams,
     query: s.ReadQuery,
     responses: { 200: s.CacheReadAnswer },
-    errors: ["cache_miss", ...cacheReadErrors],
+    errors: ["cache_miss", "cache_full", ...cacheReadErrors],
   }),
   putCached: route({
     method: "PUT",

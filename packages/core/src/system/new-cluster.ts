@@ -20,7 +20,8 @@ export function renewSystem(former: SystemState, { nodes, placement, ...times }:
   const base = counterBase(highest(former), times);
   const state = new SystemState(former.ledger.limits);
   state.appliedIndex = base;
-  state.ledger.groupTime = former.ledger.groupTime;
+  // A later backup of this cluster must not look older than the moment at which its counters began.
+  state.ledger.groupTime = Math.max(former.ledger.groupTime, Math.ceil(times.nowMs));
   state.raiseCounters({
     fence: mutant("system-renewal-fences-go-on") ? former.lockState.lastFence : base,
     session: base,

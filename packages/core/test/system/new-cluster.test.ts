@@ -60,6 +60,8 @@ describe("group 0 of a new cluster (W9)", () => {
 
   test("a request that is sent again is told no grant of before, and not that it waits", () => {
     const bench = new Bench();
+    // As a clock of today has it: the new cluster goes on from the time of the restore.
+    bench.now = unixSeconds * 1000 - 5_000;
     const take = acquire("x", "exclusive", { owner: "a" });
     bench.entry(frameOf("r", 1, [take], { notAfter: bench.now + 60_000 }));
     bench.entry(frameOf("s", 1, [acquire("x", "exclusive", { owner: "b" }, { waitMs: 9_000 })], { notAfter: bench.now + 60_000 }));
@@ -105,6 +107,15 @@ describe("group 0 of a new cluster (W9)", () => {
     expect(one.stateHash()).toBe(other.stateHash());
     expect(one.appliedIndex).toBe(base);
     expect(renewed(one, 1).lockState.lastFence).toBeGreaterThan(one.lockState.lastFence);
+  });
+
+  test("its time is that of the restore: taken over again as it stands, its counters are those of the clock, and not ahead of it", () => {
+    const once = reloaded(renewed(new Bench().state, 0.25));
+    expect(once.groupTime).toBe(unixSeconds * 1000 + 1);
+    const laterMs = 30 * 24 * 3_600_000;
+    const times = { savedMs: once.groupTime, nowMs: unixSeconds * 1000 + laterMs };
+    const twice = renewSystem(once, { nodes: [node("a")], placement: null, ...times });
+    expect(twice.appliedIndex).toBe((unixSeconds + laterMs / 1000) * 2 ** 20);
   });
 
   test("a later restore of one backup grants higher fences than an earlier one, also soon after a restore", () => {

@@ -35,6 +35,8 @@ export class BehindRetries {
    * those behind them some may be taken.
    */
   rest(namespace: number, now: number, isDear: boolean): void {
+    // Told so once more for another write of the same try.
+    if ((this.resting.get(namespace)?.at ?? now) > now) return;
     const former = !isDear && this.alone.size < behindRefusals ? undefined : this.resting.get(namespace);
     this.resting.set(namespace, next(former, now));
   }

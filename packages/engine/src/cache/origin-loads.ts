@@ -1,6 +1,6 @@
 import { mutant } from "@trivet/core/mutation";
 import type { GroupId, NamespaceView } from "@trivet/core";
-import { limits, type LineName, type LoadToken } from "@trivet/wire";
+import { limits, type LineName, type LoadToken, type ShardResult } from "@trivet/wire";
 import { encodeBase64 } from "../hosts/base64.ts";
 import type { OriginAnswer } from "../ports/cache-origin.ts";
 import type { CacheCalls, Place } from "./cache-calls.ts";
@@ -18,6 +18,8 @@ export interface LoadQuestion {
   /** What the origin says from now on: an answer that was asked for before is not enough. */
   readonly isFresh?: boolean;
 }
+/** What there was no room for. */
+export type Full = Extract<ShardResult, { readonly type: "cache-full" }>;
 export type LoadReply =
   /** It is stored now, or that there is nothing: read again. `value`: what, where its time may be over before that; as with `unstored`. */
   | { readonly type: "loaded"; readonly value?: string | null }
@@ -25,7 +27,7 @@ export type LoadReply =
    * There was no room to store it, or it waits for the origin itself, under this version, which is what conditions are about: base64, or null = the
    * origin has nothing, or will have nothing.
    */
-  | { readonly type: "unstored"; readonly value: string | null; readonly version?: number }
+  | { readonly type: "unstored"; readonly value: string | null; readonly version?: number; readonly full?: Full }
   /** Something has changed since the read that found nothing, or may have. */
   | { readonly type: "changed" }
   | { readonly type: "failed"; readonly reason: string }
@@ -204,7 +206,7 @@ export class OriginLoads {
               () => done({ type: "changed" }),
             );
           case "cache-full":
-            return done({ type: "unstored", value: told });
+            return done({ type: "unstored", value: told, full: written.result });
           default:
             return done({ type: "changed" });
         }

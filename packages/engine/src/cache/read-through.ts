@@ -4,7 +4,7 @@ import { decodeBase64 } from "../hosts/base64.ts";
 import type { Unavailable } from "../ports/calls.ts";
 import type { CacheEntry } from "./cache-api.ts";
 import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";
-import { notLed } from "./cache-writes.ts";
+import { notLed, refusalOf } from "./cache-writes.ts";
 import { entryOf } from "./entries.ts";
 import { askHome } from "./home-calls.ts";
 import { retryMs } from "./limits.ts";
@@ -44,6 +44,9 @@ export class ReadThrough {
       return askHome(host, group, question, call.deadline, (reply) => {
         if (reply === null) return done(notLed);
         const isChanged = reply.type === "answered" || reply.type === "dropped" || reply.type === "changed";
+        // What is stored would go on being read: who asked for what the origin has now must not believe that others read it, too.
+        const full = reply.type === "unstored" && found.found !== "absent" ? reply.full : undefined;
+        if (full !== undefined) return done(refusalOf(full));
         if (!isChanged) return this.told(reply, place, found, call, done);
         // Where the namespace went, or lost its origin, nobody can say more.
         const origin = this.calls.names.numbered(namespace.namespace)?.settings.origin ?? "none";

@@ -134,7 +134,8 @@ export class Writing {
   private load<T>(name: string, key: string, call: Call, done: Done<T>, attempt: () => void): void {
     const { clock } = this.calls.host.ports;
     if (clock.now() + retryMs >= call.deadline) return done(notLoaded);
-    return this.reading.get(name, key, "linearizable", this.calls.left(call), (entry) => {
+    // Not by a copy of mode `ttl`, which may have outlived what was stored.
+    return this.reading.get(name, key, "strict", this.calls.left(call), (entry) => {
       if (entry.type !== "entry") return done(entry);
       // There may have been no room to store what was loaded, or it has ended again.
       return clock.schedule(retryMs, attempt);

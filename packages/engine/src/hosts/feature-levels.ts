@@ -107,8 +107,8 @@ export class FeatureLevels {
    */
   newcomerProblem(node: string, said: number | null): string | null {
     const hello = this.host.hub.helloOf(nodeId(node));
-    const heard = hello === null ? said : (hello.level ?? levelBeforeLevels);
-    const level = Math.min(heard ?? unknownLevel, said ?? unknownLevel);
+    // What it says itself counts: who passes its wish on may not know what to say of it.
+    const level = hello === null ? (said ?? unknownLevel) : (hello.level ?? levelBeforeLevels);
     const ahead = this.levelAhead();
     return level >= ahead ? null : `${node} knows ${this.below(level, ahead)}`;
   }

@@ -109,14 +109,20 @@ export class NodeTicks {
     this.isUntidy = machine?.tidy() === false;
   }
 
+  /** A node that was removed takes part in none any more. */
+  private groupsAt(now: number): number {
+    const { phase, shards, system } = this.host;
+    if (phase === "removed") return Number.POSITIVE_INFINITY;
+    return Math.min(system?.tickAt ?? Number.POSITIVE_INFINITY, shards?.tickAt(now) ?? Number.POSITIVE_INFINITY);
+  }
+
   /** Housekeeping that no call and no lease waits for comes with the beats. */
   private dueAt(now: number): number {
     const { host } = this;
     if (host.departure !== null || this.isUntidy) return now;
     return Math.min(
-      host.system?.tickAt ?? Number.POSITIVE_INFINITY,
+      this.groupsAt(now),
       host.leases?.tickAt ?? Number.POSITIVE_INFINITY,
-      host.shards?.tickAt(now) ?? Number.POSITIVE_INFINITY,
       host.caching.tickAt(),
       host.calls.tickAt,
       host.queries.tickAt,

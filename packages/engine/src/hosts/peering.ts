@@ -132,6 +132,8 @@ export class Peering implements PeerHubOwner {
 
   peerDown(peer: NodeId, reason: string): void {
     const { host } = this;
+    // A follower that stands for election because of it counts from now, not from its last beat: else those draws that are shorter than that would all be over at once.
+    if (!host.isStopped) host.ticks.catchUp();
     this.calls.peerDown(peer);
     host.ports.telemetry.log(host.identity === null ? "debug" : "info", "peer.lost", `lost ${peer}: ${reason}`, { peer, reason });
     host.system?.raft.step({ type: "peer-down", peer });

@@ -30,6 +30,8 @@ export interface Waiter {
   readonly asked: Set<number>;
   /** Partitions that cannot be asked at present. */
   readonly failed: Map<number, QueueFailure>;
+  /** Of a call with a key: why the partition whose turn it is could not be asked when it was last tried. */
+  stuckAt: QueueFailure | null;
   busy: boolean;
   abandoned: boolean;
   timer: Timer | null;
@@ -88,6 +90,7 @@ export class ConsumeLine {
       done,
       keyed: idempotency === undefined ? null : new KeyedLooks(idempotency.key, partitions),
       ...sets,
+      stuckAt: null,
       busy: false,
       abandoned: false,
       timer: null,
@@ -139,11 +142,19 @@ export class ConsumeLine {
     );
     const slot = waiter.keyed === null ? this.free(wanted) : this.keyedSlot(waiter, waiter.keyed, wanted);
     if (slot !== null) return this.ask(waiter, slot);
-    const isBehind = waiter.keyed?.isReplaying === true && !waiter.failed.has(waiter.keyed.partition);
-    const waits = this.clock.now() < waiter.waitsUntil || isBehind || wanted.some((one) => this.isNews(waiter, one));
+    const waits = this.clock.now() < waiter.waitsUntil || this.isOwed(waiter, wanted);
     if (waits && this.clock.now() < waiter.call.deadline) return;
-    const [failure = nothing] = waiter.failed.values();
+    // Who has to look at partitions in turn has not looked at the rest of them while one could not be asked.
+    const [failure = waiter.stuckAt ?? nothing] = waiter.failed.values();
     this.clock.defer(() => this.finish(waiter, failure));
+  }
+
+  /** Something has to be looked at for it, whether or not it waits. */
+  private isOwed(waiter: Waiter, wanted: readonly Slot[]): boolean {
+    const { failed, keyed } = waiter;
+    if (keyed === null) return wanted.some((one) => this.isNews(waiter, one));
+    const { partition } = keyed;
+    return !failed.has(partition) && (keyed.isReplaying || wanted.some((one) => one.partition === partition && this.isNews(waiter, one)));
   }
 
   /** Nobody has been told since it came that there is nothing. */
@@ -198,6 +209,7 @@ export class ConsumeLine {
     if (outcome.type === "unavailable") {
       // Another partition may have something; a new leader is simply asked again.
       waiter.failed.set(slot.partition, outcome);
+      if (waiter.keyed !== null) waiter.stuckAt = outcome;
       slot.of.failed();
       this.pause(slot, Math.min(Math.max(outcome.retryAfterMs, 10), maxPauseMs));
       if (waiter.abandoned) this.finish(waiter, nothing);
@@ -210,8 +222,9 @@ export class ConsumeLine {
     const { keyed } = waiter;
     const { leaseMs, messages, more } = result;
     const isKnown = isToldAgain(result);
-    // Messages under a key may have been handed out long ago.
-    const isOld = keyed !== null && (isKnown || messages.length > 0);
+    waiter.stuckAt = null;
+    // Messages under a key may have been handed out long ago, to its first send.
+    const isOld = keyed !== null && (isKnown || (messages.length > 0 && keyed.isReplaying));
     slot.of.handedOut(messages.length, more, isOld ? null : moment);
     if (messages.length > 0 || !more || isKnown) slot.inVain = 0;
     // Its rate is used up: once more at once, then less and less often. Else it passed by messages that are not to be handed out, and goes on there.
@@ -220,7 +233,7 @@ export class ConsumeLine {
       keyed.passed(!isKnown);
       if (!isKnown) waiter.asked.add(slot.partition);
       // What this key was handed is settled: it gets nothing instead.
-      if (isKnown && !more) return this.finish(waiter, nothing);
+      if ((isKnown && !more) || keyed.isWorn) return this.finish(waiter, nothing);
     }
     if (waiter.abandoned) {
       // A repeat may have been told of the very same hand-out; else its leases run out.

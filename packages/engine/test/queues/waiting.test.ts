@@ -229,6 +229,33 @@ test("a consume with a key waits for the partition whose turn it is, so that a r
   expect(got(asked)?.length).toBe(1);
 });
 
+test("a consume with a key does not stand before a partition that is not there for longer than it would wait, and is told of it", () => {
+  const r = rig(2);
+  for (let at = 0; at < 32; at++) r.produce(1, `key-${at}`);
+  const asked = [1, 2, 3, 4].map((at) => r.consume({}, 10_000, key(`k${at}`)));
+  // Whatever was asked at the one is refused, and at the other answered.
+  const bad = r.held[0]?.partition;
+  for (let at = 0; at < r.held.length; at++) {
+    const one = r.held[at];
+    one?.go(one.partition === bad ? down : undefined);
+  }
+  const told = asked.map((one) => got(one));
+  expect(told).not.toContain(null);
+  expect(told).toContain("unavailable");
+  for (const one of told) if (typeof one !== "string") expect(one?.length).toBe(1);
+});
+
+test("a consume with a key that only ever looks in vain ends after so many looks", () => {
+  const r = rig();
+  const asked = r.consume({ waitMs: 50_000 }, 60_000, key("k"));
+  for (let at = 0; at < 100 && got(asked) === null; at++) {
+    r.held[at]?.go();
+    r.hintAll();
+  }
+  expect(got(asked)).toEqual([]);
+  expect(r.held.length).toBe(16);
+});
+
 test("a queue without a rate that has to pass by many messages of a busy key is asked on at once", () => {
   const r = rig();
   r.open = true;

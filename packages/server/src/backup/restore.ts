@@ -165,7 +165,7 @@ function planOf(report: BackupReport, former: SystemState, members: readonly New
   const shards = report.head.shards === 0 ? (report.groups.at(-1)?.shards ?? 0) : report.head.shards;
   const placement = report.head.shards === 0 ? null : placementOf(nodes, report.head.shards, former.placement());
   // Two restores of one moment are two clusters, too: what lies within the millisecond is drawn.
-  const times = { savedMs: report.head.created_ms, nowMs: nowMs + randomInt(microseconds) / microseconds };
+  const times = { savedMs: Math.max(report.head.created_ms, former.groupTime), nowMs: nowMs + randomInt(microseconds) / microseconds };
   const system = renewSystem(former, { nodes, placement, ...times });
   const identities = founders.map(({ node, storage }): ClusterIdentity => ({ format: 1, cluster, node, storage, shards, founders }));
   return {

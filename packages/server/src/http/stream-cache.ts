@@ -131,7 +131,7 @@ export class StreamCache {
       if (outcome.type === "entry") answer("none", "");
       else answer(...refusalOf(outcome));
     };
-    return how === "absent" ? cache.get(name, key, "linearizable", timeoutMs, told) : cache.revalidate(name, key, how, timeoutMs, told);
+    return how === "absent" ? cache.get(name, key, "strict", timeoutMs, told) : cache.revalidate(name, key, how, timeoutMs, told);
   }
 
   /** Tells of names that mean another namespace now, one with other settings, or none. */
@@ -222,6 +222,8 @@ function refusalOf(failure: CacheFailure): readonly [refusal: NamespaceRefusal, 
       return ["outcome-unknown", `request ${failure.requestId}`];
     case "origin-unavailable":
       return ["origin-unavailable", failure.reason];
+    case "cache-full":
+      return ["full", `${failure.limit}, at most ${failure.max}`];
     default:
       return ["unavailable", failure.type];
   }

@@ -156,6 +156,26 @@ describe("programs with copies of their own, through a real node", () => {
     outside.isAway = false;
   });
 
+  test("what the origin has now, and there is no room for, is not told beside the older value that others go on to read", async () => {
+    const settings = { origin: "redis", maxBytes: 4_096 } as const;
+    expect(await administer((done) => host.cache.defineNamespace("narrow", settings, "create", { timeoutMs: 10_000 }, done))).toBe(
+      "defined",
+    );
+    const cache = (await program()).cache<string>("narrow");
+    outside.values.set("v", JSON.stringify("short"));
+    expect((await cache.get("v")).value).toBe("short");
+    outside.values.set("v", JSON.stringify("long ".repeat(2_000)));
+    expect(await server.call("GET", "/v1/cache/v?namespace=narrow&revalidate=wait")).toMatchObject({
+      status: 507,
+      json: { code: "cache_full" },
+    });
+    await expect(cache.get("v", { revalidate: "wait" })).rejects.toMatchObject({ code: expect.stringMatching(/full/) });
+    expect((await cache.get("v")).value).toBe("short");
+    // What nobody has stored has no older value.
+    outside.values.set("w", JSON.stringify("long ".repeat(2_000)));
+    expect(await server.call("GET", "/v1/cache/w?namespace=narrow&revalidate=wait")).toMatchObject({ status: 200 });
+  });
+
   test("increments and conditions of a key that only the origin has begin with what it has", async () => {
     const settings = { origin: "redis", write: "behind" } as const;
     expect(await administer((done) => host.cache.defineNamespace("rows", settings, "create", { timeoutMs: 10_000 }, done))).toBe("defined");
