@@ -68,8 +68,9 @@ describe("loads at the home of their keys", () => {
     bench.load("k", { version: 0, asOf: 5 });
     bench.asked[0]?.({ type: "value", value: encodeUtf8("old") });
     bench.load("k", { version: 0, asOf: 6 });
-    bench.written[0]?.({ type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" });
-    expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }, { type: "changed" }]);
+    const full = { type: "cache-full", limit: "bytes", max: 1 } as const;
+    bench.written[0]?.({ type: "answered", result: full, requestId: "r" });
+    expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk", full }, { type: "changed" }]);
   });
 
   guard("behind-former-home-believed", "a former home does not answer with what waited in its time", () => {
@@ -93,13 +94,13 @@ describe("loads at the home of their keys", () => {
       bench.load("k", { version: 0, asOf: 5 }, true);
       bench.asked[0]?.({ type: "value", value: encodeUtf8("old") });
       bench.written[0]?.(full);
-      expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }]);
+      expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk", full: full.result }]);
       bench.turn();
       bench.load("k", { version: 0, asOf: 5 });
       expect(bench.asked).toHaveLength(2);
       bench.asked[1]?.({ type: "value", value: encodeUtf8("new") });
       bench.written[1]?.(full);
-      const fresh = { type: "unstored", value: "bmV3" };
+      const fresh = { type: "unstored", value: "bmV3", full: full.result };
       expect(bench.replies.slice(1)).toEqual([fresh, fresh, fresh]);
     },
   );
