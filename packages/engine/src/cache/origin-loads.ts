@@ -25,7 +25,7 @@ export type LoadReply =
   | { readonly type: "loaded"; readonly value?: string | null }
   /**
    * There was no room to store it, or it waits for the origin itself, under this version, which is what conditions are about: base64, or null = the
-   * origin has nothing, or will have nothing.
+   * origin has nothing, or will have nothing. `full`: something else is stored, and stays for want of room.
    */
   | { readonly type: "unstored"; readonly value: string | null; readonly version?: number; readonly full?: Full }
   /** Something has changed since the read that found nothing, or may have. */
@@ -206,7 +206,11 @@ export class OriginLoads {
               () => done({ type: "changed" }),
             );
           case "cache-full":
-            return done({ type: "unstored", value: told, full: written.result });
+            return done(
+              token.version === 0 && !mutant("origin-full-of-nothing")
+                ? { type: "unstored", value: told }
+                : { type: "unstored", value: told, full: written.result },
+            );
           default:
             return done({ type: "changed" });
         }

@@ -44,9 +44,8 @@ export class ReadThrough {
       return askHome(host, group, question, call.deadline, (reply) => {
         if (reply === null) return done(notLed);
         const isChanged = reply.type === "answered" || reply.type === "dropped" || reply.type === "changed";
-        // What is stored would go on being read: who asked for what the origin has now must not believe that others read it, too.
-        const full = reply.type === "unstored" && found.found !== "absent" ? reply.full : undefined;
-        if (full !== undefined) return done(refusalOf(full));
+        // What is stored goes on being read: who asked for what the origin has now must not believe that others read it, too.
+        if (reply.type === "unstored" && reply.full !== undefined) return done(refusalOf(reply.full));
         if (!isChanged) return this.told(reply, place, found, call, done);
         // Where the namespace went, or lost its origin, nobody can say more.
         const origin = this.calls.names.numbered(namespace.namespace)?.settings.origin ?? "none";

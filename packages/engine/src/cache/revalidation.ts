@@ -14,7 +14,7 @@ import { lineOfKey } from "./lines.ts";
  */
 export class Revalidation {
   private readonly calls: CacheCalls;
-  /** When a line may be asked for again. */
+  /** When a line may be asked for again, the earliest first. */
   private readonly pauses = new Map<LineName, number>();
 
   constructor(calls: CacheCalls) {
@@ -39,6 +39,7 @@ export class Revalidation {
     if ((this.pauses.get(line) ?? 0) > now && !mutant("revalidation-unpaced")) return;
     if (this.pauses.size >= revalidations) this.forgetOver(now);
     if (this.pauses.size >= revalidations) return;
+    this.pauses.delete(line);
     this.pauses.set(line, now + revalidateEveryMs);
     const call = this.calls.call({ timeoutMs: storeLoadedMs });
     this.calls.later(() => this.calls.place(view, key, call, givenUp, (place) => this.ask(place, isWanted, call.deadline)));
@@ -59,7 +60,10 @@ export class Revalidation {
   }
 
   private forgetOver(now: number): void {
-    for (const [line, until] of this.pauses) if (until <= now) this.pauses.delete(line);
+    for (const [line, until] of this.pauses) {
+      if (until > now) return;
+      this.pauses.delete(line);
+    }
   }
 }
 

@@ -81,7 +81,7 @@ export class LeaseTimers {
     const lease = this.leases[kind].get(id);
     if (lease === undefined) return null;
     // The margin for clock rates is ours; what a holder may count on is the lease itself.
-    return Math.max(0, Math.min(lease.durationMs, lease.deadline - this.attended));
+    return Math.max(0, Math.min(lease.durationMs, lease.deadline - this.attendedNow()));
   }
 
   durationMs(kind: ExpiryKind, id: number): number | null {
@@ -132,8 +132,11 @@ export class LeaseTimers {
   private deadlineFor(kind: ExpiryKind, durationMs: number): number {
     // Rule L1: a holder's clock may run slower than ours by ρ. Waits are counted for the waiter's convenience only.
     const margin = kind === "wait" || mutant("host-lease-no-clock-margin") ? 0 : durationMs * clockRateError;
-    // From this moment, not from the last tick: a tick may be longer than the margin of a short lease.
-    const sinceTick = Math.max(0, this.now() - this.lastNow);
-    return this.attended + sinceTick + durationMs + margin;
+    return this.attendedNow() + durationMs + margin;
+  }
+
+  /** Of this moment, not of the last tick: a tick may be longer than the margin of a short lease, and at rest as long as a heartbeat. */
+  private attendedNow(): number {
+    return this.attended + Math.max(0, this.now() - this.lastNow);
   }
 }

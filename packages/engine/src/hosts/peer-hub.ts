@@ -121,9 +121,11 @@ export class PeerHub implements LinkOwner {
     target.link?.close("this address is no longer a member");
   }
 
-  /** Gives up an address that nobody answers at. */
-  dropUnlinked(address: string): void {
-    if (this.targets.get(address)?.link === null) this.dropTarget(address);
+  /** Gives up an address that nobody answers at. False = somebody does. */
+  dropUnlinked(address: string): boolean {
+    const isLinked = (this.targets.get(address)?.link ?? null) !== null;
+    if (!isLinked) this.dropTarget(address);
+    return !isLinked;
   }
 
   /** Closes all links and dials again at once: this node's identity has changed. */

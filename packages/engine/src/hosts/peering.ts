@@ -365,6 +365,6 @@ export class Peering implements PeerHubOwner {
   private dropDoors(members: readonly string[]): void {
     const { join, peers } = this.host.config;
     for (const address of new Set([...join, ...this.followed]))
-      if (!members.includes(address) && !peers.includes(address)) this.hub.dropUnlinked(address);
+      if (!members.includes(address) && !peers.includes(address) && this.hub.dropUnlinked(address)) this.followed.delete(address);
   }
 }

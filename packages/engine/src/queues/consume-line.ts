@@ -16,6 +16,8 @@ interface Slot {
   /** Answers in a row that had nothing though there may be more. */
   inVain: number;
   pause: Timer | null;
+  /** Why it is paused, where it could not be asked. */
+  failure: QueueFailure | null;
 }
 
 /** One consume that waits for its turn or for messages. */
@@ -73,6 +75,7 @@ export class ConsumeLine {
       partition,
       inVain: 0,
       pause: null,
+      failure: null,
     }));
   }
 
@@ -145,8 +148,14 @@ export class ConsumeLine {
     const waits = this.clock.now() < waiter.waitsUntil || this.isOwed(waiter, wanted);
     if (waits && this.clock.now() < waiter.call.deadline) return;
     // Who has to look at partitions in turn has not looked at the rest of them while one could not be asked.
-    const [failure = waiter.stuckAt ?? nothing] = waiter.failed.values();
+    const [failure = waiter.stuckAt ?? this.unasked(waiter) ?? nothing] = waiter.failed.values();
     this.clock.defer(() => this.finish(waiter, failure));
+  }
+
+  /** Why a partition cannot be asked for it at present, as others were told: that is not to say that there is nothing. */
+  private unasked(waiter: Waiter): QueueFailure | null {
+    const isUnasked = (slot: Slot): boolean => slot.failure !== null && (slot.of.mayHave || this.isNews(waiter, slot));
+    return this.mine(waiter.request).find(isUnasked)?.failure ?? null;
   }
 
   /** Something has to be looked at for it, whether or not it waits. */
@@ -154,7 +163,10 @@ export class ConsumeLine {
     const { failed, keyed } = waiter;
     if (keyed === null) return wanted.some((one) => this.isNews(waiter, one));
     const { partition } = keyed;
-    return !failed.has(partition) && (keyed.isReplaying || wanted.some((one) => one.partition === partition && this.isNews(waiter, one)));
+    if (failed.has(partition)) return false;
+    // One that is asked for others answers soon; one that is away may be so for long.
+    const isThere = this.slots[partition]?.pause === null;
+    return keyed.isReplaying || (isThere && wanted.some((one) => this.isNews(waiter, one)));
   }
 
   /** Nobody has been told since it came that there is nothing. */
@@ -211,6 +223,7 @@ export class ConsumeLine {
       waiter.failed.set(slot.partition, outcome);
       if (waiter.keyed !== null) waiter.stuckAt = outcome;
       slot.of.failed();
+      slot.failure = outcome;
       this.pause(slot, Math.min(Math.max(outcome.retryAfterMs, 10), maxPauseMs));
       if (waiter.abandoned) this.finish(waiter, nothing);
     } else if (outcome.type !== "answered") this.finish(waiter, outcome);
@@ -223,8 +236,10 @@ export class ConsumeLine {
     const { leaseMs, messages, more } = result;
     const isKnown = isToldAgain(result);
     waiter.stuckAt = null;
-    // Messages under a key may have been handed out long ago, to its first send.
-    const isOld = keyed !== null && (isKnown || (messages.length > 0 && keyed.isReplaying));
+    slot.failure = null;
+    // Messages under a key may have been handed out long ago, to its first send, or to another one that looks at the same time. That there is more is believed
+    // of them all the same: at worst one looks in vain.
+    const isOld = keyed !== null && (isKnown || (messages.length > 0 && (keyed.isReplaying || !more)));
     slot.of.handedOut(messages.length, more, isOld ? null : moment);
     if (messages.length > 0 || !more || isKnown) slot.inVain = 0;
     // Its rate is used up: once more at once, then less and less often. Else it passed by messages that are not to be handed out, and goes on there.
@@ -274,6 +289,7 @@ export class ConsumeLine {
     slot.pause?.cancel();
     slot.pause = this.clock.schedule(ms, () => {
       slot.pause = null;
+      slot.failure = null;
       for (const waiter of this.waiters) waiter.failed.delete(slot.partition);
       this.serve();
     });

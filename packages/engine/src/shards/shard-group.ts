@@ -8,7 +8,8 @@ import { reportNotice } from "../hosts/notices.ts";
 import { enqueuePrivileged } from "../hosts/privileged.ts";
 import { attachAudit } from "../hosts/state-audit-open.ts";
 import type { HomeHost } from "../cache/home-host.ts";
-import { maxExpiriesPerEntry, snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
+import { LeaseEnds } from "./lease-ends.ts";
+import { snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";
 import { RemoteCallers } from "./remote-callers.ts";
 import type { ShardEntry } from "./shard-entry.ts";
 import { ShardFlushes } from "./shard-flushes.ts";
@@ -16,7 +17,7 @@ import { homeOf } from "./shard-home.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
 import type { OpenedShard } from "./shard-open.ts";
 import { type Opened, ShardMachine, shardLoader } from "./shard-machine.ts";
-import type { Applied, WorkerAnswer, WorkerReply } from "./worker-protocol.ts";
+import type { Applied, WorkerAnswer, WorkerReply, WorkerRequest } from "./worker-protocol.ts";
 
 const nobody = { answer: (): void => {}, changed: (): void => {} };
 
@@ -29,6 +30,7 @@ export class ShardGroup implements GroupHostOwner {
   isHandingOver = false;
   private readonly hosts: ShardHosts;
   private readonly flushes: ShardFlushes;
+  private readonly leaseEnds: LeaseEnds;
   private readonly entry: ShardEntry;
   private readonly remote = new RemoteCallers();
   private readonly later: { readonly at: number; readonly run: () => void }[] = [];
@@ -39,13 +41,11 @@ export class ShardGroup implements GroupHostOwner {
   private groupTime: number;
   private wantsEntryAt: number;
   /** The term in which leases are timed here; 0 = they are not. */
-  private leadingTerm = 0;
+  leadingTerm = 0;
   private attended = 0;
   private lastNow: number;
   /** After a pause nothing expires until leadership is confirmed (rule L2). */
   private unconfirmed = false;
-  private nextLeaseAt = 0;
-  private askingDue = false;
   private refusal = "";
   private tidyAt = 0;
   private sentAt = 0;
@@ -68,11 +68,16 @@ export class ShardGroup implements GroupHostOwner {
     });
     this.flushes = new ShardFlushes(this.group, hosts.wal, config.retainBytes, (request, done) => this.machine.ask(request, done));
     this.home = homeOf(this, hosts);
+    this.leaseEnds = new LeaseEnds(this);
     entry.forgetTold();
   }
 
   get id(): number {
     return this.group.id;
+  }
+
+  ask(request: WorkerRequest, answer: (reply: WorkerReply) => void): void {
+    this.machine.ask(request, answer);
   }
 
   get machine(): ShardMachine {
@@ -116,8 +121,7 @@ export class ShardGroup implements GroupHostOwner {
     const at = Math.min(this.group.tickAt, this.home.tickAt(now), this.later[0]?.at ?? Number.POSITIVE_INFINITY);
     if (this.leadingTerm === 0 || this.unconfirmed) return at;
     const wantsAt = this.wantsEntryAt > 0 ? now + this.wantsEntryAt - this.hosts.host.groupTime.now() : Number.POSITIVE_INFINITY;
-    const leaseAt = this.nextLeaseAt > 0 && !this.askingDue ? this.lastNow + this.nextLeaseAt - this.attended : Number.POSITIVE_INFINITY;
-    return Math.min(at, wantsAt, leaseAt);
+    return Math.min(at, wantsAt, this.lastNow + this.leaseEnds.dueAt - this.attended);
   }
 
   /** Snapshots are written for a replica that needs one, and are of no use afterwards: the state is in the store. */
@@ -153,7 +157,7 @@ export class ShardGroup implements GroupHostOwner {
     if (this.group.stateDoubted && !mutant("shard-w7-doubtful-tells")) return;
     this.groupTime = groupTime;
     this.wantsEntryAt = wantsEntryAt;
-    this.nextLeaseAt = nextLeaseAt;
+    this.leaseEnds.told(nextLeaseAt);
     const elsewhere = new Map<NodeId, WorkerAnswer[]>();
     for (const answer of answers) {
       this.entry.outbox.answer(answer.caller, answer.sequence, answer.bytes, answer.fingerprint, answer.notAfter);
@@ -307,8 +311,7 @@ export class ShardGroup implements GroupHostOwner {
     this.attended = 0;
     this.lastNow = this.hosts.host.ports.clock.now();
     this.unconfirmed = false;
-    this.nextLeaseAt = 1;
-    this.askingDue = false;
+    this.leaseEnds.begin();
     this.machine.ask({ type: "lead", group: this.group.id, leads: true }, () => {});
     this.home.lead(raft.term, this.termBeforeOwn());
     this.hosts.definitions.began(this);
@@ -369,18 +372,7 @@ export class ShardGroup implements GroupHostOwner {
     ) {
       this.wantsEntryAt = 0;
     }
-    if (this.askingDue || this.nextLeaseAt === 0 || this.attended < this.nextLeaseAt) return;
-    this.askingDue = true;
-    const term = this.leadingTerm;
-    this.machine.ask({ type: "due", group: this.group.id, attended: this.attended, most: maxExpiriesPerEntry }, (reply) => {
-      this.askingDue = false;
-      if (reply.type !== "due") return;
-      this.nextLeaseAt = reply.nextLeaseAt;
-      const { leases } = reply;
-      if (leases.length === 0 || this.leadingTerm !== term) return;
-      if (!this.propose([{ type: "expire-leases", leases }]))
-        this.machine.ask({ type: "retry-due", group: this.group.id, leases }, () => {});
-    });
+    this.leaseEnds.look(this.attended);
   }
 
   /** The log has become long, and this shard's old entries are what keeps it (rule W1). */

@@ -11,6 +11,8 @@ import { guard } from "../hosts/guard.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
+const full = { type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" } as const;
+
 /** The loads of a home without its cluster: the origin and the log answer when the test says so. */
 class Bench {
   readonly clock = new MemoryClock(1_000);
@@ -68,9 +70,8 @@ describe("loads at the home of their keys", () => {
     bench.load("k", { version: 0, asOf: 5 });
     bench.asked[0]?.({ type: "value", value: encodeUtf8("old") });
     bench.load("k", { version: 0, asOf: 6 });
-    const full = { type: "cache-full", limit: "bytes", max: 1 } as const;
-    bench.written[0]?.({ type: "answered", result: full, requestId: "r" });
-    expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk", full }, { type: "changed" }]);
+    bench.written[0]?.(full);
+    expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }, { type: "changed" }]);
   });
 
   guard("behind-former-home-believed", "a former home does not answer with what waited in its time", () => {
@@ -88,22 +89,34 @@ describe("loads at the home of their keys", () => {
     "who wants what the origin says now is not answered with what it was asked before; those who come meanwhile share",
     () => {
       const bench = new Bench();
-      const full = { type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" } as const;
       bench.load("k", { version: 0, asOf: 5 });
       bench.load("k", { version: 0, asOf: 5 }, true);
       bench.load("k", { version: 0, asOf: 5 }, true);
       bench.asked[0]?.({ type: "value", value: encodeUtf8("old") });
       bench.written[0]?.(full);
-      expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk", full: full.result }]);
+      expect(bench.replies).toEqual([{ type: "unstored", value: "b2xk" }]);
       bench.turn();
       bench.load("k", { version: 0, asOf: 5 });
       expect(bench.asked).toHaveLength(2);
       bench.asked[1]?.({ type: "value", value: encodeUtf8("new") });
       bench.written[1]?.(full);
-      const fresh = { type: "unstored", value: "bmV3", full: full.result };
+      const fresh = { type: "unstored", value: "bmV3" };
       expect(bench.replies.slice(1)).toEqual([fresh, fresh, fresh]);
     },
   );
+
+  guard("origin-full-of-nothing", "that there is no room is told where something else is stored and stays, whatever the asker had read before", () => {
+    const bench = new Bench();
+    bench.load("k", { version: 60, asOf: 80 }, true);
+    bench.stored = { record: { ...nothingRecorded, version: 70, asOf: 90 }, isDue: false };
+    bench.load("l", { version: 0, asOf: 80 }, true);
+    for (const asked of bench.asked) asked({ type: "value", value: encodeUtf8("new") });
+    for (const written of bench.written) written(full);
+    expect(bench.replies).toEqual([
+      { type: "unstored", value: "bmV3" },
+      { type: "unstored", value: "bmV3", full: full.result },
+    ]);
+  });
 
   test("a fresh one is stored only over what its home had before it asked", () => {
     const bench = new Bench();

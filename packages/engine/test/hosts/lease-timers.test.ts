@@ -1,4 +1,4 @@
-import { describe, expect, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { LeaseTimers } from "../../src/hosts/leases.ts";
 import { guard } from "./guard.ts";
 
@@ -28,5 +28,14 @@ describe("the leader's timers (rule L1)", () => {
     expect(timers.hasDue()).toBe(false);
     attend(2_020);
     expect(timers.takeDue()).toEqual([{ type: "expire", kind: "session", id: 2 }]);
+  });
+
+  test("what is left of a lease is told as of now, not as of the last tick", () => {
+    let now = 0;
+    const timers = new LeaseTimers(() => now);
+    timers.armed("session", 1, 2_000);
+    timers.advance(now, 100);
+    now = 40;
+    expect(timers.leftMs("session", 1)).toBe(1_980);
   });
 });

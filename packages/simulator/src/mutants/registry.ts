@@ -218,6 +218,8 @@ const groups: Readonly<Record<string, string>> = {
   "shard-retry-overtaken": "W5: what finds no space is made again before all that was sent behind it has come back",
   "shard-unknown-cut-is-over": "W5: what was read of a cut that is gone passes for a whole state",
   "shard-apply-by-waiters": "W7: a replica of a shard executes only what somebody waits for at its node",
+  "origin-full-of-nothing": "a load that finds no room is refused although nothing is stored that others would go on reading",
+  "shard-lease-due-forgotten": "L3: a lease that ended while its shard's leader could propose nothing is never ended",
   "shard-deadlines-forgotten": "L3: a shard's leader proposes no entry when a deadline has come",
   "shard-expires-unconfirmed": "L2: a shard's leader that was paused ends leases before it has confirmed its leadership",
   "shard-floor-ahead-of-flush": "W1: the log gives up what the store of a shard has not flushed",
