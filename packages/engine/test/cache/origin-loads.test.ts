@@ -105,18 +105,22 @@ describe("loads at the home of their keys", () => {
     },
   );
 
-  guard("origin-full-of-nothing", "that there is no room is told where something else is stored and stays, whatever the asker had read before", () => {
-    const bench = new Bench();
-    bench.load("k", { version: 60, asOf: 80 }, true);
-    bench.stored = { record: { ...nothingRecorded, version: 70, asOf: 90 }, isDue: false };
-    bench.load("l", { version: 0, asOf: 80 }, true);
-    for (const asked of bench.asked) asked({ type: "value", value: encodeUtf8("new") });
-    for (const written of bench.written) written(full);
-    expect(bench.replies).toEqual([
-      { type: "unstored", value: "bmV3" },
-      { type: "unstored", value: "bmV3", full: full.result },
-    ]);
-  });
+  guard(
+    "origin-full-of-nothing",
+    "that there is no room is told where something else is stored and stays, whatever the asker had read before",
+    () => {
+      const bench = new Bench();
+      bench.load("k", { version: 60, asOf: 80 }, true);
+      bench.stored = { record: { ...nothingRecorded, version: 70, asOf: 90 }, isDue: false };
+      bench.load("l", { version: 0, asOf: 80 }, true);
+      for (const asked of bench.asked) asked({ type: "value", value: encodeUtf8("new") });
+      for (const written of bench.written) written(full);
+      expect(bench.replies).toEqual([
+        { type: "unstored", value: "bmV3" },
+        { type: "unstored", value: "bmV3", full: full.result },
+      ]);
+    },
+  );
 
   test("a fresh one is stored only over what its home had before it asked", () => {
     const bench = new Bench();
