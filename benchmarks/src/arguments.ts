@@ -23,7 +23,7 @@ export type Arguments =
   | { readonly command: "state"; readonly locks: number }
   | { readonly command: "hit-ratio"; readonly traces: readonly TraceName[]; readonly directory: string | null }
   | { readonly command: "eviction" }
-  | { readonly command: "idle"; readonly seconds: number }
+  | { readonly command: "idle"; readonly seconds: number; readonly settle: number }
   | { readonly command: "report"; readonly files: readonly string[]; readonly quick: boolean }
   | { readonly command: "wrong"; readonly reason: string };
 
@@ -33,7 +33,7 @@ npm run bench -- run WORKLOAD… [--peers etcd,redis,floor,…] [--json FILE] [-
 npm run bench -- state [--locks N]
 npm run bench -- hit-ratio [TRACE…] [--traces DIR]
 npm run bench -- eviction
-npm run bench -- idle [--seconds N]
+npm run bench -- idle [--seconds N] [--settle N]
 npm run bench -- report [FILE…] [--quick]
 
   run     starts everything it needs, measures ours and each peer in the same run, alternating, and prints a table
@@ -58,6 +58,8 @@ npm run bench -- report [FILE…] [--quick]
   idle  starts three nodes, leaves them alone and prints what they take: processor time and memory; fails when it is more than 2 %
           of one core or 140 MiB (RSS) for any of them
           --seconds N       how long they are watched (default: 60)
+          --settle N        how long they are left alone before that, in seconds (default: 60). In its first minute a node also compiles
+                            what has become hot; 15 counts that in
   report  writes docs/benchmarks.md, its charts and the raw results from the newest results of this machine,
           or from the files named; --quick also takes results of quick runs, and says so`;
 
@@ -154,8 +156,9 @@ export function parseArguments(args: readonly string[], workloadNames: readonly 
         return { command, locks };
       }
       case "idle": {
-        const { values } = parseArgs({ args: rest, options: { seconds: { type: "string" } } });
-        return { command, seconds: count("seconds", values.seconds, 3_600, 5) ?? 60 };
+        const { values } = parseArgs({ args: rest, options: { seconds: { type: "string" }, settle: { type: "string" } } });
+        const settle = count("settle", values.settle, 3_600, 15) ?? 60;
+        return { command, seconds: count("seconds", values.seconds, 3_600, 5) ?? 60, settle };
       }
       case "hit-ratio":
         return parseHitRatio(rest);

@@ -188,7 +188,7 @@ async function main(): Promise<number> {
       measureState(args.locks, say);
       return 0;
     case "idle":
-      return (await measureIdle(tmpdir(), args.seconds, say)) ? 0 : 1;
+      return (await measureIdle(tmpdir(), args, say)) ? 0 : 1;
     case "hit-ratio":
       return compareHitRatios(args.traces, args.directory ?? tracesFolder, say) ? 0 : 1;
     case "eviction":

@@ -26,8 +26,9 @@ describe("the command line of the benchmarks", () => {
   });
 
   it("watches a cluster that nobody calls, for a minute unless told", () => {
-    expect(parse("idle")).toEqual({ command: "idle", seconds: 60 });
-    expect(parse("idle --seconds 10")).toEqual({ command: "idle", seconds: 10 });
+    expect(parse("idle")).toEqual({ command: "idle", seconds: 60, settle: 60 });
+    expect(parse("idle --seconds 10 --settle 15")).toEqual({ command: "idle", seconds: 10, settle: 15 });
+    expect(parse("idle --settle 5")).toMatchObject({ command: "wrong" });
     expect(parse("idle --seconds 1")).toMatchObject({ command: "wrong" });
   });
 

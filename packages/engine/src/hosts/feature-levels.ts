@@ -117,6 +117,8 @@ export class FeatureLevels {
   reconcile(): void {
     const { machine, system } = this.host;
     if (machine === null || this.stopWhereOlder() || system?.isLeader !== true || machine.registry.nodes.size === 0) return;
+    // Asked at every heartbeat; what this node does not know itself is not known to all.
+    if ((machine.features.told ?? levelBeforeLevels) >= this.own) return;
     const level = this.knownToAll(machine.nodes().map(({ node }) => node));
     // A cluster from before levels is at theirs, and hears of levels only with a higher one: until then its members may be put back.
     if (level !== null && level > (machine.features.told ?? levelBeforeLevels)) this.host.propose([{ type: "raise-level", level }]);

@@ -183,6 +183,7 @@ export class FrameOutbox<R> {
 
   /** The leader changed, a link to it came up, or time passed: sends what is not known to be in the log. */
   resend(force: boolean): void {
+    if (this.records.size === 0) return;
     const leader = this.owner.leader();
     if (leader === null) return;
     const term = this.owner.term();

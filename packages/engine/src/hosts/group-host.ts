@@ -155,7 +155,8 @@ export class GroupHost {
     if (this.stopped) return;
     this.meter.received(message);
     this.raft.step({ type: "message", message });
-    this.owner.markDirty();
+    // Most answers to heartbeats change nothing, and at rest nothing else comes: no turn for those.
+    if ((this.raft.hasEffects() || this.hasWork()) && !mutant("host-heard-at-the-beat")) this.owner.markDirty();
   }
 
   /** Queues a command frame for the log; this node must lead. False = it cannot take it now. */

@@ -87,6 +87,7 @@ export class GroupReads {
   }
 
   tick(now: number): void {
+    if (!this.isOpen) return;
     if (this.retry.length > 0 && now >= this.retryAt) {
       this.asking.push(...this.retry);
       this.retry = [];

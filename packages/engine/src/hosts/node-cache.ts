@@ -210,8 +210,10 @@ export class NodeCache {
   }
 
   tick(now: number): void {
-    const moment = { steady: now, wall: this.host.ports.clock.wallNow() };
-    for (const holder of this.holders.values()) holder.tick(moment);
+    if (this.holders.size > 0) {
+      const moment = { steady: now, wall: this.host.ports.clock.wallNow() };
+      for (const holder of this.holders.values()) holder.tick(moment);
+    }
     this.watches.tick();
   }
 

@@ -1,5 +1,4 @@
 import { mutant } from "@trivet/core/mutation";
-import type { GroupHost } from "./group-host.ts";
 import { LogKeeper } from "./log-keeper.ts";
 import type { NodeHost } from "./node-host.ts";
 import { Ticks } from "./ticks.ts";
@@ -63,13 +62,8 @@ export class NodeTicks {
     const { host } = this;
     if (now - this.toldAt < this.fineMs || host.phase === "removed" || mutant("host-rest-clock-stale")) return;
     this.toldAt = now;
-    for (const group of this.groups()) group.hear(now);
-  }
-
-  private *groups(): Iterable<GroupHost> {
-    const { shards, system } = this.host;
-    if (system !== null) yield system;
-    if (shards !== null) for (const { group } of shards.all()) yield group;
+    host.system?.hear(now);
+    if (host.shards !== null) for (const { group } of host.shards.all()) group.hear(now);
   }
 
   private tick(now: number): void {

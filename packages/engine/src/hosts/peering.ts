@@ -93,8 +93,9 @@ export class Peering implements PeerHubOwner {
   }
 
   private registeredStorage(node: string): string | null {
-    const registry = this.host.machine?.nodes() ?? [];
-    if (registry.length > 0) return registry.find((known) => known.node === node)?.storage ?? null;
+    // Asked for every message of a heartbeat: the list of them all, in order, is not made for it.
+    const registry = this.host.machine?.registry.nodes;
+    if (registry !== undefined && registry.size > 0) return registry.get(node)?.storage ?? null;
     return this.host.identity?.founders.find((founder) => founder.node === node)?.storage ?? null;
   }
 

@@ -3,6 +3,8 @@ import { readFrameHeader } from "@trivet/wire";
 import type { Clock } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 
+const sentLabels = { direction: "sent" } as const;
+const receivedLabels = { direction: "received" } as const;
 /** Proposals whose commit is still being timed; beyond it some are not timed. */
 const maxTimed = 1024;
 
@@ -22,13 +24,15 @@ export class RaftMeter {
   sent(message: RaftMessage): void {
     if (message.type !== "heartbeat" || message.round === 0) return;
     this.rounds.set(message.to, { round: message.round, at: this.clock.now() });
-    this.telemetry.count("trivet_raft_heartbeats_total", 1, { direction: "sent" });
+    this.telemetry.count("trivet_raft_heartbeats_total", 1, sentLabels);
+    if (!this.telemetry.isVerbose) return;
     this.telemetry.log("debug", "raft.heartbeat", `heartbeat ${message.round} to ${message.to}`, { term: message.term, to: message.to });
   }
 
   received(message: RaftMessage): void {
     if (message.type === "heartbeat" && message.round !== 0) {
-      this.telemetry.count("trivet_raft_heartbeats_total", 1, { direction: "received" });
+      this.telemetry.count("trivet_raft_heartbeats_total", 1, receivedLabels);
+      if (!this.telemetry.isVerbose) return;
       this.telemetry.log("debug", "raft.heartbeat", `heartbeat ${message.round} from ${message.from}`, {
         term: message.term,
         from: message.from,

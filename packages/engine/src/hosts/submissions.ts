@@ -104,6 +104,7 @@ export class Submissions {
   }
 
   tick(now: number): void {
+    if (this.open + this.ended.length === 0) return;
     const fate = new Map<object, boolean>();
     for (const { context, frame } of this.lanes.giveUpDue(now)) {
       // One decision per frame: it is taken back as a whole, when all its commands are given up, or may still be executed.

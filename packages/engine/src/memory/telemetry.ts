@@ -1,6 +1,7 @@
 import type { LogLevel, Telemetry } from "../ports/telemetry.ts";
 
 export class NullTelemetry implements Telemetry {
+  readonly isVerbose = false;
   log(): void {}
   count(): void {}
   observe(): void {}
@@ -15,6 +16,7 @@ export interface LoggedLine {
 
 /** Keeps what was reported, for tests. */
 export class MemoryTelemetry implements Telemetry {
+  readonly isVerbose = true;
   readonly lines: LoggedLine[] = [];
   readonly counters: Map<string, number> = new Map();
   /** Number and sum of what was observed, by name. */

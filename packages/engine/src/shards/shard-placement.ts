@@ -19,6 +19,7 @@ export class ShardPlacement {
   private readonly hosts: ShardHosts;
   private readonly host: NodeHost;
   private readonly silence = new Silence();
+  private founded: { readonly view: PlacementView | null; readonly groups: readonly GroupId[] } = { view: null, groups: [] };
   readonly waits: PlacementWaits;
   readonly steps: ShardSteps;
 
@@ -46,9 +47,15 @@ export class ShardPlacement {
 
   /** Shards that this node, with this disk, is a founder of. */
   foundedHere(): readonly GroupId[] {
+    const { view } = this;
+    // Asked four times a second; a view is replaced, never changed.
+    if (view !== this.founded.view) this.founded = { view, groups: this.foundedIn(view) };
+    return this.founded.groups;
+  }
+
+  private foundedIn(view: PlacementView | null): readonly GroupId[] {
     const { node } = this.host.config;
-    const founders = this.view?.founders ?? [];
-    return founders.flatMap((those, shard) =>
+    return (view?.founders ?? []).flatMap((those, shard) =>
       those.some((founder) => founder.node === node && founder.storage === this.host.storage) ? [groupId(shard + 1)] : [],
     );
   }

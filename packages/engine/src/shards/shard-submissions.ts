@@ -94,6 +94,7 @@ export class ShardSubmissions {
   }
 
   tick(now: number): void {
+    if (!this.isOpen && this.ended.length === 0) return;
     const fate = new Map<object, boolean>();
     for (const { context, frame } of this.lanes.giveUpDue(now)) {
       // One decision per frame: it is taken back as a whole, when all its commands are given up, or may still be executed.

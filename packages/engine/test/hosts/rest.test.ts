@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
+import type { GroupHost } from "../../src/hosts/group-host.ts";
 import { Caches } from "../shards/cache-support.ts";
-import { acquire, Cluster } from "./cluster.ts";
+import { acquire, Cluster, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
@@ -36,6 +37,31 @@ describe("a node that nobody calls", () => {
     for (const tick of ticks) tick.mockClear();
     cluster.run(2_000);
     for (const tick of ticks) expect(tick.mock.calls.length).toBeLessThanOrEqual(2_000 / heartbeatMs + 4);
+  });
+
+  test("has a turn for its own heartbeats and for those of others, and none for their answers", () => {
+    const cluster = unlikeClocks(true);
+    cluster.run(settleMs);
+    const turns = [...cluster.members.values()].map(({ host }) => vi.spyOn(host.system as GroupHost, "pump"));
+    cluster.run(2_000);
+    for (const turn of turns) expect(turn.mock.calls.length).toBeLessThanOrEqual((3 * 2_000) / heartbeatMs + 20);
+  });
+
+  guard("host-heard-at-the-beat", "carries out at once what it hears: a read is answered long before the next heartbeat", () => {
+    const cluster = unlikeClocks(false);
+    cluster.run(settleMs);
+    const { leader } = cluster.roles();
+    let longest = 0;
+    for (let read = 0; read < 10; read += 1) {
+      const ready = new Told<boolean>();
+      leader.host.system?.reads.barrier(5_000, ready.hear);
+      leader.host.markDirty();
+      const begun = cluster.clock.now();
+      cluster.until("it is answered", () => ready.value === true);
+      longest = Math.max(longest, cluster.clock.now() - begun);
+      cluster.run(7);
+    }
+    expect(longest).toBeLessThanOrEqual(fineMs);
   });
 
   guard("host-rest-clock-stale", "counts the silence of its leader from when it heard it, not from its own last beat", () => {

@@ -72,7 +72,7 @@ class Leader {
       }),
     } as unknown as SnapshotStoreApi;
     const clock = { now: () => this.now, defer: (run: () => void) => run() };
-    const telemetry = { log: () => undefined, count: () => undefined, observe: () => undefined };
+    const telemetry = { isVerbose: false, log: () => undefined, count: () => undefined, observe: () => undefined };
     const wal = { setFloor: ({ keepFrom }: { readonly keepFrom: number }) => void this.keepFrom.push(keepFrom) } as unknown as WalApi;
     const config = { raft: { self: "n1" }, snapshotEveryEntries: 1e9, snapshotEveryBytes: 1e9, snapshotsMoveFloor: false, retainBytes: 0 };
     const ports = { clock, telemetry, wal, snapshots: store } as never;

@@ -22,6 +22,10 @@ export class NodeTelemetry implements Telemetry {
     this.#quiet = new StartQuiet((event) => this.#write(event));
   }
 
+  get isVerbose(): boolean {
+    return this.#logger.isOn("debug");
+  }
+
   log(level: LogLevel, event: string, text: string, fields: Fields = {}): void {
     // Nobody reads it, and there are dozens with every heartbeat. What a rule makes of such a line is no louder than it was.
     if (level === "debug" && !this.#logger.isOn("debug")) return;

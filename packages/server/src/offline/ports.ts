@@ -9,7 +9,7 @@ export interface OfflinePorts {
   readonly telemetry: Telemetry;
 }
 
-const silent: Telemetry = { count: () => undefined, observe: () => undefined, log: () => undefined };
+const silent: Telemetry = { isVerbose: false, count: () => undefined, observe: () => undefined, log: () => undefined };
 
 export function offlinePorts(directory: string, telemetry: Telemetry = silent): OfflinePorts {
   return { files: new NodeFiles(directory), clock: new NodeClock(), crypto: new NodeCrypto(), telemetry };

@@ -110,6 +110,7 @@ const groups: Readonly<Record<string, string>> = {
   "host-transfer-answers-all": "callers of a leadership transfer are told the fate of another one",
   "host-renew-before-started-lost": "L3: a lease that a new leader has not started yet is taken for one that is gone",
   "host-renew-unconfirmed": "L1: renewals are answered without a quorum round",
+  "host-heard-at-the-beat": "what a node hears from others is carried out with its next heartbeat",
   "host-rest-clock-stale": "a node at rest counts silences from its own last beat, not from when it heard",
   "host-rest-unhastened": "a node at rest does nothing before its next beat, whatever comes up",
   "host-w7-doubt-forgotten-by-restart": "W7: a restart makes a doubtful state pass for a sound one",

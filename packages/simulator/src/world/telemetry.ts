@@ -10,6 +10,7 @@ const counted: Readonly<Record<string, string>> = {
 
 /** Log lines of the nodes: into the trace for people, and counted. */
 export class SimTelemetry implements Telemetry {
+  readonly isVerbose = true;
   private readonly world: World;
   private readonly machine: string;
 
