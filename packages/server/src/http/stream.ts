@@ -110,9 +110,8 @@ class StreamConnection {
   close(code: ClosingCode, detail: string): void {
     if (this.#closing) return;
     this.#closing = true;
-    // Past the check of what is queued: it is the last frame.
+    // Past the check of what is queued, and not held: it is the last frame, and the socket may be ended at once.
     this.#socket.send(encodeServerFrame({ type: "closing", code, detail }), { binary: true });
-    // The socket may be ended at once.
     this.#writes.end();
     this.#context.metrics.count("stream_disconnects_total", 1, { reason: code });
     this.#socket.close(code === "stopping" ? 1001 : code === "overloaded" ? 1013 : 1008, code);
