@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import {
   type Command,
+  type LaneFrame,
   type QueueSettings,
   type Result,
   ResultsCursor,
@@ -22,12 +23,10 @@ import { type Asker, type AnsweredBy, fail } from "./answered.ts";
 import { TrivetError } from "./errors.ts";
 import { GroupCommands, type GroupLink } from "./group-commands.ts";
 import type { LinkFailure } from "./link.ts";
+import { OpenTurns } from "./open-turns.ts";
 import { type Settings } from "./options.ts";
 import { Router } from "./router.ts";
 import { Turns } from "./turns.ts";
-
-/** So many unanswered frames of shards keep the cluster busy: what comes then gathers for a moment. */
-const busyFrames = 2;
 
 export type Answered = AnsweredBy<Result>;
 /** What a shard says to a command. */
@@ -56,6 +55,7 @@ export class CommandStream {
   private readonly results = new ResultsCursor();
   private readonly shardResults = new ShardResultsCursor();
   private readonly turns = new Turns(() => this.flush());
+  private readonly open = new OpenTurns();
   /** Run before the frames of a turn are closed: what they submit is of that turn. */
   private atEnd: (() => void)[] = [];
   /** Group time minus monotonic time. */
@@ -136,7 +136,7 @@ export class CommandStream {
       const link = this.linkOf(queueStreamProtocol, (frame) => encodeShardCommandsFrame(group, frame));
       this.shards.set(group, (shard = new GroupCommands<ShardCommand, ShardAnswer>(group, link)));
     }
-    return shard.submit(command, this.turns.gather(this.isBusy), timeoutMs, done);
+    return shard.submit(command, this.turns.gather(this.open), timeoutMs, done);
   }
 
   /** Runs `task` when this turn ends, before its frames are closed. */
@@ -145,9 +145,9 @@ export class CommandStream {
     this.atEnd.push(task);
   }
 
-  /** The same, for what is in no hurry while frames of shards are under way: more of it then shares a frame. */
+  /** The same, for what is in no hurry while turns of shards are under way: more of it then shares a frame. */
   atGatheredEnd(task: () => void): void {
-    this.turns.gather(this.isBusy);
+    this.turns.gather(this.open);
     this.atEnd.push(task);
   }
 
@@ -160,7 +160,9 @@ export class CommandStream {
     }
     this.turns.ended();
     this.system.collect();
-    for (const shard of this.shards.values()) shard.collect();
+    const frames: LaneFrame[] = [];
+    for (const shard of this.shards.values()) shard.collect(frames);
+    this.open.sent(frames, performance.now());
   }
 
   /** Sends something that is not a command. False while there is no link. */
@@ -176,12 +178,6 @@ export class CommandStream {
     this.system.close();
     for (const shard of this.shards.values()) shard.close();
   }
-
-  private readonly isBusy = (): boolean => {
-    let frames = 0;
-    for (const shard of this.shards.values()) frames += shard.openFrames;
-    return frames >= busyFrames;
-  };
 
   private failClosed<R>(done: Asker<R>): number {
     fail(done, new TrivetError("closed", "The connection is closed"));
@@ -270,7 +266,9 @@ export class CommandStream {
       // Hand-outs are large: what is known already is not decoded again.
       if (shard.isOpen(caller, results.sequence)) shard.answered(caller, results.sequence, decodeShardAnswer(results.bytes));
     }
-    if (this.turns.isGathering && !this.isBusy()) this.turns.begin();
+    const now = performance.now();
+    this.open.answered(now);
+    if (this.turns.isGathering && !this.open.isBusy(now)) this.turns.begin();
   }
 }
 

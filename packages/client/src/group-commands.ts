@@ -53,10 +53,6 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
   get openCount(): number {
     return this.lanes.openCount;
   }
-  /** Frames that were sent, or could not be, and are not answered in full. */
-  get openFrames(): number {
-    return this.lanes.unansweredCount;
-  }
   /** Caller of the command submitted last. */
   get caller(): string {
     return this.lanes.caller;
@@ -69,9 +65,10 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
     return sequence;
   }
 
-  /** Ends the turn. Without a link the frame is kept, like any unanswered one: the next link carries it. */
-  collect(): void {
+  /** Ends the turn, and adds its frames to `frames`. Without a link they are kept, like any unanswered ones: the next link carries them. */
+  collect(frames: LaneFrame[] = []): void {
     this.lanes.collect((frame) => {
+      frames.push(frame);
       if (this.link.isConnected) this.sendFrame(frame);
     });
   }

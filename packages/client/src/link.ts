@@ -1,5 +1,6 @@
 import {
   CodecError,
+  GatheredWrites,
   type Hello,
   type Welcome,
   decodeServerFrame,
@@ -45,6 +46,7 @@ export class Link {
   /** Monotonic time of the last message. */
   lastReceivedAt = 0;
   private readonly socket: WebSocket;
+  private writes: GatheredWrites | null = null;
   private readonly handlers: LinkHandlers;
   private readonly deadline: NodeJS.Timeout;
   private isWelcomed = false;
@@ -66,7 +68,10 @@ export class Link {
       ...(token === null ? {} : { headers: { authorization: `Bearer ${token}` } }),
     });
     this.deadline = setTimeout(() => this.abort(`no greeting within ${timeoutMs} ms`), timeoutMs);
-    this.socket.on("upgrade", (response) => response.socket.setNoDelay(true));
+    this.socket.on("upgrade", ({ socket }) => {
+      socket.setNoDelay(true);
+      this.writes = new GatheredWrites(socket, (run) => process.nextTick(run));
+    });
     this.socket.on("open", () => {
       this.lastReceivedAt = performance.now();
       this.send(encodeClientFrame(hello));
@@ -87,6 +92,7 @@ export class Link {
   }
 
   send(message: Uint8Array): void {
+    this.writes?.add(message.length);
     this.socket.send(message);
   }
 

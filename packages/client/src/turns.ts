@@ -1,9 +1,8 @@
-/** The longest that commands wait for others. */
-const gatherMs = 1;
+import type { OpenTurns } from "./open-turns.ts";
 
 /**
- * When the frames of a turn are closed: with the turn of the event loop, or, where many frames are unanswered, up to a millisecond later (as Nagle's
- * algorithm, RFC 896). Under load larger frames cost all nodes less; without, nobody waits.
+ * When the frames of a turn are closed: with the turn of the event loop, or, where those of several are unanswered, a little later (as Nagle's algorithm, RFC 896).
+ * Under load larger frames cost all nodes less; without, nobody waits.
  */
 export class Turns {
   private readonly end: () => void;
@@ -30,12 +29,13 @@ export class Turns {
     return this.beganAt;
   }
 
-  /** Ends a little later where it is busy. */
-  gather(isBusy: () => boolean): number {
+  /** Ends later where it is busy: when it is not any more (`begin`), at the latest when its patience is over. */
+  gather(open: OpenTurns): number {
     if (this.immediate !== null || this.timer !== null) return this.beganAt;
-    if (!isBusy()) return this.begin();
-    this.beganAt = performance.now();
-    this.timer = setTimeout(this.end, gatherMs);
+    const now = performance.now();
+    if (!open.isBusy(now)) return this.begin();
+    this.beganAt = now;
+    this.timer = setTimeout(this.end, open.patienceMs);
     return this.beganAt;
   }
 

@@ -154,11 +154,6 @@ export class CallerLanes<T extends object> {
     return [...this.unanswered];
   }
 
-  /** How many there are. */
-  get unansweredCount(): number {
-    return this.unanswered.size;
-  }
-
   /** The collected frame that begins with this sequence, unless it is fully answered. A search: refusals are rare. */
   unansweredFrame(caller: string, firstSequence: number): LaneFrame | undefined {
     for (const frame of this.unanswered) if (frame.firstSequence === firstSequence && frame.caller === caller) return frame;

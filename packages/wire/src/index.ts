@@ -17,6 +17,7 @@ export * from "./entry-payload.ts";
 export type { LaneFrame } from "./lane.ts";
 export * from "./feature-levels.ts";
 export * from "./fields.ts";
+export { type Corkable, GatheredWrites } from "./gathered-writes.ts";
 export * from "./hash.ts";
 export * from "./length-prefix.ts";
 export * from "./limits.ts";

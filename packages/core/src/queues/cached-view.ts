@@ -1,3 +1,4 @@
+import { mutant } from "#mutation";
 import { keyAfter, tables } from "./keys.ts";
 import type { OrderedView } from "./store.ts";
 
@@ -5,6 +6,8 @@ import type { OrderedView } from "./store.ts";
 const cachedTables: ReadonlySet<number> = new Set([tables.meta, tables.queue, tables.partition, tables.group, tables.caller]);
 /** Tables that every entry asks for their first key. */
 const watchedTables: ReadonlySet<number> = new Set([tables.calendar, tables.job]);
+/** Tables that are looked into for each message and have nothing at most times. */
+const countedTables: ReadonlySet<number> = new Set([tables.parked]);
 
 interface Cached {
   readonly key: Uint8Array;
@@ -30,6 +33,9 @@ export class CachedView implements OrderedView {
   /** By partition: its consumer groups, all of them. */
   private readonly groups = new Map<string, Map<string, Cached>>();
   private readonly bounds = new Map<number, Bound | "none">();
+  /** Of counted tables: how many keys they have, as far as it is known; and those that this transaction has found to have some. */
+  private readonly counts = new Map<number, number>();
+  private readonly occupied = new Set<number>();
 
   /** `most`: records remembered beyond which it starts over. */
   constructor(most = 20_000) {
@@ -39,6 +45,7 @@ export class CachedView implements OrderedView {
   /** Begins a transaction over `below`. */
   open(below: OrderedView): this {
     this.below = below;
+    this.occupied.clear();
     return this;
   }
 
@@ -63,6 +70,7 @@ export class CachedView implements OrderedView {
   put(key: Uint8Array, value: Uint8Array, isNew?: boolean): void {
     const table = key[0] ?? 0;
     if (watchedTables.has(table)) this.lower(table, key, value);
+    if (countedTables.has(table)) this.added(table, isNew === true);
     if (!cachedTables.has(table)) return this.store.put(key, value, isNew);
     this.change(key, value);
   }
@@ -70,7 +78,7 @@ export class CachedView implements OrderedView {
   remove(key: Uint8Array): boolean {
     const table = key[0] ?? 0;
     if (watchedTables.has(table)) this.raise(table, key);
-    if (!cachedTables.has(table)) return this.store.remove(key);
+    if (!cachedTables.has(table)) return this.store.remove(key) && this.removed(table);
     const wasThere = this.read(key).value !== null;
     if (wasThere) this.change(key, null);
     return wasThere;
@@ -79,6 +87,7 @@ export class CachedView implements OrderedView {
   scan(from: Uint8Array, to: Uint8Array, visit: (key: Uint8Array, value: Uint8Array) => boolean): void {
     const table = from[0] ?? 0;
     const isInTable = to[0] === table || (to.length === 1 && to[0] === table + 1);
+    if (countedTables.has(table) && isInTable && this.isEmpty(table)) return;
     if (watchedTables.has(table) && from.length === 1 && isInTable) this.scanWatched(table, from, to, visit);
     else if (table === tables.group && from.length === partitionLength(from) && isEndOf(from, to)) this.scanGroups(from, to, visit);
     else {
@@ -104,6 +113,7 @@ export class CachedView implements OrderedView {
     this.cached.clear();
     this.groups.clear();
     this.bounds.clear();
+    this.counts.clear();
   }
 
   private write(one: Cached): void {
@@ -177,6 +187,34 @@ export class CachedView implements OrderedView {
     });
     const isWhole = to.length === 1 && to[0] === table + 1;
     this.bounds.set(table, seen[0] ?? (isWhole ? "none" : { key: to.slice(), value: null }));
+  }
+
+  /** Looked up once in a transaction: counting goes on from nothing. */
+  private isEmpty(table: number): boolean {
+    if (!this.counts.has(table) && !this.occupied.has(table)) {
+      let isOccupied = false;
+      this.store.scan(Uint8Array.of(table), Uint8Array.of(table + 1), () => {
+        isOccupied = true;
+        return false;
+      });
+      if (isOccupied) this.occupied.add(table);
+      else this.counts.set(table, 0);
+    }
+    return this.counts.get(table) === 0;
+  }
+
+  private added(table: number, isNew: boolean): void {
+    const count = this.counts.get(table);
+    if (count === undefined || mutant("queue-parked-uncounted")) return;
+    if (isNew) this.counts.set(table, count + 1);
+    else this.counts.delete(table);
+  }
+
+  /** It was there. */
+  private removed(table: number): true {
+    const count = this.counts.get(table);
+    if (count !== undefined) this.counts.set(table, count - 1);
+    return true;
   }
 
   private lower(table: number, key: Uint8Array, value: Uint8Array): void {

@@ -23,7 +23,7 @@ export function leaseId(partition: Partition, group: GroupRecord, delivery: Deli
   return { queue: partition.queue, partition: partition.index, group: group.name, incarnation: group.id, sequence, acquired, extended };
 }
 
-/** Hands it out: it is the head of its key from now on. */
+/** Hands it out: it is the head of its key from now on. One that the group hears of now finds its key free, or it were parked. */
 export function lease(partition: Partition, group: GroupRecord, delivery: DeliveryRecord, consumer: string, leaseMs: number): void {
   const isNew = delivery.state === "unknown";
   const { view, leases } = partition.shard;
@@ -33,7 +33,7 @@ export function lease(partition: Partition, group: GroupRecord, delivery: Delive
   delivery.leaseMs = leaseMs;
   putDelivery(partition, group, delivery, isNew);
   if (delivery.key !== "" && !mutant("queue-key-not-taken"))
-    view.put(headKey(partition, group, delivery.key), encodeIntegers(delivery.sequence));
+    view.put(headKey(partition, group, delivery.key), encodeIntegers(delivery.sequence), isNew);
   if (consumer !== "") view.put(consumerKey(partition, group, delivery), present, true);
   group.leased++;
   partition.touch(group);

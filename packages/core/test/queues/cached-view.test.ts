@@ -1,6 +1,9 @@
 import { CachedView, type OrderedView, Prng } from "@trivet/core";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { keyOf, keysEnd, tables } from "../../src/queues/keys.ts";
+import { guard } from "../raft/guard.ts";
+
+vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 /** A store that can give a transaction up. */
 class Plain implements OrderedView {
@@ -26,7 +29,16 @@ class Plain implements OrderedView {
 }
 
 const compare = (a: Uint8Array, b: Uint8Array): number => Buffer.compare(a, b);
-const used = [tables.meta, tables.partition, tables.group, tables.message, tables.calendar, tables.job, tables.caller] as const;
+const used = [
+  tables.meta,
+  tables.partition,
+  tables.group,
+  tables.message,
+  tables.calendar,
+  tables.job,
+  tables.caller,
+  tables.parked,
+] as const;
 
 function randomKey(prng: Prng): Uint8Array {
   const table = prng.pick(used);
@@ -63,8 +75,9 @@ test("what is read through the cache is what is in the store, over transactions,
         const roll = prng.next();
         if (roll < 0.35) {
           const value = new Uint8Array([prng.below(250), prng.below(250)]);
+          const isNew = prng.chance(0.7) && !plain.pairs.has(key.join());
           plain.put(key, value);
-          cached.put(key, value);
+          cached.put(key, value, isNew);
         } else if (roll < 0.5) expect(cached.remove(key)).toBe(plain.remove(key));
         else if (roll < 0.7) expect(cached.get(key)).toEqual(plain.get(key));
         else {
@@ -102,4 +115,30 @@ test("small records, groups and the beginning of an unchanged calendar are read 
   cached.put(keyOf(tables.calendar, 500, 1), new Uint8Array([1]));
   look();
   expect(below.reads).toBe(reads);
+});
+
+guard("queue-parked-uncounted", "a table that is mostly empty is looked into once, and again when something was put there", () => {
+  const below = new Plain();
+  const cached = new CachedView().open(below);
+  const prefix = keyOf(tables.parked, 1, 0, 1, "k");
+  const parked = (): number => {
+    let count = 0;
+    cached.scan(prefix, keysEnd(prefix), () => ++count > 0);
+    return count;
+  };
+  for (let time = 0; time < 3; time++) expect(parked()).toBe(0);
+  expect(below.reads).toBe(1);
+  const key = keyOf(tables.parked, 1, 0, 1, "k", 7);
+  cached.put(key, new Uint8Array([1]), true);
+  expect(parked()).toBe(1);
+  expect(cached.remove(key)).toBe(true);
+  const { reads } = below;
+  cached.flush();
+  cached.open(below);
+  expect([parked(), below.reads]).toEqual([0, reads]);
+  // A transaction that found some looks no more: the next one does.
+  cached.put(key, new Uint8Array([1]));
+  expect(parked()).toBe(1);
+  cached.forget();
+  expect(parked()).toBe(1);
 });

@@ -268,6 +268,18 @@ export function orderedStoreConformance(api: TestApi, make: () => StoreLab): voi
     await close(two);
   });
 
+  testStore("a pair that is said to be new is there, and in the hash, as any other", (store) => {
+    store.write((view) => view.put(bytes("a"), bytes("1"), true));
+    const hash = store.contentHash();
+    store.write((view) => view.put(bytes("a"), bytes("2")));
+    ok(store.contentHash() !== hash, "another value");
+    store.write((view) => view.remove(bytes("a")));
+    equal(store.contentHash(), "0000000000000000");
+    store.write((view) => view.put(bytes("a"), bytes("1")));
+    equal(store.contentHash(), hash);
+    equal(contents(store).join(), "a=1");
+  });
+
   test("what was committed is there after closing and opening, and so is the hash", async () => {
     const { stores } = make();
     const store = await open(stores);

@@ -141,9 +141,9 @@ export class BufferedStore implements OrderedStore, OrderedView {
     const { buffer } = this;
     if (buffer.count === 0) return;
     this.below.write((view) => {
-      for (const { key, value } of buffer.all()) {
+      for (const { key, value, isNew } of buffer.all()) {
         if (value === null) view.remove(key);
-        else view.put(key, value);
+        else view.put(key, value, isNew);
       }
     });
     buffer.clear();

@@ -180,11 +180,11 @@ export class LmdbStore implements OrderedStore, OrderedView {
     return stored === undefined ? undefined : this.intact(key, stored);
   }
 
-  put(key: Uint8Array, value: Uint8Array): void {
+  put(key: Uint8Array, value: Uint8Array, isNew = false): void {
     checkKey(key);
     this.checkWriting();
     const keySum = crc32(key);
-    this.forget(key, keySum);
+    if (!isNew) this.forget(key, keySum);
     const length = sumBytes + value.length;
     if (this.scratch.length < length) this.scratch = new Uint8Array(length * 2);
     const stored = this.scratch.subarray(0, length);

@@ -5,6 +5,7 @@ import {
   decodeClientFrame,
   encodeServerFrame,
   FrameCursor,
+  GatheredWrites,
   limits as wireLimits,
   oldestStreamProtocol,
   streamProtocol,
@@ -46,6 +47,7 @@ interface Leader {
 
 class StreamConnection {
   readonly #socket: WebSocket;
+  readonly #writes: GatheredWrites;
   readonly #server: StreamServer;
   readonly #context: HttpContext;
   readonly #routes = new Map<string, StreamRoute>();
@@ -63,8 +65,9 @@ class StreamConnection {
   /** Something arrived since the last ping. */
   alive = true;
 
-  constructor(socket: WebSocket, server: StreamServer, context: HttpContext, caller: StreamCaller) {
+  constructor(socket: WebSocket, below: Duplex, server: StreamServer, context: HttpContext, caller: StreamCaller) {
     this.#socket = socket;
+    this.#writes = new GatheredWrites(below, (run) => process.nextTick(run));
     this.caller = caller;
     this.#server = server;
     this.#context = context;
@@ -96,6 +99,7 @@ class StreamConnection {
       this.#socket.terminate();
       return;
     }
+    this.#writes.add(bytes.length);
     this.#socket.send(bytes, { binary: true });
   }
 
@@ -106,8 +110,9 @@ class StreamConnection {
   close(code: ClosingCode, detail: string): void {
     if (this.#closing) return;
     this.#closing = true;
-    // Past the check of what is queued: it is the last frame.
+    // Past the check of what is queued, and not held: it is the last frame, and the socket may be ended at once.
     this.#socket.send(encodeServerFrame({ type: "closing", code, detail }), { binary: true });
+    this.#writes.end();
     this.#context.metrics.count("stream_disconnects_total", 1, { reason: code });
     this.#socket.close(code === "stopping" ? 1001 : code === "overloaded" ? 1013 : 1008, code);
   }
@@ -311,7 +316,7 @@ export class StreamServer {
     const caller = new StreamCaller(identity, request.socket.remoteAddress, this.#context);
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       if (this.#connections.size === 0) this.#begin();
-      this.#connections.add(new StreamConnection(webSocket, this, this.#context, caller));
+      this.#connections.add(new StreamConnection(webSocket, socket, this, this.#context, caller));
     });
   };
 

@@ -307,6 +307,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-older-definition-used": "G1: a produce is decided by an older definition than its sender knows",
   "queue-oldest-never-first": "Q1: low priorities starve",
   "queue-parked-forgotten": "the successors of a settled message are never handed out",
+  "queue-parked-uncounted": "what is parked in memory is not looked for",
   "queue-partition-unchecked": "a partition that the queue does not have takes messages",
   "queue-pause-ignored": "a paused queue is consumed from",
   "queue-priority-overtakes-key": "Q1: a more urgent message overtakes an older one of its key",
