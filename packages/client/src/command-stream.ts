@@ -14,6 +14,7 @@ import {
   decodeShardAnswer,
   encodeCommandsFrame,
   encodeShardCommandsFrame,
+  nodeCopiesStreamProtocol,
   packedStreamProtocol,
   queueStreamProtocol,
   serverFrameNumbers,
@@ -98,6 +99,10 @@ export class CommandStream {
     return !this.router.isConnected || this.router.protocol >= cacheStreamProtocol;
   }
 
+  /** The node answers from its own copies who keeps none; true while there is none. */
+  get tellsCopies(): boolean {
+    return !this.router.isConnected || this.router.protocol >= nodeCopiesStreamProtocol;
+  }
   /** The node loads values from origins for programs; true while there is none. */
   get loadsCache(): boolean {
     return !this.router.isConnected || this.router.protocol >= packedStreamProtocol;

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { brotliCompressSync } from "node:zlib";
 import { type Cache, TrivetError } from "@trivet/client";
-import { limits } from "@trivet/wire";
+import { limits, nodeCopiesStreamProtocol } from "@trivet/wire";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { FakeCluster } from "./fake-cluster.ts";
 import { cluster, connected, failure, until } from "./support.ts";
@@ -95,6 +95,32 @@ describe("copies of this process", () => {
     for (let hit = 0; hit < 200; hit++) expect(cache.peek(hit % 2 === 0 ? "c" : "a")).toBeDefined();
     await warm(cache, "d");
     expect([cache.peek("a"), cache.peek("c")]).toMatchObject([{ key: "a" }, undefined]);
+  });
+
+  test("without room for copies no lease is asked for, and an older node gets the question that it knows", async () => {
+    const fake = await cluster();
+    await fake.homes.put("k", "1");
+    const said: string[] = [];
+    fake.homes.hears = ({ type }) => said.push(type);
+    const cache = (await connected(fake)).cache<number>("default", { maxEntries: 0 });
+    expect((await cache.get("k")).value).toBe(1);
+    await cache.set("k", 2);
+    expect((await cache.get("k")).value).toBe(2);
+    expect(said.filter((type) => type !== "flush-ack")).toEqual(["read", "write", "read"]);
+    said.length = 0;
+    fake.node(0).protocol = nodeCopiesStreamProtocol - 1;
+    fake.node(0).cutConnections();
+    expect((await cache.get("k")).value).toBe(2);
+    expect(new Set(said)).toEqual(new Set(["fetch"]));
+  });
+
+  test("the first read asks the node for the value and the home for a lease, and then for the copy", async () => {
+    const fake = await cluster();
+    const said: string[] = [];
+    fake.homes.hears = ({ type }) => said.push(type);
+    const cache = (await connected(fake)).cache<number>("default");
+    await warm(cache, "k");
+    expect(said.slice(0, 3)).toEqual(["renew", "read", "fetch"]);
   });
 
   test("a namespace that is another one now: copies of the former are no answer", async () => {

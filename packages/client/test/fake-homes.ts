@@ -40,6 +40,8 @@ export class FakeHomes {
   readonly executed: ShardCommand[] = [];
   /** Messages to holders that are lost. */
   loses: (message: HomeMessage) => boolean = () => false;
+  /** Told of everything that holders say. */
+  hears: (message: HolderMessage) => void = () => {};
   /** So many writes are answered `no-namespace` first. */
   unconfigured = 0;
   /** Streams by program, the last one that spoke. */
@@ -105,6 +107,7 @@ export class FakeHomes {
 
   receive(program: string, say: SayToHolder, group: number, message: HolderMessage): void {
     this.routes.set(program, say);
+    this.hears(message);
     const home = this.homes[group - 1];
     if (home !== undefined) this.step(home, { type: "message", from: program, message: kept(message), now: performance.now() });
   }

@@ -45,6 +45,9 @@ export function encodeHolderMessage(writer: ByteWriter, message: HolderMessage):
     case "evict":
       writer.string(message.line);
       return writer.varint(message.fill);
+    case "read":
+      writer.string(message.line);
+      return writer.varint(message.txn);
     case "flush-ack":
     case "leave":
   }
@@ -71,6 +74,8 @@ export function decodeHolderMessage(reader: ByteReader): HolderMessage {
       return { type: "flush-ack", ...envelope };
     case holderMessageNumbers.leave:
       return { type: "leave", ...envelope };
+    case holderMessageNumbers.read:
+      return { type: "read", ...envelope, line: decodeLine(reader), txn: reader.varint() };
     default:
       throw new CodecError(`unknown message ${number} of a holder`);
   }

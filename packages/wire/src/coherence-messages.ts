@@ -67,6 +67,11 @@ export type HolderMessage = ToHome &
     | { readonly type: "evict"; readonly line: LineName; readonly fill: number }
     | { readonly type: "flush-ack" }
     | { readonly type: "leave" }
+    /**
+     * The value alone, true at a moment after this was sent (decision 0027): said by a node to its programs, from a copy of its own or from what it gets for one. To a home it is a
+     * confirmed `fetch`, and as such it goes between nodes.
+     */
+    | { readonly type: "read"; readonly line: LineName; readonly txn: number }
   );
 
 /** Sequenced: what takes something from a holder. Counted per session, from 1. */
@@ -120,6 +125,7 @@ export const holderMessageNumbers: Readonly<Record<HolderMessage["type"], number
   evict: 5,
   "flush-ack": 6,
   leave: 7,
+  read: 8,
 };
 export const homeMessageNumbers: Readonly<Record<HomeMessage["type"], number>> = {
   renewed: 1,

@@ -47,6 +47,7 @@ const scope = fc.oneof(
 const ofHolders: { readonly [T in HolderMessage["type"]]: fc.Arbitrary<Extract<HolderMessage, { type: T }>> } = {
   renew: fc.record({ type: fc.constant("renew"), ...envelope, request: anyUint, processed: anyUint }),
   fetch: fc.record({ type: fc.constant("fetch"), ...envelope, line, txn: anyUint, confirmed: fc.boolean() }),
+  read: fc.record({ type: fc.constant("read"), ...envelope, line, txn: anyUint }),
   write: fc.record({ type: fc.constant("write"), ...envelope, line, txn: anyUint, command: bytes, keep: fc.boolean() }),
   "inv-ack": fc.record({ type: fc.constant("inv-ack"), ...envelope, sequence: anyUint }),
   evict: fc.record({ type: fc.constant("evict"), ...envelope, line, fill: anyUint }),

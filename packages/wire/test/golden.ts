@@ -129,6 +129,7 @@ export const golden: Readonly<Record<string, string>> = {
   "entry payload": "0180d8c1a28c340301020301ff",
   "length prefix": "2e0100000102",
   "client frame to-homes 0": "09027031030104ac020201c8010201010331006b0901",
+  "client frame to-homes 1": "09027031030804ac020331006b09",
   "client frame resolve-namespace 0": "0aac0202c3a9",
   "client frame invalidate-cache 0": "0b01056974656d730174904e",
   "server frame to-holders 0": "4d030104ac020201c801060101020331006b",

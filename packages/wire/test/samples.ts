@@ -238,6 +238,11 @@ export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly
         { group: 200, message: { type: "fetch", term: 1, incarnation: 1, line: "1\u0000k", txn: 9, confirmed: true } },
       ],
     },
+    {
+      type: "to-homes",
+      program: "p1",
+      messages: [{ group: 3, message: { type: "read", term: 4, incarnation: 300, line: "1\u0000k", txn: 9 } }],
+    },
   ],
   "resolve-namespace": [{ type: "resolve-namespace", request: 300, name: "é" }],
   "load-cached": [{ type: "load-cached", request: 2, name: "items", key: "é", how: "wait", timeoutMs: 500 }],

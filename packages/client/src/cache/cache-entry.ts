@@ -12,7 +12,7 @@ export interface CacheEntry<T> {
   /** Rises with every change of the key, also across deletion; for `compareAndSet`. */
   readonly version: number;
   readonly tags: readonly string[];
-  /** Of this process, without any call; or the home's answer. */
+  /** Of this process, without any call; or an answer, by the home or by a node that has a copy. */
   readonly source: "copy" | "home";
   /** For a loader's `set` (rule M8). */
   readonly token: LoadToken;

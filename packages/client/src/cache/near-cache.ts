@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Line, Moment, PolicyName } from "@trivet/core/holder";
+import type { Line, Moment, PolicyName, ReadMode } from "@trivet/core/holder";
 import {
   cacheShardOf,
   type ClientFrame,
@@ -106,7 +106,7 @@ export class NearCache {
     for (;;) {
       const known = near.known ?? (await this.resolve(near, deadline));
       const { holder, line } = this.place(known, key);
-      const mode = strict ? ({ type: "strict" } as const) : known.mode;
+      const mode = strict ? ({ type: "strict" } as const) : modeOf(near, known);
       const answer = await new Promise<ReadAnswer>((resolve) => holder.read(line, mode, deadline, resolve));
       if (answer === null) throw this.notReached();
       // Else the name has come to mean another namespace meanwhile.
@@ -126,7 +126,8 @@ export class NearCache {
       const { group, holder, line } = this.place(known, key);
       const { compressOver, mode, namespace, version } = known;
       const written = command({ namespace, version }, compressOver);
-      const answer = await this.writes.write(group, holder, line, written, mode.type === "write-through", deadline);
+      const keep = mode.type === "write-through" && near.bounds.maxEntries > 0;
+      const answer = await this.writes.write(group, holder, line, written, keep, deadline);
       if (answer.type === "cache-unloaded" && this.hasOrigin(near)) {
         // What the write depends on: it was not done. Executed anew, under another number.
         await this.load(near, key, "absent", deadline);
@@ -273,9 +274,9 @@ export class NearCache {
     this.outgoing = [];
     this.outgoingBytes = 0;
     // What finds no node is lost, and sent again by its holder.
-    if (this.stream.isConnected && this.stream.knowsCache) {
-      this.stream.send(encodeClientFrame({ type: "to-homes", program: this.program, messages }));
-    }
+    if (!this.stream.isConnected || !this.stream.knowsCache) return;
+    const understood = this.stream.tellsCopies ? messages : messages.map(asBefore);
+    this.stream.send(encodeClientFrame({ type: "to-homes", program: this.program, messages: understood }));
   }
 
   // ── Names ──
@@ -321,6 +322,17 @@ function now(): Moment {
 /** 128 random bits. */
 function newName(): string {
   return randomBytes(16).toString("base64url");
+}
+
+/** Who keeps no copies asks for none. */
+function modeOf({ bounds }: Near, { mode }: KnownNamespace): ReadMode {
+  return bounds.maxEntries > 0 || mode.type === "strict" ? mode : { type: "uncopied" };
+}
+
+/** To a node that answers nothing from copies of its own. */
+function asBefore(asked: ToHomes["messages"][number]): ToHomes["messages"][number] {
+  const { group, message } = asked;
+  return message.type === "read" ? { group, message: { ...message, type: "fetch", confirmed: true } } : asked;
 }
 
 function keyOf(line: LineName): string {

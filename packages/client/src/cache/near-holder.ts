@@ -52,7 +52,7 @@ export class NearHolder {
 
   constructor(program: string, owner: NearHolderOwner) {
     // The name is of this connection alone, so it has no former life.
-    this.state = newHolder(program, 1);
+    this.state = newHolder(program, 1, undefined, undefined, true);
     this.owner = owner;
     this.step({ type: "home", term: firstTerm, now: owner.now() });
   }

@@ -65,6 +65,8 @@ export interface HolderState {
   readonly id: HolderId;
   readonly timing: CoherenceTiming;
   readonly limits: CoherenceLimits;
+  /** It speaks to its homes through a node, which tells it what it reads itself: a program (decision 0027). */
+  readonly asksNode: boolean;
   /** Of the home it talks to; 0 = it knows none yet. */
   term: number;
   incarnation: number;
@@ -90,8 +92,9 @@ export interface HolderState {
   readonly pending: Set<LineName>;
 }
 
-/** How a namespace's lines are read. */
+/** How a namespace's lines are read. `uncopied`: as its mode says, but by who keeps no copies, and asks a node for the value alone. */
 export type ReadMode =
+  | { readonly type: "uncopied" }
   | { readonly type: "write-through" }
   | { readonly type: "strict" }
   | { readonly type: "ttl"; readonly staleMs: number };
@@ -134,11 +137,13 @@ export function newHolder(
   incarnation: number,
   timing: CoherenceTiming = defaultCoherenceTiming,
   limits: CoherenceLimits = defaultCoherenceLimits,
+  asksNode = false,
 ): HolderState {
   return {
     id,
     timing,
     limits,
+    asksNode,
     term: 0,
     incarnation,
     born: incarnation,

@@ -78,6 +78,8 @@ function receive(home: HomeState, from: HolderId, message: HolderMessage, now: n
       return leaseAsked(home, from, message, now, effects);
     case "fetch":
       return fetchAsked(home, from, message, now, effects);
+    case "read":
+      return fetchAsked(home, from, { ...message, type: "fetch", confirmed: true }, now, effects);
     case "write": {
       const { command, incarnation, keep, line, txn } = message;
       return writeAsked(home, line, { type: "holder", holder: from, incarnation, txn, keep }, command);

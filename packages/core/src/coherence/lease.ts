@@ -129,7 +129,7 @@ function startOver(holder: HolderState, now: Moment, effects: HolderEffect[]): v
     const strict = line.strict.splice(0);
     if (strict.length > 0) read(holder, line.name, { type: "strict" }, strict, now, effects);
     if (waiters.length > 0) {
-      wanted = true;
+      wanted ||= fetch?.mode.type !== "uncopied";
       read(holder, line.name, fetch?.mode ?? { type: "write-through" }, waiters, now, effects);
     }
     forgetIdle(holder, line);
@@ -169,6 +169,9 @@ function sendAgain(holder: HolderState, line: Line, now: Moment, effects: Holder
 }
 
 function holdsAnything(holder: HolderState): boolean {
-  for (const line of holder.lines.values()) if (line.copy?.timed !== true && line.fetch?.mode.type !== "ttl") return true;
+  for (const { copy, fetch } of holder.lines.values()) {
+    const goesWithout = copy?.timed === true || fetch?.mode.type === "ttl" || (copy === null && fetch?.mode.type === "uncopied");
+    if (!goesWithout) return true;
+  }
   return false;
 }

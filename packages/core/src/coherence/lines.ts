@@ -57,7 +57,7 @@ function beginFetch(
   const fetch: Fetch = {
     txn: holder.nextTxn++,
     mode,
-    confirmed: confirmed || mode.type !== "write-through",
+    confirmed: confirmed || (mode.type !== "write-through" && mode.type !== "uncopied"),
     begunAt: now,
     sentAt: now,
     first: [...waiters],
@@ -69,9 +69,13 @@ function beginFetch(
   sendFetch(holder, line, fetch, effects);
 }
 
-export function sendFetch(holder: HolderState, line: Line, { confirmed, txn }: Fetch, effects: HolderEffect[]): void {
+export function sendFetch(holder: HolderState, line: Line, { confirmed, mode, txn }: Fetch, effects: HolderEffect[]): void {
   const { incarnation, term } = holder;
-  if (term > 0) effects.push({ type: "send", message: { type: "fetch", term, incarnation, line: line.name, txn, confirmed } });
+  if (term === 0) return;
+  const asked = { term, incarnation, line: line.name, txn };
+  // Without a lease no copy would come with it either.
+  const isForNode = !confirmed && (mode.type === "uncopied" || (holder.asksNode && holder.leasedAt === null));
+  effects.push({ type: "send", message: isForNode ? { type: "read", ...asked } : { type: "fetch", ...asked, confirmed } });
 }
 
 /** Rule M5: from here until the answer nobody reads the copy that this process has. */

@@ -150,10 +150,10 @@ export class CacheService implements CacheApi {
     }
     const states: Record<string, number> = {};
     for (const { line } of cache.copies.all()) states[line.state] = (states[line.state] ?? 0) + 1;
-    const { hits, misses } = this.reading;
+    const { programReads } = cache;
     return {
-      hits,
-      misses,
+      hits: this.reading.hits + programReads.hits,
+      misses: this.reading.misses + programReads.misses,
       writes: this.writing.writes,
       evictions,
       invalidationsSent,

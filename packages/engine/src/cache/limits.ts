@@ -52,3 +52,6 @@ export const askAgainMs: number = 1_000;
 export const wantedCopies: number = 256;
 /** Programs with copies of their own of which a home's node remembers through whom they were heard; of others it asks all nodes. */
 export const rememberedPrograms: number = 16_384;
+/** Reads of programs without copies that a node gets an answer for at a time, and for how long; what is beyond goes to the homes, and whoever waits longer asks again. */
+export const openProgramReads: number = 4096;
+export const programReadMs: number = 5_000;

@@ -5,6 +5,7 @@ import { rememberedPrograms } from "./limits.ts";
 import type { ValuePacking } from "../ports/value-packing.ts";
 import { isLine, lineOfKey, shardOfLine } from "./lines.ts";
 import { plainRecord, plainValue } from "./packed-values.ts";
+import type { ReadMessage } from "./program-reads.ts";
 
 /** Told what homes say to one program. Values in it are views: not to be kept. */
 export type ToldProgram = (group: GroupId, message: HomeMessage) => void;
@@ -20,7 +21,7 @@ export interface ProgramsApi {
    * values; else they are unpacked for it.
    */
   attach(program: string, told: ToldProgram, unpacks: boolean): () => void;
-  /** To the home, or lost on the way. Throws CodecError for what no program may say. */
+  /** To the home, or lost on the way; a `read` is answered here where it can be. Throws CodecError for what no program may say. */
   toHome(program: string, group: GroupId, message: HolderMessage): void;
 }
 
@@ -32,12 +33,15 @@ export interface ProgramsOwner {
   connected(): readonly NodeId[];
   isUp(node: NodeId): boolean;
   toHome(program: string, group: GroupId, message: HolderMessage): void;
+  /** Answers from what this node has, or gets; false = it is for the home. */
+  read(program: string, group: GroupId, message: ReadMessage): boolean;
   toNode(node: NodeId, program: string, group: GroupId, message: HomeMessage): void;
 }
 
 /**
  * A relay and no holder: a node that answered for its programs' copies would have to be told by them before it acknowledged a withdrawal, and could be
- * paused while they read. So a program has its lease from the home itself, and a node between them can only lose messages.
+ * paused while they read. So a program has its lease from the home itself, and a node between them can only lose messages. A program that keeps no copies needs no
+ * lease, and is told what this node itself would read.
  */
 export class Programs implements ProgramsApi {
   private readonly owner: ProgramsOwner;
@@ -78,7 +82,9 @@ export class Programs implements ProgramsApi {
 
   toHome(program: string, group: GroupId, message: HolderMessage): void {
     if (!mutant("cache-program-unchecked")) this.check(group, message);
-    this.owner.toHome(program, group, message);
+    if (message.type !== "read") this.owner.toHome(program, group, message);
+    // Nobody reads by a copy there, so a quorum has to confirm it.
+    else if (!this.owner.read(program, group, message)) this.owner.toHome(program, group, { ...message, type: "fetch", confirmed: true });
   }
 
   /** A home of this node has heard of it. */

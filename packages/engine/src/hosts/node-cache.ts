@@ -1,4 +1,4 @@
-import { type GroupId, type HolderState, type NodeId, nodeId, type SystemState } from "@trivet/core";
+import { type GroupId, type HolderState, type Moment, type NodeId, nodeId, type SystemState } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { HolderId, HolderMessage, HomeMessage } from "@trivet/wire";
 import { CacheService } from "../cache/cache-service.ts";
@@ -8,6 +8,7 @@ import { holderId, nodeOfHolder, programHolder, programOfHolder } from "../cache
 import { keyOfLine } from "../cache/lines.ts";
 import { nextLife } from "../cache/lives.ts";
 import { plainRecord } from "../cache/packed-values.ts";
+import { ProgramReads } from "../cache/program-reads.ts";
 import { Programs } from "../cache/programs.ts";
 import { tellWithdrawal } from "../cache/told-withdrawals.ts";
 import { Transitions } from "../cache/transitions.ts";
@@ -28,6 +29,7 @@ export class NodeCache {
   readonly transitions: Transitions = new Transitions();
   readonly watches: Watches;
   readonly programs: Programs;
+  readonly programReads: ProgramReads;
   readonly service: CacheService;
   private readonly host: NodeHost;
   private readonly nameOf: (namespace: number) => string | null;
@@ -65,7 +67,15 @@ export class NodeCache {
       connected: () => host.hub.connected(),
       isUp: (node) => host.hub.isUp(node),
       toHome: (program, group, message) => this.sendToHome(group, message, program),
+      read: (...asked) => this.programReads.answer(...asked),
       toNode: (node, program, group, message) => this.send(node, { type: "to-program", program, group, message }, sizeOf(message)),
+    });
+    this.programReads = new ProgramReads({
+      copies: this.copies,
+      now: () => this.now(),
+      settings: (namespace) => state()?.namespaceByNumber(namespace)?.settings ?? null,
+      holder: (group) => this.holder(group),
+      tell: (program, group, message) => void this.programs.deliver(program, group, message),
     });
     this.service = new CacheService({ host, cache: this, api, state });
   }
@@ -90,17 +100,21 @@ export class NodeCache {
       this.begin();
       return null;
     }
-    const { clock } = host.ports;
     const holder = new HolderHost(this.self, firstIncarnation, {
       copies: this.copies,
       transitions: this.transitions,
-      now: () => ({ steady: clock.now(), wall: clock.wallNow() }),
+      now: () => this.now(),
       send: (message) => this.sendToHome(group, message),
     });
     this.holders.set(group, holder);
     this.byState.set(holder.state, holder);
     this.hearHome(group, holder);
     return holder;
+  }
+
+  private now(): Moment {
+    const { clock } = this.host.ports;
+    return { steady: clock.now(), wall: clock.wallNow() };
   }
 
   all(): Iterable<readonly [GroupId, HolderHost]> {

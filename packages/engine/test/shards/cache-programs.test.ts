@@ -105,6 +105,119 @@ class Program {
   }
 }
 
+/** A program that keeps no copies (decision 0027): what it asks one node, and what that says. */
+class Asker {
+  readonly told: (string | null)[] = [];
+  private readonly programs: ProgramsApi;
+  private asked = 0;
+
+  constructor(caches: Caches, node: string) {
+    this.programs = caches.cluster.member(node).host.caching.programs;
+    this.programs.attach(
+      "p2",
+      (_group, message) => {
+        if (message.type !== "data" || message.txn !== this.asked) return;
+        expect(message).toMatchObject({ term: 1, incarnation: 1, line, grant: "none", sequence: 0 });
+        this.told.push(message.record.value === null ? null : decodeUtf8(message.record.value));
+      },
+      true,
+    );
+  }
+
+  /** What came in this very turn. */
+  ask(): string | null | undefined {
+    this.asked++;
+    const before = this.told.length;
+    this.again();
+    return this.told[before];
+  }
+
+  again(of: LineName = line): void {
+    this.programs.toHome("p2", group, { type: "read", term: 1, incarnation: 1, line: of, txn: this.asked });
+  }
+
+  get(caches: Caches): string | null {
+    const before = this.told.length;
+    this.ask();
+    caches.cluster.until("the program is told", () => this.told.length > before, 30_000);
+    return this.told[before] ?? null;
+  }
+}
+
+describe("a program without copies", () => {
+  test.each(["n1", "n2", "n3"])("through %s: is told the node's copy at once, and nothing older than the last write", (node) => {
+    const caches = new Caches();
+    caches.put("n1", key, "1");
+    const program = new Asker(caches, node);
+    for (const value of ["2", "3", "4"]) {
+      caches.put("n2", key, value);
+      expect(program.get(caches)).toBe(value);
+      caches.warm(key, node);
+      expect(program.ask()).toBe(value);
+      expect(program.ask()).toBe(value);
+    }
+    const sharers = caches.explain("n1", key).sharers.map(({ holder }) => holder);
+    expect([sharers.includes(node), sharers.some((holder) => holder.includes("p2"))]).toEqual([true, false]);
+    expect(caches.service(node).statistics().hits).toBeGreaterThanOrEqual(6);
+  });
+
+  test("its reads make the node's copy", () => {
+    const caches = new Caches();
+    caches.put("n1", key, "1");
+    const program = new Asker(caches, "n2");
+    // The very first finds a node that has held nothing yet, and is the home's.
+    for (let reads = 0; reads < 2; reads++) expect(program.get(caches)).toBe("1");
+    caches.cluster.until("n2 has a copy", () => caches.peek("n2", key) === "1");
+    expect(program.ask()).toBe("1");
+  });
+
+  test("M2: a node that is cut off tells of its copy no longer than its lease", () => {
+    const caches = new Caches();
+    caches.put("n1", key, "1");
+    const home = caches.homeOf(key);
+    const [cut, other] = ["n1", "n2", "n3"].filter((node) => node !== home) as [string, string];
+    const program = new Asker(caches, cut);
+    caches.warm(key, cut);
+    caches.cut(cut);
+    const told = caches.beginPut(other, key, "2");
+    caches.cluster.until("the write is done", () => told.value !== null);
+    expect(program.ask()).toBeUndefined();
+    caches.heal();
+    caches.cluster.until("the program is told", () => program.told.length > 0, 30_000);
+    expect(program.told).toEqual(["2"]);
+  });
+
+  test("asks again while its node still waits: it is told once", () => {
+    const caches = new Caches();
+    caches.put("n1", key, "1");
+    const program = new Asker(caches, "n2");
+    expect(program.ask()).toBeUndefined();
+    for (let times = 0; times < 5; times++) program.again();
+    caches.cluster.until("the program is told", () => program.told.length > 0, 30_000);
+    caches.cluster.run(1_000);
+    expect(program.told).toEqual(["1"]);
+  });
+
+  test("reads a namespace that its node does not know, or no more: the home tells", () => {
+    const caches = new Caches();
+    const none = lineName("77", key);
+    const of = groupId(cacheShardOf(77, key, 4));
+    const { programs } = caches.cluster.member("n2").host.caching;
+    const versions: number[] = [];
+    programs.attach("p3", (_group, message) => void (message.type === "data" && versions.push(message.record.version)), true);
+    caches.put("n1", key, "1");
+    const { term } = caches.cluster.member("n1").host.shards?.replica(of)?.group.raft ?? { term: 0 };
+    programs.toHome("p3", of, { type: "read", term, incarnation: 1, line: none, txn: 1 });
+    caches.cluster.until("the home has told", () => versions.length > 0, 30_000);
+    expect(versions).toEqual([0]);
+  });
+
+  test("asks for nothing that is no key", () => {
+    const program = new Asker(new Caches(), "n1");
+    expect(() => program.again(lineName("01", key))).toThrow(CodecError);
+  });
+});
+
 describe("a program with copies of its own", () => {
   test.each(["n1", "n2", "n3"])("through %s: holds a copy, and no write is answered before that is withdrawn", (node) => {
     const caches = new Caches();

@@ -26,7 +26,7 @@ const maxNames = 1_024;
 /** Names and invalidations under way. */
 const maxAsked = 256;
 
-const isCall = ({ type }: ToHomes["messages"][number]["message"]): boolean => type === "fetch" || type === "write";
+const isCall = ({ type }: ToHomes["messages"][number]["message"]): boolean => type === "fetch" || type === "read" || type === "write";
 
 /** The stream that this belongs to. */
 export interface CacheStream {

@@ -233,6 +233,23 @@ describe("programs with copies of their own, through a real node", () => {
     await until(async () => (await afterWrite(`k${keys++}`)) === 2, "a value of now");
   });
 
+  test("a program that keeps no copies reads its node's, and what it and others have written", async () => {
+    const bare = (await program()).cache<number>("default", { maxEntries: 0 });
+    const other = (await program()).cache<number>("default");
+    for (let value = 0; value < 100; value += 2) {
+      await other.set("bare", value);
+      expect((await bare.get("bare")).value).toBe(value);
+      await bare.set("bare", value + 1);
+      expect([(await bare.get("bare")).value, (await other.get("bare")).value]).toEqual([value + 1, value + 1]);
+    }
+    const before = host.cache.statistics().hits;
+    await until(async () => (await bare.get("bare"), host.cache.statistics().hits > before), "the node has a copy");
+    expect(bare.statistics()).toMatchObject({ entries: 0, hits: 0 });
+    expect(bare.peek("bare")).toBeUndefined();
+    expect((await bare.get("nothing")).found).toBe("absent");
+    expect((await bare.get("bare", { strict: true })).value).toBe(99);
+  });
+
   test("what no program may say ends its stream", async () => {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, { perMessageDeflate: false });
     const frames: ServerFrame[] = [];

@@ -85,7 +85,7 @@ export class NearClient {
     const patienceMs = client.prng.chance(0.1) ? 1 + client.prng.below(200) : timeoutMs;
     const deadline = client.process.now() + patienceMs;
     if (input.type === "get") {
-      const mode = client.prng.chance(0.15) ? ({ type: "strict" } as const) : ({ type: "write-through" } as const);
+      const mode = client.prng.chance(0.15) ? ({ type: "strict" } as const) : place.mode;
       return place.holder.read(place.line, mode, deadline, (answer) => {
         if (answer === null) operation.refused = true;
         else this.answered(operation, read(answer.record));
@@ -100,7 +100,7 @@ export class NearClient {
   }
 
   private write(
-    { compressOver, group, holder, line, namespace, version }: NearPlace,
+    { compressOver, group, holder, keeps, line, namespace, version }: NearPlace,
     input: CacheInput,
     ttlMs: number,
     deadline: number,
@@ -119,7 +119,7 @@ export class NearClient {
     lanes.collect(({ bytes }) => {
       frame = bytes as Uint8Array<ArrayBuffer>;
     });
-    holder.write(line, frame, true, deadline, (outcome) => {
+    holder.write(line, frame, keeps, deadline, (outcome) => {
       if (outcome === null) lanes.giveUp(caller, sequence);
       else lanes.answer(caller, sequence);
       done(outcome);

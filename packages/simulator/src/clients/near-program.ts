@@ -1,5 +1,5 @@
 import { NearHolder } from "@trivet/client/near-holder";
-import { groupId, isEvictable, type NamespaceView, type Prng, readableCopy } from "@trivet/core";
+import { groupId, isEvictable, type NamespaceView, type Prng, type ReadMode, readableCopy } from "@trivet/core";
 import { MemoryPacking, type ToldProgram } from "@trivet/engine";
 import {
   cacheShardOf,
@@ -33,6 +33,9 @@ export interface NearPlace {
   readonly group: number;
   readonly holder: NearHolder;
   readonly line: LineName;
+  /** How this program reads what is not strict, and whether it wants copies of what it writes. */
+  readonly mode: ReadMode;
+  readonly keeps: boolean;
 }
 
 /**
@@ -45,6 +48,8 @@ export class NearProgram {
   private readonly prng: Prng;
   /** Half of them are of a version that knows of compressed values. */
   private readonly unpacks: boolean;
+  /** Some keep no copies, and are told their nodes' (decision 0027). */
+  private readonly keeps: boolean;
   private known: { readonly view: NamespaceView; readonly shards: number } | null = null;
   private machine: Machine | null = null;
   /** Counts connections: what comes of a former one is not heard. */
@@ -59,6 +64,7 @@ export class NearProgram {
     this.client = client;
     this.prng = client.prng.fork();
     this.unpacks = client.name.length % 2 === 0;
+    this.keeps = !/[369]$/.test(client.name);
     this.reconnect();
     this.tick();
   }
@@ -77,6 +83,8 @@ export class NearProgram {
       group,
       holder: this.holder(group),
       line,
+      mode: this.keeps ? { type: "write-through" } : { type: "uncopied" },
+      keeps: this.keeps,
     };
   }
 

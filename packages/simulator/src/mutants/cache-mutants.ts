@@ -54,6 +54,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   // ── Cached values ──
   "cache-program-line-misspelled": "M3: a program has a line of its own for a key that others know by another",
   "cache-program-unchecked": "M3: a program brings commands of other lines into the log past their copies",
+  "program-read-of-any-copy": "M2: a program is told of its node's copy without a lease, or while a write withdraws it",
   "cache-clearing-not-noted": "M8: a loader's value is put over what was cleared since",
   "cache-clearing-takes-newer": "M8: clearing after an invalidation takes values that came after it",
   "cache-home-level-not-asked": "a home puts commands into its log that not every member knows",

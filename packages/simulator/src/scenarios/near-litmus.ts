@@ -102,15 +102,16 @@ class Litmus {
       };
       const copy = program.peek(step.get);
       if (copy !== null) return saw(copy.value);
-      return place.holder.read(place.line, { type: "write-through" }, deadline, (answer) => {
+      return place.holder.read(place.line, place.mode, deadline, (answer) => {
         if (answer === null) throw new Found("liveness", `${client.name} reads ${step.get} in vain`);
         saw(answer.record.value);
       });
     }
-    const { group: _, holder, line, ...of } = place;
+    const { holder, keeps, line, namespace, version } = place;
     const put = {
       type: "cache-put",
-      ...of,
+      namespace,
+      version,
       key: step.put,
       value: encodeUtf8(String(this.round)),
       tags: [],
@@ -120,7 +121,7 @@ class Litmus {
     const caller = `${client.name}.${++this.writes}`;
     const notAfter = Math.floor(this.bench.world.wallNow()) + callMs;
     const frame = encodeSingleCommandFrame(caller, "", notAfter, { ...put, condition: { type: "always" }, token: null });
-    return holder.write(line, frame, true, deadline, (outcome) => {
+    return holder.write(line, frame, keeps, deadline, (outcome) => {
       const answer = outcome === null ? null : decodeShardAnswer(outcome.answer);
       // The shard has not heard of the namespace yet.
       if (answer?.type === "no-namespace") return void client.after(20, () => this.step(number, steps, at, seen, done));

@@ -35,6 +35,7 @@ function ofHolder(world: World, index: number, ordered: boolean): string {
   const { now } = world;
   const ago = (at: number, most: number): number => Math.max(at - now, -most);
   const own = [
+    world.program === null ? 0 : index === world.program ? 2 : index === 0 ? 1 : 0,
     holder.term,
     holder.leasedAt === null ? null : ago(holder.leasedAt.steady, 2),
     holder.asked.map(({ request, sentAt }) => [request - holder.nextRequest, ago(sentAt.steady, 2)]),
@@ -58,7 +59,7 @@ function ofHolder(world: World, index: number, ordered: boolean): string {
 
 function ofLine(world: World, holder: HolderState, line: Line, ago: (at: number, most: number) => number): unknown {
   const { after, copy, fetch, invalidated, shared, state, writes } = line;
-  const waiter = (number: number): unknown => world.reads.get(number);
+  const waiter = (number: number): unknown => world.reads.get(number) ?? relayed(world, number);
   return [
     state,
     copy === null ? null : [copy.record.version, copy.record.asOf, copy.fill - holder.nextTxn],
@@ -71,6 +72,7 @@ function ofLine(world: World, holder: HolderState, line: Line, ago: (at: number,
           fetch.first.map(waiter),
           fetch.joined.map(waiter),
           fetch.passOnly,
+          fetch.mode.type === "uncopied",
         ],
     [...writes].map(([txn, write]) => [
       txn - holder.nextTxn,
@@ -84,6 +86,15 @@ function ofLine(world: World, holder: HolderState, line: Line, ago: (at: number,
     shared,
     line.newest,
   ];
+}
+
+/** Of a program's read that its node gets an answer for. */
+function relayed(world: World, waiter: number): unknown {
+  const asked = world.relays.get(waiter);
+  const program = world.holders[world.program ?? -1];
+  return asked === undefined || program === undefined
+    ? null
+    : [asked.txn - program.nextTxn, asked.term, asked.incarnation - program.incarnation];
 }
 
 function scopesOf(home: HomeState): readonly ScopeOp[] {

@@ -6,6 +6,8 @@ import { line, nameOf, World } from "./world.ts";
 /** What may happen in a world, and how often. What is left out never happens. */
 export interface Budget {
   readonly reads?: number;
+  /** Of a program that keeps no copies: the world's last holder, which asks the first. */
+  readonly uncopied?: number;
   readonly writes?: number;
   /** Writes that apply refuses, as a compare-and-set that fails. */
   readonly refusals?: number;
@@ -162,6 +164,7 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
     if (isNext) add(`home ${errand.home} ${errand.type} ${errand.what?.type ?? ""}`, null, (changed) => changed.run(at));
   }
   const isAlive = world.homes[world.leader]?.alive === true;
+  if (may("uncopied")) add("the program reads", "uncopied", (changed) => void changed.readUncopied());
   for (let index = 0; index < world.holders.length; index++) {
     const name = nameOf(index);
     if (may("reads")) add(`${name} reads`, "reads", (changed) => void changed.read(index));

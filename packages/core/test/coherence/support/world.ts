@@ -5,10 +5,12 @@ import type { HomeEffect, HomeEvent, HomeState, Proposed } from "../../../src/co
 import { newHome } from "../../../src/coherence/home-state.ts";
 import { stepHome } from "../../../src/coherence/home.ts";
 import { barrierHolds } from "../../../src/coherence/home-phase.ts";
-import { type CachedRecord, type HolderMessage, type HomeMessage, lineName, type WriteOutcome } from "../../../src/coherence/messages.ts";
+import { type CachedRecord, type HolderMessage, type HomeMessage, lineName } from "../../../src/coherence/messages.ts";
 import { type CoherenceLimits, defaultCoherenceLimits } from "../../../src/coherence/limits.ts";
 import type { CoherenceTiming, Moment } from "../../../src/coherence/timing.ts";
+import { readableCopy } from "../../../src/coherence/reading.ts";
 import { clone } from "./clone.ts";
+import { applyTo, emptyStore, type Kind, kinds, recordOf, type Store } from "./store.ts";
 
 export const line: string = lineName("ns", "k");
 
@@ -22,6 +24,11 @@ const timing: CoherenceTiming = Object.freeze({
   forgetAfterMs: 1_000_000,
 });
 const writeThrough: ReadMode = Object.freeze({ type: "write-through" });
+const uncopied: ReadMode = Object.freeze({ type: "uncopied" });
+/** The node that a program without copies asks. */
+const askedNode = 0;
+
+export type ReadMessage = Extract<HolderMessage, { readonly type: "read" }>;
 
 export interface Letter {
   readonly toHome: boolean;
@@ -39,25 +46,12 @@ export interface Errand {
   readonly line: string;
 }
 
-export interface Store {
-  version: number;
-  counter: number;
-  /** By write: the version it made, or null when it changed nothing. */
-  done: Map<number, number | null>;
-  registered: Map<string, number>;
-  marker: { barrier: boolean; term: number } | null;
-}
-
 export interface PlacedHome {
   readonly state: HomeState;
   /** What is applied there. */
   store: Store;
   alive: boolean;
 }
-
-/** A command of the model: which write it is, and what becomes of it. */
-export const kinds = { put: 0, refused: 1, clear: 2, delete: 3 } as const;
-type Kind = keyof typeof kinds;
 
 /**
  * Holders, homes, the network between them and the shard's log, as one value that can be copied. Homes and holders are the real reducers;
@@ -75,6 +69,10 @@ export class World {
   /** By waiter: change before which an answer would be stale. */
   reads: Map<number, number> = new Map();
   writes: Set<number> = new Set();
+  /** Which holder is a program that keeps no copies; null = none. */
+  program: number | null = null;
+  /** By waiter at the asked node: what the program has asked it. */
+  relays: Map<number, ReadMessage> = new Map();
   /** Given up by their callers. */
   abandoned: ReadonlySet<number> = new Set();
   /** The newest change that anybody was told of. */
@@ -103,6 +101,7 @@ export class World {
     copy.holders = [...this.holders];
     copy.homes = [...this.homes];
     copy.reads = new Map(this.reads);
+    copy.relays = new Map(this.relays);
     copy.writes = new Set(this.writes);
     copy.own = new Set();
     return copy;
@@ -128,6 +127,14 @@ export class World {
       this.own.add(home);
     }
     return home;
+  }
+
+  /** The last of the holders keeps no copies of what it reads as a program, and the first is its node. */
+  withProgram(): this {
+    this.program = this.holders.length - 1;
+    const holder = this.ownHolder(this.program);
+    this.holders[this.program] = { ...holder, asksNode: true };
+    return this;
   }
 
   get moment(): Moment {
@@ -191,8 +198,12 @@ export class World {
     const waiter = this.nextWaiter++;
     this.writes.add(waiter);
     const command = new Uint8Array([waiter, kinds[kind]]);
-    this.holder(holder, { type: "write", line, command, keep: true, waiter, now: this.moment });
+    this.holder(holder, { type: "write", line, command, keep: holder !== this.program, waiter, now: this.moment });
     return waiter;
+  }
+
+  readUncopied(): number {
+    return this.read(this.program ?? -1, uncopied);
   }
 
   /** Invalidation of the namespace, asked at the leader. */
@@ -220,11 +231,14 @@ export class World {
   crashHolder(holder: number): void {
     const former = this.holders[holder] as HolderState;
     for (const known of former.lines.values()) {
-      for (const waiter of [...(known.fetch?.first ?? []), ...(known.fetch?.joined ?? []), ...known.after]) this.reads.delete(waiter);
+      for (const waiter of [...(known.fetch?.first ?? []), ...(known.fetch?.joined ?? []), ...known.after]) {
+        this.reads.delete(waiter);
+        this.relays.delete(waiter);
+      }
       for (const { waiter } of known.writes.values()) this.writes.delete(waiter);
     }
     // Its transactions begin anew as well: what the former is still told has the same numbers.
-    const fresh = newHolder(former.id, former.incarnation + 1, timing, this.limits);
+    const fresh = newHolder(former.id, former.incarnation + 1, timing, this.limits, former.asksNode);
     this.holders[holder] = fresh;
     this.holder(holder, { type: "home", term: this.term, now: this.moment });
   }
@@ -246,10 +260,28 @@ export class World {
     if (!keep) this.letters = this.letters.filter((_, place) => place !== at);
     const { holder, message, term, toHome } = letter;
     if (!toHome) return this.holder(holder, { type: "message", message: message as HomeMessage, now: this.moment });
+    if (message.type === "read") return this.askNode(message);
     for (const [place, home] of this.homes.entries()) {
       if (!home.alive || this.placeOf(term) !== place) continue;
       this.home(place, { type: "message", from: nameOf(holder), message: message as HolderMessage, now: this.now });
     }
+  }
+
+  /** As a node does for its programs: from its copy, or from what it gets for one. */
+  private askNode(message: ReadMessage): void {
+    const { steady, wall } = this.moment;
+    const node = this.holders[askedNode] as HolderState;
+    const known = node.lines.get(line);
+    const copy = known === undefined ? undefined : readableCopy(node, known, steady, wall);
+    if (copy !== undefined) return this.tellProgram(message, copy.record);
+    const waiter = this.nextWaiter++;
+    this.relays.set(waiter, message);
+    this.holder(askedNode, { type: "read", line, mode: writeThrough, waiter, now: this.moment });
+  }
+
+  private tellProgram({ incarnation, line: asked, term, txn }: ReadMessage, record: CachedRecord): void {
+    const message = { type: "data", term, incarnation, line: asked, txn, grant: "none", record, sequence: 0 } as const;
+    this.send({ toHome: false, holder: this.program ?? -1, term, message: Object.freeze(message) });
   }
 
   /** Homes by term, as they were elected. */
@@ -287,6 +319,11 @@ export class World {
       case "send":
         return this.send({ toHome: true, holder: index, term: effect.message.term, message: Object.freeze(effect.message) });
       case "answer-read": {
+        const relayed = this.relays.get(effect.waiter);
+        if (relayed !== undefined) {
+          this.relays.delete(effect.waiter);
+          return this.tellProgram(relayed, effect.record);
+        }
         if (this.abandoned.has(effect.waiter)) throw new Error(`read ${effect.waiter} is answered, and nobody waits`);
         const floor = this.reads.get(effect.waiter);
         if (floor === undefined) throw new Error(`read ${effect.waiter} is answered twice`);
@@ -357,38 +394,4 @@ export function nameOf(index: number): string {
 
 export function indexOf(name: string): number {
   return "abcdefgh".indexOf(name);
-}
-
-function emptyStore(): Store {
-  return { version: 0, counter: 0, done: new Map(), registered: new Map(), marker: null };
-}
-
-function recordOf({ counter, version }: Store): CachedRecord {
-  return Object.freeze({ version, value: null, tags: [], ttlMs: 0, asOf: counter });
-}
-
-/** What apply does: each write once (rule X1). */
-function applyTo(store: Store, what: Proposed, term: number): WriteOutcome | null {
-  switch (what.type) {
-    case "register-holder":
-      store.registered.set(what.holder, Math.max(what.incarnation, store.registered.get(what.holder) ?? 0));
-      return null;
-    case "forget-holder":
-      if (store.registered.get(what.holder) === what.incarnation) store.registered.delete(what.holder);
-      return null;
-    case "lease-barrier":
-    case "lease-resume":
-      store.marker = { barrier: what.type === "lease-barrier", term };
-      return null;
-    case "write": {
-      const [write = 0, kind = 0] = what.command;
-      let version = store.done.get(write);
-      if (version === undefined) {
-        version = kind === kinds.refused ? null : ++store.counter;
-        if (version !== null) store.version = kind === kinds.delete ? 0 : version;
-        store.done.set(write, version);
-      }
-      return Object.freeze({ version, answer: what.command });
-    }
-  }
 }
