@@ -33,6 +33,9 @@ export type Answered = AnsweredBy<Result>;
 /** What a shard says to a command. */
 export type ShardAnswer = ReturnType<typeof decodeShardAnswer>;
 
+/** A command that has no more time than this does not wait for others. */
+const hurriedMs = 50;
+
 export interface StreamHandlers {
   /** The first greeting, or another after a change of node. */
   connected(): void;
@@ -141,7 +144,9 @@ export class CommandStream {
       const link = this.linkOf(queueStreamProtocol, (frame) => encodeShardCommandsFrame(group, frame));
       this.shards.set(group, (shard = new GroupCommands<ShardCommand, ShardAnswer>(group, link)));
     }
-    return shard.submit(command, this.turns.gather(this.open), timeoutMs, done);
+    // What is due soon does not wait for others: its frame is withdrawn as a whole when it is late.
+    const beganAt = timeoutMs > hurriedMs ? this.turns.gather(this.open) : this.turns.begin();
+    return shard.submit(command, beganAt, timeoutMs, done);
   }
 
   /** Runs `task` when this turn ends, before its frames are closed. */

@@ -19,10 +19,13 @@ const forgottenMs = 1_000;
  * the slower the cluster is, the more goes with one turn, and the less a message costs it.
  */
 export class OpenTurns {
+  /** In the order in which they were sent. */
   private turns: OpenTurn[] = [];
   private usualMs = shortestMs;
 
   sent(frames: readonly LaneFrame[], now: number): void {
+    // Where nothing is answered, or all is refused, nothing else would make an end of them.
+    while ((this.turns[0]?.sentAt ?? now) + forgottenMs <= now) this.turns.shift();
     if (frames.length > 0) this.turns.push({ frames, sentAt: now });
   }
 
@@ -36,7 +39,13 @@ export class OpenTurns {
   }
 
   isBusy(now: number): boolean {
-    return this.turns.length >= busyTurns && this.turns.filter(({ sentAt }) => now - sentAt < forgottenMs).length >= busyTurns;
+    const first = this.turns.at(-busyTurns);
+    return first !== undefined && now - first.sentAt < forgottenMs;
+  }
+
+  /** Turns that are remembered. */
+  get size(): number {
+    return this.turns.length;
   }
 
   /** The longest that commands wait for others: about as long as an answer takes. Only one that is late makes it so long. */

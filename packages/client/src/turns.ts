@@ -22,9 +22,10 @@ export class Turns {
   /** Ends with this turn of the event loop. Returns when it began. */
   begin(): number {
     if (this.immediate !== null) return this.beganAt;
-    if (this.timer === null) this.beganAt = performance.now();
-    else clearTimeout(this.timer);
+    if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
+    // Where it ends a gathering, too: what comes now has its whole time.
+    this.beganAt = performance.now();
     this.immediate = setImmediate(this.end);
     return this.beganAt;
   }

@@ -114,6 +114,19 @@ describe("copies of this process", () => {
     expect(new Set(said)).toEqual(new Set(["fetch"]));
   });
 
+  test("without room for copies, where copies outlive writes, the home is asked: a program finds what it has written", async () => {
+    const fake = await cluster();
+    fake.homes.namespaces.set("default", { namespace: 1, mode: "ttl" });
+    const said: string[] = [];
+    fake.homes.hears = ({ type }) => said.push(type);
+    const cache = (await connected(fake)).cache<number>("default", { maxEntries: 0 });
+    await cache.set("k", 1);
+    expect((await cache.get("k")).value).toBe(1);
+    await cache.set("k", 2);
+    expect((await cache.get("k")).value).toBe(2);
+    expect(said.filter((type) => type === "fetch" || type === "read")).toEqual(["fetch", "fetch"]);
+  });
+
   test("the first read asks the node for the value and the home for a lease, and then for the copy", async () => {
     const fake = await cluster();
     const said: string[] = [];

@@ -50,3 +50,9 @@ test("a turn that is not answered for a second keeps nobody waiting any more", (
   open.sent([frame()], 1_003);
   expect(open.isBusy(1_003)).toBe(true);
 });
+
+test("where nothing is ever answered no more is remembered than of the last second", () => {
+  const open = new OpenTurns();
+  for (let now = 0; now < 10_000; now++) open.sent([frame()], now);
+  expect(open.size).toBe(1_000);
+});

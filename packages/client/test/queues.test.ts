@@ -25,6 +25,16 @@ describe("produce", () => {
     expect([fake.shards.count("produce"), fake.node(0).shardFrames.length]).toEqual([2, 2]);
   });
 
+  test("messages that are produced together share one command where they fit one, whatever has gathered before them", async () => {
+    const fake = await cluster();
+    const queue = (await connected(fake)).queue<number>("q");
+    await queue.produce(-1);
+    const singles = Array.from({ length: 600 }, (_, n) => queue.produce(n));
+    await Promise.all([...singles, queue.produceMany(Array.from({ length: 600 }, (_, body) => ({ body })))]);
+    const sizes = fake.shards.executed.map((command) => (command.type === "produce" ? command.messages.length : 0));
+    expect(sizes).toEqual([1, 600, 600]);
+  });
+
   test("messages of one key go to one partition, others in turn", async () => {
     const fake = await cluster();
     fake.shards.partitions = 4;

@@ -324,9 +324,9 @@ function newName(): string {
   return randomBytes(16).toString("base64url");
 }
 
-/** Who keeps no copies asks for none. */
+/** Who keeps no copies asks for none. Not where a node's copy outlives writes: whoever has written would not find it there. */
 function modeOf({ bounds }: Near, { mode }: KnownNamespace): ReadMode {
-  return bounds.maxEntries > 0 || mode.type === "strict" ? mode : { type: "uncopied" };
+  return bounds.maxEntries > 0 || mode.type !== "write-through" ? mode : { type: "uncopied" };
 }
 
 /** To a node that answers nothing from copies of its own. */

@@ -148,8 +148,10 @@ export class Message<T> {
   async extend(ms: number): Promise<void> {
     const sentAt = performance.now();
     const outcome = await this.holder.settle(this.handed, "extend", ms, "");
-    if (outcome !== "settled") throw this.lost(outcome);
-    this.lease.extendTo(sentAt + ms);
+    if (outcome === "settled") return this.lease.extendTo(sentAt + ms);
+    // Settled meanwhile: then it is not lost, and whoever settles is told the outcome.
+    if (this.settling !== null || this.isGone) throw new StaleReceiptError(this.id, whyNotSettled(outcome), outcome);
+    throw this.lost(outcome);
   }
 
   /** @internal Resolves when a settlement that is under way has its outcome, whatever that is. */

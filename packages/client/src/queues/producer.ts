@@ -50,6 +50,16 @@ export class Producer {
     this.client = client;
   }
 
+  /**
+   * What has gathered goes first where these would not fit beside it: then those of one partition share a command, which is stored all or none. They have to be
+   * produced in the same turn.
+   */
+  makeRoom(messages: readonly NewMessage[]): void {
+    const bytes = [...messages, ...this.turn.map(({ message }) => message)].reduce((sum, message) => sum + sizeOf(message), 0);
+    const isCrowded = this.turn.length + messages.length > limits.maxMessagesPerCommand || bytes > maxBatchBytes;
+    if (isCrowded) this.endTurn();
+  }
+
   produce(message: NewMessage, fence: Fence, timeoutMs: number, signal: AbortSignal | undefined): Promise<Produced> {
     return new Promise<Produced>((resolve, reject) => {
       signal?.throwIfAborted();
@@ -70,6 +80,7 @@ export class Producer {
 
   private endTurn(): void {
     const { turn } = this;
+    if (turn.length === 0) return;
     this.turn = [];
     // Not sent yet: whoever gave up may be certain that nothing happened.
     const wanted = turn.filter(({ signal }) => signal?.aborted !== true);

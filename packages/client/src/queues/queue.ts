@@ -65,6 +65,7 @@ export class Queue<T> {
     const encoded = messages.map(({ body, ...options }) => newMessage(this.codec, body, options));
     const fence = fenceOf(call.ifFence);
     const producer = this.queues.producer(this.name);
+    producer.makeRoom(encoded);
     return Promise.all(encoded.map((message) => producer.produce(message, fence, call.timeoutMs ?? this.queues.timeoutMs, call.signal)));
   }
 

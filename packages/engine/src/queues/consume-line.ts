@@ -236,7 +236,6 @@ export class ConsumeLine {
     const { leaseMs, messages, more } = result;
     const isKnown = isToldAgain(result);
     waiter.stuckAt = null;
-    slot.failure = null;
     // Messages under a key may have been handed out long ago, to its first send, or to another one that looks at the same time. That there is more is believed
     // of them all the same: at worst one looks in vain.
     const isOld = keyed !== null && (isKnown || (messages.length > 0 && (keyed.isReplaying || !more)));

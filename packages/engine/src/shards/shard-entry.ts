@@ -134,6 +134,7 @@ export class ShardEntry {
     this.leaderChanged();
     // A node with a replica hears it from Raft; here it is the only news of a leader there is (decision 0008 §4).
     if (this.replica === null) this.hosts.readyAll();
+    this.hosts.host.markDirty();
   }
 
   /** The node that led is gone; it may lead again, and says so. */
