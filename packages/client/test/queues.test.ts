@@ -35,6 +35,14 @@ describe("produce", () => {
     expect(sizes).toEqual([1, 600, 600]);
   });
 
+  test("messages of one key stay in their order, whatever their options", async () => {
+    const fake = await cluster();
+    const queue = (await connected(fake)).queue<number>("q");
+    await queue.produce(0);
+    const produced = await Promise.all([5_000, 6_000, 5_000, 6_000].map((timeoutMs, n) => queue.produce(n, { key: "k", timeoutMs })));
+    expect(produced.map(({ sequence }) => sequence)).toEqual([2, 3, 4, 5]);
+  });
+
   test("messages of one key go to one partition, others in turn", async () => {
     const fake = await cluster();
     fake.shards.partitions = 4;

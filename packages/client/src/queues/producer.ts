@@ -28,6 +28,8 @@ interface Waiting {
 /** Messages that share a command. */
 interface Batch {
   readonly partition: number;
+  /** What its messages have in common. */
+  readonly options: string;
   readonly fence: Fence;
   readonly waiting: Waiting[];
   bytes: number;
@@ -112,21 +114,25 @@ export class Producer {
   }
 
   private *batches(queue: KnownQueue, waiting: readonly Waiting[]): Generator<Batch> {
-    const open = new Map<string, Batch>();
+    // One of a partition at a time: whatever their options, messages of a key stay in their order.
+    const open = new Map<number, Batch>();
     const other = this.rotation.partition(queue.partitions, performance.now());
     for (const one of waiting) {
       const { message, fence } = one;
       const name = message.key === "" ? message.dedupId : message.key;
       const partition = name === "" ? other : partitionOf(name, queue.partitions);
-      const key = fence === null ? `${partition}/${one.timeoutMs}` : `${partition}/${one.timeoutMs}/${fence.fence}/${fence.lock}`;
+      const options = fence === null ? `${one.timeoutMs}` : `${one.timeoutMs}/${fence.fence}/${fence.lock}`;
       const bytes = sizeOf(message);
       if (name === "") this.rotation.sent(bytes);
-      let batch = open.get(key);
-      if (batch !== undefined && (batch.waiting.length >= limits.maxMessagesPerCommand || batch.bytes + bytes > maxBatchBytes)) {
-        yield batch;
-        batch = undefined;
+      let batch = open.get(partition);
+      if (batch !== undefined) {
+        const isFull = batch.waiting.length >= limits.maxMessagesPerCommand || batch.bytes + bytes > maxBatchBytes;
+        if (isFull || batch.options !== options) {
+          yield batch;
+          batch = undefined;
+        }
       }
-      if (batch === undefined) open.set(key, (batch = { partition, fence, waiting: [], bytes: 0 }));
+      if (batch === undefined) open.set(partition, (batch = { partition, options, fence, waiting: [], bytes: 0 }));
       batch.waiting.push(one);
       batch.bytes += bytes;
     }
