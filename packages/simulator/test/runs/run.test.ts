@@ -43,9 +43,10 @@ describe("a run", () => {
   test("lasts a minute of virtual time and makes hundreds of operations by default", () => {
     const report = run(defaultOptions(9));
     expect(report.virtualMs).toBeGreaterThan(60_000);
-    // Seed 9 has shards: its clients share the minute between locks and queues.
-    expect(report.totals["operations"]).toBeGreaterThan(100);
-    expect(report.totals["queue operations"]).toBeGreaterThan(200);
+    // Seed 9 has shards: its clients share the minute between locks and queues, in a proportion that the faults decide.
+    const [locks = 0, queues = 0] = [report.totals["operations"], report.totals["queue operations"]];
+    expect(locks + queues).toBeGreaterThan(300);
+    expect(Math.min(locks, queues)).toBeGreaterThan(50);
   });
 
   test("refuses mutants in a build that has none", () => {
