@@ -52,6 +52,8 @@ export interface Missing {
 
 export interface ResultFile {
   readonly machine: Machine;
+  /** By service, in a file that was put together of several runs: what was measured elsewhere. */
+  readonly machines?: Readonly<Record<string, Machine>>;
   readonly versions: Readonly<Record<string, string>>;
   readonly results: readonly (Result | Missing)[];
 }
@@ -92,5 +94,6 @@ export function readResults(path: string): ResultFile {
     }
     if (entry.missing === undefined && typeof entry.clients !== "number") fail(path, `results[${index}] lacks clients`);
   }
-  return { machine: file.machine, versions: file.versions ?? {}, results: file.results };
+  const machines = file.machines === undefined ? undefined : { machines: file.machines };
+  return { machine: file.machine, ...machines, versions: file.versions ?? {}, results: file.results };
 }

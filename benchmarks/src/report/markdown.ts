@@ -1,3 +1,4 @@
+import { sameMachine, type Machine } from "../measure/machine.ts";
 import { isMissing, type Missing, type Result } from "../results.ts";
 import { columns, disturbances, figure } from "../table.ts";
 import { workloads } from "../workloads/all.ts";
@@ -14,19 +15,33 @@ function table(header: readonly string[], rows: readonly (readonly string[])[], 
   return [row(header), row(rule), ...rows.map(row)].join("\n");
 }
 
-function machineTable({ machine, versions }: Selection): string {
+const serviceTitles: Readonly<Record<string, string>> = { lock: "Locks", queue: "Queues", cache: "The cache" };
+
+/** A column for each machine, under what was measured on it. */
+function machineTable({ machines, versions }: Selection): string {
   const subjects = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  return table(
-    ["", ""],
+  const different: { readonly machine: Machine; readonly titles: string[] }[] = [];
+  for (const [service, machine] of Object.entries(machines)) {
+    const title = serviceTitles[service] ?? service;
+    const known = different.find((one) => sameMachine(one.machine, machine));
+    if (known === undefined) different.push({ machine, titles: [title] });
+    else known.titles.push(title);
+  }
+  const line = (name: string, cell: (machine: Machine) => string): readonly string[] => [
+    name,
+    ...different.map(({ machine }) => cell(machine)),
+  ];
+  const machineRows = table(
+    ["", ...different.map(({ titles }) => titles.join(", "))],
     [
-      ["Processor", `${machine.cores} × ${machine.cpu} (${machine.arch})`],
-      ["Memory", `${figure(machine.memory_bytes, 2 ** -30)} GiB`],
-      ["System", `${machine.os}, Linux ${machine.kernel}, Node ${machine.node}`],
-      ["Disk", `${machine.filesystem}; append of 4 KiB + fdatasync: ${figure(machine.fdatasync_p50_ms)} ms`],
-      ["Measured", subjects.join(", ")],
+      line("Processor", ({ arch, cores, cpu }) => `${cores} × ${cpu} (${arch})`),
+      line("Memory", ({ memory_bytes: bytes }) => `${figure(bytes, 2 ** -30)} GiB`),
+      line("System", ({ kernel, node, os }) => `${os}, Linux ${kernel}, Node ${node}`),
+      line("Disk", ({ fdatasync_p50_ms: ms, filesystem }) => `${filesystem}; append of 4 KiB + fdatasync: ${figure(ms)} ms`),
     ],
-    2,
+    different.length + 1,
   );
+  return `${machineRows}\n\nMeasured: ${subjects.join(", ")}.`;
 }
 
 function verdict(met: boolean | null): string {

@@ -34,8 +34,10 @@ export function writeReport({ root, resultsFolder, files, quick }: ReportOptions
   mkdirSync(folder, { recursive: true });
   for (const name of readdirSync(folder)) if (name.endsWith(".svg")) rmSync(join(folder, name));
   const written = [published, join(root, "docs", "benchmarks.md"), ...pictures.map(({ file }) => join(folder, file))];
-  const { machine, versions, results } = selection;
-  writeResults(published, { machine, versions, results });
+  const { machines, versions, results } = selection;
+  const [machine] = Object.values(machines);
+  if (machine === undefined) throw new Error("no machine was measured");
+  writeResults(published, { machine, machines, versions, results });
   writeFileSync(join(root, "docs", "benchmarks.md"), page(selection, pictures));
   for (const { file, svg } of pictures) writeFileSync(join(folder, file), svg);
   return { written, selection };

@@ -68,7 +68,7 @@ describe("the targets of the cache", () => {
   });
 
   it("stand in the report with the workloads and how they are measured", () => {
-    const text = page({ machine, versions: {}, results: goodCaches(), leftOut: [] }, []);
+    const text = page({ machines: { cache: machine }, versions: {}, results: goodCaches(), leftOut: [] }, []);
     for (const part of [
       "The cache, three nodes",
       "## cache-stale",

@@ -59,7 +59,7 @@ describe("the page with queues", () => {
   it("has a chart for each workload that has one, and links only those that exist", () => {
     const results = goodQueues();
     const pictures = charts(results);
-    const text = page({ machine, versions: {}, results, leftOut: [] }, pictures);
+    const text = page({ machines: { queue: machine }, versions: {}, results, leftOut: [] }, pictures);
     const linked = [...text.matchAll(/\(benchmarks\/([a-z-]+\.svg)\)/g)].map(([, file]) => file);
     expect(new Set(linked)).toEqual(new Set(pictures.map(({ file }) => file)));
     expect(linked).toContain("queue-produce.svg");

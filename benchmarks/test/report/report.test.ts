@@ -45,11 +45,35 @@ describe("the choice of results", () => {
     expect(() => select([source("b", [result({ quick: true })])], { quick: false, strict: false })).toThrow("quick run");
   });
 
-  it("is of one machine: that of the newest result", () => {
-    const sources = [source("a", [result({ run: "1" })], "Other CPU"), source("b", [result({ run: "2" })])];
-    expect(select(sources, { quick: false, strict: false }).leftOut).toEqual(["a: another machine"]);
+  it("is of one machine for each service: that of its newest result", () => {
+    const elsewhere = [result({ run: "1" }), result({ run: "1", workload: "lock-soak" }), result({ run: "1", workload: "queue-produce" })];
+    const sources = [source("a", elsewhere, "Other CPU"), source("b", [result({ run: "2" })])];
+    const chosen = select(sources, { quick: false, strict: false });
+    expect(chosen.results.map(({ run, workload }) => [run, workload])).toEqual([
+      ["1", "queue-produce"],
+      ["2", "lock-uncontended"],
+    ]);
+    expect([chosen.machines["lock"]?.cpu, chosen.machines["queue"]?.cpu]).toEqual(["Test CPU", "Other CPU"]);
+    expect(chosen.leftOut).toEqual(["a: lock-uncontended was measured on another machine", "a: lock-soak was measured on another machine"]);
     expect(() => select(sources, { quick: false, strict: true })).toThrow("another machine");
     expect(() => select([], { quick: false, strict: false })).toThrow("no results yet");
+  });
+
+  it("keeps the machine of each service when results are put together once more", () => {
+    const [first, second] = [
+      source("a", [result({ run: "1", workload: "queue-produce" })], "Other CPU"),
+      source("b", [result({ run: "2" })]),
+    ];
+    const { machines, results, versions } = select([first, second], { quick: false, strict: true });
+    const together = { path: "c", file: { machine, machines, versions, results } };
+    const newer = source("d", [result({ run: "3", workload: "cache-hit" })], "Third CPU");
+    const chosen = select([together, newer], { quick: false, strict: true });
+    expect(
+      Object.entries(chosen.machines)
+        .map(([service, { cpu }]) => `${service} ${cpu}`)
+        .sort(),
+    ).toEqual(["cache Third CPU", "lock Test CPU", "queue Other CPU"]);
+    expect(page(chosen, [])).toContain("|  | Queues | Locks | The cache |");
   });
 });
 
@@ -83,7 +107,7 @@ describe("the targets", () => {
 });
 
 function selection(results: readonly (Result | Missing)[]): Selection {
-  return { machine, versions: { trivet: "0.1.0" }, results, leftOut: [] };
+  return { machines: { lock: machine }, versions: { trivet: "0.1.0" }, results, leftOut: [] };
 }
 
 describe("the page", () => {
