@@ -16,7 +16,7 @@ import { packedPut } from "./packing.ts";
 export interface CacheOptions<T> {
   /** How values become bytes and back; default JSON, as HTTP stores and shows it. What it cannot decode, reads throw. */
   readonly codec?: QueueCodec<T>;
-  /** Copies that this process keeps of the namespace; default 10 000. 0 = none: it is told its node's, and holds up no write. */
+  /** Copies that this process keeps of the namespace; default 10 000. 0 = none: it is told its node's in mode `write-through`, else asks the home; no write waits for what it was told. */
   readonly maxEntries?: number;
   /** Their bytes, with about 256 for each beside its value; default 64 MiB. Decoded values come on top. */
   readonly maxBytes?: number;
