@@ -118,7 +118,7 @@ export function decodeNamespace(reader: ByteReader): NamespaceDefinition {
   const isRevalidated = (first & revalidatedFlag) !== 0;
   const mode: CacheMode | undefined = cacheModes[first & ~(behindFlag | revalidatedFlag)];
   if (mode === undefined) throw new CodecError(`unknown cache mode ${first}`);
-  return {
+  const definition: NamespaceDefinition = {
     name,
     version,
     mode,
@@ -131,6 +131,9 @@ export function decodeNamespace(reader: ByteReader): NamespaceDefinition {
     maxBehind: isBehind ? reader.varint() : 0,
     revalidateMs: isRevalidated ? decodeDuration(reader) : 0,
   };
+  // One encoding of each: what is not revalidated says so by the flag.
+  if (isRevalidated && definition.revalidateMs === 0) throw new CodecError("a namespace said to be revalidated after no time");
+  return definition;
 }
 
 type KeyWriteFields = Pick<CachePut, "namespace" | "key" | "version" | "ifFence">;

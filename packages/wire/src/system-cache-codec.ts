@@ -55,10 +55,7 @@ export function decodeDeleteNamespace(reader: ByteReader): DeleteNamespace {
 /** Only those that are there. */
 function encodeSettings(writer: ByteWriter, settings: Partial<NamespaceSettings>): void {
   const { mode, origin, policy, write } = settings;
-  let mask = (mode === undefined ? 0 : modeBit) | (policy === undefined ? 0 : policyBit) | (origin === undefined ? 0 : originBit);
-  if (write !== undefined) mask |= writeBit;
-  for (const [setting, bit] of numberSettings) if (settings[setting] !== undefined) mask |= bit;
-  writer.varint(mask);
+  writer.varint(maskOf(settings));
   for (const [setting] of numberSettings) {
     const value = settings[setting];
     if (value !== undefined) writer.varint(value);
@@ -67,6 +64,15 @@ function encodeSettings(writer: ByteWriter, settings: Partial<NamespaceSettings>
   if (policy !== undefined) writer.u8(policyNames.indexOf(policy));
   if (origin !== undefined) writer.u8(originNames.indexOf(origin));
   if (write !== undefined) writer.u8(originWrites.indexOf(write));
+}
+
+/** The bits of the settings that are there. */
+function maskOf(settings: Partial<NamespaceSettings>): number {
+  const { mode, origin, policy, write } = settings;
+  let mask = (mode === undefined ? 0 : modeBit) | (policy === undefined ? 0 : policyBit) | (origin === undefined ? 0 : originBit);
+  if (write !== undefined) mask |= writeBit;
+  for (const [setting, bit] of numberSettings) if (settings[setting] !== undefined) mask |= bit;
+  return mask;
 }
 
 function decodeSettings(reader: ByteReader): Partial<NamespaceSettings> {
@@ -85,18 +91,31 @@ export function encodeDefinedNamespace(writer: ByteWriter, view: DefinedNamespac
   writer.varint(view.namespace);
   writer.string(view.name);
   writer.varint(view.version);
-  const { compressOver, maxBehind, origin, revalidateMs, write, ...others } = view.settings;
-  // As before there were origins, where there is none, and as before anything was written to them, where nothing is.
+  encodeSettings(writer, storedSettings(view.settings));
+  writer.varint(view.createdAt);
+}
+
+/** As before there were origins, where there is none, and as before anything was written to them, where nothing is. */
+function storedSettings({
+  compressOver,
+  maxBehind,
+  origin,
+  revalidateMs,
+  write,
+  ...others
+}: NamespaceSettings): Partial<NamespaceSettings> {
   const behind = write === "here" && maxBehind === 0 ? {} : { maxBehind, write };
   const revalidated = revalidateMs === 0 ? {} : { revalidateMs };
   const compressed = compressOver === 0 ? {} : { compressOver };
-  encodeSettings(writer, { ...others, ...behind, ...revalidated, ...compressed, ...(origin === "none" ? {} : { origin }) });
-  writer.varint(view.createdAt);
+  return { ...others, ...behind, ...revalidated, ...compressed, ...(origin === "none" ? {} : { origin }) };
 }
 
 export function decodeDefinedNamespace(reader: ByteReader): DefinedNamespace {
   const [namespace, name, version] = [reader.varint(), decodeName(reader), reader.varint()];
-  const settings = wholeSettings(decodeSettings(reader));
+  const present = decodeSettings(reader);
+  const settings = wholeSettings(present);
+  // One encoding of each: a setting left out is the default, and the default is left out.
+  if (maskOf(present) !== maskOf(storedSettings(settings))) throw new CodecError("a namespace whose settings are not as they are stored");
   return { namespace, name, version, settings, createdAt: reader.varint() };
 }
 

@@ -131,6 +131,34 @@ describe("results", () => {
     );
   });
 
+  test("a namespace's record has one encoding: defaults that are written out are refused", () => {
+    const settings = {
+      mode: "ttl",
+      staleMs: 1,
+      ttlMs: 1,
+      negativeTtlMs: 1,
+      maxEntries: 1,
+      maxBytes: 1,
+      copyEntries: 1,
+      copyBytes: 1,
+    } as const;
+    const others = { policy: "lfu", origin: "none", write: "here", maxBehind: 0, revalidateMs: 0, compressOver: 1 } as const;
+    const bytes = encodedResult({
+      type: "namespace-defined",
+      created: false,
+      namespace: 1,
+      name: "n",
+      version: 1,
+      settings: { ...settings, ...others },
+      createdAt: 0,
+    });
+    expect(decodesOrRefuses(bytes, decodeResult, encodedResult)).toBe(true);
+    // The last four bytes are `compressOver`, the mode, the policy and the time; the mask says that `compressOver` is there.
+    const withCompressOver = (value: number): Uint8Array => bytes.with(bytes.length - 4, value);
+    expect(decodesOrRefuses(withCompressOver(2), decodeResult, encodedResult)).toBe(true);
+    expect(() => decodeResult(new ByteReader(withCompressOver(0)))).toThrow("not as they are stored");
+  });
+
   test("the everyday answers take a few bytes", () => {
     expect(encodedResult({ type: "granted", fence: 100, owner: "", mode: "exclusive", depth: 1, more: [] })).toHaveLength(3);
     expect(encodedResult({ type: "released", fence: 100, remaining: 0, grantedTo: [] })).toHaveLength(3);

@@ -172,6 +172,14 @@ describe("commands of the shards", () => {
     );
   });
 
+  test("a namespace that is revalidated after no time is refused: without the flag it means the same", () => {
+    const times = { staleMs: 1, ttlMs: 1, negativeTtlMs: 1, revalidateMs: 1 };
+    const namespace = { ...times, name: "n", version: 1, mode: "strict", maxEntries: 1, maxBytes: 1, write: "here", maxBehind: 0 } as const;
+    const bytes = encoded({ type: "configure-namespace", namespace: 1, definition: namespace }, encodeShardCommand);
+    expect(bytes.at(-1)).toBe(1);
+    expect(() => decodeShardCommand(new ByteReader(bytes.with(bytes.length - 1, 0)))).toThrow("revalidated after no time");
+  });
+
   test("their numbers are their own: in group 0 none of them means anything, nor the other way round", () => {
     for (const number of [...Object.values(shardCommandNumbers), ...Object.values(formerShardCommandNumbers)]) {
       expect(Object.values(commandNumbers)).not.toContain(number);
