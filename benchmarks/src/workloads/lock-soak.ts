@@ -44,9 +44,9 @@ class Watch {
 
   async #look(): Promise<void> {
     this.#busy = true;
-    const sizes = this.#running.nodes.map(({ pid }) => usageOf(pid).rss_anon_bytes ?? 0);
-    this.memory.push(Math.max(...sizes));
     try {
+      const sizes = this.#running.nodes.map(({ pid }) => usageOf(pid).rss_anon_bytes ?? 0);
+      this.memory.push(Math.max(...sizes));
       const leadership = await this.#running.leadership();
       const term = leadership?.term ?? null;
       if (term !== null) {
@@ -56,15 +56,22 @@ class Watch {
       }
     } catch {
       this.unanswered++;
+    } finally {
+      this.#busy = false;
     }
-    this.#busy = false;
   }
 
   /** One last look, so that a change at the very end counts. */
-  async stop(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
+  async finish(): Promise<void> {
+    this.stop();
     while (this.#busy) await new Promise((resolve) => setImmediate(resolve));
     await this.#look();
+  }
+
+  /** Looks no more; a timer left behind would keep a broken-off run alive for ever. */
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
   }
 }
 
@@ -78,9 +85,13 @@ function measure(context: RunContext, subject: Subject): Promise<Soak> {
     await loop(warmUpMs);
     const watch = new Watch(bench.running);
     await watch.start();
-    const { result, cost } = await bench.cost(client, () => loop(soakMs));
-    await watch.stop();
-    return { closed: result, cost, leaderChanges: watch.leaderChanges, unanswered: watch.unanswered, memory: watch.memory };
+    try {
+      const { result, cost } = await bench.cost(client, () => loop(soakMs));
+      await watch.finish();
+      return { closed: result, cost, leaderChanges: watch.leaderChanges, unanswered: watch.unanswered, memory: watch.memory };
+    } finally {
+      watch.stop();
+    }
   });
 }
 
