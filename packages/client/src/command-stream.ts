@@ -10,6 +10,7 @@ import {
   ShardResultsCursor,
   type Welcome,
   cacheStreamProtocol,
+  claimsStreamProtocol,
   decodeServerFrame,
   decodeShardAnswer,
   encodeCommandsFrame,
@@ -105,6 +106,10 @@ export class CommandStream {
   /** The node answers from its own copies who keeps none; true while there is none. */
   get tellsCopies(): boolean {
     return !this.router.isConnected || this.router.protocol >= nodeCopiesStreamProtocol;
+  }
+  /** The node keeps loaders of programs apart; false while there is none: nobody waits to ask. */
+  get claimsLoads(): boolean {
+    return this.router.isConnected && this.router.protocol >= claimsStreamProtocol;
   }
   /** The node loads values from origins for programs; true while there is none. */
   get loadsCache(): boolean {

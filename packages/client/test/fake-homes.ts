@@ -129,6 +129,29 @@ export class FakeHomes {
     return "none";
   }
 
+  /** Whose loader runs, and who waits for it. */
+  private readonly claims = new Map<string, { readonly owner: string; readonly waiting: (() => void)[] }>();
+  /** Loaders that were waited for. */
+  waits = 0;
+
+  claim(key: string, owner: string, told: (outcome: "none" | "yours") => void): void {
+    const claim = this.claims.get(key);
+    if (claim === undefined) {
+      this.claims.set(key, { owner, waiting: [] });
+      return told("yours");
+    }
+    this.waits += 1;
+    claim.waiting.push(() => told("none"));
+    return undefined;
+  }
+
+  release(key: string, owner: string): void {
+    const claim = this.claims.get(key);
+    if (claim?.owner !== owner) return;
+    this.claims.delete(key);
+    for (const told of claim.waiting) told();
+  }
+
   /** "" = a negative entry. */
   put(key: string, value: string, namespace = 1): Promise<void> {
     const line = lineName(String(namespace), key);

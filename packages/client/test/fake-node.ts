@@ -195,7 +195,12 @@ export class FakeNode {
       case "resolve-namespace":
         return this.say(stream, this.cluster.homes.resolve(frame.request, frame.name));
       case "load-cached": {
-        const { request } = frame;
+        const { how, key, request } = frame;
+        if (how === "claim") {
+          const told = (refusal: "none" | "yours"): void => this.say(stream, { type: "cache-loaded", request, refusal, detail: "" });
+          return this.cluster.homes.claim(key, `${this.name} ${request}`, told);
+        }
+        if (how === "release") return this.cluster.homes.release(key, `${this.name} ${request}`);
         this.loads.push(`${frame.key}: ${frame.how}`);
         if (this.deafToLoads) return;
         void this.cluster.homes.load(frame).then((refusal) => this.say(stream, { type: "cache-loaded", request, refusal, detail: "" }));

@@ -24,8 +24,12 @@ export interface InvalidateCache {
   readonly tag: string;
   readonly timeoutMs: number;
 }
-export const loadingWays = ["absent", "behind", "wait"] as const;
-/** Numbers are places; append only. `absent`: unless something is stored. `behind`: also then, without anybody who waits. `wait`: also then. */
+export const loadingWays = ["absent", "behind", "wait", "claim", "release"] as const;
+/**
+ * Numbers are places; append only. `absent`: unless something is stored. `behind`: also then, without anybody who waits. `wait`: also then. Of protocol 7:
+ * `claim`: the program has a loader of its own, and is told `yours` when it is its turn to run it, or else to read again. `release`: the loader of the claim
+ * with this number has ended; nothing is answered.
+ */
 export type LoadingWay = (typeof loadingWays)[number];
 /** Of protocol 5: has the node load a value from its namespace's origin into the store. */
 export interface LoadCached {
@@ -42,7 +46,17 @@ export interface ToHolders {
   readonly messages: readonly { readonly group: number; readonly message: HomeMessage }[];
 }
 /** Why a namespace or its invalidation was refused. Numbers are places; append only. */
-export const namespaceRefusals = ["none", "unknown", "invalid", "unavailable", "outcome-unknown", "origin-unavailable", "full"] as const;
+export const namespaceRefusals = [
+  "none",
+  "unknown",
+  "invalid",
+  "unavailable",
+  "outcome-unknown",
+  "origin-unavailable",
+  "full",
+  /** Of protocol 7, to a claim alone: no refusal. */
+  "yours",
+] as const;
 export type NamespaceRefusal = (typeof namespaceRefusals)[number];
 /** Also sent unasked, with request 0, when a name that this stream has asked for means something else. `unavailable`: ask again. */
 export interface NamespaceResolved {

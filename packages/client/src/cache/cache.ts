@@ -97,6 +97,8 @@ export class Cache<T = unknown> {
       name,
       // Its loader is what the key comes from.
       get: (key, read) => this.stored(key, read),
+      reread: (key, read) => this.stored(key, this.afterChange(read)),
+      claim: (key, read) => near.claim(this.namespace, key, this.deadline(read)),
       setLoaded: (key, value, token, write) => this.setLoaded(key, value, token, write),
     });
   }
@@ -135,11 +137,14 @@ export class Cache<T = unknown> {
     return this.loaded(key, "absent", options);
   }
 
-  /** A copy of mode `ttl` outlives what was stored since. */
   private async loaded(key: string, how: "absent" | "wait", options: CacheReadOptions): Promise<CacheEntry<T>> {
-    const { near, namespace } = this;
-    await near.load(namespace, key, how, this.deadline(options));
-    return this.stored(key, namespace.known?.mode.type === "ttl" ? { ...options, strict: true } : options);
+    await this.near.load(this.namespace, key, how, this.deadline(options));
+    return this.stored(key, this.afterChange(options));
+  }
+
+  /** A copy of mode `ttl` outlives what was stored since. */
+  private afterChange(options: CacheReadOptions): CacheReadOptions {
+    return this.namespace.known?.mode.type === "ttl" ? { ...options, strict: true } : options;
   }
 
   /** Each key for itself: not one moment for all. In the order of the keys. */
@@ -204,7 +209,7 @@ export class Cache<T = unknown> {
 
   /**
    * What is stored (null: a negative entry says that there is nothing), else what `loader` brings, stored for all. Calls of this handle that come while a loader
-   * runs share it. A value that a change or invalidation has overtaken is not stored, and the loader is called again. Rejects with TrivetError, or as the loader does.
+   * runs share it; those of other processes wait for it, as long as its home is the same and its process connected, and then read. A value that a change or invalidation has overtaken is not stored, and the loader is called again. Rejects with TrivetError, or as the loader does.
    */
   getOrLoad(key: string, loader: (key: string) => Promise<T | null> | T | null, options: LoadOptions = {}): Promise<T | null> {
     const copy = this.peek(key);

@@ -6,12 +6,17 @@ import type { CacheReadOptions, CacheWriteOptions, LoadOptions } from "./cache.t
 export interface LoadingCache<T> {
   readonly name: string;
   get(key: string, options: CacheReadOptions): Promise<CacheEntry<T>>;
+  /** After another process's loader. */
+  reread(key: string, options: CacheReadOptions): Promise<CacheEntry<T>>;
+  /** See `NearCache.claim`. */
+  claim(key: string, options: CacheReadOptions): Promise<(() => void) | null>;
   setLoaded(key: string, value: T | null, token: LoadToken, options: CacheWriteOptions): Promise<boolean>;
 }
 
 type Loader<T> = (key: string) => Promise<T | null> | T | null;
 
 const defaultTries = 5;
+const maxWaits = 5;
 
 interface Flight<T> {
   readonly value: Promise<T | null>;
@@ -19,7 +24,7 @@ interface Flight<T> {
   isOpen: boolean;
 }
 
-/** Loaders of one handle: one at a time for each key, and nothing is stored that a change has overtaken (rule M8). */
+/** Loaders of one handle: one at a time for each key, here and, by claims, in the cluster; and nothing is stored that a change has overtaken (rule M8). */
 export class Loading<T> {
   private readonly cache: LoadingCache<T>;
   private readonly flights = new Map<string, Flight<T>>();
@@ -55,11 +60,25 @@ export class Loading<T> {
   private async run(key: string, loader: Loader<T>, options: LoadOptions, first: CacheEntry<T>, loaded: () => void): Promise<T | null> {
     const { tries = defaultTries } = options;
     let entry = first;
-    for (let left = tries; left > 0; left--) {
-      // In a later turn: the flight is known by then.
-      const value = await Promise.resolve(key).then(loader);
-      loaded();
-      if (await this.cache.setLoaded(key, value, entry.token, options)) return value;
+    let waits = 0;
+    for (let left = tries; left > 0;) {
+      // A loader elsewhere that failed leaves nothing behind: who has waited for so many does not wait for the next.
+      const release = waits < maxWaits ? await this.cache.claim(key, options) : () => {};
+      if (release === null) {
+        waits++;
+        entry = await this.cache.reread(key, options);
+        if (entry.found !== "absent") return entry.value;
+        continue;
+      }
+      try {
+        // In a later turn: the flight is known by then.
+        const value = await Promise.resolve(key).then(loader);
+        loaded();
+        if (await this.cache.setLoaded(key, value, entry.token, options)) return value;
+      } finally {
+        release();
+      }
+      left--;
       // A copy may be right and its token old: only the store knows what has changed since.
       entry = await this.cache.get(key, { ...options, strict: true });
       if (entry.found !== "absent") return entry.value;

@@ -72,6 +72,7 @@ export class NamespaceNames {
         case "outcome-unknown":
         case "origin-unavailable":
         case "full":
+        case "yours":
           if (performance.now() + pauseMs > deadline)
             throw new UnavailableError("no_leader", `Cache namespace ${name} cannot be looked up: ${answer?.detail}`);
           await new Promise((resolve) => setTimeout(resolve, pauseMs));

@@ -8,6 +8,7 @@ import {
   type HomeMessage,
   lineName,
   type LineName,
+  type LoadCached,
   type LoadingWay,
   mostBytesOf,
   namespaceOf,
@@ -193,6 +194,29 @@ export class NearCache {
     this.stream.send(encodeClientFrame({ type: "load-cached", request: 0, name, key, how: "behind", timeoutMs: this.timeoutMs }));
   }
 
+  /**
+   * Before a loader runs: null = another process's has ended, read again. Else it may run, and the function is called when it has ended. Where nobody can be asked
+   * loaders run as if they were alone.
+   */
+  async claim(near: Near, key: string, deadline: number): Promise<(() => void) | null> {
+    const { name } = near;
+    const left = Math.floor(deadline - performance.now());
+    if (left <= 0 || !this.stream.claimsLoads) return alone;
+    let claim = 0;
+    const load = (request: number, how: LoadingWay): LoadCached => ({ type: "load-cached", request, name, key, how, timeoutMs: left });
+    const frame = (request: number): ClientFrame | null => {
+      claim = request;
+      return this.stream.claimsLoads ? load(request, "claim") : null;
+    };
+    const answer = await this.questions.ask(frame, left, 0);
+    if (this.isClosed) throw new TrivetError("closed", "The connection was closed");
+    if (answer?.refusal === "none") return null;
+    // Also without an answer: it may be on its way, and another node knows nothing of this number.
+    return () => {
+      if (this.stream.claimsLoads) this.stream.send(encodeClientFrame(load(claim, "release")));
+    };
+  }
+
   frame(frame: ServerFrame): void {
     if (frame.type === "to-holders") {
       for (const { group, message } of frame.messages) this.holders.get(group)?.receive(owned(message));
@@ -334,6 +358,8 @@ function asBefore(asked: ToHomes["messages"][number]): ToHomes["messages"][numbe
   const { group, message } = asked;
   return message.type === "read" ? { group, message: { ...message, type: "fetch", confirmed: true } } : asked;
 }
+
+const alone = (): void => {};
 
 function keyOf(line: LineName): string {
   return line.slice(line.indexOf("\u0000") + 1);

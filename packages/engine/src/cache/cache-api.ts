@@ -52,6 +52,11 @@ export type CacheRevalidation = "behind" | "wait";
 /** `cache`: this node's own copy, no network. `database`: the stored value, read by its home. `peer`: the copy of another node (`fetchCopy`). `origin`: just loaded from the namespace's origin. */
 export type CacheSource = "cache" | "database" | "peer" | "origin";
 
+/**
+ * Before a loader is run. `load-yours`: run it, and call `release` once when its value is stored, or will not be. `load-over`: another one has ended; read again.
+ */
+export type LoadClaim = { readonly type: "load-yours"; readonly release: () => void } | { readonly type: "load-over" };
+
 /** What is stored under a key. */
 export interface CacheEntry {
   readonly type: "entry";
@@ -256,6 +261,11 @@ export interface CacheApi {
   get(namespace: string, key: string, consistency: CacheConsistency, timeoutMs: number, done: Done<CacheEntry>): void;
   /** As `get`; `malformed` where the namespace has no origin. */
   revalidate(namespace: string, key: string, how: CacheRevalidation, timeoutMs: number, done: Done<CacheEntry>): void;
+  /**
+   * One loader at a time for each key in the whole cluster, as far as possible: a new home of the key knows of none. A failure says that nobody could be asked,
+   * and is no reason not to load.
+   */
+  claimLoad(namespace: string, key: string, timeoutMs: number, done: Done<LoadClaim>): void;
   /** Each key for itself: not one moment for all. In the order of the keys. */
   getMany(
     namespace: string,

@@ -2,8 +2,10 @@ import type { CacheApi, CacheStatePage, CacheStatistics, CacheWatch } from "./ca
 import { Administration } from "./administration.ts";
 import { CacheCalls, type CacheServiceParts } from "./cache-calls.ts";
 import { notLed } from "./cache-writes.ts";
+import { Claiming } from "./claiming.ts";
 import { CopyReports } from "./copy-reports.ts";
 import { explain, firstCopy } from "./explaining.ts";
+import { LoadClaims } from "./load-claims.ts";
 import { OriginLoads } from "./origin-loads.ts";
 import { Reading } from "./reading.ts";
 import { keyProblem } from "./request-checks.ts";
@@ -14,16 +16,20 @@ import { Writing } from "./writing.ts";
 export class CacheService implements CacheApi {
   readonly reports: CopyReports;
   readonly loads: OriginLoads;
+  readonly claims: LoadClaims;
   private readonly calls: CacheCalls;
   private readonly reading: Reading;
   private readonly writing: Writing;
   private readonly administration: Administration;
+  private readonly claiming: Claiming;
 
   constructor(parts: CacheServiceParts) {
     this.calls = new CacheCalls(parts);
     this.reading = new Reading(this.calls);
     this.writing = new Writing(this.calls, this.reading);
     this.loads = new OriginLoads(this.calls, this.writing.commands);
+    this.claims = new LoadClaims(parts.host.ports.clock);
+    this.claiming = new Claiming(this.calls);
     this.administration = new Administration(this.calls, this.writing, parts.api);
     this.reports = new CopyReports(parts.host, parts.cache);
   }
@@ -38,6 +44,17 @@ export class CacheService implements CacheApi {
 
   revalidate(...asked: Parameters<CacheApi["revalidate"]>): void {
     this.reading.revalidate(...asked);
+  }
+
+  claimLoad(...[namespace, key, timeoutMs, done]: Parameters<CacheApi["claimLoad"]>): void {
+    const problem = keyProblem(namespace, key);
+    if (problem !== null) return this.calls.refuse(problem, done);
+    const call = this.calls.call({ timeoutMs });
+    return this.calls.later(() =>
+      this.calls.find(namespace, call, done, (view) =>
+        this.calls.place(view, key, call, done, (place) => this.claiming.claim(place, call, done)),
+      ),
+    );
   }
 
   getMany(...asked: Parameters<CacheApi["getMany"]>): void {

@@ -27,6 +27,16 @@ export const rememberedChanges: number = 4096;
 /** Loads from outside origins that are under way at one home; more are refused. A loaded value is stored in so long, or asked for again. */
 export const openLoads: number = 1024;
 export const storeLoadedMs: number = 5_000;
+/**
+ * Loaders of programs that a home keeps apart, and who waits for them; what is beyond loads for itself. A claim that nobody renews is over after `claimMs`; who
+ * waits asks again after `claimPollMs`, and so hears of another home. Where none is found in `claimPatienceMs`, it loads.
+ */
+export const openClaims: number = 16_384;
+export const claimWaiters: number = 65_536;
+export const claimMs: number = 3_000;
+export const claimRenewMs: number = 1_000;
+export const claimPollMs: number = 500;
+export const claimPatienceMs: number = 100;
 /** A home waits so long after a write before it looks for what its origin lacks: so a key that is written again meanwhile goes there once. */
 export const behindLingerMs: number = 20;
 /** The same while an origin is left alone. */

@@ -1,5 +1,6 @@
 import { groupId, type NodeId, nodeId } from "@trivet/core";
 import { checkFrame, CodecError } from "@trivet/wire";
+import { claimMethod, onClaim } from "../cache/claiming.ts";
 import { askHomeMethod, onAskHome } from "../cache/home-calls.ts";
 import type { Link } from "../ports/transport.ts";
 import { onShardQuery } from "../shards/embedded-storage.ts";
@@ -298,6 +299,9 @@ export class Peering implements PeerHubOwner {
         break;
       case askHomeMethod:
         onAskHome(host, body, answer);
+        break;
+      case claimMethod:
+        onClaim(host, body, answer);
         break;
       case "shard-has": {
         const { group, node } = body as { readonly group: number; readonly node: string };

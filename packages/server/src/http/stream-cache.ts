@@ -1,9 +1,10 @@
 import { httpLimits } from "@trivet/contract";
 import { groupId } from "@trivet/core";
-import type { CacheEntry, CacheFailure, NamespaceView } from "@trivet/engine";
+import type { CacheEntry, CacheFailure, LoadClaim, NamespaceView } from "@trivet/engine";
 import {
   type CacheInvalidated,
   cacheStreamProtocol,
+  claimsStreamProtocol,
   type ClosingCode,
   type HomeMessage,
   type InvalidateCache,
@@ -25,6 +26,8 @@ import type { StreamCaller } from "./stream-commands.ts";
 const maxNames = 1_024;
 /** Names and invalidations under way. */
 const maxAsked = 256;
+/** Loaders of one stream that others wait for. */
+const maxLoaders = 1_024;
 
 const isCall = ({ type }: ToHomes["messages"][number]["message"]): boolean => type === "fetch" || type === "read" || type === "write";
 
@@ -54,6 +57,8 @@ export class StreamCache {
   #asked = 0;
   #closed = false;
   #unpacks = false;
+  /** Loaders that run at the other end, by the numbers of their claims. */
+  readonly #loaders = new Map<number, () => void>();
   /** By name, what the stream was told last: a number of a namespace, and the version of its settings. */
   readonly #names = new Map<string, Told>();
 
@@ -64,8 +69,7 @@ export class StreamCache {
 
   /** Throws CodecError for what no program may say. */
   frame(frame: ToHomes | ResolveNamespace | InvalidateCache | LoadCached, protocol: number): void {
-    const isOlder = protocol < (frame.type === "load-cached" ? packedStreamProtocol : cacheStreamProtocol);
-    if (isOlder) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
+    if (protocol < protocolOf(frame)) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
     else if (frame.type === "to-homes") this.#toHomes(frame, protocol >= packedStreamProtocol);
     else if (frame.type === "resolve-namespace") this.#resolve(frame, protocol >= packedStreamProtocol);
     else if (frame.type === "load-cached") this.#load(frame);
@@ -124,6 +128,7 @@ export class StreamCache {
     const answer = (refusal: NamespaceRefusal, detail: string): void => {
       if (!this.#closed) this.#stream.send({ type: "cache-loaded", request, refusal, detail });
     };
+    if (how === "release") return this.#release(request);
     if (cache === null) return answer("invalid", "this node keeps no cached values");
     if (this.#stream.caller.take(1) !== null || !this.#begin()) return answer("unavailable", tooMany);
     const told = (outcome: CacheEntry | CacheFailure): void => {
@@ -131,7 +136,24 @@ export class StreamCache {
       if (outcome.type === "entry") answer("none", "");
       else answer(...refusalOf(outcome));
     };
+    if (how === "claim") return cache.claimLoad(name, key, timeoutMs, (claim) => this.#claimed(request, claim, answer));
     return how === "absent" ? cache.get(name, key, "strict", timeoutMs, told) : cache.revalidate(name, key, how, timeoutMs, told);
+  }
+
+  #claimed(request: number, claim: LoadClaim | CacheFailure, answer: (refusal: NamespaceRefusal, detail: string) => void): void {
+    this.#asked -= 1;
+    if (claim.type === "load-over") return answer("none", "");
+    if (claim.type !== "load-yours") return answer(...refusalOf(claim));
+    // Whoever asked is gone, or has asked for more than it may have: others shall not wait for it.
+    if (this.#closed || this.#loaders.size >= maxLoaders) claim.release();
+    else this.#loaders.set(request, claim.release);
+    return answer("yours", "");
+  }
+
+  #release(request: number): void {
+    const release = this.#loaders.get(request);
+    this.#loaders.delete(request);
+    release?.();
   }
 
   /** Tells of names that mean another namespace now, one with other settings, or none. */
@@ -157,6 +179,7 @@ export class StreamCache {
     this.#detach?.();
     this.#detach = null;
     this.#messages = [];
+    for (const request of this.#loaders.keys()) this.#release(request);
   }
 
   #begin(): boolean {
@@ -205,6 +228,11 @@ export class StreamCache {
     const frame: NamespaceResolved = { type: "namespace-resolved", request, name, ...nothing, refusal, detail };
     if (!this.#closed) this.#stream.send(frame);
   }
+}
+
+function protocolOf(frame: ToHomes | ResolveNamespace | InvalidateCache | LoadCached): number {
+  if (frame.type !== "load-cached") return cacheStreamProtocol;
+  return frame.how === "claim" || frame.how === "release" ? claimsStreamProtocol : packedStreamProtocol;
 }
 
 const tooManyNames = `more than ${maxNames} namespaces on one stream`;

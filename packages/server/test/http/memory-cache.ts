@@ -10,6 +10,7 @@ import type {
   CachePut,
   CacheRefusal,
   CacheRevalidation,
+  LoadClaim,
   CacheStatePage,
   CacheStatistics,
   CacheWatch,
@@ -159,6 +160,10 @@ export class MemoryCache implements CacheApi {
   ): void {
     this.revalidated.push(`${namespace}/${key}: ${how}`);
     this.#answer<CacheEntry>("revalidate", { timeoutMs }, done, () => this.#read(namespace, key));
+  }
+  claimLoad(namespace: string, key: string, timeoutMs: number, done: Parameters<CacheApi["claimLoad"]>[3]): void {
+    const claim = { type: "load-yours", release: () => {} } as const;
+    this.#answer<LoadClaim>("claimLoad", { timeoutMs }, done, () => claim);
   }
   getMany(
     namespace: string,

@@ -114,6 +114,31 @@ describe("programs with copies of their own, through a real node", () => {
     }
   });
 
+  test("loaders of several programs run one at a time; one whose program is gone is not waited for", async () => {
+    const programs = await Promise.all([program(), program(), program()]);
+    const [first, second, third] = programs.map((connection) => connection.cache<number>("default"));
+    let [runs, finish] = [0, (): void => {}];
+    const loader = (): Promise<number> => {
+      runs += 1;
+      return new Promise((resolve) => (finish = () => resolve(runs)));
+    };
+    const begun = first?.getOrLoad("shared", loader);
+    await until(() => Promise.resolve(runs === 1), "the first loads");
+    const others = [second?.getOrLoad("shared", loader), third?.getOrLoad("shared", loader)];
+    // As long as a read takes, and more: the others have found nothing, and asked.
+    for (let reads = 0; reads < 20; reads++) await second?.get("shared", { strict: true });
+    finish();
+    expect(await Promise.all([begun, ...others])).toEqual([1, 1, 1]);
+    expect(runs).toBe(1);
+    const lost = first?.getOrLoad("gone", loader).catch((error: unknown) => (error as { readonly code: string }).code);
+    await until(() => Promise.resolve(runs === 2), "the first loads again");
+    const next = second?.getOrLoad("gone", () => 9);
+    await programs[0]?.close();
+    expect(await next).toBe(9);
+    finish();
+    expect(await lost).toBe("closed");
+  });
+
   test("a namespace made again under its name is another one", async () => {
     const define = (): Promise<string> =>
       administer((done) => host.cache.defineNamespace("again", {}, "create", { timeoutMs: 10_000 }, done));
