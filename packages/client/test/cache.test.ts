@@ -195,6 +195,26 @@ describe("a namespace with an origin", () => {
     expect(await failure(cache.get("n", { revalidate: "wait" }))).toMatchObject({ code: "bad_request" });
   });
 
+  test("a value whose time is nearly over is read, said to be stale, and loaded again behind it, once in a while", async () => {
+    const { cache, fake } = await fronted();
+    Object.assign(fake.homes, { revalidateMs: 60_000, ttlMs: 90_000 });
+    await fake.homes.put("n", "1");
+    await warm(cache, "n");
+    expect(cache.peek("n")).not.toHaveProperty("isStale");
+    fake.homes.ttlMs = 30_000;
+    await fake.homes.put("n", "2");
+    await warm(cache, "n");
+    expect(cache.peek("n")).toMatchObject({ value: 2, isStale: true });
+    expect(cache.peek("n")).toBe(cache.peek("n"));
+    expect(await cache.get("n", { strict: true })).toMatchObject({ value: 2, isStale: true });
+    await until(() => fake.node(0).loads.length > 0, "the node is asked to look");
+    expect(new Set(fake.node(0).loads)).toEqual(new Set(["n: absent"]));
+    const { length } = fake.node(0).loads;
+    for (let reads = 0; reads < 1_000; reads++) cache.peek("n");
+    expect(fake.node(0).loads.length - length).toBeLessThanOrEqual(1);
+    expect(await cache.get("absent")).not.toHaveProperty("isStale");
+  });
+
   test("a node that goes while it loads is asked no more, another one is; an older one cannot be asked", async () => {
     const { cache, fake } = await fronted();
     fake.node(0).deafToLoads = true;

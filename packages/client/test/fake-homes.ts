@@ -59,6 +59,9 @@ export class FakeHomes {
   private term = 0;
   /** As the namespace's setting. */
   compressOver = 0;
+  revalidateMs = 0;
+  /** Of everything that is stored. */
+  ttlMs = 0;
   /** What the namespaces' origin has, as JSON; null = they have none. */
   origin: Map<string, string> | null = null;
   isOriginAway = false;
@@ -99,6 +102,7 @@ export class FakeHomes {
       staleMs: 0,
       compressOver: this.compressOver,
       hasOrigin: this.origin !== null,
+      revalidateMs: this.revalidateMs,
       shards: this.shards,
       refusal,
       detail: "",
@@ -280,7 +284,7 @@ export class FakeHomes {
 
   private store(line: LineName, value: Uint8Array | null, tags: readonly string[] = [], packing?: Packing): void {
     const packed = packing === undefined ? {} : { packing };
-    this.stored.set(line, { version: ++this.version, value, ...packed, tags, ttlMs: 0, asOf: 0 });
+    this.stored.set(line, { version: ++this.version, value, ...packed, tags, ttlMs: this.ttlMs, asOf: 0 });
   }
 }
 

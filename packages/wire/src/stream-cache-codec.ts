@@ -2,6 +2,7 @@ import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { cacheModes } from "./cache-commands.ts";
 import { decodeHolderMessage, decodeHomeMessage, encodeHolderMessage, encodeHomeMessage } from "./coherence-codec.ts";
 import type { HolderMessage, HomeMessage } from "./coherence-messages.ts";
+import { CodecError } from "./codec-error.ts";
 import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
 import { limits } from "./limits.ts";
 import {
@@ -101,10 +102,13 @@ export function encodeCacheServerFields(writer: ByteWriter, frame: CacheServerFr
   if (frame.type !== "cache-loaded") writer.varint(frame.shards);
   writer.u8(namespaceRefusals.indexOf(frame.refusal));
   writer.string(clipText(frame.detail, limits.maxDetailBytes));
-  if (frame.type !== "namespace-resolved" || (frame.compressOver === 0 && !frame.hasOrigin)) return;
-  // Of protocol 5: whoever speaks an older one is told of neither.
-  writer.varint(frame.compressOver);
-  writer.u8(frame.hasOrigin ? 1 : 0);
+  if (frame.type !== "namespace-resolved") return;
+  const { compressOver, hasOrigin, revalidateMs } = frame;
+  // Of protocol 5, and then of 7: whoever speaks an older one is told of none.
+  if (compressOver === 0 && !hasOrigin && revalidateMs === 0) return;
+  writer.varint(compressOver);
+  writer.u8(hasOrigin ? 1 : 0);
+  if (revalidateMs > 0) writer.varint(revalidateMs);
 }
 
 /** As `decodeCacheClientFields`. Values are views. */
@@ -127,6 +131,7 @@ export function decodeCacheServerFields(reader: ByteReader, number: number): Cac
         ...decodeEnd(reader),
         compressOver: reader.remaining > 0 ? reader.varint() : 0,
         hasOrigin: reader.remaining > 0 && decodeFlag(reader),
+        revalidateMs: decodeRevalidation(reader),
       };
     case serverFrameNumbers["cache-invalidated"]:
       return { type: "cache-invalidated", request: reader.varint(), ...decodeEnd(reader) };
@@ -135,6 +140,14 @@ export function decodeCacheServerFields(reader: ByteReader, number: number): Cac
     default:
       return null;
   }
+}
+
+/** Left out = 0. */
+function decodeRevalidation(reader: ByteReader): number {
+  if (reader.remaining === 0) return 0;
+  const revalidateMs = decodeDuration(reader);
+  if (revalidateMs === 0) throw new CodecError("a revalidation after no time is left out");
+  return revalidateMs;
 }
 
 function decodeEnd(reader: ByteReader): Pick<CacheInvalidated, "shards" | "refusal" | "detail"> {

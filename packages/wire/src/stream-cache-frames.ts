@@ -71,6 +71,8 @@ export interface NamespaceResolved {
   readonly compressOver: number;
   /** Values that nobody has stored may come from an outside origin; false to programs that cannot ask for them. */
   readonly hasOrigin: boolean;
+  /** Of protocol 7: the namespace's setting; 0 to older programs. */
+  readonly revalidateMs: number;
   readonly shards: number;
   readonly refusal: NamespaceRefusal;
   readonly detail: string;

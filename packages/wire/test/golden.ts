@@ -135,7 +135,10 @@ export const golden: Readonly<Record<string, string>> = {
   "server frame to-holders 0": "4d030104ac020201c801060101020331006b",
   "server frame namespace-resolved 0": "4eac0202c3a9020302f403080000",
   "server frame namespace-resolved 1": "4eac02016e02030000080000800801",
+  "server frame namespace-resolved 2": "4eac020172020301000800000001ac02",
   "client frame load-cached 0": "0c02056974656d7302c3a902f403",
+  "client frame load-cached 1": "0c03056974656d73016b03f403",
+  "server frame cache-loaded 1": "50030700",
   "server frame cache-loaded 0": "5002050461776179",
   "server frame cache-invalidated 0": "4f01080409726571756573742031",
 };

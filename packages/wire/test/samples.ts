@@ -245,7 +245,10 @@ export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly
     },
   ],
   "resolve-namespace": [{ type: "resolve-namespace", request: 300, name: "é" }],
-  "load-cached": [{ type: "load-cached", request: 2, name: "items", key: "é", how: "wait", timeoutMs: 500 }],
+  "load-cached": [
+    { type: "load-cached", request: 2, name: "items", key: "é", how: "wait", timeoutMs: 500 },
+    { type: "load-cached", request: 3, name: "items", key: "k", how: "claim", timeoutMs: 500 },
+  ],
   "invalidate-cache": [{ type: "invalidate-cache", request: 1, name: "items", tag: "t", timeoutMs: 10_000 }],
 };
 
@@ -382,9 +385,13 @@ export const serverFrameSamples: { readonly [T in ServerFrame["type"]]: readonly
     },
   ],
   "namespace-resolved": [
-    { ...resolved, name: "é", mode: "ttl", staleMs: 500, compressOver: 0, hasOrigin: false },
-    { ...resolved, name: "n", mode: "write-through", staleMs: 0, compressOver: 1_024, hasOrigin: true },
+    { ...resolved, name: "é", mode: "ttl", staleMs: 500, compressOver: 0, hasOrigin: false, revalidateMs: 0 },
+    { ...resolved, name: "n", mode: "write-through", staleMs: 0, compressOver: 1_024, hasOrigin: true, revalidateMs: 0 },
+    { ...resolved, name: "r", mode: "strict", staleMs: 0, compressOver: 0, hasOrigin: true, revalidateMs: 300 },
   ],
-  "cache-loaded": [{ type: "cache-loaded", request: 2, refusal: "origin-unavailable", detail: "away" }],
+  "cache-loaded": [
+    { type: "cache-loaded", request: 2, refusal: "origin-unavailable", detail: "away" },
+    { type: "cache-loaded", request: 3, refusal: "yours", detail: "" },
+  ],
   "cache-invalidated": [{ type: "cache-invalidated", request: 1, shards: 8, refusal: "outcome-unknown", detail: "request 1" }],
 };

@@ -176,6 +176,7 @@ const serverFrames: { readonly [T in ServerFrame["type"]]: fc.Arbitrary<Extract<
     staleMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
     compressOver: fc.integer({ min: 0, max: limits.maxBodyBytes }),
     hasOrigin: fc.boolean(),
+    revalidateMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
     shards: group,
     refusal: fc.constantFrom(...namespaceRefusals),
     detail,

@@ -14,6 +14,8 @@ export interface CacheEntry<T> {
   readonly tags: readonly string[];
   /** Of this process, without any call; or an answer, by the home or by a node that has a copy. */
   readonly source: "copy" | "home";
+  /** Its time is nearly over (`revalidate_ms` of the namespace), and it is being loaded again. Left out = it is not. */
+  readonly isStale?: true;
   /** For a loader's `set` (rule M8). */
   readonly token: LoadToken;
 }

@@ -10,6 +10,7 @@ import { fenceOf } from "../queues/new-message.ts";
 import { cacheError } from "./answers.ts";
 import { type CacheEntry, entryOf } from "./cache-entry.ts";
 import { Loading } from "./loading.ts";
+import type { Kept } from "./near-copies.ts";
 import type { Near, NearCache } from "./near-cache.ts";
 import { packedPut } from "./packing.ts";
 
@@ -111,7 +112,8 @@ export class Cache<T = unknown> {
     const { copies } = this.namespace;
     const kept = copies.find(key);
     if (kept === undefined) return undefined;
-    const copy = readableCopy(kept.holder.state, kept.line, performance.now(), Date.now());
+    const steady = performance.now();
+    const copy = readableCopy(kept.holder.state, kept.line, steady, Date.now());
     if (copy === undefined) return undefined;
     this.hits++;
     copies.hit(kept);
@@ -121,7 +123,16 @@ export class Cache<T = unknown> {
       kept.entry = entryOf(key, copy.record, "copy", this.codec);
       kept.codec = this.codec;
     }
+    const { until } = copy;
+    if (until !== null && until.steady - steady <= (this.namespace.known?.revalidateMs ?? 0)) this.revalidate(key, kept);
     return kept.entry as CacheEntry<T>;
+  }
+
+  /** It is read until its end all the same. */
+  private revalidate(key: string, kept: Kept): void {
+    if (kept.entry?.found !== "value") return;
+    if (kept.entry.isStale !== true) kept.entry = { ...kept.entry, isStale: true };
+    this.near.loadBehind(this.namespace, key, "absent");
   }
 
   /** What is stored, from a copy or from the key's home, or else what its namespace's origin has. Rejects with TrivetError. */
@@ -132,7 +143,7 @@ export class Cache<T = unknown> {
       return this.loaded(key, "wait", options);
     }
     const entry = await this.stored(key, options);
-    if (revalidate === "behind" && entry.found !== "absent") this.near.loadBehind(this.namespace, key);
+    if (revalidate === "behind" && entry.found !== "absent") this.near.loadBehind(this.namespace, key, "behind");
     if (entry.found !== "absent" || !this.near.hasOrigin(this.namespace)) return entry;
     return this.loaded(key, "absent", options);
   }
@@ -241,7 +252,11 @@ export class Cache<T = unknown> {
     checkKey(key);
     this.misses++;
     const { record, source } = await this.near.read(this.namespace, key, strict, this.deadline(options));
-    return entryOf(key, record, source, this.codec);
+    const entry = entryOf(key, record, source, this.codec);
+    const isStale = entry.found === "value" && record.ttlMs > 0 && record.ttlMs <= (this.namespace.known?.revalidateMs ?? 0);
+    if (!isStale) return entry;
+    this.near.loadBehind(this.namespace, key, "absent");
+    return { ...entry, isStale };
   }
 
   private async put(

@@ -11,6 +11,8 @@ export interface KnownNamespace {
   /** Values of more bytes are written compressed; 0 = none is. */
   readonly compressOver: number;
   readonly hasOrigin: boolean;
+  /** Within so long before the end of its time a value is loaded again; 0 = never, and in mode `ttl`, whose copies say nothing of that end. */
+  readonly revalidateMs: number;
   readonly shards: number;
 }
 
@@ -102,18 +104,20 @@ export class NamespaceNames {
     this.asked.clear();
   }
 
-  private learn({ compressOver, hasOrigin, mode, name, namespace, shards, staleMs, version }: NamespaceResolved): void {
+  private learn({ compressOver, hasOrigin, mode, name, namespace, revalidateMs, shards, staleMs, version }: NamespaceResolved): void {
     const before = this.known.get(name);
+    const revalidated = mode === "ttl" ? 0 : revalidateMs;
     // An answer of a node that lags behind another, or that says nothing new: an older one leaves out what it does not know.
     if (before !== undefined && (before.namespace > namespace || (before.namespace === namespace && before.version > version))) return;
     const isSame = before?.namespace === namespace && before.version === version;
-    if (isSame && before.compressOver === compressOver && before.hasOrigin === hasOrigin) return;
+    if (isSame && before.compressOver === compressOver && before.hasOrigin === hasOrigin && before.revalidateMs === revalidated) return;
     const known: KnownNamespace = {
       namespace,
       version,
       mode: mode === "ttl" ? { type: mode, staleMs } : { type: mode },
       compressOver,
       hasOrigin,
+      revalidateMs: revalidated,
       shards,
     };
     this.known.set(name, known);

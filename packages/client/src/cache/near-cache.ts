@@ -187,11 +187,11 @@ export class NearCache {
     }
   }
 
-  /** The same behind whatever is answered: nobody waits, and what is lost is asked for again by the next reader. */
-  loadBehind(near: Near, key: string): void {
+  /** The same behind whatever is answered: nobody waits, and what is lost is asked for again by the next reader. `absent`: the node looks itself whether its time is over. */
+  loadBehind(near: Near, key: string, how: "absent" | "behind"): void {
     const { name } = near;
     if (!this.stream.isConnected || !this.stream.loadsCache || !this.behind.lets(`${name}\n${key}`, performance.now())) return;
-    this.stream.send(encodeClientFrame({ type: "load-cached", request: 0, name, key, how: "behind", timeoutMs: this.timeoutMs }));
+    this.stream.send(encodeClientFrame({ type: "load-cached", request: 0, name, key, how, timeoutMs: this.timeoutMs }));
   }
 
   /**

@@ -56,7 +56,7 @@ export class StreamCache {
   #flushing = false;
   #asked = 0;
   #closed = false;
-  #unpacks = false;
+  #protocol = 0;
   /** Loaders that run at the other end, by the numbers of their claims. */
   readonly #loaders = new Map<number, () => void>();
   /** By name, what the stream was told last: a number of a namespace, and the version of its settings. */
@@ -69,9 +69,10 @@ export class StreamCache {
 
   /** Throws CodecError for what no program may say. */
   frame(frame: ToHomes | ResolveNamespace | InvalidateCache | LoadCached, protocol: number): void {
+    this.#protocol = protocol;
     if (protocol < protocolOf(frame)) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
     else if (frame.type === "to-homes") this.#toHomes(frame, protocol >= packedStreamProtocol);
-    else if (frame.type === "resolve-namespace") this.#resolve(frame, protocol >= packedStreamProtocol);
+    else if (frame.type === "resolve-namespace") this.#resolve(frame);
     else if (frame.type === "load-cached") this.#load(frame);
     else this.#invalidate(frame);
   }
@@ -92,7 +93,7 @@ export class StreamCache {
     for (const { group, message } of messages) if (!isOver || !isCall(message)) programs.toHome(program, groupId(group), message);
   }
 
-  #resolve({ name, request }: ResolveNamespace, unpacks: boolean): void {
+  #resolve({ name, request }: ResolveNamespace): void {
     const { cache, config, programs } = this.#context;
     if (cache === null || programs === null) return this.#resolved(request, name, "invalid", "this node keeps no cached values");
     if (!this.#begin()) return this.#resolved(request, name, "unavailable", tooMany);
@@ -103,7 +104,6 @@ export class StreamCache {
       // Who is not told when a name means something else must not go by it.
       if (this.#names.size >= maxNames && !this.#names.has(name)) return this.#resolved(request, name, "unavailable", tooManyNames);
       this.#names.set(name, toldOf(outcome.namespace));
-      this.#unpacks = unpacks;
       return this.#found(request, outcome.namespace);
     });
   }
@@ -216,15 +216,18 @@ export class StreamCache {
   #found(request: number, { name, namespace, settings, version }: NamespaceView): void {
     if (this.#closed) return;
     const { mode, staleMs } = settings;
-    const compressOver = this.#unpacks ? settings.compressOver : 0;
-    const hasOrigin = this.#unpacks && settings.origin !== "none";
+    const unpacks = this.#protocol >= packedStreamProtocol;
+    const compressOver = unpacks ? settings.compressOver : 0;
+    const hasOrigin = unpacks && settings.origin !== "none";
+    const revalidateMs = this.#protocol >= claimsStreamProtocol ? settings.revalidateMs : 0;
     const shards = this.#context.programs?.shards ?? 0;
-    const known = { namespace, version, mode, staleMs, compressOver, hasOrigin, shards, refusal: "none", detail: "" } as const;
-    this.#stream.send({ type: "namespace-resolved", request, name, ...known });
+    const known = { namespace, version, mode, staleMs, compressOver, hasOrigin, revalidateMs, shards } as const;
+    this.#stream.send({ type: "namespace-resolved", request, name, ...known, refusal: "none", detail: "" });
   }
 
   #resolved(request: number, name: string, refusal: NamespaceRefusal, detail: string): void {
-    const nothing = { namespace: 0, version: 0, mode: "strict", staleMs: 0, compressOver: 0, hasOrigin: false, shards: 0 } as const;
+    const unset = { staleMs: 0, compressOver: 0, hasOrigin: false, revalidateMs: 0 };
+    const nothing = { namespace: 0, version: 0, mode: "strict", ...unset, shards: 0 } as const;
     const frame: NamespaceResolved = { type: "namespace-resolved", request, name, ...nothing, refusal, detail };
     if (!this.#closed) this.#stream.send(frame);
   }

@@ -114,6 +114,20 @@ describe("programs with copies of their own, through a real node", () => {
     }
   });
 
+  test("a program reads a value whose time is nearly over from its copy, and has it loaded again by that", async () => {
+    const settings = { origin: "redis", ttlMs: 50, revalidateMs: 60_000 } as const;
+    const define = (done: (outcome: { readonly type: string }) => void): void =>
+      host.cache.defineNamespace("soon", settings, "create", { timeoutMs: 10_000 }, done);
+    expect(await administer(define)).toBe("defined");
+    outside.values.set("s", "1");
+    const cache = (await program()).cache<number>("soon");
+    await until(async () => (await cache.get("s")).source === "copy", "it has a copy");
+    await until(() => cache.peek("s")?.isStale === true, "its time is over");
+    expect(cache.peek("s")).toMatchObject({ value: 1, source: "copy" });
+    outside.values.set("s", "2");
+    await until(async () => (await cache.get("s")).value === 2, "it was loaded again");
+  });
+
   test("loaders of several programs run one at a time; one whose program is gone is not waited for", async () => {
     const programs = await Promise.all([program(), program(), program()]);
     const [first, second, third] = programs.map((connection) => connection.cache<number>("default"));
