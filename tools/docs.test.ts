@@ -1,8 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { documentProblems, generated, verbsOf, withGenerated } from "./docs.ts";
+import { filesBelow } from "./lib/sources.ts";
+
+const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 const verbs = new Set(["help", "status", "lock", "lock *", "lock ls"]);
 let root: string;
@@ -47,6 +51,12 @@ describe("document check", () => {
     const part = generated()["docs/limits.md"] ?? "";
     const before = `# Limits\n\n${part.replaceAll(/\| \d[\d,]* \|/g, "| 0 |")}\n\nWritten.\n`;
     expect(withGenerated(before, part)).toBe(`# Limits\n\n${part}\n\nWritten.\n`);
+  });
+
+  it("tells the limits of every file that has some", () => {
+    const files = filesBelow(repository, "packages").filter((path) => /^packages\/[^/]+\/src\/(?:.*\/)?limits\.ts$/.test(path));
+    expect(files.length).toBeGreaterThan(10);
+    expect(files.filter((path) => !generated()["docs/limits.md"]?.includes(`(\`${path}\`)`))).toEqual([]);
   });
 
   it("knows the verbs of a program", () => {

@@ -3,12 +3,17 @@
  * Also fails on links that lead nowhere, on npm scripts and on `trivet` verbs that a document names and that do not exist.
  */
 import { buildProgram } from "@trivet/cli";
-import { defaultSystemLimits, evictionLimits, raftLimits } from "@trivet/core";
+import { defaultCoherenceLimits, defaultShardLimits, defaultSystemLimits, evictionLimits, raftLimits } from "@trivet/core";
 import { errorCatalogue, errorCodes, exitCodes, httpLimits, settingNames, settingOf, type SettingAlias } from "@trivet/contract";
 import { limits as wireLimits } from "@trivet/wire";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import * as cacheHostLimits from "../packages/engine/src/cache/limits.ts";
+import * as hostLimits from "../packages/engine/src/hosts/limits.ts";
+import { logLimits } from "../packages/engine/src/log/limits.ts";
+import * as shardHostLimits from "../packages/engine/src/shards/limits.ts";
+import * as storeLimits from "../packages/engine/src/stores/limits.ts";
 import { originLimits } from "../packages/server/src/adapters/origins/limits.ts";
 import { redisLimits } from "../packages/server/src/adapters/redis/limits.ts";
 import { filesBelow, lineAt } from "./lib/sources.ts";
@@ -112,8 +117,15 @@ function limitsTables(): string {
   const groups: readonly (readonly [title: string, limits: object])[] = [
     ["HTTP API (`packages/contract/src/limits.ts`)", httpLimits],
     ["Locks and sessions (`packages/core/src/system/limits.ts`)", defaultSystemLimits],
+    ["Queues and cached values of a shard (`packages/core/src/queues/limits.ts`)", defaultShardLimits],
+    ["Homes and holders of copies (`packages/core/src/coherence/limits.ts`)", defaultCoherenceLimits],
     ["Raft (`packages/core/src/kernel/limits.ts`)", raftLimits],
     ["Eviction (`packages/core/src/eviction/limits.ts`)", evictionLimits],
+    ["Nodes (`packages/engine/src/hosts/limits.ts`)", hostLimits],
+    ["Shards on nodes (`packages/engine/src/shards/limits.ts`)", shardHostLimits],
+    ["The cache on nodes (`packages/engine/src/cache/limits.ts`)", cacheHostLimits],
+    ["The log on disk (`packages/engine/src/log/limits.ts`)", logLimits],
+    ["Stores of shards (`packages/engine/src/stores/limits.ts`)", storeLimits],
     ["Wire format (`packages/wire/src/limits.ts`)", wireLimits],
     ["Queues on Redis (`packages/server/src/adapters/redis/limits.ts`)", redisLimits],
     ["Outside origins (`packages/server/src/adapters/origins/limits.ts`)", originLimits],
@@ -121,7 +133,9 @@ function limitsTables(): string {
   const part = ([title, limits]: (typeof groups)[number]): string =>
     `### ${title}\n\n${table(
       ["Limit", "Value"],
-      Object.entries(limits).map(([name, value]) => [`\`${name}\``, Number(value).toLocaleString("en")]),
+      Object.entries(limits)
+        .filter(([, value]) => typeof value === "number")
+        .map(([name, value]) => [`\`${name}\``, Number(value).toLocaleString("en")]),
     )}`;
   return `${limitsBegin}\n\n${groups.map(part).join("\n\n")}\n\n${limitsEnd}`;
 }
