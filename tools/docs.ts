@@ -154,7 +154,7 @@ export function documentProblems(root: string, parts: Readonly<Record<string, st
     const page = existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : "";
     if (!page.includes(part)) problems.push(`${path} differs from the sources; npm run docs writes it`);
   }
-  const documents = [...filesBelow(root, "docs").filter((path) => path.endsWith(".md")), "README.md", "CONTRIBUTING.md"];
+  const documents = [...filesBelow(root, "docs").filter((path) => path.endsWith(".md")), "README.md", "CONTRIBUTING.md", "SECURITY.md"];
   const { scripts = {} } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts?: Record<string, string> };
   for (const path of documents) {
     if (!existsSync(join(root, path))) {
@@ -162,7 +162,7 @@ export function documentProblems(root: string, parts: Readonly<Record<string, st
       continue;
     }
     const text = readFileSync(join(root, path), "utf8");
-    problems.push(...linkProblems(root, path, text));
+    problems.push(...linkProblems(root, path, text), ...blockProblems(path, text));
     // Generated pages describe settings of later versions too, with the verbs that come with them.
     if (!(path in parts) || parts[path]?.startsWith(limitsBegin)) problems.push(...commandProblems(path, text, scripts, verbs));
   }
@@ -175,6 +175,24 @@ function linkProblems(root: string, path: string, text: string): string[] {
     if (/^(?:https?:|mailto:|#)/.test(target)) return [];
     const file = normalize(join(dirname(path), target.split("#")[0] ?? ""));
     return existsSync(join(root, file)) ? [] : [`${path}:${lineAt(text, match.index)}: link to ${target}, which does not exist`];
+  });
+}
+
+const beginsCommand =
+  /^(?:\$ )?(?:[A-Z_]+=\S* )*(?:sudo )?(?:trivet|npx|npm|node|curl|bash|docker|docker-compose|kubectl|git|cd|cp|cat|ls|grep|tail|locust|python3?|pip|openssl|redis-(?:cli|server))\s/;
+
+/** Only blocks that are tagged as Bash are extracted and run (test/document-lines.test.ts), and nobody has `trivet` on the PATH of a clone. */
+function blockProblems(path: string, text: string): string[] {
+  let language: string | null = null;
+  return text.split("\n").flatMap((line, index) => {
+    const fence = /^\s*```(\S*)/.exec(line);
+    if (fence) {
+      language = language === null ? (fence[1] ?? "") : null;
+      return [];
+    }
+    const place = `${path}:${index + 1}`;
+    if (language === "" && beginsCommand.test(line)) return [`${place}: a command in a block without a language; \`\`\`bash has it run by a test`];
+    return language === "bash" && line.startsWith("trivet ") ? [`${place}: in a clone it is \`npx trivet\``] : [];
   });
 }
 
