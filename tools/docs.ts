@@ -191,7 +191,8 @@ function blockProblems(path: string, text: string): string[] {
       return [];
     }
     const place = `${path}:${index + 1}`;
-    if (language === "" && beginsCommand.test(line)) return [`${place}: a command in a block without a language; \`\`\`bash has it run by a test`];
+    if (language === "" && beginsCommand.test(line))
+      return [`${place}: a command in a block without a language; \`\`\`bash has it run by a test`];
     return language === "bash" && line.startsWith("trivet ") ? [`${place}: in a clone it is \`npx trivet\``] : [];
   });
 }

@@ -74,7 +74,8 @@ export function compatibilityProblems(root: string, required: readonly string[] 
     const place = `${compatibilityPage}:${line}: ${id}`;
     if (!required.includes(id)) problems.push(`${place} is no row of the study`);
     if (weakness === "" || evidence === "") problems.push(`${place} says nothing`);
-    for (const [, path = ""] of evidence.matchAll(namedFile)) if (!existsSync(join(root, path))) problems.push(`${place}: ${path} does not exist`);
+    for (const [, path = ""] of evidence.matchAll(namedFile))
+      if (!existsSync(join(root, path))) problems.push(`${place}: ${path} does not exist`);
   }
   return problems;
 }
