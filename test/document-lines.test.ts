@@ -3,11 +3,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { isUp, startDev, type Dev } from "./support/dev.ts";
+import { filesBelow } from "../tools/lib/sources.ts";
 import { bashLinesOf, type DocumentLine } from "./support/document-lines.ts";
 import { repository, run, trivet } from "./support/processes.ts";
 import { childrenOf } from "./support/shell.ts";
 
-const documents = ["README.md", "docs/deployment_guide.md", "docs/id/README.md", "docs/id/panduan_deployment.md", "CONTRIBUTING.md"];
+const documents = [
+  "README.md",
+  "docs/deployment_guide.md",
+  "docs/operations.md",
+  "docs/verification.md",
+  "docs/benchmarks.md",
+  "docs/id/README.md",
+  "docs/id/panduan_deployment.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+];
 const lines = documents.flatMap((path) => bashLinesOf(path));
 
 /**
@@ -28,9 +39,12 @@ const elsewhere: readonly (readonly [pattern: RegExp, why: string])[] = [
   ],
   [/^npx trivet --url http:\/\/localhost:8091/, "test/single-node.test.ts"],
   [/^npx trivet member (?:remove|replace|restart)/, "test/membership.test.ts, test/storage.test.ts"],
+  [/scripts\/rolling_restart\.sh/, "it ends the nodes it is given: test/rolling-restart.test.ts"],
+  [/scripts\/(?:backup|restore)\.sh/, "a Redis of one's own: test/redis-backup.test.ts"],
+  [/^npx trivet recover\b/, "a majority of disks that is lost: test/recover-shards.test.ts"],
   [
-    /scripts\/rolling_restart\.sh|scripts\/backup\.sh|scripts\/restore\.sh|^npx trivet (?:snapshot|recover|doctor|wal|debug)\b|^(?:bash )?scripts\/doctor\.sh/,
-    "tests of operations",
+    /namespace (?:create|set) (?:pages|profiles)\b|--namespace pages\b/,
+    "an outside PostgreSQL: packages/server/test/adapters/origins/postgres-origin.test.ts",
   ],
   [/^redis-server|^apt|^pip|^python/, "programs of the system"],
   [/^[A-Z_]+=\S*$|^ENV_FILE=/, "a setting of an env file"],
@@ -68,6 +82,11 @@ describe("the commands of the documents", () => {
   it("are there, and more than a few of them can be run here", () => {
     for (const path of documents) expect(lines.filter(({ place }) => place.startsWith(`${path}:`)).length, path).toBeGreaterThan(0);
     expect(runnable.length).toBeGreaterThan(25);
+  });
+
+  it("every document that has commands is among them", () => {
+    const pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", ...filesBelow(repository, "docs").filter((path) => path.endsWith(".md"))];
+    expect(pages.filter((path) => bashLinesOf(path).length > 0).toSorted()).toEqual(documents.toSorted());
   });
 
   it("each pattern of lines that are not run here still stands for some", () => {

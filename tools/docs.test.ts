@@ -1,8 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { documentProblems, generated, verbsOf, withGenerated } from "./docs.ts";
+import { filesBelow } from "./lib/sources.ts";
+
+const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 const verbs = new Set(["help", "status", "lock", "lock *", "lock ls"]);
 let root: string;
@@ -10,7 +14,7 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "trivet-docs-"));
   mkdirSync(join(root, "docs"));
   writeFileSync(join(root, "package.json"), '{"scripts":{"check":"x"}}');
-  for (const page of ["README.md", "CONTRIBUTING.md", "docs/limits.md"]) writeFileSync(join(root, page), "# Page\n");
+  for (const page of ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/limits.md"]) writeFileSync(join(root, page), "# Page\n");
 });
 afterEach(() => rmSync(root, { recursive: true }));
 const problemsOf = (text: string, parts: Readonly<Record<string, string>> = {}): readonly string[] => {
@@ -29,9 +33,19 @@ describe("document check", () => {
     ["a link that leads nowhere", "[x](docs/none.md)", "README.md:1: link to docs/none.md, which does not exist"],
     ["an npm script that does not exist", "run `npm run nothing`", "README.md:1: npm run nothing does not exist"],
     ["a verb that does not exist", "`trivet frobnicate`", "README.md:1: `trivet frobnicate` is not a command"],
-    ["a second word that does not exist", "```\nnpx trivet lock steal x\n```", "README.md:2: `trivet lock steal` is not a command"],
+    ["a second word that does not exist", "```bash\nnpx trivet lock steal x\n```", "README.md:2: `trivet lock steal` is not a command"],
+    [
+      "a command that nobody would run",
+      "```\nSETTING=1\n\ncurl localhost\n```",
+      "README.md:4: a command in a block without a language; ```bash has it run by a test",
+    ],
+    ["a command that is not on the PATH", "```bash\ntrivet status\n```", "README.md:2: in a clone it is `npx trivet`"],
   ])("finds %s", (_what, text, problem) => {
     expect(problemsOf(text)).toEqual([problem]);
+  });
+
+  it("takes what a command prints for no command", () => {
+    expect(problemsOf("```\nTry:\n  curl localhost\n```\n\n```js\nnode.stop();\n```\n")).toEqual([]);
   });
 
   it("finds a generated page that differs from the sources", () => {
@@ -47,6 +61,12 @@ describe("document check", () => {
     const part = generated()["docs/limits.md"] ?? "";
     const before = `# Limits\n\n${part.replaceAll(/\| \d[\d,]* \|/g, "| 0 |")}\n\nWritten.\n`;
     expect(withGenerated(before, part)).toBe(`# Limits\n\n${part}\n\nWritten.\n`);
+  });
+
+  it("tells the limits of every file that has some", () => {
+    const files = filesBelow(repository, "packages").filter((path) => /^packages\/[^/]+\/src\/(?:.*\/)?limits\.ts$/.test(path));
+    expect(files.length).toBeGreaterThan(10);
+    expect(files.filter((path) => !generated()["docs/limits.md"]?.includes(`(\`${path}\`)`))).toEqual([]);
   });
 
   it("knows the verbs of a program", () => {

@@ -3,12 +3,17 @@
  * Also fails on links that lead nowhere, on npm scripts and on `trivet` verbs that a document names and that do not exist.
  */
 import { buildProgram } from "@trivet/cli";
-import { defaultSystemLimits, evictionLimits, raftLimits } from "@trivet/core";
+import { defaultCoherenceLimits, defaultShardLimits, defaultSystemLimits, evictionLimits, raftLimits } from "@trivet/core";
 import { errorCatalogue, errorCodes, exitCodes, httpLimits, settingNames, settingOf, type SettingAlias } from "@trivet/contract";
 import { limits as wireLimits } from "@trivet/wire";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import * as cacheHostLimits from "../packages/engine/src/cache/limits.ts";
+import * as hostLimits from "../packages/engine/src/hosts/limits.ts";
+import { logLimits } from "../packages/engine/src/log/limits.ts";
+import * as shardHostLimits from "../packages/engine/src/shards/limits.ts";
+import * as storeLimits from "../packages/engine/src/stores/limits.ts";
 import { originLimits } from "../packages/server/src/adapters/origins/limits.ts";
 import { redisLimits } from "../packages/server/src/adapters/redis/limits.ts";
 import { filesBelow, lineAt } from "./lib/sources.ts";
@@ -112,8 +117,15 @@ function limitsTables(): string {
   const groups: readonly (readonly [title: string, limits: object])[] = [
     ["HTTP API (`packages/contract/src/limits.ts`)", httpLimits],
     ["Locks and sessions (`packages/core/src/system/limits.ts`)", defaultSystemLimits],
+    ["Queues and cached values of a shard (`packages/core/src/queues/limits.ts`)", defaultShardLimits],
+    ["Homes and holders of copies (`packages/core/src/coherence/limits.ts`)", defaultCoherenceLimits],
     ["Raft (`packages/core/src/kernel/limits.ts`)", raftLimits],
     ["Eviction (`packages/core/src/eviction/limits.ts`)", evictionLimits],
+    ["Nodes (`packages/engine/src/hosts/limits.ts`)", hostLimits],
+    ["Shards on nodes (`packages/engine/src/shards/limits.ts`)", shardHostLimits],
+    ["The cache on nodes (`packages/engine/src/cache/limits.ts`)", cacheHostLimits],
+    ["The log on disk (`packages/engine/src/log/limits.ts`)", logLimits],
+    ["Stores of shards (`packages/engine/src/stores/limits.ts`)", storeLimits],
     ["Wire format (`packages/wire/src/limits.ts`)", wireLimits],
     ["Queues on Redis (`packages/server/src/adapters/redis/limits.ts`)", redisLimits],
     ["Outside origins (`packages/server/src/adapters/origins/limits.ts`)", originLimits],
@@ -121,7 +133,9 @@ function limitsTables(): string {
   const part = ([title, limits]: (typeof groups)[number]): string =>
     `### ${title}\n\n${table(
       ["Limit", "Value"],
-      Object.entries(limits).map(([name, value]) => [`\`${name}\``, Number(value).toLocaleString("en")]),
+      Object.entries(limits)
+        .filter(([, value]) => typeof value === "number")
+        .map(([name, value]) => [`\`${name}\``, Number(value).toLocaleString("en")]),
     )}`;
   return `${limitsBegin}\n\n${groups.map(part).join("\n\n")}\n\n${limitsEnd}`;
 }
@@ -140,7 +154,7 @@ export function documentProblems(root: string, parts: Readonly<Record<string, st
     const page = existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : "";
     if (!page.includes(part)) problems.push(`${path} differs from the sources; npm run docs writes it`);
   }
-  const documents = [...filesBelow(root, "docs").filter((path) => path.endsWith(".md")), "README.md", "CONTRIBUTING.md"];
+  const documents = [...filesBelow(root, "docs").filter((path) => path.endsWith(".md")), "README.md", "CONTRIBUTING.md", "SECURITY.md"];
   const { scripts = {} } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts?: Record<string, string> };
   for (const path of documents) {
     if (!existsSync(join(root, path))) {
@@ -148,7 +162,7 @@ export function documentProblems(root: string, parts: Readonly<Record<string, st
       continue;
     }
     const text = readFileSync(join(root, path), "utf8");
-    problems.push(...linkProblems(root, path, text));
+    problems.push(...linkProblems(root, path, text), ...blockProblems(path, text));
     // Generated pages describe settings of later versions too, with the verbs that come with them.
     if (!(path in parts) || parts[path]?.startsWith(limitsBegin)) problems.push(...commandProblems(path, text, scripts, verbs));
   }
@@ -161,6 +175,25 @@ function linkProblems(root: string, path: string, text: string): string[] {
     if (/^(?:https?:|mailto:|#)/.test(target)) return [];
     const file = normalize(join(dirname(path), target.split("#")[0] ?? ""));
     return existsSync(join(root, file)) ? [] : [`${path}:${lineAt(text, match.index)}: link to ${target}, which does not exist`];
+  });
+}
+
+const beginsCommand =
+  /^(?:\$ )?(?:[A-Z_]+=\S* )*(?:sudo )?(?:trivet|npx|npm|node|curl|bash|docker|docker-compose|kubectl|git|cd|cp|cat|ls|grep|tail|locust|python3?|pip|openssl|redis-(?:cli|server))\s/;
+
+/** Only blocks that are tagged as Bash are extracted and run (test/document-lines.test.ts), and nobody has `trivet` on the PATH of a clone. */
+function blockProblems(path: string, text: string): string[] {
+  let language: string | null = null;
+  return text.split("\n").flatMap((line, index) => {
+    const fence = /^\s*```(\S*)/.exec(line);
+    if (fence) {
+      language = language === null ? (fence[1] ?? "") : null;
+      return [];
+    }
+    const place = `${path}:${index + 1}`;
+    if (language === "" && beginsCommand.test(line))
+      return [`${place}: a command in a block without a language; \`\`\`bash has it run by a test`];
+    return language === "bash" && line.startsWith("trivet ") ? [`${place}: in a clone it is \`npx trivet\``] : [];
   });
 }
 

@@ -2,7 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { guideProblems, requiredRows, seedCoverageProblems } from "./seed-coverage.ts";
+import {
+  compatibilityProblems,
+  guideProblems,
+  requiredRows,
+  requiredStatements,
+  seedCoverageProblems,
+  unaskedRows,
+} from "./seed-coverage.ts";
 
 let root: string;
 const write = (path: string, text: string): void => {
@@ -69,4 +76,38 @@ describe("the check of the guide's troubles", () => {
     ["a row without a test", "| T-01 | no leader | says | do | |", "docs/deployment_guide.md: T-01 names no test in its last column"],
     ["a test that is gone", "| T-01 | x | y | z | `a/c.test.ts` |", "docs/deployment_guide.md: T-01: a/c.test.ts does not exist"],
   ])("finds %s", (_what, text, problem) => expect(problemsOfGuide(text)).toEqual([problem]));
+});
+
+const problemsOfPage = (text: string): readonly string[] => {
+  write("docs/compatibility.md", text);
+  return compatibilityProblems(root, ["K-01", "K-02"]);
+};
+
+describe("the check of the compatibility page", () => {
+  const second = "| K-02 | `a | b` | the same |\n".replace(" | b", " \\| b");
+
+  it("accepts each row once, and files that are there", () => {
+    write("scripts/run.sh", "");
+    expect(problemsOfPage(`| K-01 | run | \`bash scripts/run.sh --now\`, \`npm start\` |\n${second}`)).toEqual([]);
+  });
+
+  it.each([
+    ["a row that is gone", "", "docs/compatibility.md: K-01 stands there 0 times, expected once"],
+    ["a row that says nothing", "| K-01 | run | |\n", "docs/compatibility.md:1: K-01 says nothing"],
+    ["a row of nobody", "| K-01 | a | b |\n| K-99 | a | b |\n", "docs/compatibility.md:2: K-99 is no row of the study"],
+    ["a file that is gone", "| K-01 | run | `scripts/gone.sh` |\n", "docs/compatibility.md:1: K-01: scripts/gone.sh does not exist"],
+  ])("finds %s", (_what, text, problem) => expect(problemsOfPage(`${text}${second}`)).toEqual([problem]));
+
+  it("asks for every row of the study, each once", () => {
+    expect(requiredStatements).toHaveLength(245);
+    expect(new Set([...requiredStatements, ...requiredRows]).size).toBe(245 + requiredRows.length);
+    expect(requiredStatements).toEqual(expect.arrayContaining(["K-07", "L-04", "X-35"]));
+  });
+
+  it("finds a row of the study that nothing asks for", () => {
+    write("clone/empty", "");
+    write("shared/reference/seeds.md", "| ID | What |\n|---|---|\n| K-01 | a |\n| K-34 | b |\n");
+    expect(unaskedRows(join(root, "clone"))).toEqual(["../shared/reference/seeds.md: K-34 is asked for by no page"]);
+    expect(unaskedRows(join(root, "clone", "elsewhere"))).toEqual([]);
+  });
 });

@@ -1,7 +1,7 @@
 /**
  * docs/seed-coverage.md says for each weakness of the programs before us which test or mutant shows that ours does not have it, docs/cache-races.md the
- * same of each race of the cache, and docs/deployment_guide.md what to do about each trouble. Fails when a row is missing, says nothing, or names a test
- * or a mutant that is not there. Run by `npm run check`.
+ * same of each race of the cache, docs/deployment_guide.md what to do about each trouble, and docs/compatibility.md what became of everything else that
+ * the source documents name. Fails when a row is missing, says nothing, or names a test, a mutant or a file that is not there. Run by `npm run check`.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 const seedPage = "docs/seed-coverage.md";
 const racePage = "docs/cache-races.md";
 const guide = "docs/deployment_guide.md";
+const compatibilityPage = "docs/compatibility.md";
+const study = "../shared/reference/seeds.md";
 const mutantRegistries = ["packages/simulator/src/mutants/registry.ts", "packages/simulator/src/mutants/cache-mutants.ts"];
 
 const numbered = (letter: string, numbers: readonly number[]): string[] => numbers.map((n) => `${letter}-${String(n).padStart(2, "0")}`);
@@ -20,6 +22,10 @@ export const requiredRows: readonly string[] = [...numbered("T", range(1, 25)), 
 
 /** Races of the study of the cache. */
 export const requiredRaces: readonly string[] = numbered("R", range(1, 35));
+
+/** What the source documents name, by kinds: parts, paths, settings, ports, prerequisites, commands, files, log lines, numbers, … */
+const counts = { C: 25, E: 30, V: 27, P: 10, Q: 6, K: 33, F: 18, L: 12, N: 14, G: 11, B: 6, U: 7, M: 6, O: 5, X: 35 };
+export const requiredStatements: readonly string[] = Object.entries(counts).flatMap(([letter, count]) => numbered(letter, range(1, count)));
 
 const mostWords = 6;
 
@@ -57,10 +63,33 @@ export function guideProblems(root: string, troubles: readonly string[] = number
   });
 }
 
+/** Each statement of the documents stands once in the page, with what they have and what we have; files that are named exist. */
+export function compatibilityProblems(root: string, required: readonly string[] = requiredStatements): string[] {
+  const rows = rowsOf(read(root, compatibilityPage) ?? "");
+  const problems = required.flatMap((id) => {
+    const found = rows.filter((row) => row.id === id).length;
+    return found === 1 ? [] : [`${compatibilityPage}: ${id} stands there ${found} times, expected once`];
+  });
+  for (const { id, weakness, evidence, line } of rows) {
+    const place = `${compatibilityPage}:${line}: ${id}`;
+    if (!required.includes(id)) problems.push(`${place} is no row of the study`);
+    if (weakness === "" || evidence === "") problems.push(`${place} says nothing`);
+    for (const [, path = ""] of evidence.matchAll(namedFile))
+      if (!existsSync(join(root, path))) problems.push(`${place}: ${path} does not exist`);
+  }
+  return problems;
+}
+
+/** Rows of the study itself, where it lies beside the checkout, that no page is asked for: the lists above have to be complete. */
+export function unaskedRows(root: string, asked: readonly string[] = [...requiredRows, ...requiredStatements]): string[] {
+  const rows = new Set((read(root, study) ?? "").split("\n").flatMap((line) => /^\| ([A-Z]-\d+) \|/.exec(line)?.[1] ?? []));
+  return [...rows].filter((id) => !asked.includes(id)).map((id) => `${study}: ${id} is asked for by no page`);
+}
+
 function rowsOf(text: string): Row[] {
   return text.split("\n").flatMap((line, index) => {
     const [id, weakness, evidence] = line
-      .split("|")
+      .split(/(?<!\\)\|/)
       .slice(1, -1)
       .map((cell) => cell.trim());
     const isRow = id !== undefined && /^[A-Z]-\d+$/.test(id);
@@ -69,6 +98,7 @@ function rowsOf(text: string): Row[] {
 }
 
 const namedTest = /`([^`]+\.test\.ts)` "([^"]+)"/g;
+const namedFile = /`(?:bash )?((?:packages|test|tools|scripts|docker|docs|deploy|benchmarks)\/[\w./-]+)[^`]*`/g;
 const namedMutant = /mutant `([^`]+)`/g;
 
 function rowProblems(root: string, { weakness, evidence }: Row, mutants: string): string[] {
@@ -101,7 +131,13 @@ function read(root: string, path: string): string | null {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-  const problems = [...seedCoverageProblems(root), ...seedCoverageProblems(root, requiredRaces, racePage), ...guideProblems(root)];
+  const problems = [
+    ...seedCoverageProblems(root),
+    ...seedCoverageProblems(root, requiredRaces, racePage),
+    ...guideProblems(root),
+    ...compatibilityProblems(root),
+    ...unaskedRows(root),
+  ];
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length > 0 ? 1 : 0;
 }

@@ -39,6 +39,8 @@ export interface LockClientOptions {
   readonly names: readonly string[];
   /** A client that gets no answer repeats the same call, under the same key, at another node, for so long. */
   readonly patienceMs: number;
+  /** Told of each call that was acknowledged. */
+  readonly acknowledged?: () => void;
 }
 
 // One count for all clients of this process: a key that comes back with another body is refused.
@@ -52,6 +54,10 @@ export function startLockClients(options: LockClientOptions): LockClients {
   const history = { grants: [] as Grant[], surprises: [] as string[], acknowledged: 0 };
   const stop = new AbortController();
 
+  const acknowledged = (): void => {
+    history.acknowledged += 1;
+    options.acknowledged?.();
+  };
   const insist = async (path: string, body: Json): Promise<Answer | null> => {
     keys += 1;
     const headers = { "idempotency-key": `e2e-${process.pid}-${keys}` };
@@ -82,12 +88,12 @@ export function startLockClients(options: LockClientOptions): LockClients {
     if (granted.status !== 200) return void history.surprises.push(`acquire of ${name} answered ${granted.status} ${granted.text}`);
     const grant: Grant = { name, owner, fence: Number(granted.body["fence"]), call: asked, ret: seen, released: null, gone: false };
     history.grants.push(grant);
-    history.acknowledged += 1;
+    acknowledged();
     grant.released = performance.now();
     const released = await insist(`${path}/release`, { owner, fence: String(grant.fence) });
     if (released?.status === 200) {
       grant.gone = true;
-      history.acknowledged += 1;
+      acknowledged();
     } else {
       history.surprises.push(`release of ${name} fence ${grant.fence}: ${released ? `${released.status} ${released.text}` : "no answer"}`);
     }

@@ -2,12 +2,18 @@ import { connect, type TrivetConnection } from "@trivet/client";
 import { setTimeout as pause } from "node:timers/promises";
 import { call, expectStatus, type Answer, type Json } from "./http.ts";
 import { lostOrLeftOver, startLockClients, violations } from "./lock-clients.ts";
+import { Silences } from "./silences.ts";
 import { ready, waitFor } from "./wait.ts";
+
+const kinds = ["sdk-produce", "http-produce", "consume", "sdk-cache", "http-cache", "sdk-lock"] as const;
+type Kind = (typeof kinds)[number] | "http-lock";
 
 /** Locks, queues and the cache, through the SDK and over HTTP, at the same time. */
 export interface MixedLoad {
   /** Waits until each kind of work was acknowledged so many more times. */
   progress(times: number, deadlineMs?: number): Promise<void>;
+  /** How long nothing was acknowledged of each kind of work, at the longest so far. */
+  longestSilencesMs(): Readonly<Partial<Record<Kind, number>>>;
   /** Ends the load, and gives everything that is not as it was acknowledged; each idempotent request that failed is in it. */
   finish(): Promise<readonly string[]>;
 }
@@ -21,20 +27,24 @@ export async function startMixedLoad(urls: readonly string[]): Promise<MixedLoad
   const anyUrl = (): string => urls[Math.floor(Math.random() * urls.length)] ?? "";
   const stop = new AbortController();
   const failures: string[] = [];
-  const done: Record<"sdk-produce" | "http-produce" | "consume" | "sdk-cache" | "http-cache" | "sdk-lock", number> = {
-    "sdk-produce": 0,
-    "http-produce": 0,
-    consume: 0,
-    "sdk-cache": 0,
-    "http-cache": 0,
-    "sdk-lock": 0,
+  const done = new Map<(typeof kinds)[number], number>(kinds.map((kind) => [kind, 0]));
+  const silences = new Silences<Kind>();
+  const acknowledged = (kind: (typeof kinds)[number]): void => {
+    done.set(kind, (done.get(kind) ?? 0) + 1);
+    silences.heard(kind);
   };
   const produced = new Set<string>();
   const consumed = new Set<string>();
   const cached = new Map<string, number>();
   await expectStatus(201, `${anyUrl()}/v1/queues/${queue}`, { method: "PUT", body: { partitions: 4 } });
   const connection = await connect(urls, { routing: "any", commandTimeoutMs: patienceMs, connectTimeoutMs: patienceMs });
-  const locks = startLockClients({ urls, clients: 3, names: ["shelf/1", "shelf/2", "shelf/3"], patienceMs });
+  const locks = startLockClients({
+    urls,
+    clients: 3,
+    names: ["shelf/1", "shelf/2", "shelf/3"],
+    patienceMs,
+    acknowledged: () => silences.heard("http-lock"),
+  });
   let keys = 0;
 
   /** One call under one Idempotency-Key until it has an answer: 503 changed nothing, 504 is an unknown outcome, and so is silence. */
@@ -49,11 +59,11 @@ export async function startMixedLoad(urls: readonly string[]): Promise<MixedLoad
     }
     return null;
   };
-  const repeat = async (what: keyof typeof done, run: (turn: number) => Promise<void>): Promise<void> => {
+  const repeat = async (what: (typeof kinds)[number], run: (turn: number) => Promise<void>): Promise<void> => {
     for (let turn = 1; !stop.signal.aborted; turn += 1) {
       try {
         await run(turn);
-        done[what] += 1;
+        acknowledged(what);
       } catch (error) {
         if (!stop.signal.aborted) failures.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
         await pause(50);
@@ -96,22 +106,23 @@ export async function startMixedLoad(urls: readonly string[]): Promise<MixedLoad
   ];
   const consuming = consume(connection, stop.signal, failures, (body) => {
     consumed.add(body);
-    done.consume += 1;
+    acknowledged("consume");
   });
 
   return {
     progress: async (times, deadlineMs = 60_000) => {
-      const before = { ...done };
+      const before = new Map(done);
       await locks.progress(times, deadlineMs);
       await waitFor(
         `${times} more acknowledged calls of each kind`,
         () => {
-          const short = Object.entries(done).filter(([what, count]) => count - before[what as keyof typeof done] < times);
-          return short.length === 0 ? ready(true) : `${short.map(([what]) => what).join(", ")}; ${failures.slice(0, 3).join("; ")}`;
+          const short = kinds.filter((kind) => (done.get(kind) ?? 0) - (before.get(kind) ?? 0) < times);
+          return short.length === 0 ? ready(true) : `${short.join(", ")}; ${failures.slice(0, 3).join("; ")}`;
         },
         { deadlineMs },
       );
     },
+    longestSilencesMs: () => silences.longestMs(),
     finish: async () => {
       const history = await locks.finish();
       // The consumer goes on until everything acknowledged has come.

@@ -160,7 +160,7 @@ export function page(selection: Selection, pictures: readonly Chart[]): string {
     "# Benchmarks",
     "<!-- Written by `npm run bench -- report`; changes by hand are lost. -->",
     ...(quick ? ["> **Quick run**: seconds instead of minutes. It shows that the harness works and proves nothing about speed."] : []),
-    `${services[0]?.toUpperCase()}${services.slice(1)}, three nodes on one machine. Repeat it with\n\n\`\`\`\n${commands.join("\n")}\nnpm run bench -- report\n\`\`\``,
+    `${services[0]?.toUpperCase()}${services.slice(1)}, three nodes on one machine. Repeat it with\n\n\`\`\`bash\n${commands.join("\n")}\nnpm run bench -- report\n\`\`\``,
     machineTable(selection),
     durability(results),
     "## Targets",
