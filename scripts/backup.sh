@@ -19,8 +19,10 @@ compose() {
 
 if [ "${1:-}" = --compose ]; then
   shift
-  # The container has the password in its own environment.
-  redis() { compose exec -T redis sh -c '[ -z "$REDIS_PASSWORD" ] || export REDISCLI_AUTH="$REDIS_PASSWORD"; exec redis-cli "$@"' redis-cli "$@"; }
+  # The password that this shell has, or else the one in the container's own environment: that has none where the password stands in `command:` alone, as
+  # S0 writes it. It goes by the input, where no list of processes shows it.
+  inside='IFS= read -r given || true; given="${given:-${REDIS_PASSWORD:-}}"; [ -z "$given" ] || export REDISCLI_AUTH="$given"; exec redis-cli "$@"'
+  redis() { printf '%s\n' "${REDISCLI_AUTH:-${REDIS_PASSWORD:-}}" | compose exec -T redis sh -c "$inside" redis-cli "$@"; }
 else
   command -v redis-cli >/dev/null || fail "There is no redis-cli here." "install redis-tools, or use --compose" 69
   [ -z "${REDIS_PASSWORD:-}" ] || export REDISCLI_AUTH="${REDISCLI_AUTH:-$REDIS_PASSWORD}"

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -97,6 +98,40 @@ describe.skipIf(!hasRedis)("scripts/backup.sh and scripts/restore.sh on a real R
     await stop();
     await serve("--appendonly", "yes", "--save", "1 1");
     expect(await redis("GET", "text")).toBe("overwritten");
+  });
+
+  it("--compose takes the password of the container, or that of the shell where it stands in the server's command alone (S0)", async () => {
+    await serve("--appendonly", "yes");
+    await fill();
+    // In place of the engine: what is run in the container is run here, with the environment that the container has.
+    const programs = join(folder, "bin");
+    mkdirSync(programs);
+    const program = (name: string, ...lines: readonly string[]): void =>
+      writeFileSync(join(programs, name), ["#!/bin/bash", ...lines, ""].join("\n"), { mode: 0o755 });
+    program(
+      "docker",
+      '[ "$*" != "compose version" ] || exit 0',
+      'while [ "$1" != sh ]; do shift; done',
+      'exec env -i PATH="$PATH" REDIS_PASSWORD="$IN_CONTAINER" sh "${@:2}"',
+    );
+    program("redis-cli", `exec ${spawnSync("which", ["redis-cli"], { encoding: "utf8" }).stdout.trim()} -p ${port} "$@"`);
+    const compose = (env: Readonly<Record<string, string>>): ReturnType<typeof run> =>
+      run("bash", [backup, "--compose", join(folder, "backup")], {
+        cwd: folder,
+        env: { PATH: `${programs}:${process.env["PATH"] ?? ""}`, ...env },
+      });
+    const none = await compose({ IN_CONTAINER: "" });
+    expect(none.output).toMatch(/wants another password.*\n.*set REDIS_PASSWORD/);
+    expect(none.code).toBe(77);
+    for (const env of [
+      { IN_CONTAINER: password },
+      { IN_CONTAINER: "", REDIS_PASSWORD: password },
+      { IN_CONTAINER: "", REDISCLI_AUTH: password },
+    ]) {
+      const { code, output } = await compose(env);
+      expect(code, output).toBe(0);
+      for (const file of readdirSync(join(folder, "backup"))) rmSync(join(folder, "backup", file));
+    }
   });
 
   it("refuses a damaged file, a folder in use and no Redis; nothing changes", async () => {

@@ -1,3 +1,4 @@
+import { settingNames, settingOf } from "@trivet/contract";
 import { loadConfig } from "@trivet/server";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -46,17 +47,22 @@ const published = (name: string): readonly string[] => (services[name]?.ports ??
 const imageEnv = Object.fromEntries(
   [...read("docker/Dockerfile.node").matchAll(/^(?:ENV| {4})\s*([A-Z_]+)=(\S+)/gm)].map((match) => [match[1] ?? "", match[2] ?? ""]),
 );
+type Files = (path: string) => string;
 /** The configuration of a node as its container has it. */
-function configOf(name: string, using: Compose = compose()) {
-  const { env_file: files = [], environment = {}, command = ["serve"] } = using.services[name] as Service;
-  const fromFiles = Object.assign({}, ...files.map((file) => parseEnv(read(normalize(join("docker", file))))));
+function configOf(name: string, using: Compose = compose(), fileOf: Files = read) {
+  const { env_file: files = [], environment = {}, command = ["serve"], volumes: mounts = [] } = using.services[name] as Service;
+  const fromFiles = Object.assign({}, ...files.map((file) => parseEnv(fileOf(normalize(join("docker", file))))));
+  const mountedAt = (path: string): string | undefined => mounts.find((mount) => mount.split(":")[1] === path)?.split(":")[0];
   const own = Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, String(value ?? "")]));
   return loadConfig({
     argv: command.slice(1),
     env: { ...imageEnv, ...fromFiles, ...own },
     cwd: "/app",
     hostname: "3f2a9c1b7d2e",
-    readFile: () => null,
+    readFile: (path) => {
+      const source = mountedAt(path);
+      return source === undefined ? null : fileOf(normalize(join("docker", source)));
+    },
   });
 }
 
@@ -149,6 +155,66 @@ describe("docker/docker-compose.yml", () => {
     expect(configOf("node_queue_scalable").config.roles).toEqual(["queue"]);
   });
 
+  /** Under each of its names, but for one that counts in files only, because other programs mean something else by it. */
+  const securityNames = settingNames
+    .filter((name) => settingOf(name).use === "security")
+    .flatMap((name) => [name, ...(settingOf(name).aliases ?? []).filter(({ filesOnly }) => filesOnly !== true).map((alias) => alias.name)]);
+
+  it("passes every setting of security in .env on to every node", () => {
+    expect(securityNames).toEqual(
+      expect.arrayContaining(["AUTH_MODE", "API_KEYS", "SHARED_MAC_KEY", "RATE_LIMIT_PER_SECOND", "AUDIT_KEY"]),
+    );
+    const using = compose(Object.fromEntries(securityNames.map((name) => [name, `value of ${name}`])));
+    for (const node of nodes) {
+      const given = using.services[node]?.environment ?? {};
+      expect(
+        securityNames.filter((name) => given[name] !== `value of ${name}`),
+        node,
+      ).toEqual([]);
+    }
+  });
+
+  it.each(nodes)("%s asks for a key where .env says so, and reads and writes where it can", (name) => {
+    const { config } = configOf(
+      name,
+      compose({
+        AUTH_MODE: "keys",
+        ACCESS_FILE: "access/access.json",
+        RATE_LIMIT_PER_SECOND: "100",
+        AUDIT_LOG: "data/audit.log",
+        AUDIT_KEY: "0123456789abcdef0123456789abcdef",
+      }),
+    );
+    expect(config).toMatchObject({
+      access: { file: "access/access.json" },
+      rateLimit: { perSecond: 100 },
+      audit: { path: "data/audit.log" },
+    });
+    const mounts = services[name]?.volumes ?? [];
+    expect(mounts).toContain("../access:/app/access:ro");
+    // A volume of this node alone: two nodes in one audit log would break its chain.
+    expect(mounts).toContain(name.endsWith("scalable") ? "/app/data" : `${name}-data:/app/data`);
+  });
+
+  it("what .env leaves empty is taken from .env.node1, and what it sets wins over that", () => {
+    const line = "AUTH_MODE=keys\nAPI_KEYS=admin=0123456789abcdef\nRATE_LIMIT_PER_SECOND=7\n";
+    const withLine: Files = (path) => `${read(path)}${path === ".env.node1" ? line : ""}`;
+    const { config } = configOf("node1", compose({ RATE_LIMIT_PER_SECOND: "9" }), withLine);
+    expect(config).toMatchObject({ access: { keys: [{ role: "admin", key: "0123456789abcdef" }] }, rateLimit: { perSecond: 9 } });
+  });
+
+  it("Prometheus shows its key, by a setting", () => {
+    expect(services["prometheus"]?.volumes).toContain("./monitoring/scrape.token:/etc/prometheus/scrape.token:ro");
+    const { prometheus } = compose({ METRICS_TOKEN_FILE: "../access/scrape.token" }).services;
+    expect(prometheus?.volumes).toContain("../access/scrape.token:/etc/prometheus/scrape.token:ro");
+    for (const file of ["prometheus.yml", "prometheus.tls.yml"]) {
+      const { scrape_configs: jobs } = parse(read(`docker/monitoring/${file}`)) as { scrape_configs: readonly object[] };
+      expect(jobs[0]).toMatchObject({ job_name: "trivet", authorization: { credentials_file: "scrape.token" } });
+    }
+    // The one that is tracked is nobody's key.
+    expect(read("docker/monitoring/scrape.token")).toBe("none\n");
+  });
+
   it("Prometheus looks for every node at the port it listens on", () => {
     const { scrape_configs: jobs } = parse(read("docker/monitoring/prometheus.yml")) as {
       scrape_configs: readonly { dns_sd_configs?: readonly { names: readonly string[]; port: number }[] }[];
@@ -194,6 +260,22 @@ describe("docker/docker-compose.tls.yml", () => {
     expect(config.advertiseUrl).toMatch(/^https:/);
     expect(config.peers.every(({ url }) => url.startsWith("https:"))).toBe(true);
     expect(overlay[name]?.volumes).toContain("../certs:/certs:ro");
+  });
+
+  it("the certificates are those of certs/, whatever .env says for nodes without containers", () => {
+    const names = {
+      CERT_FILE: "certs/a.crt",
+      KEY_FILE: "certs/a.key",
+      CA_FILE: "certs/b.crt",
+      CERT_PATH: "mine/",
+      ENABLE_ENCRYPTION: "false",
+    };
+    const using = compose(names);
+    const environment = { ...using.services["node1"]?.environment, ...overlay["node1"]?.environment };
+    const { config } = configOf("node1", { ...using, services: { node1: { ...(using.services["node1"] as Service), environment } } });
+    expect(config.tls).toMatchObject({ certFile: "/certs/node1.crt", keyFile: "/certs/node1.key", caFile: "/certs/ca.crt" });
+    // Without them TLS that is asked for is refused, and not left out.
+    expect(() => configOf("node_lock_1", compose({ ENABLE_ENCRYPTION: "true" }))).toThrow(/CERT_FILE/);
   });
 
   it("gen_certs.sh --compose makes a certificate for each of them, and for nobody else", () => {

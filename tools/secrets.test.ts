@@ -29,6 +29,16 @@ it.skipIf(!isCheckout)("no private key and no env file that is somebody's own is
 });
 
 it.skipIf(!isCheckout)("what a user makes in the clone is not tracked by accident", () => {
-  const made = [".env", ".env.production", "certs/ca.key", "certs/node1.key", "access.json", "data/node1/x", "logs/node1.log"];
+  const made = [
+    ".env",
+    ".env.production",
+    "certs/ca.key",
+    "certs/node1.key",
+    "access.json",
+    "access/access.json",
+    "access/scrape.token",
+    "data/node1/x",
+    "logs/node1.log",
+  ];
   for (const path of made) expect(git("check-ignore", "-q", path).status, path).toBe(0);
 });

@@ -7,6 +7,7 @@ import {
   loadLines,
   originals,
   s0NodeFour,
+  s0Password,
   s2Openssl,
 } from "../support/document-commands.ts";
 import { postJson } from "../support/document-checks.ts";
@@ -28,7 +29,7 @@ describe.skipIf(!hasOriginals)("the commands of the tests are those of the docum
   it("every start, scaling, log, load and openssl line", () => {
     const texts = originals().map((text) => text.replaceAll(/^[ \t]+/gm, ""));
     const [s0 = "", s1 = "", s2 = "", s3 = "", s4 = ""] = texts;
-    has(s0, [...Object.values(composeLines.s0), s0NodeFour.env, s0NodeFour.service]);
+    has(s0, [...Object.values(composeLines.s0), s0NodeFour.env, s0NodeFour.service, ...Object.values(s0Password)]);
     has(s1, Object.values(composeLines.s1));
     has(s2, [composeLines.s2.up, ...s2Openssl]);
     has(s3, [...Object.values(composeLines.s3), loadLines.s3]);

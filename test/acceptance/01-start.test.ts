@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { composeLines, s0, s4 } from "../support/document-commands.ts";
 import { hasImage } from "../support/containers.ts";
+import { everyNodeIsScraped } from "../support/prometheus.ts";
 import { ready, waitFor } from "../support/wait.ts";
 import { inContainers } from "./targets.ts";
 // The same documents without containers: S0's three terminals, and S1's nodes by type.
@@ -82,6 +83,7 @@ inContainers((containers) => {
     await healthy(split);
     await allHealthy(services);
     expect(await run(composeLines.s3.ps)).toMatch(/prometheus.*Up/);
+    await everyNodeIsScraped(split.length);
     await down();
   });
 

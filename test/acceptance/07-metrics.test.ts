@@ -1,8 +1,11 @@
 /** Point 7: `/metrics` has S0's keys, promtool passes it as text, Prometheus shows all targets up, Grafana at 3000 shows data. */
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasEngine, hasImage } from "../support/containers.ts";
 import { metricsAndLocksOfS0, monitoringOfS4 } from "../support/document-checks.ts";
-import { call, expectStatus, textOf, type Json } from "../support/http.ts";
+import { expectStatus, textOf, type Json } from "../support/http.ts";
+import { everyNodeIsScraped } from "../support/prometheus.ts";
 import { ready, waitFor } from "../support/wait.ts";
 import { inContainers, onEveryTarget } from "./targets.ts";
 // promtool on the text of every node, and every query of every board against a live Prometheus.
@@ -24,17 +27,37 @@ inContainers((containers) => {
   afterAll(() => containers().down());
 
   it("Prometheus at 9090 has a target for every node, all of them up", async () => {
-    await waitFor(
-      "three targets that are up",
-      async () => {
-        const { status, body, text } = await call("http://127.0.0.1:9090/api/v1/targets?state=active");
-        if (status !== 200) return text;
-        const targets = ((body["data"] as Json)["activeTargets"] ?? []) as readonly Json[];
-        const nodes = targets.filter(({ labels }) => (labels as Json)["job"] === "trivet");
-        return nodes.length === 3 && targets.every(({ health }) => health === "up") ? ready(true) : JSON.stringify(targets).slice(0, 2_000);
-      },
-      { deadlineMs: 120_000, everyMs: 1_000 },
+    await everyNodeIsScraped(3);
+  });
+
+  it("with the keys of .env every call needs one, at each node, and Prometheus shows its own", async () => {
+    const { folder, run, settings, healthy } = containers();
+    writeFileSync(join(folder, "access", "scrape.token"), "reader-0123456789abcdef\n");
+    settings(
+      [
+        "AUTH_MODE=keys",
+        "API_KEYS=admin=admin-0123456789abcdef,reader=reader-0123456789abcdef",
+        "METRICS_TOKEN_FILE=../access/scrape.token",
+        "AUDIT_LOG=data/audit.log",
+        "AUDIT_KEY=audit-0123456789abcdef",
+        "",
+      ].join("\n"),
     );
+    try {
+      await run("docker-compose -f docker/docker-compose.yml up -d node1 node2 node3 prometheus", profile);
+      await healthy([8001, 8002, 8003]);
+      for (const port of [8001, 8002, 8003]) {
+        const url = `http://127.0.0.1:${port}/v1/metrics`;
+        await expectStatus(401, url);
+        await expectStatus(200, url, { headers: { authorization: "Bearer reader-0123456789abcdef" } });
+      }
+      await everyNodeIsScraped(3);
+      const sealed = await run("cd docker\ndocker-compose exec -T node1 trivet audit verify data/audit.log");
+      expect(sealed).toMatch(/data\/audit\.log: [1-9]\d* records, none changed/);
+    } finally {
+      settings(null);
+      rmSync(join(folder, "access", "scrape.token"));
+    }
   });
 });
 

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
-import type { Containers } from "../support/containers.ts";
+import { editFile, type Containers } from "../support/containers.ts";
 import { composeLines, s0NodeFour } from "../support/document-commands.ts";
 import { call, expectStatus, textOf, type Json } from "../support/http.ts";
 import { ready, waitFor } from "../support/wait.ts";
@@ -73,8 +73,8 @@ const scaled = (count: number): Promise<true> =>
 
 function addNodeFour(folder: string): void {
   writeFileSync(join(folder, ".env.node4"), s0NodeFour.env);
-  for (const n of [1, 2, 3]) edit(join(folder, `.env.node${n}`), (text) => text.replace(/^ALL_NODES=.*$/m, "$&,http://node4:8004"));
-  edit(join(folder, "docker/docker-compose.yml"), (text) => text.replace(/^services:\n/m, `services:\n${s0NodeFour.service}\n`));
+  for (const n of [1, 2, 3]) editFile(join(folder, `.env.node${n}`), (text) => text.replace(/^ALL_NODES=.*$/m, "$&,http://node4:8004"));
+  editFile(join(folder, "docker/docker-compose.yml"), (text) => text.replace(/^services:\n/m, `services:\n${s0NodeFour.service}\n`));
 }
 
 /** The files as they were, where something was added. */
@@ -85,11 +85,4 @@ function restore({ folder }: Containers): void {
 
 function replace(file: string, text: string, by: string): void {
   writeFileSync(file, readFileSync(file, "utf8").replace(text, by));
-}
-
-function edit(file: string, change: (text: string) => string): void {
-  const before = readFileSync(file, "utf8");
-  const after = change(before);
-  if (after === before) throw new Error(`${file}: nothing to change`);
-  writeFileSync(file, after);
 }

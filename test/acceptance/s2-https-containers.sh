@@ -77,7 +77,7 @@ refused() {
 }
 
 cp -r "$root/docker" "$root/.env.node1" "$root/.env.node2" "$root/.env.node3" "$root/.env.example" "$folder/"
-mkdir -p "$folder/benchmarks" "$folder/logs"
+mkdir -p "$folder/benchmarks" "$folder/logs" "$folder/access"
 chmod a+rwx "$folder" "$folder/logs"
 cp "$root/benchmarks/load_test_scenarios.py" "$folder/benchmarks/"
 cd "$folder"

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Curl } from "./document-checks.ts";
@@ -38,6 +38,21 @@ export function copyOfCheckout(): string {
     cpSync(join(repository, path), join(folder, path), { force: true });
   }
   return folder;
+}
+
+/** Changes a file of the copy as a document tells its readers to. Gives what brings the former text back. */
+export function editFile(file: string, change: (text: string) => string): () => void {
+  const before = readFileSync(file, "utf8");
+  const after = change(before);
+  if (after === before) throw new Error(`${file}: nothing to change`);
+  writeFileSync(file, after);
+  return () => writeFileSync(file, before);
+}
+
+/** What `npm run build` makes, for scripts of the copy that call the command. */
+export function linkBuilt(folder: string): void {
+  const place = join(folder, "packages", "cli", "dist");
+  if (!existsSync(place)) symlinkSync(join(repository, "packages", "cli", "dist"), place);
 }
 
 export interface Containers {

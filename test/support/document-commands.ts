@@ -109,6 +109,9 @@ REDIS_PORT=6379
 `,
 } as const;
 
+/** S0's example of a password for Redis: a line of the service in the Compose file, and one of the nodes' env files. */
+export const s0Password = { command: "command: redis-server --requirepass mypassword", env: "REDIS_PASSWORD=mypassword" } as const;
+
 /** S2's own lines for an authority and a certificate of a node, with what follows `openssl`; `/certs` is the folder. */
 export const s2Openssl: readonly string[] = [
   "genpkey -algorithm RSA -out /certs/ca.key",

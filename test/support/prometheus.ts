@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expectStatus, type Json } from "./http.ts";
+import { call, expectStatus, type Json } from "./http.ts";
 import { freePorts, start, type Started } from "./processes.ts";
 import { ready, waitFor } from "./wait.ts";
 
@@ -54,4 +54,21 @@ ${lines.join("\n")}
       await server.exited;
     },
   };
+}
+
+/** The Prometheus of the Compose file has a target for each of so many nodes, and none of its targets is down. */
+export async function everyNodeIsScraped(count: number): Promise<void> {
+  await waitFor(
+    `${count} nodes as targets, all of them up`,
+    async () => {
+      const { status, body, text } = await call("http://127.0.0.1:9090/api/v1/targets?state=active");
+      if (status !== 200) return text;
+      const targets = ((body["data"] as Json)["activeTargets"] ?? []) as readonly Json[];
+      const nodes = targets.filter(({ labels }) => (labels as Json)["job"] === "trivet");
+      return nodes.length === count && targets.every(({ health }) => health === "up")
+        ? ready(true)
+        : JSON.stringify(targets).slice(0, 2_000);
+    },
+    { deadlineMs: 120_000, everyMs: 1_000 },
+  );
 }

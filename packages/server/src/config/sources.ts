@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { settingNames, settingOf, type SettingName } from "@trivet/contract";
 import { parseStrictJson } from "../json/strict-json.ts";
@@ -22,8 +22,15 @@ export interface ConfigurationInput {
 /** What a program gives that runs a node: flags, folder, host name and files are those of the process unless it says otherwise. */
 export type ConfigurationGiven = Pick<ConfigurationInput, "env"> & Partial<Omit<ConfigurationInput, "env">>;
 
+/** Going on without a file that is there could leave open what it locks. */
 function readFile(path: string): string | null {
-  return existsSync(path) ? readFileSync(path, "utf8") : null;
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw new ConfigError(78, `${path}: it cannot be read (${code})`, [], "make it a file that the user of this node may read");
+  }
 }
 
 export function inputOf(given: ConfigurationGiven): ConfigurationInput {

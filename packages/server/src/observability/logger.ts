@@ -80,14 +80,15 @@ export class Logger {
   #open(): void {
     const { dir, files, nodeId } = this.#options;
     if (dir === null) return;
-    const failed = (error: Error): void => this.log("warn", "log.failed", `log files are off: ${error.message}`);
+    const failed = (error: Error, next = ""): void => this.log("warn", "log.failed", `log files are off: ${error.message}${next}`);
     try {
       this.#text = new LogFile(join(dir, `${nodeId}.log`), failed, files);
       this.#structured = new LogFile(join(dir, `${nodeId}_structured.log`), failed, files);
     } catch (error) {
       this.#text = null;
       this.#structured = null;
-      queueMicrotask(() => failed(error instanceof Error ? error : new Error(String(error))));
+      const next = `; the lines are on stdout only: let the user of this process write to ${dir}, or set LOG_DIR=off`;
+      queueMicrotask(() => failed(error instanceof Error ? error : new Error(String(error)), next));
     }
   }
 

@@ -2,7 +2,7 @@ import { settingNames, settingOf } from "@trivet/contract";
 import { defaultQueueSettings } from "@trivet/core";
 import type { QueueSettings } from "@trivet/engine";
 import { newestLevel } from "@trivet/wire";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -369,4 +369,16 @@ test("a program gives an environment and takes flags, folder, host name and file
   writeFileSync(join(folder, ".env"), "HTTP_PORT=8123\n");
   expect(loadConfig({ env: { NODE_ID: "embedded" }, cwd: folder }).config).toMatchObject({ nodeId: "embedded", http: { port: 8123 } });
   rmSync(folder, { recursive: true });
+});
+
+test("a .env that cannot be read ends the start: what it locks would be open", () => {
+  const folder = mkdtempSync(join(tmpdir(), "trivet-config-"));
+  try {
+    // As the engine of containers leaves it where the file of a mount was missing.
+    mkdirSync(join(folder, ".env"));
+    const error = failure(() => loadConfig({ env: {}, cwd: folder }));
+    expect(error).toMatchObject({ exitCode: 78, message: `${join(folder, ".env")}: it cannot be read (EISDIR)` });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

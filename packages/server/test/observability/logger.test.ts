@@ -91,7 +91,9 @@ describe("logger", () => {
     await Promise.resolve();
     log.log("info", "a", "still here");
     await log.flush();
-    expect(out.filter((line) => line.includes("log files are off"))).toHaveLength(1);
+    const warnings = out.filter((line) => line.includes("log files are off"));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/WARN .* stdout only: let the user of this process write to .*logs, or set LOG_DIR=off/);
     expect(out.some((line) => line.includes("still here"))).toBe(true);
   });
 });
