@@ -9,6 +9,7 @@ import {
   type QueueResolved,
   type Receipt,
   type ResolveQueue,
+  type Result,
   type SettleOutcome,
   type ShardCommand,
   type ShardResult,
@@ -44,6 +45,8 @@ export class FakeShards {
   leaseMs = 60_000;
   /** So many commands are answered `not-configured` first. */
   unconfigured = 0;
+  /** Settlements are answered `malformed`. */
+  refusesSettlements = false;
   groupTime: () => number = () => Date.now();
   hint: (queue: number, partition: number) => void = () => undefined;
   private readonly answers = new Map<string, Uint8Array>();
@@ -87,12 +90,16 @@ export class FakeShards {
       const key = `${group}/${caller}/${cursor.sequence}`;
       let bytes = this.answers.get(key);
       if (bytes === undefined) {
-        bytes = notAfter < this.groupTime() ? pastDeadline : encoded(this.execute(cursor.decodeShard()));
+        bytes = notAfter < this.groupTime() ? pastDeadline : this.answerTo(cursor.decodeShard());
         this.answers.set(key, bytes);
       }
       answers.push({ sequence: cursor.sequence, bytes });
     }
     return answers;
+  }
+
+  private answerTo(command: ShardCommand): Uint8Array {
+    return this.refusesSettlements && command.type === "settle" ? malformed : encoded(this.execute(command));
   }
 
   private execute(command: ShardCommand): ShardResult {
@@ -170,8 +177,10 @@ function encoded(result: ShardResult): Uint8Array {
   encodeShardResult(writer, result);
   return writer.finish();
 }
-const pastDeadline: Uint8Array = (() => {
+function encodedRefusal(result: Result): Uint8Array {
   const writer = new ByteWriter();
-  encodeResult(writer, { type: "refused", reason: "past-deadline" });
+  encodeResult(writer, result);
   return writer.finish();
-})();
+}
+const pastDeadline: Uint8Array = encodedRefusal({ type: "refused", reason: "past-deadline" });
+const malformed: Uint8Array = encodedRefusal({ type: "malformed", detail: "no" });
