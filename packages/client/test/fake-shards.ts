@@ -45,6 +45,8 @@ export class FakeShards {
   leaseMs = 60_000;
   /** So many commands are answered `not-configured` first. */
   unconfigured = 0;
+  /** There is no room for another group. */
+  fullOfGroups = false;
   /** Settlements are answered `malformed`. */
   refusesSettlements = false;
   groupTime: () => number = () => Date.now();
@@ -120,6 +122,7 @@ export class FakeShards {
         return { type: "produced", partition: command.partition, messages };
       }
       case "consume": {
+        if (this.fullOfGroups) return { type: "no-group", group: command.group };
         const ready = queue.kept.filter(({ partition, leased }) => partition === command.partition && !leased);
         const messages = ready.slice(0, command.maxMessages).map(handOut);
         return { type: "handed-out", leaseMs: this.leaseMs, messages, more: ready.length > messages.length };
@@ -127,6 +130,7 @@ export class FakeShards {
       case "settle":
         return { type: "settled", outcomes: command.receipts.map((receipt) => this.settle(queue, command.settlement, receipt)) };
       case "create-group":
+        if (this.fullOfGroups) return { type: "no-group", group: command.group };
         return { type: "counted", count: toggled(this.groups, groupKey(command), true) };
       case "delete-group":
         if (toggled(this.groups, groupKey(command), false) > 0) return { type: "counted", count: 1 };

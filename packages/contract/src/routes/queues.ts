@@ -190,7 +190,7 @@ export const queueRoutes = {
     path: "/v1/queues/:queue/groups/:group",
     tag: "queues",
     summary: "Make a consumer group",
-    description: "201 when it is new, 200 when it was there. A group also comes into being at its first consume.",
+    description: "201 when it is new, 200 when it was there. A group also comes into being at its first consume. A queue has 64 groups at most; one more is 429.",
     params: GroupParams,
     body: s.GroupBody,
     bodyOptional: true,
