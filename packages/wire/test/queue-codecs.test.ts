@@ -13,7 +13,10 @@ import {
   decodeShardResult,
   encodeShardCommand,
   encodeShardResult,
+  encodeSingleCommandFrame,
+  featureLevels,
   formerShardCommandNumbers,
+  levelOfFrame,
   limits,
   resultNumbers,
   settlements,
@@ -88,7 +91,14 @@ const commands: { readonly [T in ShardCommandType]: fc.Arbitrary<Extract<ShardCo
   }),
   "consumer-gone": fc.record({ type: fc.constant("consumer-gone"), queue: uint, consumer: anyText(limits.maxKeyBytes, 1) }),
   "purge-queue": fc.record({ type: fc.constant("purge-queue"), queue: uint, partition, dead: fc.boolean() }),
-  redrive: fc.record({ type: fc.constant("redrive"), queue: uint, partition, sequences: fc.array(uint, { maxLength: 5 }), limit: uint }),
+  redrive: fc.record({
+    type: fc.constant("redrive"),
+    queue: uint,
+    partition,
+    sequences: fc.array(uint, { maxLength: 5 }),
+    limit: uint,
+    bounded: fc.boolean(),
+  }),
   "raise-fence": fc.record({ type: fc.constant("raise-fence"), lock: name, fence: uint }),
   "fence-floor": fc.record({ type: fc.constant("fence-floor"), fence: uint }),
   ...cacheCommands,
@@ -191,7 +201,7 @@ describe("commands of the shards", () => {
     for (const number of Object.values(shardResultNumbers)) expect(Object.values(resultNumbers)).not.toContain(number);
   });
 
-  test("those of before receipts told the incarnation of their group are still read", () => {
+  test("those of before receipts told the incarnation of their group, and redrives a bound, are still read", () => {
     const receipts = [{ partition: 2, sequence: 3, acquired: 4, incarnation: 0 }];
     const [receipt] = receipts;
     if (receipt === undefined) throw new Error("there is one");
@@ -201,11 +211,18 @@ describe("commands of the shards", () => {
         [70, 1, 1, 103, 0, 0, 0, 1, 2, 3, 4],
       ],
       [{ type: "expire-leases", leases: [{ queue: 1, group: "g", receipt, extended: 5 }] }, [71, 1, 1, 1, 103, 2, 3, 4, 5]],
+      [{ type: "redrive", queue: 1, partition: 2, sequences: [4], limit: 3, bounded: false }, [74, 1, 2, 3, 1, 4]],
     ];
     for (const [command, bytes] of former) {
       expect(decodeShardCommand(new ByteReader(Uint8Array.from(bytes)))).toEqual(command);
       expect([...encoded(command, encodeShardCommand)]).toEqual(bytes);
     }
+  });
+
+  test("a redrive that keeps to the length of its queue needs the level of that", () => {
+    const redrive = { type: "redrive", queue: 1, partition: 2, sequences: [4], limit: 3 } as const;
+    expect(levelOfFrame(encodeSingleCommandFrame("c", "", 9, { ...redrive, bounded: true }))).toBe(featureLevels.room);
+    expect(levelOfFrame(encodeSingleCommandFrame("c", "", 9, { ...redrive, bounded: false }))).toBe(featureLevels.base);
   });
 
   test("what is too much is refused on the way out and on the way in", () => {

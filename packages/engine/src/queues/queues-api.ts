@@ -145,7 +145,7 @@ export interface QueuesApi {
     options: QueueCallOptions,
     done: (outcome: { readonly type: "counted"; readonly count: number } | QueueFailure) => void,
   ): void;
-  /** `ids` empty = the oldest, up to `limit`. */
+  /** `ids` empty = the oldest, up to `limit`. Fewer where a partition has no room; `queue-full` when there was room for none. */
   redrive(
     queue: string,
     ids: readonly string[],

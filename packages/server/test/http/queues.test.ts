@@ -312,6 +312,10 @@ describe("receipts", () => {
     expect((await server.call("DELETE", `${path}/messages?dead=true`)).json).toMatchObject({ purged: 1 });
     expect((await server.call("DELETE", `${path}/messages`)).json).toMatchObject({ purged: 1 });
     expect((await post(`${path}/dlq/redrive`)).json).toMatchObject({ redriven: 0 });
+    queues.refuse({ type: "queue-full", limit: "messages", max: 2 });
+    expect(await post(`${path}/dlq/redrive`)).toMatchObject({ status: 429, json: { code: "queue_full", limit: "messages", max: 2 } });
+    queues.refuse({ type: "unavailable", code: "feature_level", retryAfterMs: 1_000, detail: "node3 knows 4" });
+    expect(await post(`${path}/dlq/redrive`)).toMatchObject({ status: 503, json: { code: "feature_level" } });
   });
   test("of unknown fate: 504 that names them", async () => {
     const node = new MemoryQueues();
