@@ -9,6 +9,7 @@ import {
   type QueueResolved,
   type Receipt,
   type ResolveQueue,
+  type Result,
   type SettleOutcome,
   type ShardCommand,
   type ShardResult,
@@ -44,6 +45,10 @@ export class FakeShards {
   leaseMs = 60_000;
   /** So many commands are answered `not-configured` first. */
   unconfigured = 0;
+  /** There is no room for another group. */
+  fullOfGroups = false;
+  /** Settlements are answered `malformed`. */
+  refusesSettlements = false;
   groupTime: () => number = () => Date.now();
   hint: (queue: number, partition: number) => void = () => undefined;
   private readonly answers = new Map<string, Uint8Array>();
@@ -87,12 +92,16 @@ export class FakeShards {
       const key = `${group}/${caller}/${cursor.sequence}`;
       let bytes = this.answers.get(key);
       if (bytes === undefined) {
-        bytes = notAfter < this.groupTime() ? pastDeadline : encoded(this.execute(cursor.decodeShard()));
+        bytes = notAfter < this.groupTime() ? pastDeadline : this.answerTo(cursor.decodeShard());
         this.answers.set(key, bytes);
       }
       answers.push({ sequence: cursor.sequence, bytes });
     }
     return answers;
+  }
+
+  private answerTo(command: ShardCommand): Uint8Array {
+    return this.refusesSettlements && command.type === "settle" ? malformed : encoded(this.execute(command));
   }
 
   private execute(command: ShardCommand): ShardResult {
@@ -113,6 +122,7 @@ export class FakeShards {
         return { type: "produced", partition: command.partition, messages };
       }
       case "consume": {
+        if (this.fullOfGroups) return { type: "no-group", group: command.group };
         const ready = queue.kept.filter(({ partition, leased }) => partition === command.partition && !leased);
         const messages = ready.slice(0, command.maxMessages).map(handOut);
         return { type: "handed-out", leaseMs: this.leaseMs, messages, more: ready.length > messages.length };
@@ -120,6 +130,7 @@ export class FakeShards {
       case "settle":
         return { type: "settled", outcomes: command.receipts.map((receipt) => this.settle(queue, command.settlement, receipt)) };
       case "create-group":
+        if (this.fullOfGroups) return { type: "no-group", group: command.group };
         return { type: "counted", count: toggled(this.groups, groupKey(command), true) };
       case "delete-group":
         if (toggled(this.groups, groupKey(command), false) > 0) return { type: "counted", count: 1 };
@@ -170,8 +181,10 @@ function encoded(result: ShardResult): Uint8Array {
   encodeShardResult(writer, result);
   return writer.finish();
 }
-const pastDeadline: Uint8Array = (() => {
+function encodedRefusal(result: Result): Uint8Array {
   const writer = new ByteWriter();
-  encodeResult(writer, { type: "refused", reason: "past-deadline" });
+  encodeResult(writer, result);
   return writer.finish();
-})();
+}
+const pastDeadline: Uint8Array = encodedRefusal({ type: "refused", reason: "past-deadline" });
+const malformed: Uint8Array = encodedRefusal({ type: "malformed", detail: "no" });

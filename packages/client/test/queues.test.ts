@@ -180,6 +180,19 @@ describe("groups", () => {
 });
 
 describe("consume", () => {
+  test("one group too many is told as the limit that it is, and ends the consumer", async () => {
+    const fake = await cluster();
+    const queue = (await connected(fake)).queue<number>("q");
+    await queue.produce(1);
+    fake.shards.fullOfGroups = true;
+    const tooMany = { code: "quota_exceeded", details: { limit: "groups", max: 64 } };
+    expect(await failure(queue.createGroup("one-more"))).toMatchObject(tooMany);
+    const consumer = queue.consume({ group: "one-more" });
+    expect(await failure(consumer.next())).toMatchObject(tooMany);
+    expect(await failure(consumer.next())).toMatchObject(tooMany);
+    expect(fake.shards.count("consume")).toBe(1);
+  });
+
   test("never more than the credit is in hand, and the next are asked for before the last is taken", async () => {
     const fake = await cluster();
     const trivet = await connected(fake);

@@ -35,3 +35,11 @@ export function decodeCount(reader: ByteReader): number {
   if (count > reader.remaining) throw new CodecError(`a list of ${count} in ${reader.remaining} bytes`);
   return count;
 }
+
+/** Of messages that one command of a queue concerns, on the way out and on the way in. */
+export function checkedCount(count: number, least: number): number {
+  if (count < least || count > limits.maxMessagesPerCommand) {
+    throw new CodecError(`${count} where ${least} to ${limits.maxMessagesPerCommand} are allowed in one command`);
+  }
+  return count;
+}

@@ -40,6 +40,8 @@ export interface WireLimits {
   /** Key, dedupe id, group and consumer of a message, UTF-8 bytes. */
   readonly maxKeyBytes: number;
   readonly maxPartitions: number;
+  /** Consumer groups of one partition. A replicated constant: it decides outcomes of apply. */
+  readonly maxGroupsPerPartition: number;
   /** Key of a cached value, UTF-8 bytes. The value is bounded as a message's body is. */
   readonly maxCacheKeyBytes: number;
   readonly maxTags: number;
@@ -70,6 +72,7 @@ export const limits: WireLimits = {
   maxHeaderBytes: 2048,
   maxKeyBytes: 256,
   maxPartitions: 1024,
+  maxGroupsPerPartition: 64,
   maxCacheKeyBytes: 512,
   maxTags: 16,
   maxTagBytes: 256,

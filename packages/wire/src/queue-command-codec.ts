@@ -2,7 +2,7 @@ import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { decodeCacheCommand, encodeCacheCommand } from "./cache-command-codec.ts";
 import { isCacheCommand } from "./cache-commands.ts";
 import { CodecError } from "./codec-error.ts";
-import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
+import { checkedCount, decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
 import { limits } from "./limits.ts";
 import {
   type Consume,
@@ -19,6 +19,7 @@ import {
   settlements,
   shardCommandNumbers,
 } from "./queue-commands.ts";
+import { decodeRedrive, encodeRedrive } from "./redrive-codec.ts";
 import { clipText } from "./text.ts";
 
 const settlementNumbers = Object.fromEntries(settlements.map((settlement, number) => [settlement, number])) as Readonly<
@@ -75,12 +76,7 @@ export function encodeShardCommand(writer: ByteWriter, command: ShardCommand): v
       writer.varint(command.partition);
       return writer.u8(command.dead ? 1 : 0);
     case "redrive":
-      writer.varint(command.queue);
-      writer.varint(command.partition);
-      writer.varint(command.limit);
-      writer.varint(checkedCount(command.sequences.length, 0));
-      for (const sequence of command.sequences) writer.varint(sequence);
-      return;
+      return encodeRedrive(writer, command);
     case "raise-fence":
       writer.string(command.lock);
       return writer.varint(command.fence);
@@ -123,14 +119,10 @@ export function decodeShardCommand(reader: ByteReader): ShardCommand {
       return { type: "consumer-gone", queue: reader.varint(), consumer: reader.string(limits.maxKeyBytes, 1) };
     case shardCommandNumbers["purge-queue"]:
       return { type: "purge-queue", queue: reader.varint(), partition: decodePartition(reader), dead: decodeFlag(reader) };
-    case shardCommandNumbers.redrive: {
-      const queue = reader.varint();
-      const partition = decodePartition(reader);
-      const limit = reader.varint();
-      const sequences: number[] = [];
-      for (let left = decodeCount(reader, 0); left > 0; left--) sequences.push(reader.varint());
-      return { type: "redrive", queue, partition, sequences, limit };
-    }
+    case shardCommandNumbers.redrive:
+      return decodeRedrive(reader, true);
+    case formerShardCommandNumbers.redrive:
+      return decodeRedrive(reader, false);
     case shardCommandNumbers["raise-fence"]:
       return { type: "raise-fence", lock: reader.string(limits.maxNameBytes, 1), fence: reader.varint() };
     case shardCommandNumbers["fence-floor"]:
@@ -143,11 +135,12 @@ export function decodeShardCommand(reader: ByteReader): ShardCommand {
   }
 }
 
-/** One command has one encoding: that of before where no receipt says an incarnation. */
+/** One command has one encoding: that of before where no receipt says an incarnation, and where a redrive has no bound. */
 function numberOf(command: ShardCommand): number {
   if (command.type === "settle" && command.receipts.every(isFormer)) return formerShardCommandNumbers.settle;
   if (command.type === "expire-leases" && command.leases.every(({ receipt }) => isFormer(receipt)))
     return formerShardCommandNumbers["expire-leases"];
+  if (command.type === "redrive" && !command.bounded) return formerShardCommandNumbers.redrive;
   return shardCommandNumbers[command.type];
 }
 
@@ -380,11 +373,4 @@ function decodeGroup(reader: ByteReader): string {
 
 function decodeCount(reader: ByteReader, least: number): number {
   return checkedCount(reader.varint(), least);
-}
-
-function checkedCount(count: number, least: number): number {
-  if (count < least || count > limits.maxMessagesPerCommand) {
-    throw new CodecError(`${count} where ${least} to ${limits.maxMessagesPerCommand} are allowed in one command`);
-  }
-  return count;
 }

@@ -174,6 +174,8 @@ export interface Redrive {
   /** Empty = as many as `limit`. */
   readonly sequences: readonly number[];
   readonly limit: number;
+  /** No more than the queue has room for; logs of before have some that go beyond. */
+  readonly bounded: boolean;
 }
 /** Rule K5: the new holder of a lock commits its fence here before its first read. */
 export interface RaiseFence {
@@ -217,14 +219,14 @@ export const shardCommandNumbers: Readonly<Record<ShardCommandType, number>> = {
   "expire-leases": 78,
   "consumer-gone": 72,
   "purge-queue": 73,
-  redrive: 74,
+  redrive: 81,
   "raise-fence": 75,
   "fence-floor": 76,
   ...cacheCommandNumbers,
 };
 
-/** Of commands whose receipts do not say the incarnation of their group: logs of before have them. */
-export const formerShardCommandNumbers = { settle: 70, "expire-leases": 71 } as const;
+/** Of commands whose receipts do not say the incarnation of their group, and of redrives beyond the length of their queue: logs of before have them. */
+export const formerShardCommandNumbers = { settle: 70, "expire-leases": 71, redrive: 74 } as const;
 
 export function isShardCommand(command: { readonly type: string }): command is ShardCommand {
   return Object.hasOwn(shardCommandNumbers, command.type);

@@ -13,7 +13,10 @@ import {
   decodeShardResult,
   encodeShardCommand,
   encodeShardResult,
+  encodeSingleCommandFrame,
+  featureLevels,
   formerShardCommandNumbers,
+  levelOfFrame,
   limits,
   resultNumbers,
   settlements,
@@ -88,7 +91,14 @@ const commands: { readonly [T in ShardCommandType]: fc.Arbitrary<Extract<ShardCo
   }),
   "consumer-gone": fc.record({ type: fc.constant("consumer-gone"), queue: uint, consumer: anyText(limits.maxKeyBytes, 1) }),
   "purge-queue": fc.record({ type: fc.constant("purge-queue"), queue: uint, partition, dead: fc.boolean() }),
-  redrive: fc.record({ type: fc.constant("redrive"), queue: uint, partition, sequences: fc.array(uint, { maxLength: 5 }), limit: uint }),
+  redrive: fc.record({
+    type: fc.constant("redrive"),
+    queue: uint,
+    partition,
+    sequences: fc.array(uint, { maxLength: 5 }),
+    limit: uint,
+    bounded: fc.boolean(),
+  }),
   "raise-fence": fc.record({ type: fc.constant("raise-fence"), lock: name, fence: uint }),
   "fence-floor": fc.record({ type: fc.constant("fence-floor"), fence: uint }),
   ...cacheCommands,
@@ -206,6 +216,15 @@ describe("commands of the shards", () => {
       expect(decodeShardCommand(new ByteReader(Uint8Array.from(bytes)))).toEqual(command);
       expect([...encoded(command, encodeShardCommand)]).toEqual(bytes);
     }
+  });
+
+  test("a redrive that keeps to the length of its queue needs the level of that; one of before is still read", () => {
+    const redrive = { type: "redrive", queue: 1, partition: 2, sequences: [4], limit: 3 } as const;
+    expect(levelOfFrame(encodeSingleCommandFrame("c", "", 9, { ...redrive, bounded: true }))).toBe(featureLevels.room);
+    const former: ShardCommand = { ...redrive, bounded: false };
+    expect(levelOfFrame(encodeSingleCommandFrame("c", "", 9, former))).toBe(featureLevels.base);
+    expect([...encoded(former, encodeShardCommand)]).toEqual([74, 1, 2, 3, 1, 4]);
+    expect(decodeShardCommand(new ByteReader(Uint8Array.of(74, 1, 2, 3, 1, 4)))).toEqual(former);
   });
 
   test("what is too much is refused on the way out and on the way in", () => {

@@ -1,6 +1,8 @@
-import type { SettleOutcome } from "@trivet/wire";
+import { type SettleOutcome, limits } from "@trivet/wire";
 import type { ShardAnswer } from "../command-stream.ts";
 import { FenceBehindError, QueueFullError, TrivetError, errorOf } from "../errors.ts";
+
+const maxGroups: number = limits.maxGroupsPerPartition;
 
 /** The error for an answer of a shard that is not what the caller asked for. */
 export function shardError(queue: string, answer: ShardAnswer): TrivetError {
@@ -10,7 +12,11 @@ export function shardError(queue: string, answer: ShardAnswer): TrivetError {
     case "fence-behind":
       return new FenceBehindError(answer.lock, answer.highest);
     case "no-group":
-      return new TrivetError("group_unknown", `Queue ${queue} has no group ${answer.group}, or too many groups`);
+      // It would have come into being: only a settlement does not make its group.
+      return new TrivetError("quota_exceeded", `Queue ${queue} has no room for group ${answer.group}: the limit is ${maxGroups} groups`, {
+        retryable: true,
+        details: { limit: "groups", max: maxGroups },
+      });
     case "not-configured":
       return new TrivetError("queue_unknown", `There is no queue ${queue} any more`);
     case "malformed":
@@ -30,6 +36,12 @@ export function shardError(queue: string, answer: ShardAnswer): TrivetError {
     case "no-namespace":
       return new TrivetError("internal", `Unexpected answer ${answer.type}`);
   }
+}
+
+/** The same of a settlement. */
+export function settleError(queue: string, answer: ShardAnswer): TrivetError {
+  if (answer.type !== "no-group") return shardError(queue, answer);
+  return new TrivetError("group_unknown", `Queue ${queue} has no group ${answer.group} any more`);
 }
 
 export function whyNotSettled(outcome: Exclude<SettleOutcome, "settled">): string {

@@ -16,7 +16,10 @@ export interface ConsumeOptions {
   readonly start?: "earliest" | "latest";
   /** Only this partition; default all. */
   readonly partition?: number;
-  /** Leases of what is in hand are extended, while this process runs, until it is settled; without it nothing is asked for ahead of `next`. Default true. */
+  /**
+   * Leases of what is in hand are extended, while this process runs, until it is settled; after a settlement that failed and is not repeated for one more
+   * visibility time. Without it nothing is asked for ahead of `next`. Default true.
+   */
   readonly autoExtend?: boolean;
   /** Stored bytes of messages asked for at a time, at most; one message always fits. Default 1 MiB. */
   readonly maxBytes?: number;

@@ -63,7 +63,7 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     this.client = client;
     this.codec = codec;
     this.settings = settings;
-    this.keeper = new LeaseKeeper(this.held);
+    this.keeper = new LeaseKeeper(this.held, settings.autoExtend);
   }
 
   /** Messages handed out and not settled, nor about to be. */
@@ -350,7 +350,7 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
         this.ready.push(message);
       }
     }
-    if (messages.length > 0 && this.settings.autoExtend && !this.isStopped) this.keeper.begin(leaseMs);
+    if (messages.length > 0 && !this.isStopped) this.keeper.begin(leaseMs);
     while (this.waiters.length > 0) {
       const message = this.takeReady();
       if (message === null) return;

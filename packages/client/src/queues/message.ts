@@ -1,5 +1,5 @@
 import type { HandedOut, Receipt, SettleOutcome, Settlement } from "@trivet/wire";
-import { OutcomeUnknownError, StaleReceiptError, type TrivetError, UnavailableError } from "../errors.ts";
+import { OutcomeUnknownError, StaleReceiptError, TrivetError, UnavailableError } from "../errors.ts";
 import { shownAs } from "../shown.ts";
 import { whyNotSettled } from "./answers.ts";
 import type { QueueCodec } from "./codec.ts";
@@ -77,6 +77,10 @@ export class Message<T> {
   private value: { readonly body: T } | null = null;
   private settling: { readonly settlement: Settlement; readonly done: Promise<void> } | null = null;
   private isGone = false;
+  /** When its latest settlement failed, by the monotonic clock. */
+  private failedAt: number | null = null;
+  /** What an extension was told while a settlement was under way. */
+  private toldMeanwhile: Exclude<SettleOutcome, "settled"> | null = null;
 
   constructor(id: string, handed: HandedOut, leaseUntil: number, holder: MessageHolder<T>) {
     this.id = id;
@@ -127,7 +131,10 @@ export class Message<T> {
     return !this.isGone && this.settling === null;
   }
 
-  /** Done: it is not handed out again. All settlements reject with StaleReceiptError when the message is no longer this consumer's. */
+  /**
+   * Done: it is not handed out again. All settlements reject with StaleReceiptError when the message is no longer this consumer's. One that failed otherwise
+   * may be repeated; if it is not, the lease is kept for one more visibility time and then runs out, so that the message is handed out again.
+   */
   ack(): Promise<void> {
     return this.settle("ack", 0, "");
   }
@@ -149,9 +156,15 @@ export class Message<T> {
     const sentAt = performance.now();
     const outcome = await this.holder.settle(this.handed, "extend", ms, "");
     if (outcome === "settled") return this.lease.extendTo(sentAt + ms);
-    // Settled meanwhile: then it is not lost, and whoever settles is told the outcome.
-    if (this.settling !== null || this.isGone) throw new StaleReceiptError(this.id, whyNotSettled(outcome), outcome);
-    throw this.lost(outcome);
+    if (this.settling === null && !this.isGone) throw this.lost(outcome);
+    // Perhaps by the settlement that is under way, and then it is not lost. Whoever settles is told the outcome; only if that fails, this is all that is known.
+    this.toldMeanwhile = outcome;
+    throw new StaleReceiptError(this.id, whyNotSettled(outcome), outcome);
+  }
+
+  /** @internal Milliseconds since its latest settlement failed; null = none did. */
+  get failedForMs(): number | null {
+    return this.failedAt === null ? null : performance.now() - this.failedAt;
   }
 
   /** @internal Resolves when a settlement that is under way has its outcome, whatever that is. */
@@ -189,12 +202,18 @@ export class Message<T> {
     return done;
   }
 
+  private failed(): void {
+    this.settling = null;
+    this.failedAt = performance.now();
+    if (this.toldMeanwhile !== null) this.lose(whyNotSettled(this.toldMeanwhile));
+  }
+
   private async settleOnce(settlement: Settlement, delayMs: number, reason: string): Promise<void> {
     let outcome: SettleOutcome;
     try {
       outcome = await this.holder.settle(this.handed, settlement, delayMs, reason);
     } catch (error) {
-      if (mayTryAgain(error as TrivetError)) this.settling = null;
+      if (mayTryAgain(error)) this.failed();
       else this.leave();
       throw error;
     }
@@ -203,8 +222,12 @@ export class Message<T> {
   }
 }
 
-function mayTryAgain(error: TrivetError): boolean {
-  return error instanceof UnavailableError || error instanceof OutcomeUnknownError || error.retryable || error.code === "bad_request";
+/** Nothing happened, or nobody knows: the very same settlement may succeed later. */
+export function isWorthRepeating(error: unknown): boolean {
+  return error instanceof UnavailableError || error instanceof OutcomeUnknownError || (error instanceof TrivetError && error.retryable);
+}
+function mayTryAgain(error: unknown): boolean {
+  return isWorthRepeating(error) || (error instanceof TrivetError && error.code === "bad_request");
 }
 
 // Once for all of them: there are many.

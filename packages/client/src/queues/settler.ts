@@ -1,7 +1,7 @@
 import { type Receipt, type Settle, type Settlement, type SettleOutcome, limits, shardNumberOf } from "@trivet/wire";
 import type { AnsweredBy } from "../answered.ts";
 import type { CommandStream } from "../command-stream.ts";
-import { shardError } from "./answers.ts";
+import { settleError } from "./answers.ts";
 import type { KnownQueue } from "./queue-names.ts";
 
 export interface SettleRequest {
@@ -59,7 +59,7 @@ export class Settler {
         answer.outcomes.forEach((outcome, at) => told[at]?.(null, outcome));
         return;
       }
-      const failure = answer === null ? error : shardError(name, answer);
+      const failure = answer === null ? error : settleError(name, answer);
       for (const done of told) done(failure, null);
     });
   }

@@ -1,14 +1,24 @@
+import { setTimeout as passed } from "node:timers/promises";
 import type { Consumer } from "./consumer.ts";
-import type { Message } from "./message.ts";
+import { type Message, isWorthRepeating } from "./message.ts";
 import type { ConsumeOptions } from "./consume-options.ts";
+
+/** Pauses between the tries of a settlement. */
+const firstPauseMs = 50;
+const longestPauseMs = 2_000;
+/** Between two warnings of a worker. */
+const quietMs = 5_000;
 
 export interface WorkerOptions extends ConsumeOptions {
   /** Messages worked on at the same time. Default 1. */
   readonly concurrency?: number;
-  /** Told of what a handler threw, of settlements that failed, and of what ended the worker. */
+  /** Told of what a handler threw, of every try of a settlement that failed, and of what ended the worker. Default: a warning of the process, one in 5 s. */
   readonly onError?: (error: unknown, message: object | null) => void;
 }
-/** Returns when the message is done: it is acknowledged then. Throws when it failed: it is given back as a failure then. Or settles it itself. */
+/**
+ * Returns when the message is done: it is acknowledged then. Throws when it failed: it is given back as a failure then. Or settles it itself. A settlement
+ * that nobody takes is repeated until somebody does, the lease is over, or the worker stops.
+ */
 export type MessageHandler<T> = (message: Message<T>) => Promise<void> | void;
 
 /** Works on messages of a queue until it is stopped. */
@@ -18,18 +28,23 @@ export class Worker<T> implements AsyncDisposable {
   private readonly consumer: Consumer<T>;
   private readonly handler: MessageHandler<T>;
   private readonly onError: NonNullable<WorkerOptions["onError"]>;
+  private readonly stopping = new AbortController();
+  /** Of repeated settlements. */
+  private readonly ending: AbortSignal;
   private hasFailed = false;
 
   constructor(consumer: Consumer<T>, handler: MessageHandler<T>, options: WorkerOptions) {
     this.consumer = consumer;
     this.handler = handler;
-    this.onError = options.onError ?? (() => undefined);
+    this.onError = options.onError ?? warnings();
+    this.ending = options.signal === undefined ? this.stopping.signal : AbortSignal.any([this.stopping.signal, options.signal]);
     const lanes = Array.from({ length: options.concurrency ?? 1 }, () => this.lane());
     this.done = Promise.all(lanes).then(() => consumer.close());
   }
 
-  /** Takes no more messages, and waits for those under way to be done. */
+  /** Takes no more messages, and waits for those under way to be done. A settlement that failed is not repeated any more. */
   stop(): Promise<void> {
+    this.stopping.abort();
     this.consumer.stop();
     return this.done;
   }
@@ -66,15 +81,43 @@ export class Worker<T> implements AsyncDisposable {
 
   private async settled(message: Message<T>, settle: () => Promise<void>): Promise<void> {
     // The handler may have settled it; or it was lost, which its signal has told.
-    if (!message.isOpen) return;
-    try {
-      await settle();
-    } catch (error) {
-      this.onError(error, message);
+    for (let pauseMs = firstPauseMs; message.isOpen; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+      try {
+        return await settle();
+      } catch (error) {
+        this.onError(error, message);
+        // In hand it would keep its place for ever. So its lease runs out.
+        if (!isWorthRepeating(error)) message.lose("its settlement was refused");
+      }
+      if (message.isOpen && !(await this.mayGoOn(pauseMs))) return;
     }
+  }
+
+  /** After a pause; false = the worker ends. */
+  private mayGoOn(pauseMs: number): Promise<boolean> {
+    return passed(pauseMs, true, { signal: this.ending }).catch(() => false);
   }
 }
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
+
+/** For a worker whose errors nobody listens to. */
+function warnings(): NonNullable<WorkerOptions["onError"]> {
+  let quietUntil = 0;
+  let unsaid = 0;
+  return (error) => {
+    if (performance.now() < quietUntil) {
+      unsaid++;
+      return;
+    }
+    const more = unsaid === 0 ? "" : ` (and ${unsaid} more since the last warning)`;
+    process.emitWarning(`${reasonOf(error)}${more}. Give the worker an onError to handle it.`, {
+      type: "TrivetWorkerWarning",
+      detail: error instanceof Error ? (error.stack ?? "") : "",
+    });
+    quietUntil = performance.now() + quietMs;
+    unsaid = 0;
+  };
 }

@@ -190,7 +190,8 @@ export const queueRoutes = {
     path: "/v1/queues/:queue/groups/:group",
     tag: "queues",
     summary: "Make a consumer group",
-    description: "201 when it is new, 200 when it was there. A group also comes into being at its first consume.",
+    description:
+      "201 when it is new, 200 when it was there. A group also comes into being at its first consume. A queue has 64 groups at most; one more is 429.",
     params: GroupParams,
     body: s.GroupBody,
     bodyOptional: true,
@@ -245,12 +246,14 @@ export const queueRoutes = {
     path: "/v1/queues/:queue/dlq/redrive",
     tag: "queues",
     summary: "Make dead letters messages again",
-    description: "Those of `ids`, or the oldest; with their counters at 0, behind what is there.",
+    description:
+      "Those of `ids`, or the oldest; with their counters at 0, behind what is there. Where a partition is full it stops, and the rest stay dead letters: " +
+      "`redriven` says how many are messages again. 429 when there was room for none.",
     params: QueueParams,
     body: s.RedriveBody,
     bodyOptional: true,
     responses: { 200: s.Redriven },
-    errors: ["queue_full", ...queueErrors],
+    errors: ["queue_full", "feature_level", ...queueErrors],
     idempotent: true,
   }),
   raiseFence: route({

@@ -1,10 +1,11 @@
 import { mutant } from "#mutation";
-import type { Redrive, ShardResult } from "@trivet/wire";
+import type { QueueDefinition, Redrive, ShardResult } from "@trivet/wire";
 import { later } from "./calendar.ts";
 import { finish } from "./delivery.ts";
 import { keyOf, keysEnd, tables } from "./keys.ts";
 import { readMessage } from "./messages.ts";
 import type { Partition } from "./partition.ts";
+import { fullFor } from "./produce.ts";
 import { type DeadRecord, type DeliveryRecord, type GroupRecord, decodeDead, encodeDead } from "./records.ts";
 
 /** Moves the message to the partition's dead letters with its history, in the transition that ends its last chance (rule Q2). */
@@ -19,8 +20,11 @@ export function bury(partition: Partition, group: GroupRecord, delivery: Deliver
   finish(partition, group, delivery, "dead");
 }
 
-/** Dead letters become messages again, under new names; with several groups each goes only to the group it died in. */
-export function redrive(partition: Partition, command: Redrive, ttlMs: number): ShardResult {
+/**
+ * Dead letters become messages again, under new names; with several groups each goes only to the group it died in. A redrive stops where the queue is
+ * full, so that the others stay dead letters; it is refused where not even the first fits.
+ */
+export function redrive(partition: Partition, definition: QueueDefinition, command: Redrive): ShardResult {
   const { shard } = partition;
   const asked = command.sequences.length > 0 ? command.sequences : null;
   const most = Math.min(asked === null ? command.limit : shard.limits.messagesPerCommand, shard.limits.messagesPerCommand);
@@ -34,12 +38,16 @@ export function redrive(partition: Partition, command: Redrive, ttlMs: number): 
       return true;
     });
   }
+  let count = 0;
   for (const { key, dead } of found) {
+    const full = command.bounded ? fullFor(partition.counters, definition, 1, dead.message.body.length) : null;
+    if (full !== null && !mutant("queue-redrive-over-length")) return count === 0 ? full : { type: "counted", count };
     shard.view.remove(key);
     partition.counters.dead--;
-    again(partition, dead, ttlMs);
+    again(partition, dead, definition.ttlMs);
+    count++;
   }
-  return { type: "counted", count: found.length };
+  return { type: "counted", count };
 
   function one(sequence: number): Uint8Array {
     return keyOf(tables.dead, partition.queue, partition.index, sequence);

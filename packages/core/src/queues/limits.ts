@@ -36,7 +36,7 @@ export interface ShardLimits {
 }
 
 export const defaultShardLimits: ShardLimits = {
-  groupsPerPartition: 64,
+  groupsPerPartition: wireLimits.maxGroupsPerPartition,
   leasesPerGroup: 65_536,
   handOutBytes: 786_432,
   passedPerConsume: 1024,

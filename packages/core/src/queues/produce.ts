@@ -4,7 +4,7 @@ import { later, schedule } from "./calendar.ts";
 import { checkFence } from "./fences.ts";
 import { keyOf, tables } from "./keys.ts";
 import type { Partition } from "./partition.ts";
-import { type MessageRecord, decodeIntegers, encodeDelayed, encodeIntegers } from "./records.ts";
+import { type MessageRecord, type PartitionRecord, decodeIntegers, encodeDelayed, encodeIntegers } from "./records.ts";
 
 /** All messages or none. */
 export function produce(partition: Partition, definition: QueueDefinition, command: Produce): ShardResult {
@@ -29,7 +29,6 @@ function room(
   messages: readonly NewMessage[],
   known: readonly number[],
 ): ShardResult | null {
-  const { maxMessages, maxBytes } = definition;
   const ids = new Set<string>();
   let count = 0;
   let bytes = 0;
@@ -41,6 +40,12 @@ function room(
     bytes += body.length;
   });
   if (count === 0 || mutant("queue-length-unbounded")) return null;
+  return fullFor(counters, definition, count, bytes);
+}
+
+/** Null when so many messages with so many bytes fit. */
+export function fullFor(counters: PartitionRecord, definition: QueueDefinition, count: number, bytes: number): ShardResult | null {
+  const { maxMessages, maxBytes } = definition;
   if (maxMessages > 0 && counters.messages + count > maxMessages) return { type: "queue-full", limit: "messages", max: maxMessages };
   if (maxBytes > 0 && counters.bytes + bytes > maxBytes) return { type: "queue-full", limit: "bytes", max: maxBytes };
   return null;

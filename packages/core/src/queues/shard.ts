@@ -245,7 +245,7 @@ export class QueueShard {
       case "purge-queue":
         return command.dead ? purgeDead(partition) : purge(partition);
       case "redrive":
-        return redrive(partition, command, definition.ttlMs);
+        return redrive(partition, definition, command);
       default:
         return assertNever(command);
     }

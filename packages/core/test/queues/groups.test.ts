@@ -48,7 +48,7 @@ guard("queue-redrive-to-all", "a dead letter goes back to the group it died in",
   b.take(1, { group: "h" });
   b.settle("dead", 1);
   b.settle("ack", 1, 1, { group: "h" });
-  b.do({ type: "redrive", queue, partition: 0, sequences: [1], limit: 0 });
+  b.do({ type: "redrive", queue, partition: 0, sequences: [1], limit: 0, bounded: true });
   b.check();
   expect(b.take(9, { group: "h" })).toEqual([]);
   expect(b.take()).toEqual([2]);
@@ -62,7 +62,7 @@ guard("queue-target-ignored", "what is for one group is not handed to another", 
   b.take();
   b.take(1, { group: "h" });
   b.settle("dead", 1);
-  b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 9 });
+  b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 9, bounded: true });
   expect(b.take(9, { group: "h" })).toEqual([]);
 });
 

@@ -16,6 +16,37 @@ guard("queue-length-unbounded", "a full queue refuses all of a batch, and drops 
   b.check();
 });
 
+guard("queue-redrive-over-length", "a redrive stops where the queue is full, and is refused where not even the first fits", () => {
+  const b = new Bench({ maxMessages: 3, maxBytes: 20 });
+  const body = new Uint8Array(6);
+  b.produce({ body }, { body }, { body });
+  for (const sequence of b.take()) b.settle("dead", sequence);
+  b.produce({ body });
+  const redrive = (...sequences: readonly number[]): unknown =>
+    b.do({ type: "redrive", queue, partition: 0, sequences, limit: 10, bounded: true });
+  expect(redrive()).toEqual({ type: "counted", count: 2 });
+  expect(redrive()).toEqual({ type: "queue-full", limit: "messages", max: 3 });
+  expect(redrive(3)).toEqual({ type: "queue-full", limit: "messages", max: 3 });
+  expect(b.view.count(tables.dead)).toBe(1);
+  expect(b.take()).toEqual([4, 5, 6]);
+  b.settle("ack", 4);
+  b.settle("ack", 5);
+  b.produce({ body: new Uint8Array(9) });
+  expect(redrive()).toEqual({ type: "queue-full", limit: "bytes", max: 20 });
+  b.settle("ack", 6);
+  expect(redrive(3)).toEqual({ type: "counted", count: 1 });
+  expect(redrive()).toEqual({ type: "counted", count: 0 });
+  b.check();
+});
+
+test("a redrive of before knew no bound, and its log means what it meant", () => {
+  const b = new Bench({ maxMessages: 1 });
+  b.produce({});
+  for (const sequence of b.take()) b.settle("dead", sequence);
+  b.produce({});
+  expect(b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 10, bounded: false })).toEqual({ type: "counted", count: 1 });
+});
+
 guard("queue-dedupe-ignored", "a second message with a dedupe id is not produced again, not even to a full queue", () => {
   const b = new Bench({ maxMessages: 2 });
   expect(b.tryProduce({}, { dedupId: "x" }, { dedupId: "y" }, { dedupId: "x" })).toEqual({

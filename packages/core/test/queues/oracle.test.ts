@@ -34,7 +34,9 @@ class Play {
     else if (dice < 94) this.counted(bench.do({ type: "consumer-gone", queue, consumer: "c1" }), model.gone("c1"));
     else if (dice < 98) {
       const limit = random.between(1, 3);
-      this.counted(bench.do({ type: "redrive", queue, partition: 0, sequences: [], limit }), model.redrive(limit));
+      const count = model.redrive(limit);
+      const expected = count === null ? { type: "queue-full", limit: "messages", max: 40 } : { type: "counted", count };
+      expect(bench.do({ type: "redrive", queue, partition: 0, sequences: [], limit, bounded: true })).toEqual(expected);
     } else if (dice < 99) this.counted(bench.do({ type: "purge-queue", queue, partition: 0, dead: false }), model.purge());
     else this.join();
     bench.check();

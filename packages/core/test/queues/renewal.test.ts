@@ -96,7 +96,7 @@ test("what waits for a retry, for its time, or for one group only goes on waitin
   b.do({ type: "create-group", queue, partition: 0, group: "h", start: { type: "earliest" } });
   b.take(1);
   b.settle("dead", 3);
-  b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 10 });
+  b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 10, bounded: true });
   b.check();
   renew(b);
   b.check();
@@ -120,7 +120,7 @@ guard("renewal-step-unbounded", "no step of it changes more than some megabytes 
   }
   b.do({ type: "create-group", queue, partition: 0, group: "h", start: { type: "latest" } });
   // Each takes some megabytes of them.
-  for (let asked = 0; asked < 4; asked++) b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 100 });
+  for (let asked = 0; asked < 4; asked++) b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 100, bounded: true });
   const renewal = new ShardRenewal({ fenceFloor, index: 50, savedMs: unixSeconds * 1000, nowMs: unixSeconds * 1000 });
   const put = vi.spyOn(b.view, "put");
   let most = 0;

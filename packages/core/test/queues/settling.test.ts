@@ -103,7 +103,7 @@ guard("queue-deliveries-uncapped", "a message that failed too often is a dead le
   b.settle("nack", 1, 2);
   expect(b.take()).toEqual([2]);
   expect(b.settle("ack", 1, 2)).toBe("unknown");
-  expect(b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 10 })).toEqual({ type: "counted", count: 1 });
+  expect(b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 10, bounded: true })).toEqual({ type: "counted", count: 1 });
   b.settle("ack", 2);
   expect(b.consume()).toMatchObject([{ sequence: 3, acquired: 1, deliveries: 0, key: "a" }]);
   b.check();
@@ -165,9 +165,9 @@ guard("queue-dead-letter-lost", "a dead letter is there until it is redriven or 
   b.take();
   for (const sequence of [1, 2, 3]) b.settle("dead", sequence);
   b.check();
-  expect(b.do({ type: "redrive", queue, partition: 0, sequences: [2, 9], limit: 0 })).toEqual({ type: "counted", count: 1 });
+  expect(b.do({ type: "redrive", queue, partition: 0, sequences: [2, 9], limit: 0, bounded: true })).toEqual({ type: "counted", count: 1 });
   expect(b.take()).toEqual([4]);
-  expect(b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 1 })).toEqual({ type: "counted", count: 1 });
+  expect(b.do({ type: "redrive", queue, partition: 0, sequences: [], limit: 1, bounded: true })).toEqual({ type: "counted", count: 1 });
   expect(b.consume()).toMatchObject([{ sequence: 5, headers: [["a", "b"]] }]);
   expect(b.do({ type: "purge-queue", queue, partition: 0, dead: true })).toEqual({ type: "counted", count: 1 });
   b.check();

@@ -101,7 +101,7 @@ function anyCommand(random: Prng, version: number): ShardCommand {
     case 10:
       return { type: "consumer-gone", queue: known, consumer: "c" };
     case 11:
-      return { type: "redrive", queue: known, partition, sequences: random.pick([[], [number, 1, 2, 1]]), limit: number };
+      return { type: "redrive", queue: known, partition, sequences: random.pick([[], [number, 1, 2, 1]]), limit: number, bounded: true };
     default:
       return random.chance(0.5)
         ? { type: "purge-queue", queue: known, partition, dead: random.chance(0.5) }

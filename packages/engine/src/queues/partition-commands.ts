@@ -1,5 +1,5 @@
 import { invariant, type QueueView, type ShardAnswer } from "@trivet/core";
-import { isCacheResult } from "@trivet/wire";
+import { isCacheResult, limits } from "@trivet/wire";
 import type { Submission, SubmitOptions } from "../hosts/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Durability, QueueStorage, StorageCommand, StorageOutcome } from "../ports/queue-storage.ts";
@@ -59,7 +59,7 @@ export class PartitionCommands {
       idempotency === undefined ? {} : { idempotency: { key: `${idempotency.key}.${label}`, fingerprint: idempotency.fingerprint } };
     const send = (tries: number): Submission =>
       this.storage.submit({ queue, partition }, command, { timeoutMs: this.left(call), ...keyed }, (outcome) => {
-        if (outcome.type !== "answered" || outcome.result.type !== "not-configured") done(classified(outcome));
+        if (outcome.type !== "answered" || outcome.result.type !== "not-configured") done(classified(command, outcome));
         else this.configure(queue, call, tries, () => void send(tries + 1), done);
       });
     return send(0);
@@ -86,7 +86,7 @@ export class PartitionCommands {
   }
 }
 
-function classified(outcome: StorageOutcome): PartitionOutcome {
+function classified(command: StorageCommand, outcome: StorageOutcome): PartitionOutcome {
   if (outcome.type !== "answered") return outcome;
   const { durability, requestId, result } = outcome;
   invariant(!isCacheResult(result), "queue-command-answered-as-one", result.type);
@@ -100,10 +100,16 @@ function classified(outcome: StorageOutcome): PartitionOutcome {
       return { type: "fence-behind", lock: result.lock, highest: String(result.highest) };
     case "not-configured":
       return { type: "gone" };
-    case "queue-full":
     case "no-group":
+      return makesGroup(command) ? { type: "too-many-groups", max: limits.maxGroupsPerPartition } : result;
+    case "queue-full":
     case "malformed":
     case "refused":
       return result;
   }
+}
+
+/** A group that is not there comes into being by them: that there is none afterwards says that there are too many. */
+function makesGroup({ type }: StorageCommand): boolean {
+  return type === "consume" || type === "create-group";
 }

@@ -201,10 +201,12 @@ export class QueueService implements QueuesApi {
         const left = ids.length > 0 ? most : Math.min(limit - total, most);
         // It may have stopped at a number of bytes: only nothing says that nothing is left.
         const isOver = (round > 0 && last === 0) || left <= 0 || (ids.length > 0 && sequences.length === 0);
-        return isOver ? null : { type: "redrive", queue: 0, partition, sequences, limit: left };
+        return isOver ? null : { type: "redrive", queue: 0, partition, sequences, limit: left, bounded: true };
       };
     };
-    this.rounds(name, problem, options, next, done, ({ count }) => done({ type: "counted", count }));
+    this.rounds(name, problem, options, next, done, ({ count, full }) =>
+      done(count === 0 && full !== null ? full : { type: "counted", count }),
+    );
   }
 
   browse(...[name, state, cursor, limit, timeoutMs, done]: Parameters<QueuesApi["browse"]>): void {

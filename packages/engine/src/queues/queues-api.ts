@@ -15,6 +15,8 @@ export type QueueRefusal =
   | { readonly type: "queue-full"; readonly limit: "messages" | "bytes"; readonly max: number }
   | { readonly type: "fence-behind"; readonly lock: string; readonly highest: string }
   | { readonly type: "no-group"; readonly group: string }
+  /** A partition has no room for another. */
+  | { readonly type: "too-many-groups"; readonly max: number }
   /** The same idempotency key came with another body (rule X2), or came too late (rule X1). */
   | { readonly type: "refused"; readonly reason: string }
   | { readonly type: "malformed"; readonly detail: string }
@@ -143,7 +145,7 @@ export interface QueuesApi {
     options: QueueCallOptions,
     done: (outcome: { readonly type: "counted"; readonly count: number } | QueueFailure) => void,
   ): void;
-  /** `ids` empty = the oldest, up to `limit`. */
+  /** `ids` empty = the oldest, up to `limit`. Fewer where a partition has no room; `queue-full` when there was room for none. */
   redrive(
     queue: string,
     ids: readonly string[],

@@ -54,6 +54,8 @@ export function queueFailure(context: HttpContext, outcome: QueueFailure, name: 
       return failure("fence_behind", { values: { name: outcome.lock, fence: outcome.highest }, members: { highest: outcome.highest } });
     case "no-group":
       return failure("group_unknown", { values: { name, group: outcome.group } });
+    case "too-many-groups":
+      return failure("quota_exceeded", { values: { limit: "groups", max: outcome.max }, members: { limit: "groups", max: outcome.max } });
     case "refused":
       return refused(outcome.reason);
     case "malformed":
@@ -95,6 +97,7 @@ const failures: ReadonlySet<string> = new Set([
   "queue-full",
   "fence-behind",
   "no-group",
+  "too-many-groups",
   "refused",
   "malformed",
   "not-supported",

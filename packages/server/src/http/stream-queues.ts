@@ -37,6 +37,8 @@ const reservedCommands: ReadonlySet<number> = new Set([
   shardCommandNumbers["expire-leases"],
   formerShardCommandNumbers["expire-leases"],
   shardCommandNumbers["fence-floor"],
+  // It knows no bound: logs of before have it.
+  formerShardCommandNumbers.redrive,
   // Cached values are written through their home, which withdraws the copies first (rule M3).
   ...Object.values(cacheCommandNumbers),
 ]);

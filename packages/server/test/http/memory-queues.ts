@@ -15,8 +15,10 @@ import type {
   SettleRequest,
   Submission,
 } from "@trivet/engine";
-import type { GroupStart, NewMessage } from "@trivet/wire";
+import { type GroupStart, limits, type NewMessage } from "@trivet/wire";
 import { browsed, defaults, detailsOf, handedOut, idOf, type Queue } from "./memory-queue.ts";
+
+const tooManyGroups = { type: "too-many-groups", max: limits.maxGroupsPerPartition } as const;
 
 type Defined = Extract<Parameters<Parameters<QueuesApi["define"]>[4]>[0], { readonly type: "defined" }>;
 
@@ -178,7 +180,7 @@ export class MemoryQueues implements QueuesApi {
         }
         const look = (): void => {
           const found = this.#handOut(request);
-          if (found.messages.length > 0) finish(found);
+          if (found.type !== "consumed" || found.messages.length > 0) finish(found);
         };
         const timer = setTimeout(() => finish(outcome), request.waitMs);
         this.#waiting.add(look);
@@ -198,11 +200,13 @@ export class MemoryQueues implements QueuesApi {
       },
     };
   }
-  #handOut(request: ConsumeRequest): Consumed {
+  #handOut(request: ConsumeRequest): Consumed | typeof tooManyGroups {
     const queue = this.#queues.get(request.queue);
     const leaseMs = request.visibilityMs === 0 ? (queue?.view.definition.visibilityMs ?? 0) : request.visibilityMs;
     if (queue === undefined || queue.view.definition.paused) return { type: "consumed", messages: [], leaseMs };
-    const { from } = this.#group(queue, request.group, request.start);
+    const group = this.#group(queue, request.group, request.start);
+    if (group === null) return tooManyGroups;
+    const { from } = group;
     const messages: Delivered[] = [];
     for (const stored of queue.messages) {
       if (messages.length === request.maxMessages) break;
@@ -216,7 +220,8 @@ export class MemoryQueues implements QueuesApi {
     }
     return { type: "consumed", messages, leaseMs };
   }
-  #group(queue: Queue, group: string, start: GroupStart): { readonly from: number } {
+  #group(queue: Queue, group: string, start: GroupStart): { readonly from: number } | null {
+    if (!queue.groups.has(group) && queue.groups.size >= tooManyGroups.max) return null;
     const known = queue.groups.get(group) ?? { from: start.type === "latest" ? queue.produced + 1 : 1 };
     queue.groups.set(group, known);
     return known;
@@ -268,7 +273,7 @@ export class MemoryQueues implements QueuesApi {
     this.#answer("create-group", options, done, () =>
       this.#with(queue, (known) => {
         const created = !known.groups.has(group);
-        this.#group(known, group, start);
+        if (this.#group(known, group, start) === null) return tooManyGroups;
         return { type: "group" as const, created };
       }),
     );

@@ -111,6 +111,15 @@ describe("a queue", () => {
     expect(await server.call("DELETE", "/v1/queues/grouped/groups/g")).toMatchObject({ status: 200, json: { deleted: true } });
     expect(await server.call("DELETE", "/v1/queues/grouped/groups/g")).toMatchObject({ status: 404, json: { code: "group_unknown" } });
   });
+  test("has a limit of groups, which one more is told: made or consumed by", async () => {
+    await put("/v1/queues/crowded");
+    for (let group = 0; group < 64; group++) expect((await put(`/v1/queues/crowded/groups/g${group}`)).status).toBe(201);
+    const tooMany = { status: 429, json: { code: "quota_exceeded", limit: "groups", max: 64, retryable: true } };
+    expect(await put("/v1/queues/crowded/groups/one-more")).toMatchObject(tooMany);
+    expect(await post("/v1/queues/crowded/consume", { group: "one-more" })).toMatchObject(tooMany);
+    expect(await post("/v1/queues/crowded/consume", { group: "one-more", wait_ms: 5_000 })).toMatchObject(tooMany);
+    expect((await put("/v1/queues/crowded/groups/g0")).status).toBe(200);
+  });
   test("may have any name of 1 to 512 bytes, reserved words of the aliases too", async () => {
     for (const name of ["produce", "a/b", "é:%", " ", "é".repeat(256)])
       expect((await put(`/v1/queues/${encodeURIComponent(name)}`)).json).toMatchObject({ name });
@@ -303,6 +312,10 @@ describe("receipts", () => {
     expect((await server.call("DELETE", `${path}/messages?dead=true`)).json).toMatchObject({ purged: 1 });
     expect((await server.call("DELETE", `${path}/messages`)).json).toMatchObject({ purged: 1 });
     expect((await post(`${path}/dlq/redrive`)).json).toMatchObject({ redriven: 0 });
+    queues.refuse({ type: "queue-full", limit: "messages", max: 2 });
+    expect(await post(`${path}/dlq/redrive`)).toMatchObject({ status: 429, json: { code: "queue_full", limit: "messages", max: 2 } });
+    queues.refuse({ type: "unavailable", code: "feature_level", retryAfterMs: 1_000, detail: "node3 knows 4" });
+    expect(await post(`${path}/dlq/redrive`)).toMatchObject({ status: 503, json: { code: "feature_level" } });
   });
   test("of unknown fate: 504 that names them", async () => {
     const node = new MemoryQueues();

@@ -256,6 +256,7 @@ describe("queues on GET /v1/stream", () => {
       leases: [{ queue: 1, group: "g", receipt: { partition: 0, sequence: 1, acquired: 1, incarnation: 0 }, extended: 0 }],
     },
     { type: "drop-queue", queue: 1, version: 1 },
+    { type: "redrive", queue: 1, partition: 0, sequences: [], limit: 1, bounded: false },
     { type: "fence-floor", fence: 1 },
   ])("$type is for nodes only: the whole frame is refused", async (command) => {
     const client = await Client.open();

@@ -230,8 +230,8 @@ describe("telemetry: the tokens of the source documents", () => {
 
   test("L-04: a lost Redis in S0's words", () => {
     const { telemetry: sink, out } = telemetry("info");
-    sink.log("error", "redis.down", "Redis cannot be reached: refused", { node: "node1", reason: "refused" });
-    expect(out[0]).toContain("Redis cannot be reached: refused (❌ Node node1 GAGAL terhubung ke Redis)");
+    sink.log("error", "redis.down", "Redis at localhost:6379 cannot be reached: refused", { node: "node1", reason: "refused" });
+    expect(out[0]).toContain("Redis at localhost:6379 cannot be reached: refused (❌ Node node1 GAGAL terhubung ke Redis)");
   });
 
   test("L-05: a withdrawn copy in S0's words, with key, version and sender; one line per interval, complete at DEBUG", () => {

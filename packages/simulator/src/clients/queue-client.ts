@@ -198,7 +198,7 @@ export class QueueClient {
     } else if (roll < 0.7) {
       this.caller.send(place, { type: "purge-queue", ...place, dead: prng.chance(0.5) }, true, null, then);
     } else if (roll < 0.9) {
-      this.caller.send(place, { type: "redrive", ...place, sequences: [], limit: 5 }, true, null, then);
+      this.caller.send(place, { type: "redrive", ...place, sequences: [], limit: 5, bounded: true }, true, null, then);
     } else this.caller.send(place, { type: "raise-fence", lock: "f", fence: 1 + prng.below(50) }, true, null, then);
   }
 }

@@ -314,6 +314,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-purge-leaves-delayed": "a purge leaves delayed messages",
   "queue-rate-ignored": "hand-outs are not limited by the second",
   "queue-ready-not-told": "consumers that wait are not told",
+  "queue-redrive-over-length": "redriven dead letters make a queue longer than it may be",
   "queue-redrive-to-all": "a redriven dead letter goes to groups that have settled it",
   "queue-release-counted": "a graceful shutdown counts as a failure",
   "queue-retry-forgotten": "a retry never comes",

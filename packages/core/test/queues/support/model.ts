@@ -147,10 +147,13 @@ export class Model {
     return count;
   }
 
-  redrive(limit: number): number {
+  /** Null when there is room for none. */
+  redrive(limit: number): number | null {
     const order = [...this.groups.keys()];
     this.dead.sort((a, b) => a.message.sequence - b.message.sequence || order.indexOf(a.group) - order.indexOf(b.group));
-    const back = this.dead.splice(0, limit);
+    const room = Math.max(0, this.rules.maxMessages - this.messages.length);
+    if (room === 0 && this.dead.length > 0 && limit > 0) return null;
+    const back = this.dead.splice(0, Math.min(limit, room));
     for (const { group, message } of back) {
       const { key, priority, size } = message;
       const sequence = this.next++;

@@ -1,4 +1,5 @@
 import type { QueueView } from "@trivet/core";
+import { limits } from "@trivet/wire";
 import type { TestApi } from "../api.ts";
 import { type QueueTest, bodies } from "./kit.ts";
 
@@ -113,6 +114,21 @@ export function administrationConformance({ equal, ok }: TestApi, test: QueueTes
     equal(await kit.redrive([], 1500), { type: "counted", count: 1500 });
     equal(await kit.purge(), { type: "counted", count: 1500 });
     equal(await kit.purge(true), { type: "counted", count: 500 });
+  });
+
+  test("a partition has no more than its limit of groups: one more is refused by name of the limit", { partitions: 2 }, async (kit) => {
+    await kit.produce(["a"], { key: "a" });
+    for (let group = 0; group < limits.maxGroupsPerPartition; group++) {
+      equal(await kit.createGroup(`g${group}`, { type: "earliest" }), { type: "group", created: true });
+    }
+    const tooMany = { type: "too-many-groups", max: limits.maxGroupsPerPartition };
+    equal(await kit.createGroup("one-more", { type: "earliest" }), tooMany);
+    equal(await kit.tryConsume({ group: "one-more" }), tooMany);
+    equal(await kit.tryConsume({ group: "one-more", waitMs: 10_000 }), tooMany);
+    equal(await kit.createGroup("g0", { type: "earliest" }), { type: "group", created: false });
+    equal(bodies([await kit.one({ group: "g0" })]), ["a"]);
+    equal(await kit.deleteGroup("g1"), { type: "removed" });
+    equal(bodies([await kit.one({ group: "one-more" })]), ["a"]);
   });
 
   test("the counters of a queue and its groups add up", { partitions: 1 }, async (kit) => {

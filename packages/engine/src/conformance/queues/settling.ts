@@ -127,6 +127,47 @@ export function settlingConformance({ equal, ok }: TestApi, test: QueueTest): vo
     equal(await kit.browse("dead"), []);
   });
 
+  test("dead letters come back as far as there is room, and say so where there is none", { maxMessages: 2, partitions: 1 }, async (kit) => {
+    for (const body of ["a", "b", "c"]) {
+      const [id] = await kit.produce([body]);
+      equal(await kit.settle("dead", [await kit.one()]), ["settled"]);
+      ok(id !== undefined, "it has an id");
+    }
+    const full = { type: "queue-full", limit: "messages", max: 2 };
+    equal(await kit.redrive([]), { type: "counted", count: 2 });
+    equal(await kit.redrive([]), full);
+    const [dead] = await kit.browse("dead");
+    equal([(await kit.details()).partitions[0]?.dead, await kit.redrive([dead?.id ?? ""])], [1, full]);
+    const got = await kit.consume({ maxMessages: 10 });
+    equal(bodies(got), ["a", "b"]);
+    await kit.settle("ack", got.slice(0, 1));
+    equal(await kit.redrive([]), { type: "counted", count: 1 });
+    equal(await kit.take(), ["c"]);
+    equal(await kit.redrive([]), { type: "counted", count: 0 });
+  });
+
+  test("dead letters come back to where there is room, whatever is full before it", { maxBytes: 4, partitions: 2 }, async (kit) => {
+    const keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    const died = new Map<number, number>();
+    for (const key of keys) {
+      await kit.produce(["123"], { key });
+      const message = await kit.one();
+      died.set(message.partition, (died.get(message.partition) ?? 0) + 1);
+      await kit.settle("dead", [message]);
+    }
+    equal(died.size, 2);
+    equal(await kit.redrive([]), { type: "counted", count: 2 });
+    equal(await kit.redrive([]), { type: "queue-full", limit: "bytes", max: 4 });
+    const { partitions } = await kit.details();
+    equal(
+      partitions.map(({ messages, partition, dead }) => [messages, dead === (died.get(partition) ?? 0) - 1]),
+      [
+        [1, true],
+        [1, true],
+      ],
+    );
+  });
+
   test("what is acknowledged with its hand-out does not come again", { visibilityMs: 100 }, async (kit) => {
     await kit.produce(["a"]);
     equal(await kit.take({ autoAck: true }), ["a"]);

@@ -15,7 +15,7 @@ import {
   textOf,
   within,
 } from "./link.ts";
-import type { RedisOptions } from "./options.ts";
+import { addressesOf, type RedisOptions } from "./options.ts";
 import type { LinkTools } from "./server-link.ts";
 
 type Cluster = ReturnType<typeof createCluster>;
@@ -89,7 +89,7 @@ export class ClusterLink implements RedisLink {
   }
 
   private current(): Cluster {
-    if (this.cluster === null) throw new LinkDown(this.reason);
+    if (this.cluster === null) throw new LinkDown(`${addressesOf(this.options)}: ${this.reason}`);
     return this.cluster;
   }
 

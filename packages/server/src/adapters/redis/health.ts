@@ -1,6 +1,6 @@
 import type { Telemetry } from "@trivet/engine";
 import type { LinkWatcher } from "./link.ts";
-import type { RedisOptions } from "./options.ts";
+import { addressesOf, type RedisOptions } from "./options.ts";
 
 /** Says once that Redis is lost and once that it is back, however many attempts lie between. */
 export class LinkHealth implements LinkWatcher {
@@ -31,12 +31,12 @@ export class LinkHealth implements LinkWatcher {
   down(reason: string): void {
     if (this.state === "down") return;
     this.state = "down";
-    const text = `Redis cannot be reached: ${reason}. Queues answer redis_unavailable until it is back; locks do not need it`;
+    const text = `Redis at ${addressesOf(this.options)} cannot be reached: ${reason}. Queues answer redis_unavailable until it is back; locks do not need it`;
     this.telemetry.log("error", "redis.down", text, { ...this.fields(), reason });
   }
 
   private fields(): Readonly<Record<string, unknown>> {
-    const { mode, node, nodes } = this.options;
-    return { node, mode, address: nodes.map(({ host, port }) => `${host}:${port}`).join(",") };
+    const { mode, node } = this.options;
+    return { node, mode, address: addressesOf(this.options) };
   }
 }

@@ -31,6 +31,11 @@ export interface RedisOptions {
   readonly node: string;
 }
 
+/** As they were configured: what people look for in their settings. */
+export function addressesOf({ nodes }: Pick<RedisOptions, "nodes">): string {
+  return nodes.map(({ host, port }) => `${host}:${port}`).join(",");
+}
+
 export const defaultRedisOptions: Omit<RedisOptions, "nodes" | "node"> = {
   mode: "standalone",
   primaryName: "mymaster",

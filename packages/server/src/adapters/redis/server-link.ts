@@ -14,7 +14,7 @@ import {
   within,
 } from "./link.ts";
 import { redisLimits } from "./limits.ts";
-import type { RedisAddress, RedisOptions } from "./options.ts";
+import { addressesOf, type RedisAddress, type RedisOptions } from "./options.ts";
 
 type Client = ReturnType<typeof createClient>;
 
@@ -70,7 +70,7 @@ export class ServerLink implements RedisLink {
   }
 
   private current(): Client {
-    if (this.client === null) throw new LinkDown(this.reason);
+    if (this.client === null) throw new LinkDown(`${addressesOf(this.options)}: ${this.reason}`);
     return this.client;
   }
 

@@ -29,7 +29,9 @@ describe.skipIf(!hasRedis)("Redis that fails", () => {
   test("a node starts without Redis, says so once, answers at once, and works when Redis comes", async () => {
     const server = new RedisServer(await freePort());
     servers.push(server);
-    const node = openStorage({ nodes: [{ host: "127.0.0.1", port: server.port }] });
+    // As it was configured: what its name stands for here is one more thing that may be wrong.
+    const address = `localhost:${server.port}`;
+    const node = openStorage({ nodes: [{ host: "localhost", port: server.port }] });
     opened.push(node);
     const b = new Bench(node.storage, 1);
     const told: number[] = [];
@@ -37,11 +39,14 @@ describe.skipIf(!hasRedis)("Redis that fails", () => {
     expect(await b.submit(b.production([{}]))).toMatchObject(unavailable);
     expect(await b.query({ type: "stats", queue: 1, partition: 0 })).toMatchObject(unavailable);
     await until(async () => linesOf(node).includes("redis.down"));
+    const refused = await b.submit(b.production([{}]));
+    expect(refused).toMatchObject({ ...unavailable, detail: expect.stringContaining(address) });
     await server.start();
     await until(async () => node.storage.isUp);
     expect(await b.produce({})).toEqual([1]);
     expect(linesOf(node)).toEqual(["redis.down", "redis.up"]);
-    expect(node.telemetry.lines[0]).toMatchObject({ level: "error", fields: { node: "node1", address: `127.0.0.1:${server.port}` } });
+    expect(node.telemetry.lines[0]).toMatchObject({ level: "error", fields: { node: "node1", address } });
+    expect(node.telemetry.lines[0]?.text).toContain(address);
     await until(async () => told.includes(-1));
   });
 

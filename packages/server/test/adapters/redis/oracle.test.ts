@@ -66,7 +66,7 @@ class Play {
       return { type: "settle", queue: 0, group, settlement, delayMs, reason: "why", receipts };
     }
     if (dice < 93) return { type: "consumer-gone", queue: 0, consumer: "c1" };
-    if (dice < 96) return { type: "redrive", ...place, sequences: [], limit: random.between(1, 3) };
+    if (dice < 96) return { type: "redrive", ...place, sequences: [], limit: random.between(1, 3), bounded: true };
     if (dice < 97) return { type: "purge-queue", ...place, dead: random.chance(0.3) };
     if (dice < 98) return { type: "delete-group", ...place, group: random.pick(["g", "h", "late"]) };
     return { type: "create-group", ...place, group: "late", start: { type: "latest" } };

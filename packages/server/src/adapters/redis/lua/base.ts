@@ -63,6 +63,12 @@ local function groupById(number)
 end
 local function touch(g) dirty[g] = true end
 
+-- The refusal where so many messages with so many bytes do not fit.
+local function fullFor(count, bytes)
+  if D.maxMessages > 0 and M.messages + count > D.maxMessages then return {'queue-full', 'messages', D.maxMessages} end
+  if D.maxBytes > 0 and M.bytes + bytes > D.maxBytes then return {'queue-full', 'bytes', D.maxBytes} end
+end
+
 -- Messages that a group has still to be handed, parked and postponed ones included, delayed ones apart.
 local function owed(g)
   return g.found + M.produced - g.before + g.redriven - g.settled - g.dead - g.expired - g.purged - g.leased - M.delayed

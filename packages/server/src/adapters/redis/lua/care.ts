@@ -103,18 +103,23 @@ local function run()
 end
 `);
 
-/** Dead letters become messages again, under new numbers; with several groups each goes only to the group it died in. */
+/**
+ * Dead letters become messages again, under new numbers; with several groups each goes only to the group it died in. It stops where the queue is full, and
+ * is refused where not even the first fits.
+ */
 export const redrive: string = changing(`
 local function again(name)
   local entry = call('XRANGE', DLQ, string.match(name, '%d+$') .. '-0', string.match(name, '%d+$') .. '-0')[1]
+  local f = entry and entry[2]
+  local body = f and f[22]
+  local full = body and fullFor(1, #body)
+  if full then return 0, full end
   call('ZREM', DEAD_AT, name)
   M.dead = M.dead - 1
   if not entry then return 0 end
   call('XDEL', DLQ, entry[1])
-  local f = entry[2]
   local g = group(f[4])
   local target = g and #groups() > 1 and g.id or 0
-  local body = f[22]
   M.messages = M.messages + 1
   M.bytes = M.bytes + #body
   if target == 0 then M.produced = M.produced + 1
@@ -145,7 +150,10 @@ local function run()
   local count, bytes = 0, 0
   for _, name in ipairs(names) do
     if count >= most or bytes >= REDRIVEN_BYTES then break end
-    bytes = bytes + again(name)
+    local size, full = again(name)
+    if full and count == 0 then return full end
+    if full then break end
+    bytes = bytes + size
     count = count + 1
   end
   return {'counted', count}

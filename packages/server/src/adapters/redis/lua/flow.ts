@@ -24,8 +24,8 @@ local function run()
   end
   -- A full queue refuses; it never drops, so no stream here has a MAXLEN.
   if count > 0 then
-    if D.maxMessages > 0 and M.messages + count > D.maxMessages then return {'queue-full', 'messages', D.maxMessages} end
-    if D.maxBytes > 0 and M.bytes + bytes > D.maxBytes then return {'queue-full', 'bytes', D.maxBytes} end
+    local full = fullFor(count, bytes)
+    if full then return full end
   end
   local answers = {}
   for _, w in ipairs(wanted) do
