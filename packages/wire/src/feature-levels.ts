@@ -16,10 +16,12 @@ export const featureLevels = {
   levels: 3,
   /** Cached values that are stored compressed. */
   packing: 4,
+  /** Frames of ordered producers (rule X4). */
+  ordered: 5,
 } as const;
 
 /** The highest level that this version knows. */
-export const newestLevel: number = featureLevels.packing;
+export const newestLevel: number = featureLevels.ordered;
 /** What the versions knew that said nothing of levels in the handshake: all that they speak to have the same peer protocol, and with it the cache. */
 export const levelBeforeLevels: number = featureLevels.cache;
 /** Of commands that this version does not know: another one may, and then replicas would differ. */
