@@ -106,7 +106,8 @@ export class CallerLanes<T extends object> {
     builder.add(command);
     if (frame === null) {
       const { isOrdered } = track;
-      frame = { caller: lane.caller, firstSequence: lane.nextSequence, count: 0, notAfter, bytes: noBytes, isOrdered, open: 0, sends: 0 };
+      const { caller, nextSequence: firstSequence } = lane;
+      frame = { caller, firstSequence, count: 0, notAfter, bytes: noBytes, ackedUpTo: 0, isOrdered, open: 0, sends: 0 };
       track.frame = frame;
       this.pending.push(frame);
     } else if (notAfter > frame.notAfter) frame.notAfter = notAfter;
@@ -231,7 +232,9 @@ export class CallerLanes<T extends object> {
   refresh(frame: LaneFrame): void {
     const lane = this.find(frame.caller);
     const mine = lane?.frameOf(frame.firstSequence + frame.count - 1);
-    if (lane !== undefined && mine === frame && lane.ackedUpTo < frame.firstSequence) mine.bytes = withAcknowledged(frame.bytes, lane.ackedUpTo);
+    if (lane === undefined || mine !== frame || lane.ackedUpTo <= frame.ackedUpTo || lane.ackedUpTo >= frame.firstSequence) return;
+    mine.ackedUpTo = lane.ackedUpTo;
+    mine.bytes = withAcknowledged(frame.bytes, lane.ackedUpTo);
   }
 
   private trackOf(command: Command | ShardCommand): Track<T> {
@@ -307,6 +310,7 @@ function closeFrame<T extends object>(track: Track<T>): void {
   builder.notAfter = frame.notAfter;
   builder.ordered = frame.isOrdered;
   builder.ackedUpTo = lane.ackedUpTo;
+  frame.ackedUpTo = lane.ackedUpTo;
   frame.bytes = builder.finish();
   track.frame = null;
 }

@@ -7,6 +7,8 @@ export interface LaneFrame {
   readonly notAfter: number;
   /** Never changes once the frame was collected: a retry is the same bytes. Of an ordered one the acknowledgement may follow (`refresh`). */
   readonly bytes: Uint8Array;
+  /** What its bytes acknowledge. */
+  readonly ackedUpTo: number;
   /** Rule X4: its commands are executed behind those of its caller that come before them, or not at all. */
   readonly isOrdered: boolean;
   /** Commands neither answered nor given up. */

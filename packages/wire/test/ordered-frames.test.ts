@@ -2,7 +2,7 @@ import { type LaneFrame, OrderedFrames } from "@trivet/wire";
 import { expect, test } from "vitest";
 
 function frame(name: string, caller = "c"): { open: number; readonly name: string } & LaneFrame {
-  return { name, caller, firstSequence: 1, count: 1, notAfter: 0, bytes: new Uint8Array(), isOrdered: true, open: 1, sends: 0 };
+  return { name, caller, firstSequence: 1, count: 1, notAfter: 0, bytes: new Uint8Array(), ackedUpTo: 0, isOrdered: true, open: 1, sends: 0 };
 }
 function taken(order: OrderedFrames): readonly string[] {
   return order.take().map((one) => (one as ReturnType<typeof frame>).name);
