@@ -102,7 +102,8 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
 
   answered(caller: string, sequence: number, result: R): void {
     // It is not told: the frame comes again, behind what it has to follow. Whether another copy of it was executed meanwhile is not known.
-    if (result.type === "refused" && result.reason === "out-of-order") return this.hold(null, shortestRetryMs * 2 ** Math.min(this.gaps++, 7));
+    if (result.type === "refused" && result.reason === "out-of-order")
+      return this.hold(null, shortestRetryMs * 2 ** Math.min(this.gaps++, 7));
     this.gaps = 0;
     const asker = this.end(caller, sequence, result);
     if (asker !== undefined) tell(asker, null, result);

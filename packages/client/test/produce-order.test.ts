@@ -1,5 +1,5 @@
 import { OutcomeUnknownError, type Queue, UnavailableError } from "@trivet/client";
-import { FrameCursor } from "@trivet/wire";
+import { FrameCursor, orderedStreamProtocol } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import type { FakeCluster } from "./fake-cluster.ts";
 import { cluster, connected, failure, until } from "./support.ts";
@@ -13,7 +13,12 @@ function stored(fake: FakeCluster, name = "q"): readonly unknown[] {
 }
 
 /** Each in a turn of its own, on its way before the next is made; none of them awaited. */
-async function produceInTurns(fake: FakeCluster, queue: Queue<number>, numbers: readonly number[], timeoutMs = 5_000): Promise<Promise<unknown>[]> {
+async function produceInTurns(
+  fake: FakeCluster,
+  queue: Queue<number>,
+  numbers: readonly number[],
+  timeoutMs = 5_000,
+): Promise<Promise<unknown>[]> {
   const { shardFrames } = fake.node(0);
   const produced: Promise<unknown>[] = [];
   for (const n of numbers) {
@@ -62,7 +67,8 @@ describe("what a client produces without waiting is stored in that order", () =>
     for (let n = 1; n <= 300; n++) {
       outcomes.push(queue.produce(n, { key }));
       for (const node of fake.nodes) {
-        if (n % 5 === 0) node.shardPolicies.push({ refuse: refusals[n % 3] ?? "storage", retryAfterMs: 10 + (n % 7) * 5 }, "answer", "answer");
+        if (n % 5 === 0)
+          node.shardPolicies.push({ refuse: refusals[n % 3] ?? "storage", retryAfterMs: 10 + (n % 7) * 5 }, "answer", "answer");
         if (n % 37 === 0) node.shardPolicies.push("drop-unread");
         if (n % 53 === 0) node.shardPolicies.push("drop-unanswered");
       }
@@ -85,29 +91,32 @@ describe("what a client produces without waiting is stored in that order", () =>
     expect(stored(fake)).toEqual([0, 3, 4]);
   });
 
-  test.each(["ignore", "swallow"] as const)("when nobody knows what became of the first (%s): it is found out, and those behind it are stored", async (policy) => {
-    const fake = await cluster();
-    const queue = (await connected(fake)).queue<number>("q");
-    await queue.produce(0, { key });
-    const { shardFrames } = fake.node(0);
-    let isSilent = true;
-    fake.chooseShardTrouble = () => (isSilent ? policy : "answer");
-    const lost = queue.produce(1, { key, timeoutMs: 150 });
-    await until(() => shardFrames.length === 2, "it is on its way");
-    const others = [2, 3].map((n) => queue.produce(n, { key, timeoutMs: 5_000 }));
-    expect(await failure(lost)).toBeInstanceOf(OutcomeUnknownError);
-    isSilent = false;
-    await Promise.all(others);
-    await queue.produce(4, { key });
-    expect(stored(fake)).toEqual(policy === "swallow" ? [0, 1, 2, 3, 4] : [0, 2, 3, 4]);
-    expect(shardFrames.length).toBeLessThan(20);
-    // Rule X3: what it was may still be asked for.
-    const cursor = new FrameCursor();
-    const headers = shardFrames.map(({ frame }) => cursor.open(frame));
-    const unknown = headers.find(({ firstSequence }) => firstSequence === 2);
-    const acknowledged = headers.filter(({ ackedUpTo, caller }) => caller === unknown?.caller && ackedUpTo >= 2).length;
-    expect(acknowledged > 0).toBe(policy === "ignore");
-  });
+  test.each(["ignore", "swallow"] as const)(
+    "when nobody knows what became of the first (%s): it is found out, and those behind it are stored",
+    async (policy) => {
+      const fake = await cluster();
+      const queue = (await connected(fake)).queue<number>("q");
+      await queue.produce(0, { key });
+      const { shardFrames } = fake.node(0);
+      let isSilent = true;
+      fake.chooseShardTrouble = () => (isSilent ? policy : "answer");
+      const lost = queue.produce(1, { key, timeoutMs: 150 });
+      await until(() => shardFrames.length === 2, "it is on its way");
+      const others = [2, 3].map((n) => queue.produce(n, { key, timeoutMs: 5_000 }));
+      expect(await failure(lost)).toBeInstanceOf(OutcomeUnknownError);
+      isSilent = false;
+      await Promise.all(others);
+      await queue.produce(4, { key });
+      expect(stored(fake)).toEqual(policy === "swallow" ? [0, 1, 2, 3, 4] : [0, 2, 3, 4]);
+      expect(shardFrames.length).toBeLessThan(20);
+      // Rule X3: what it was may still be asked for.
+      const cursor = new FrameCursor();
+      const headers = shardFrames.map(({ frame }) => cursor.open(frame));
+      const unknown = headers.find(({ firstSequence }) => firstSequence === 2);
+      const acknowledged = headers.filter(({ ackedUpTo, caller }) => caller === unknown?.caller && ackedUpTo >= 2).length;
+      expect(acknowledged > 0).toBe(policy === "ignore");
+    },
+  );
 
   test("when the shard has not heard of the queue yet", async () => {
     const fake = await cluster();
@@ -125,7 +134,7 @@ describe("what a client produces without waiting is stored in that order", () =>
 
 test("frames of a node that knows of no order have none, and are stored as before", async () => {
   const fake = await cluster();
-  fake.node(0).protocol = 6;
+  fake.node(0).protocol = orderedStreamProtocol - 1;
   const queue = (await connected(fake)).queue<number>("q");
   fake.node(0).shardPolicies.push({ refuse: "overloaded" });
   await Promise.all([0, 1].map((n) => queue.produce(n, { key })));

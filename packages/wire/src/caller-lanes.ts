@@ -53,7 +53,7 @@ const noBytes: Uint8Array = new Uint8Array(0);
  * have lanes of their own: mixed with short ones, every long wait would sooner or later block a lane of its own.
  *
  * Order: commands of one kind keep it. Between a command that may wait and one that does not, only the order of turns (`collect`) is
- * kept, so a command that depends on another one waits for its answer, or at least for its turn.
+ * kept, as between produces that are ordered and all else; so a command that depends on another one waits for its answer, or at least for its turn.
  *
  * No clock, no timers: times are arguments. Deadlines are counted on whatever clock the owner likes; `notAfter` is group time.
  */

@@ -10,6 +10,10 @@ interface Context {
 }
 const window = 8;
 
+function place(lanes: CallerLanes<Context>, command: Parameters<typeof lanes.submit>[0]): void {
+  lanes.submit(command, 1, 1, { id: 0, delivered: 0, givenUp: false });
+}
+
 /** A command that carries its own number, so that the far end can tell commands apart; `wait` sends it to the patient lane. */
 function numbered(id: number, wait: boolean): Command {
   if (!wait) return { type: "close-session", session: id };
@@ -320,13 +324,13 @@ describe("lanes", () => {
   describe("that order produces", () => {
     const message = { key: "", body: new Uint8Array(), headers: [], priority: 0, delayMs: 0, dueAt: 0, ttlMs: 0, dedupId: "" };
     const produce = { type: "produce", queue: 1, partition: 0, version: 1, messages: [message], ifFence: null } as const;
-    const place = (lanes: CallerLanes<Context>, command: Parameters<typeof lanes.submit>[0]): void =>
-      void lanes.submit(command, 1, 1, { id: 0, delivered: 0, givenUp: false });
 
     test("have a lane of their own for them, whose frames are ordered", () => {
       const lanes = new CallerLanes<Context>({ newCaller: countingCallers(), ordersProduces: true });
       for (const command of [produce, { type: "nothing" }, produce] as const) place(lanes, command);
-      expect(collected(lanes).map(({ caller, count, isOrdered, bytes }) => ({ caller, count, isOrdered, same: checkFrame(bytes).ordered }))).toEqual([
+      expect(
+        collected(lanes).map(({ caller, count, isOrdered, bytes }) => ({ caller, count, isOrdered, same: checkFrame(bytes).ordered })),
+      ).toEqual([
         { caller: "caller-0", count: 2, isOrdered: true, same: true },
         { caller: "caller-1", count: 1, isOrdered: false, same: false },
       ]);

@@ -51,7 +51,10 @@ describe("command frames", () => {
     fc.assert(
       fc.property(header, fc.array(anyCommand, { minLength: 1, maxLength: 6 }), fc.nat(5), fc.nat(5), (head, commands, before, after) => {
         const frame = build(head, commands);
-        const level = Math.max(head.ordered ? featureLevels.ordered : 0, ...commands.map(({ type }) => levelOfCommand(commandNumbers[type])));
+        const level = Math.max(
+          head.ordered ? featureLevels.ordered : 0,
+          ...commands.map(({ type }) => levelOfCommand(commandNumbers[type])),
+        );
         expect(checkFrame(frame)).toEqual({ ...readFrameHeader(frame), level });
         const buffer = new Uint8Array(before + frame.length + after).fill(0xff);
         buffer.set(frame, before);

@@ -2,12 +2,26 @@ import { type LaneFrame, OrderedFrames } from "@trivet/wire";
 import { expect, test } from "vitest";
 
 function frame(name: string, caller = "c"): { open: number; readonly name: string } & LaneFrame {
-  return { name, caller, firstSequence: 1, count: 1, notAfter: 0, bytes: new Uint8Array(), ackedUpTo: 0, isOrdered: true, open: 1, sends: 0 };
+  return {
+    name,
+    caller,
+    firstSequence: 1,
+    count: 1,
+    notAfter: 0,
+    bytes: new Uint8Array(),
+    ackedUpTo: 0,
+    isOrdered: true,
+    open: 1,
+    sends: 0,
+  };
 }
 function taken(order: OrderedFrames): readonly string[] {
   return order.take().map((one) => (one as ReturnType<typeof frame>).name);
 }
-function with3(): { readonly order: OrderedFrames; readonly frames: readonly [ReturnType<typeof frame>, ReturnType<typeof frame>, ReturnType<typeof frame>] } {
+function with3(): {
+  readonly order: OrderedFrames;
+  readonly frames: readonly [ReturnType<typeof frame>, ReturnType<typeof frame>, ReturnType<typeof frame>];
+} {
   const order = new OrderedFrames();
   const frames = [frame("1"), frame("2"), frame("3")] as const;
   for (const one of frames) order.add(one);

@@ -90,7 +90,16 @@ export class Producer {
         signal.addEventListener("abort", abandon, { once: true });
       }
       if (this.turn.length === 0) this.client.stream.atGatheredEnd(() => this.endTurn());
-      this.turn.push({ serial: ++this.serials, turn: this.turns, message, fence, timeoutMs, deadline: performance.now() + timeoutMs, signal, done });
+      this.turn.push({
+        serial: ++this.serials,
+        turn: this.turns,
+        message,
+        fence,
+        timeoutMs,
+        deadline: performance.now() + timeoutMs,
+        signal,
+        done,
+      });
     });
   }
 

@@ -94,7 +94,8 @@ export class ShardDedupe {
       return this.recall(stored.slice(), command, header.fingerprint !== "");
     if (shard.now > header.notAfter && !mutant("queue-dedupe-late-executed")) return refused("past-deadline");
     if (sequence > ackedUpTo + window && !mutant("queue-dedupe-window-unbounded")) return refused("window-full");
-    if (header.ordered && !this.follows(header.caller, ackedUpTo, sequence) && !mutant("queue-order-gap-executed")) return refused("out-of-order");
+    if (header.ordered && !this.follows(header.caller, ackedUpTo, sequence) && !mutant("queue-order-gap-executed"))
+      return refused("out-of-order");
     const answer = run();
     // Nothing was done: the same command comes again once the queue is configured (rule G1), or the value that it depends on is loaded. Under an idempotency key it is the same request; of a
     // lane it is another one, and a late copy of this one must not be executed beside it.

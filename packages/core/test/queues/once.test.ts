@@ -10,7 +10,16 @@ vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 /** One command in a frame of its own. */
 function ask(b: Bench, sequence: number, command: ShardCommand, fields: Partial<FrameHeader> = {}): ShardAnswer {
   b.shard.beginEntry(b.now);
-  const ids = { caller: "a", fingerprint: "", notAfter: b.now + 1000, ackedUpTo: 0, firstSequence: sequence, count: 1, ordered: false, bodyStart: 0 };
+  const ids = {
+    caller: "a",
+    fingerprint: "",
+    notAfter: b.now + 1000,
+    ackedUpTo: 0,
+    firstSequence: sequence,
+    count: 1,
+    ordered: false,
+    bodyStart: 0,
+  };
   const admission = b.shard.admit({ ...ids, ...fields });
   return "type" in admission ? admission : b.shard.once(admission, sequence, command);
 }

@@ -85,7 +85,9 @@ export class OrderedLanes {
       return this.hold(null, 10 * 2 ** Math.min(this.gaps++, 7));
     }
     this.gaps = 0;
-    const context = this.lanes.due(Number.POSITIVE_INFINITY).find((one) => one.frame.caller === caller && one.sequence === sequence)?.context;
+    const context = this.lanes
+      .due(Number.POSITIVE_INFINITY)
+      .find((one) => one.frame.caller === caller && one.sequence === sequence)?.context;
     if (context?.isUnknown === true && answer.type !== "refused") this.lanes.giveUp(caller, sequence);
     else this.lanes.answer(caller, sequence);
     if (context !== undefined && !context.isUnknown) {

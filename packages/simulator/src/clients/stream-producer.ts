@@ -92,7 +92,11 @@ export class StreamProducer {
   private to(shard: number): OrderedLanes {
     let lanes = this.lanes.get(shard);
     if (lanes === undefined) {
-      lanes = new OrderedLanes(this.client, () => this.machine !== null, (caller, frame) => this.send(shard, caller, frame));
+      lanes = new OrderedLanes(
+        this.client,
+        () => this.machine !== null,
+        (caller, frame) => this.send(shard, caller, frame),
+      );
       this.lanes.set(shard, lanes);
     }
     return lanes;

@@ -62,9 +62,9 @@ describe("order of a key", () => {
   });
 });
 
-describe("order of sending", () => {
-  const sent = (id: string, sequence: number | null, lane = "s1 to 1/0"): SentInOrder => ({ id, lane, sequence });
+const sent = (id: string, sequence: number | null, lane = "s1 to 1/0"): SentInOrder => ({ id, lane, sequence });
 
+describe("order of sending", () => {
   test("takes what is not there, and programs and partitions apart", () => {
     expect(checkSendOrder([sent("a", 1), sent("b", null), sent("c", 3), sent("d", 2, "s2 to 1/0"), sent("e", 4)])).toBeNull();
   });

@@ -56,9 +56,14 @@ describe("the judge of queue histories", () => {
     const stored = operations.filter(({ inOrder, result }) => inOrder && result?.type === "produced");
     expect(stored.length).toBeGreaterThan(20);
     const first = one(stored, () => true);
-    const second = one(stored, (other) => other !== first && [other.client, other.queue, other.partition].join() === [first.client, first.queue, first.partition].join());
+    const second = one(
+      stored,
+      (other) =>
+        other !== first && [other.client, other.queue, other.partition].join() === [first.client, first.queue, first.partition].join(),
+    );
     const [at, later] = [operations.indexOf(first), operations.indexOf(second)];
-    const swap = (): void => void ([operations[at], operations[later]] = [operations[later] as QueueOperation, operations[at] as QueueOperation]);
+    const swap = (): void =>
+      void ([operations[at], operations[later]] = [operations[later] as QueueOperation, operations[at] as QueueOperation]);
     swap();
     expect(judge()).toBe("queue-send-order");
     swap();
