@@ -85,7 +85,7 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
       if (frame.isOrdered) this.order.add(frame);
       else if (this.link.isConnected) this.sendFrame(frame);
     });
-    this.sendOrdered();
+    if (this.order.isWaiting) this.sendOrdered();
   }
 
   /** There is a new link. */

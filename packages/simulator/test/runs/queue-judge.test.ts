@@ -31,7 +31,7 @@ function one<T>(items: readonly T[], find: (item: T) => boolean): T {
 
 beforeAll(() => {
   world = new World(
-    { ...defaultOptions(6), nodes: 3, spares: 0, shards: 2, streamProducers: 2, plan: [], operationsPerClient: 25 },
+    { ...defaultOptions(6), nodes: 3, spares: 0, shards: 2, streamProducers: 1, plan: [], operationsPerClient: 25 },
     new Trace(0, null),
     startNode,
   );
@@ -41,7 +41,7 @@ beforeAll(() => {
   world.runUntil(18_000);
   workload.wind();
   world.runUntil(60_000, () => workload.settled());
-});
+}, 60_000);
 
 describe("the judge of queue histories", () => {
   test("finds nothing in a run without faults", () => {
