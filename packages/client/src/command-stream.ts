@@ -16,10 +16,12 @@ import {
   encodeCommandsFrame,
   encodeShardCommandsFrame,
   nodeCopiesStreamProtocol,
+  orderedStreamProtocol,
   packedStreamProtocol,
   queueStreamProtocol,
   serverFrameNumbers,
   streamProtocol,
+  withoutOrder,
 } from "@trivet/wire";
 import { type Asker, type AnsweredBy, fail } from "./answered.ts";
 import { TrivetError } from "./errors.ts";
@@ -203,6 +205,7 @@ export class CommandStream {
     const takes = (): boolean => this.router.isConnected && this.router.protocol >= protocol;
     const isClosed = (): boolean => this.isClosed;
     const offset = (): number => this.groupOffset;
+    const readable = (frame: Uint8Array): Uint8Array => (this.router.protocol >= orderedStreamProtocol ? frame : withoutOrder(frame));
     return {
       get isClosed() {
         return isClosed();
@@ -213,7 +216,7 @@ export class CommandStream {
       get groupOffset() {
         return offset();
       },
-      send: (frame) => void this.router.send(encode(frame)),
+      send: (frame) => void this.router.send(encode(readable(frame))),
       newCaller,
       describeFailures: () => this.router.describeFailures(),
     };

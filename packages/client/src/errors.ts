@@ -203,6 +203,8 @@ function refusal(reason: Extract<Result, { type: "refused" }>["reason"]): Trivet
   switch (reason) {
     case "past-deadline":
       return new TrivetError("not_executed", "The command reached the log after its deadline; nothing happened", { retryable: true });
+    case "out-of-order":
+      return new TrivetError("not_executed", "The command came before the one it has to follow; nothing happened", { retryable: true });
     case "already-acknowledged":
       return new TrivetError("request_expired", "The outcome of this command is no longer kept");
     case "window-full":

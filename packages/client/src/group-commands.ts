@@ -4,12 +4,17 @@ import {
   type Command,
   type LaneFrame,
   type OpenCommand,
+  OrderedFrames,
   type Refused,
+  type Result,
   type ShardCommand,
+  type decodeShardAnswer,
   formatRequestId,
 } from "@trivet/wire";
 import { type Asker, Watched, fail, tell } from "./answered.ts";
 import { type ClientErrorCode, OutcomeUnknownError, TrivetError, UnavailableError } from "./errors.ts";
+
+type ShardAnswer = ReturnType<typeof decodeShardAnswer>;
 
 /** The connection that a group's commands travel over. */
 export interface GroupLink {
@@ -28,12 +33,14 @@ const deadlineTickMs = 50;
 /** Bounds of the pause before a refused frame is sent again. */
 const shortestRetryMs = 10;
 const longestRetryMs = 1_000;
+/** How long until an ordered command of unknown fate is asked for again: what is behind it waits for its end. */
+const unknownRetryMs = 1_000;
 
 /**
  * Commands to one Raft group: one frame per turn, the same bytes again after a lost link or a refusal, each command's answer exactly once, and an honest
- * error when its deadline passes (rule X1).
+ * error when its deadline passes (rule X1). Produces keep their order (rule X4).
  */
-export class GroupCommands<C extends Command | ShardCommand, R> {
+export class GroupCommands<C extends Command | ShardCommand, R extends Result | ShardAnswer> {
   private readonly group: number;
   private readonly link: GroupLink;
   private readonly lanes: CallerLanes<Asker<R>>;
@@ -41,12 +48,18 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
   private deadlineTickAt = 0;
   /** Frames that a node refused, waiting to be sent again. */
   private readonly refusedFrames = new Map<LaneFrame, NodeJS.Timeout>();
+  private readonly order = new OrderedFrames();
+  private orderTimer: NodeJS.Timeout | null = null;
+  /** Answers in a row, for want of a predecessor. */
+  private gaps = 0;
+  /** Ordered commands whose callers were told that nobody knows. */
+  private readonly unknown = new Set<string>();
   private lastRefusal: Omit<Refused, "type"> | null = null;
 
   constructor(group: number, link: GroupLink) {
     this.group = group;
     this.link = link;
-    this.lanes = new CallerLanes({ newCaller: () => link.newCaller() });
+    this.lanes = new CallerLanes({ newCaller: () => link.newCaller(), ordersProduces: true });
   }
 
   /** Commands without an answer. */
@@ -69,14 +82,18 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
   collect(frames: LaneFrame[] = []): void {
     this.lanes.collect((frame) => {
       frames.push(frame);
-      if (this.link.isConnected) this.sendFrame(frame);
+      if (frame.isOrdered) this.order.add(frame);
+      else if (this.link.isConnected) this.sendFrame(frame);
     });
+    if (this.order.isWaiting) this.sendOrdered();
   }
 
   /** There is a new link. */
   resend(): void {
     this.forgetRefused();
-    for (const frame of this.lanes.unansweredFrames()) this.sendFrame(frame);
+    for (const frame of this.lanes.unansweredFrames()) if (!frame.isOrdered) this.sendFrame(frame);
+    this.order.restart();
+    this.sendOrdered();
   }
 
   isOpen(caller: string, sequence: number): boolean {
@@ -84,8 +101,13 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
   }
 
   answered(caller: string, sequence: number, result: R): void {
-    const asker = this.lanes.answer(caller, sequence);
+    // It is not told: the frame comes again, behind what it has to follow. Whether another copy of it was executed meanwhile is not known.
+    if (result.type === "refused" && result.reason === "out-of-order")
+      return this.hold(null, shortestRetryMs * 2 ** Math.min(this.gaps++, 7));
+    this.gaps = 0;
+    const asker = this.end(caller, sequence, result);
     if (asker !== undefined) tell(asker, null, result);
+    if (this.order.isWaiting) this.sendOrdered();
   }
 
   refused(refused: Omit<Refused, "type">): void {
@@ -95,12 +117,12 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
     this.lastRefusal = refused;
     if (refused.code === "forbidden")
       return this.withdraw(frame, new TrivetError("forbidden", refused.detail === "" ? "Not allowed" : refused.detail));
+    if (frame.isOrdered) return this.hold(frame, refused.retryAfterMs);
     if (this.refusedFrames.has(frame)) return;
-    const pause = Math.min(longestRetryMs, Math.max(shortestRetryMs, refused.retryAfterMs)) * (0.75 + Math.random() / 4);
     const timer = setTimeout(() => {
       this.refusedFrames.delete(frame);
       if (frame.open > 0 && this.link.isConnected) this.sendFrame(frame);
-    }, pause);
+    }, pauseOf(refused.retryAfterMs));
     this.refusedFrames.set(frame, timer);
   }
 
@@ -125,6 +147,31 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
     }
   }
 
+  /** The lane goes on behind what has its answer; but of what was told to be unknown it must be possible to ask what it was (rule X3). */
+  private end(caller: string, sequence: number, result: R): Asker<R> | undefined {
+    const wasUnknown = this.unknown.delete(nameOf(caller, sequence));
+    if (wasUnknown && result.type !== "refused") return this.lanes.giveUp(caller, sequence)?.context;
+    return this.lanes.answer(caller, sequence);
+  }
+
+  private sendOrdered(): void {
+    if (!this.link.isConnected) return;
+    for (const frame of this.order.take()) {
+      this.lanes.refresh(frame);
+      this.sendFrame(frame);
+    }
+  }
+
+  /** Ordered frames from this one on, or all, go again after a pause, and new ones not before. */
+  private hold(from: LaneFrame | null, pauseMs: number): void {
+    if (!this.order.hold(from)) return;
+    this.orderTimer = setTimeout(() => {
+      this.orderTimer = null;
+      this.order.release();
+      this.sendOrdered();
+    }, pauseOf(pauseMs));
+  }
+
   private sendFrame(frame: LaneFrame): void {
     frame.sends++;
     this.link.send(frame.bytes);
@@ -132,15 +179,21 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
 
   /** Gives up what is open of a frame. */
   private withdraw(frame: LaneFrame, error: TrivetError): void {
-    for (let i = 0; i < frame.count; i++) {
-      const command = this.lanes.giveUp(frame.caller, frame.firstSequence + i);
+    const { caller, count, firstSequence, isOrdered, sends } = frame;
+    for (let sequence = firstSequence; sequence < firstSequence + count; sequence++) {
+      this.unknown.delete(nameOf(caller, sequence));
+      // What is behind it must not wait for what never comes.
+      const command = isOrdered && sends === 0 ? this.lanes.takeBack(caller, sequence) : this.lanes.giveUp(caller, sequence);
       if (command !== undefined) tell(command.context, error, null);
     }
+    if (this.order.isWaiting) this.sendOrdered();
   }
 
   private forgetRefused(): void {
     for (const timer of this.refusedFrames.values()) clearTimeout(timer);
     this.refusedFrames.clear();
+    if (this.orderTimer !== null) clearTimeout(this.orderTimer);
+    this.orderTimer = null;
   }
 
   private armDeadlines(): void {
@@ -170,7 +223,13 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
 
   private outcomeUnknown(command: OpenCommand<Asker<R>>, sequence: number, frame: LaneFrame): void {
     const { context } = command;
-    if (context instanceof Watched && !this.link.isClosed) this.lanes.postpone(frame.caller, sequence, Number.POSITIVE_INFINITY);
+    const { isClosed } = this.link;
+    if (frame.isOrdered && !isClosed) {
+      // Until its end is known nothing may overtake it, so it is asked for again and again.
+      this.unknown.add(nameOf(frame.caller, sequence));
+      this.lanes.postpone(frame.caller, sequence, performance.now() + unknownRetryMs);
+      this.hold(null, shortestRetryMs);
+    } else if (context instanceof Watched && !isClosed) this.lanes.postpone(frame.caller, sequence, Number.POSITIVE_INFINITY);
     else if (this.lanes.giveUp(frame.caller, sequence) === undefined) return;
     tell(context, this.unknownOutcome(frame, sequence), null);
   }
@@ -188,6 +247,14 @@ export class GroupCommands<C extends Command | ShardCommand, R> {
     const code = refusalCodes[lastRefusal.code];
     return new UnavailableError(code, `No node took the command: ${lastRefusal.detail === "" ? lastRefusal.code : lastRefusal.detail}`);
   }
+}
+
+function nameOf(caller: string, sequence: number): string {
+  return `${sequence}/${caller}`;
+}
+
+function pauseOf(ms: number): number {
+  return Math.min(longestRetryMs, Math.max(shortestRetryMs, ms)) * (0.75 + Math.random() / 4);
 }
 
 const refusalCodes = {

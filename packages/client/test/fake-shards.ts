@@ -8,6 +8,7 @@ import {
   type NewMessage,
   type QueueResolved,
   type Receipt,
+  type RefusalReason,
   type ResolveQueue,
   type Result,
   type SettleOutcome,
@@ -49,9 +50,12 @@ export class FakeShards {
   fullOfGroups = false;
   /** Settlements are answered `malformed`. */
   refusesSettlements = false;
+  /** Commands of ordered producers that came before their predecessors. */
+  gaps = 0;
   groupTime: () => number = () => Date.now();
   hint: (queue: number, partition: number) => void = () => undefined;
   private readonly answers = new Map<string, Uint8Array>();
+  private readonly acked = new Map<string, number>();
   private readonly awaiting = new Map<string, (() => void)[]>();
 
   resolve({ request, name, create }: ResolveQueue): QueueResolved {
@@ -86,16 +90,26 @@ export class FakeShards {
   /** Executes the commands of a frame that are new; answers all. */
   apply(group: number, frame: Uint8Array): readonly FakeAnswer[] {
     const cursor = new FrameCursor();
-    const { caller, notAfter } = cursor.open(frame);
+    const { ackedUpTo, caller, notAfter, ordered } = cursor.open(frame);
+    const lane = `${group}/${caller}`;
+    const acked = Math.max(ackedUpTo, this.acked.get(lane) ?? 0);
+    this.acked.set(lane, acked);
     const answers: FakeAnswer[] = [];
     while (cursor.next()) {
-      const key = `${group}/${caller}/${cursor.sequence}`;
-      let bytes = this.answers.get(key);
-      if (bytes === undefined) {
-        bytes = notAfter < this.groupTime() ? pastDeadline : this.answerTo(cursor.decodeShard());
+      const { sequence } = cursor;
+      const key = `${lane}/${sequence}`;
+      let bytes = sequence <= acked ? alreadyAcknowledged : this.answers.get(key);
+      if (bytes === undefined && ordered && sequence - 1 > acked && !this.answers.has(`${lane}/${sequence - 1}`)) {
+        this.gaps++;
+        answers.push({ sequence, bytes: outOfOrder });
+        continue;
+      }
+      if (bytes === undefined && notAfter < this.groupTime()) bytes = pastDeadline;
+      else if (bytes === undefined) {
+        bytes = this.answerTo(cursor.decodeShard());
         this.answers.set(key, bytes);
       }
-      answers.push({ sequence: cursor.sequence, bytes });
+      answers.push({ sequence, bytes });
     }
     return answers;
   }
@@ -186,5 +200,10 @@ function encodedRefusal(result: Result): Uint8Array {
   encodeResult(writer, result);
   return writer.finish();
 }
-const pastDeadline: Uint8Array = encodedRefusal({ type: "refused", reason: "past-deadline" });
+function refusal(reason: RefusalReason): Uint8Array {
+  return encodedRefusal({ type: "refused", reason });
+}
+const pastDeadline = refusal("past-deadline");
+const alreadyAcknowledged = refusal("already-acknowledged");
+const outOfOrder = refusal("out-of-order");
 const malformed: Uint8Array = encodedRefusal({ type: "malformed", detail: "no" });

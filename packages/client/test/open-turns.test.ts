@@ -3,7 +3,17 @@ import { expect, test } from "vitest";
 import { OpenTurns } from "../src/open-turns.ts";
 
 function frame(): { open: number } & LaneFrame {
-  return { caller: "c", firstSequence: 1, count: 1, notAfter: 0, bytes: new Uint8Array(), open: 1, sends: 1 };
+  return {
+    caller: "c",
+    firstSequence: 1,
+    count: 1,
+    notAfter: 0,
+    bytes: new Uint8Array(),
+    ackedUpTo: 0,
+    isOrdered: false,
+    open: 1,
+    sends: 1,
+  };
 }
 
 test("two turns without an answer keep the cluster busy, however many shards each went to", () => {

@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly shards: number;
   /** Clients that produce and consume, where there are shards. */
   readonly queueClients: number;
+  /** Programs that produce over streams without waiting for answers, where there are shards; 0 = as it was before they kept their order. */
+  readonly streamProducers: number;
   /** Clients that read and write cached values, where there are shards; 0 = as it was before there was a cache. */
   readonly cacheClients: number;
   /** Clients of a namespace that is written behind, where there are shards; 0 = as it was before there was one. */
@@ -47,6 +49,7 @@ export const defaultOptions = (seed: number): RunOptions => {
     operationsPerClient: 70,
     shards,
     queueClients: 6,
+    streamProducers: shards === 0 ? 0 : streamProducersOf(seed),
     cacheClients: shards === 0 ? 0 : cacheClientsOf(seed),
     behindClients: shards === 0 ? 0 : behindClientsOf(seed),
     nearClients: shards === 0 ? 0 : nearClientsOf(seed),
@@ -65,6 +68,7 @@ export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunO
   return {
     ...defaultOptions(seed),
     shards: 0,
+    streamProducers: 0,
     cacheClients: 0,
     behindClients: 0,
     nearClients: 0,
@@ -79,6 +83,12 @@ export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunO
 function shardsOf(seed: number): number {
   const prng = new Prng(Math.imul(seed, 2_654_435) + 17);
   return prng.chance(0.5) ? prng.pick([2, 3, 4]) : 0;
+}
+
+/** Nor is this. */
+function streamProducersOf(seed: number): number {
+  const prng = new Prng(Math.imul(seed, 6_291_469) + 71);
+  return prng.chance(0.7) ? prng.pick([1, 2]) : 0;
 }
 
 /** Nor is this. */

@@ -1,4 +1,4 @@
-import { CommandFrameBuilder } from "./command-frame.ts";
+import { CommandFrameBuilder, withAcknowledged } from "./command-frame.ts";
 import type { Command } from "./commands.ts";
 import type { ShardCommand } from "./queue-commands.ts";
 import { Lane, type LaneFrame, type MutableFrame } from "./lane.ts";
@@ -18,6 +18,8 @@ export interface CallerLanesOptions {
    * the frame, not from the command: "not executed" (rule X3) is final only after the frame's not-after.
    */
   readonly exactDeadlines?: boolean;
+  /** Produces have lanes of their own, whose frames are ordered (rule X4). Who wants that sends them as `OrderedFrames` says. */
+  readonly ordersProduces?: boolean;
   /** A lane is over: its caller id is never used again, and none of its commands is open. */
   readonly laneEnded?: (caller: string) => void;
 }
@@ -31,6 +33,7 @@ export interface OpenCommand<T> {
 
 /** Commands of one kind share a lane: the current one, and the ones parked because their window was full. */
 interface Track<T extends object> {
+  readonly isOrdered: boolean;
   readonly builder: CommandFrameBuilder;
   /** The frame being built; null = none. */
   frame: MutableFrame | null;
@@ -50,7 +53,7 @@ const noBytes: Uint8Array = new Uint8Array(0);
  * have lanes of their own: mixed with short ones, every long wait would sooner or later block a lane of its own.
  *
  * Order: commands of one kind keep it. Between a command that may wait and one that does not, only the order of turns (`collect`) is
- * kept, so a command that depends on another one waits for its answer, or at least for its turn.
+ * kept, as between produces that are ordered and all else; so a command that depends on another one waits for its answer, or at least for its turn.
  *
  * No clock, no timers: times are arguments. Deadlines are counted on whatever clock the owner likes; `notAfter` is group time.
  */
@@ -60,10 +63,13 @@ export class CallerLanes<T extends object> {
   private readonly maxLanes: number;
   private readonly targetFrameBytes: number;
   private readonly exactDeadlines: boolean;
+  private readonly ordersProduces: boolean;
   private readonly laneEnded: (caller: string) => void;
   private readonly lanes = new Map<string, Lane<T>>();
-  private readonly prompt: Track<T> = newTrack();
-  private readonly patient: Track<T> = newTrack();
+  private readonly prompt: Track<T> = newTrack(false);
+  private readonly patient: Track<T> = newTrack(false);
+  private readonly ordered: Track<T> = newTrack(true);
+  private readonly tracks: readonly Track<T>[] = [this.prompt, this.patient, this.ordered];
   /** Frames begun since the last `collect`, in order. */
   private pending: MutableFrame[] = [];
   /** Frames collected and not fully answered, in order. */
@@ -78,6 +84,7 @@ export class CallerLanes<T extends object> {
     this.maxLanes = options.maxLanes ?? 64;
     this.targetFrameBytes = options.targetFrameBytes ?? 256 * 1024;
     this.exactDeadlines = options.exactDeadlines ?? false;
+    this.ordersProduces = options.ordersProduces ?? false;
     this.laneEnded = options.laneEnded ?? (() => undefined);
   }
 
@@ -86,7 +93,7 @@ export class CallerLanes<T extends object> {
    * happened, try again when something was answered. Throws CodecError when the command cannot be encoded; again nothing happened.
    */
   submit(command: Command | ShardCommand, notAfter: number, deadline: number, context: T): number {
-    const track = mayWait(command) ? this.patient : this.prompt;
+    const track = this.trackOf(command);
     let { lane } = track;
     if (lane === null || lane.room === 0) {
       lane = this.rotate(track);
@@ -98,7 +105,9 @@ export class CallerLanes<T extends object> {
     if (frame === null) builder.begin(lane.caller, "", notAfter, 0, lane.nextSequence);
     builder.add(command);
     if (frame === null) {
-      frame = { caller: lane.caller, firstSequence: lane.nextSequence, count: 0, notAfter, bytes: noBytes, open: 0, sends: 0 };
+      const { isOrdered } = track;
+      const { caller, nextSequence: firstSequence } = lane;
+      frame = { caller, firstSequence, count: 0, notAfter, bytes: noBytes, ackedUpTo: 0, isOrdered, open: 0, sends: 0 };
       track.frame = frame;
       this.pending.push(frame);
     } else if (notAfter > frame.notAfter) frame.notAfter = notAfter;
@@ -131,8 +140,7 @@ export class CallerLanes<T extends object> {
 
   /** What is submitted from now on goes into further frames, so that those begun can be given up as a whole. */
   closeFrames(): void {
-    closeFrame(this.prompt);
-    closeFrame(this.patient);
+    for (const track of this.tracks) closeFrame(track);
   }
 
   /** Ends the turn: hands out the frames begun since the last call, in order. `send` may not submit. */
@@ -211,6 +219,29 @@ export class CallerLanes<T extends object> {
     return command;
   }
 
+  /** Gives up one command that was in no log and never will be: there is no outcome to ask for, so its lane goes on. Undefined when it is not open. */
+  takeBack(caller: string, sequence: number): OpenCommand<T> | undefined {
+    const lane = this.find(caller);
+    if (lane === undefined || !lane.isOpen(sequence)) return undefined;
+    const command = openCommand(lane, sequence);
+    this.end(lane, sequence, true);
+    return command;
+  }
+
+  /** Before an ordered frame is sent again: what was answered, or taken back, since then is no gap before it. */
+  refresh(frame: LaneFrame): void {
+    const lane = this.find(frame.caller);
+    const mine = lane?.frameOf(frame.firstSequence + frame.count - 1);
+    if (lane === undefined || mine !== frame || lane.ackedUpTo <= frame.ackedUpTo || lane.ackedUpTo >= frame.firstSequence) return;
+    mine.ackedUpTo = lane.ackedUpTo;
+    mine.bytes = withAcknowledged(frame.bytes, lane.ackedUpTo);
+  }
+
+  private trackOf(command: Command | ShardCommand): Track<T> {
+    if (command.type === "produce" && this.ordersProduces) return this.ordered;
+    return mayWait(command) ? this.patient : this.prompt;
+  }
+
   private end(lane: Lane<T>, sequence: number, answered: boolean): T {
     const frame = lane.frameOf(sequence);
     const context = lane.close(sequence, answered);
@@ -222,10 +253,10 @@ export class CallerLanes<T extends object> {
 
   /** A retired lane can never be used again. Others stay as spares: reusing a caller id spares the dedupe table a new one. */
   private dropFinished(lane: Lane<T>): void {
-    if (!lane.retired || lane === this.prompt.lane || lane === this.patient.lane) return;
+    if (!lane.retired || this.tracks.some((track) => track.lane === lane)) return;
     this.lanes.delete(lane.caller);
     if (this.lastLane === lane) this.lastLane = null;
-    for (const { parked } of [this.prompt, this.patient]) {
+    for (const { parked } of this.tracks) {
       const at = parked.indexOf(lane);
       if (at >= 0) parked.splice(at, 1);
     }
@@ -268,8 +299,8 @@ function openCommand<T extends object>(lane: Lane<T>, sequence: number): OpenCom
   return { context: lane.contextOf(sequence), sequence, frame };
 }
 
-function newTrack<T extends object>(): Track<T> {
-  return { builder: new CommandFrameBuilder(), frame: null, lane: null, parked: [] };
+function newTrack<T extends object>(isOrdered: boolean): Track<T> {
+  return { isOrdered, builder: new CommandFrameBuilder(), frame: null, lane: null, parked: [] };
 }
 
 /** Fixes the bytes of the frame being built, if any. */
@@ -277,7 +308,9 @@ function closeFrame<T extends object>(track: Track<T>): void {
   const { frame, builder, lane } = track;
   if (frame === null || lane === null) return;
   builder.notAfter = frame.notAfter;
+  builder.ordered = frame.isOrdered;
   builder.ackedUpTo = lane.ackedUpTo;
+  frame.ackedUpTo = lane.ackedUpTo;
   frame.bytes = builder.finish();
   track.frame = null;
 }

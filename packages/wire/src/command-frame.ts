@@ -2,13 +2,15 @@ import { ByteReader, ByteWriter } from "./bytes.ts";
 import { CodecError } from "./codec-error.ts";
 import { decodeCommand, encodeCommand } from "./command-codec.ts";
 import type { Command } from "./commands.ts";
-import { levelOfCommand } from "./feature-levels.ts";
+import { featureLevels, levelOfCommand } from "./feature-levels.ts";
 import { limits } from "./limits.ts";
 import { decodeShardCommand, encodeShardCommand } from "./queue-command-codec.ts";
 import { type ShardCommand, isShardCommand } from "./queue-commands.ts";
 
 /** First byte of every command frame. A change of the layout or of a command's fields takes a new number. */
 export const commandFrameVersion = 1;
+/** The same layout, of an ordered producer (rule X4). */
+const orderedFrameVersion = 2;
 
 /**
  * What one caller asks in one go: commands with consecutive sequence numbers (docs/decisions/0002-hot-path.md). The same bytes
@@ -24,6 +26,8 @@ export interface FrameHeader {
   readonly ackedUpTo: number;
   readonly firstSequence: number;
   readonly count: number;
+  /** Rule X4: a shard executes a command of it only once the caller's command before it is answered, or acknowledged. */
+  readonly ordered: boolean;
   /** Where the first command's length stands, counted from the start of the buffer. */
   readonly bodyStart: number;
 }
@@ -33,10 +37,11 @@ export interface CheckedFrame extends FrameHeader {
   readonly level: number;
 }
 
-/** Builds command frames. Reusable; `notAfter` and `ackedUpTo` may still change until `finish`. */
+/** Builds command frames. Reusable; `notAfter`, `ackedUpTo` and `ordered` may still change until `finish`. */
 export class CommandFrameBuilder {
   notAfter = 0;
   ackedUpTo = 0;
+  ordered = false;
   private caller = "";
   private fingerprint = "";
   private firstSequence = 0;
@@ -50,6 +55,7 @@ export class CommandFrameBuilder {
     this.notAfter = notAfter;
     this.ackedUpTo = ackedUpTo;
     this.firstSequence = firstSequence;
+    this.ordered = false;
     this.commands = 0;
     this.body.reset();
   }
@@ -84,18 +90,50 @@ export class CommandFrameBuilder {
   finish(): Uint8Array<ArrayBuffer> {
     const { header, body } = this;
     header.reset();
-    header.u8(commandFrameVersion);
-    header.string(this.caller);
-    header.string(this.fingerprint);
-    header.varint(this.notAfter);
-    header.varint(this.ackedUpTo);
-    header.varint(this.firstSequence);
-    header.varint(this.commands);
-    const frame = new Uint8Array(header.length + body.length);
-    frame.set(header.view());
-    frame.set(body.view(), header.length);
-    return frame;
+    writeHeader(header, {
+      caller: this.caller,
+      fingerprint: this.fingerprint,
+      notAfter: this.notAfter,
+      ackedUpTo: this.ackedUpTo,
+      firstSequence: this.firstSequence,
+      count: this.commands,
+      ordered: this.ordered,
+    });
+    return joined(header, body.view());
   }
+}
+
+function writeHeader(writer: ByteWriter, header: Omit<FrameHeader, "bodyStart">): void {
+  writer.u8(header.ordered ? orderedFrameVersion : commandFrameVersion);
+  writer.string(header.caller);
+  writer.string(header.fingerprint);
+  writer.varint(header.notAfter);
+  writer.varint(header.ackedUpTo);
+  writer.varint(header.firstSequence);
+  writer.varint(header.count);
+}
+
+function joined(header: ByteWriter, body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(header.length + body.length);
+  frame.set(header.view());
+  frame.set(body, header.length);
+  return frame;
+}
+
+/** The same commands from a caller that has more answers by now. Throws CodecError. */
+export function withAcknowledged(frame: Uint8Array, ackedUpTo: number): Uint8Array<ArrayBuffer> {
+  const header = readFrameHeader(frame);
+  const writer = new ByteWriter(128);
+  writeHeader(writer, { ...header, ackedUpTo });
+  return joined(writer, frame.subarray(header.bodyStart));
+}
+
+/** The same frame for those who know of no order; the frame itself where it has none. */
+export function withoutOrder(frame: Uint8Array): Uint8Array {
+  if (frame[0] !== orderedFrameVersion) return frame;
+  const plain = frame.slice();
+  plain[0] = commandFrameVersion;
+  return plain;
 }
 
 /** The most a frame's header can take, so that a builder knows when to stop. */
@@ -137,7 +175,7 @@ export function levelOfFrame(frame: Uint8Array): number {
 function checkCommands(frame: Uint8Array, minCallerBytes: number): CheckedFrame {
   const reader = new ByteReader(frame);
   const header = readHeader(reader, minCallerBytes);
-  let level = 0;
+  let level = header.ordered ? featureLevels.ordered : 0;
   for (let i = 0; i < header.count; i++) {
     const length = reader.varint();
     if (length === 0) throw new CodecError("an empty command");
@@ -150,7 +188,9 @@ function checkCommands(frame: Uint8Array, minCallerBytes: number): CheckedFrame 
 
 function readHeader(reader: ByteReader, minCallerBytes: number): FrameHeader {
   const version = reader.u8();
-  if (version !== commandFrameVersion) throw new CodecError(`version ${version} of a command frame; this is ${commandFrameVersion}`);
+  const ordered = version === orderedFrameVersion;
+  if (version !== commandFrameVersion && !ordered)
+    throw new CodecError(`version ${version} of a command frame; this is ${orderedFrameVersion}`);
   const caller = reader.string(limits.maxCallerBytes, minCallerBytes);
   const fingerprint = reader.string(limits.maxFingerprintBytes);
   const notAfter = reader.varint();
@@ -160,7 +200,7 @@ function readHeader(reader: ByteReader, minCallerBytes: number): FrameHeader {
   if (count < 1 || count > limits.maxCommandsPerFrame) throw new CodecError(`${count} commands in one frame`);
   if (firstSequence <= ackedUpTo) throw new CodecError(`sequence ${firstSequence} is already acknowledged`);
   if (firstSequence > Number.MAX_SAFE_INTEGER - (count - 1)) throw new CodecError("sequences above 2^53");
-  return { caller, fingerprint, notAfter, ackedUpTo, firstSequence, count, bodyStart: reader.position };
+  return { caller, fingerprint, notAfter, ackedUpTo, firstSequence, count, ordered, bodyStart: reader.position };
 }
 
 /**

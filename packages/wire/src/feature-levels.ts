@@ -18,10 +18,12 @@ export const featureLevels = {
   packing: 4,
   /** Redrives that keep to the length of their queue. */
   room: 5,
+  /** Frames of ordered producers (rule X4). */
+  ordered: 5,
 } as const;
 
 /** The highest level that this version knows. */
-export const newestLevel: number = featureLevels.room;
+export const newestLevel: number = featureLevels.ordered;
 /** What the versions knew that said nothing of levels in the handshake: all that they speak to have the same peer protocol, and with it the cache. */
 export const levelBeforeLevels: number = featureLevels.cache;
 /** Of commands that this version does not know: another one may, and then replicas would differ. */

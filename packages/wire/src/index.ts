@@ -21,6 +21,7 @@ export { type Corkable, GatheredWrites } from "./gathered-writes.ts";
 export * from "./hash.ts";
 export * from "./length-prefix.ts";
 export * from "./limits.ts";
+export { OrderedFrames } from "./ordered-frames.ts";
 export * from "./queue-command-codec.ts";
 export * from "./queue-commands.ts";
 export * from "./queue-result-codec.ts";

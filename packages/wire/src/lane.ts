@@ -5,8 +5,12 @@ export interface LaneFrame {
   readonly count: number;
   /** Latest deadline of its commands, group time. */
   readonly notAfter: number;
-  /** Never changes once the frame was collected: a retry is the same bytes. */
+  /** Never changes once the frame was collected: a retry is the same bytes. Of an ordered one the acknowledgement may follow (`refresh`). */
   readonly bytes: Uint8Array;
+  /** What its bytes acknowledge. */
+  readonly ackedUpTo: number;
+  /** Rule X4: its commands are executed behind those of its caller that come before them, or not at all. */
+  readonly isOrdered: boolean;
   /** Commands neither answered nor given up. */
   readonly open: number;
   /**

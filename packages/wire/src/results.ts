@@ -126,7 +126,15 @@ export type Result =
 
 export const conflictReasons = ["semaphore-size", "lock-kind", "already-waiting", "not-upgradable", "mode"] as const;
 export type ConflictReason = (typeof conflictReasons)[number];
-export const refusalReasons = ["past-deadline", "already-acknowledged", "window-full", "other-body", "too-many-callers"] as const;
+export const refusalReasons = [
+  "past-deadline",
+  "already-acknowledged",
+  "window-full",
+  "other-body",
+  "too-many-callers",
+  // Rule X4: the caller's command before it is missing. Not final: in its order the same command is executed.
+  "out-of-order",
+] as const;
 export type RefusalReason = (typeof refusalReasons)[number];
 
 /** Numbers on the wire are places in this list, which only grows at its end. */

@@ -20,7 +20,7 @@ import type { Result } from "./results.ts";
  * longer speaks one so old. Any change of a frame's fields, and any new frame type, takes a new protocol number; a frame of unknown
  * type is answered with `closing`, code `protocol`. Nothing but `hello` may be sent before `welcome` has arrived.
  */
-export const streamProtocol = 7;
+export const streamProtocol = 8;
 /**
  * The oldest protocol whose queues are spoken: frames of the shards, `resolve-queue` and `watch-queue`. Hand-outs of protocol 2 did not name the
  * incarnation of their group, so its queues are not.
@@ -34,6 +34,8 @@ export const packedStreamProtocol = 5;
 export const nodeCopiesStreamProtocol = 6;
 /** The oldest protocol whose nodes keep the loaders of programs apart (docs/decisions/0031-loaders-of-programs.md). */
 export const claimsStreamProtocol = 7;
+/** The oldest protocol whose nodes read frames of ordered producers (docs/decisions/0029-ordered-producers.md); others get them without their order. */
+export const orderedStreamProtocol = 8;
 /** The oldest protocol that this version still speaks. */
 export const oldestStreamProtocol = 1;
 

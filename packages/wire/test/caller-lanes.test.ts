@@ -10,6 +10,10 @@ interface Context {
 }
 const window = 8;
 
+function place(lanes: CallerLanes<Context>, command: Parameters<typeof lanes.submit>[0]): void {
+  lanes.submit(command, 1, 1, { id: 0, delivered: 0, givenUp: false });
+}
+
 /** A command that carries its own number, so that the far end can tell commands apart; `wait` sends it to the patient lane. */
 function numbered(id: number, wait: boolean): Command {
   if (!wait) return { type: "close-session", session: id };
@@ -315,5 +319,45 @@ describe("lanes", () => {
     const lanes = new CallerLanes<Context>({ newCaller: () => "same", window: 1 });
     contextsOf(lanes, 1);
     expect(() => contextsOf(lanes, 1)).toThrow(RangeError);
+  });
+
+  describe("that order produces", () => {
+    const message = { key: "", body: new Uint8Array(), headers: [], priority: 0, delayMs: 0, dueAt: 0, ttlMs: 0, dedupId: "" };
+    const produce = { type: "produce", queue: 1, partition: 0, version: 1, messages: [message], ifFence: null } as const;
+
+    test("have a lane of their own for them, whose frames are ordered", () => {
+      const lanes = new CallerLanes<Context>({ newCaller: countingCallers(), ordersProduces: true });
+      for (const command of [produce, { type: "nothing" }, produce] as const) place(lanes, command);
+      expect(
+        collected(lanes).map(({ caller, count, isOrdered, bytes }) => ({ caller, count, isOrdered, same: checkFrame(bytes).ordered })),
+      ).toEqual([
+        { caller: "caller-0", count: 2, isOrdered: true, same: true },
+        { caller: "caller-1", count: 1, isOrdered: false, same: false },
+      ]);
+      const others = new CallerLanes<Context>({ newCaller: countingCallers() });
+      for (const command of [produce, { type: "nothing" }] as const) place(others, command);
+      expect(collected(others).map(({ count, isOrdered }) => [count, isOrdered])).toEqual([[2, false]]);
+    });
+
+    test("let what was taken back be no gap: the lane goes on, and what is behind it says so when it is sent again", () => {
+      const lanes = new CallerLanes<Context>({ newCaller: countingCallers(), ordersProduces: true });
+      const frames = [0, 1, 2].flatMap(() => {
+        place(lanes, produce);
+        return collected(lanes);
+      });
+      const acknowledged = (): readonly number[] =>
+        frames.map((frame) => {
+          lanes.refresh(frame);
+          return checkFrame(frame.bytes).ackedUpTo;
+        });
+      expect(acknowledged()).toEqual([0, 0, 0]);
+      expect(lanes.takeBack("caller-0", 2)).toMatchObject({ sequence: 2 });
+      expect(lanes.takeBack("caller-0", 2)).toBeUndefined();
+      expect(acknowledged()).toEqual([0, 0, 0]);
+      lanes.answer("caller-0", 1);
+      expect(acknowledged()).toEqual([0, 0, 2]);
+      place(lanes, produce);
+      expect(collected(lanes)).toMatchObject([{ caller: "caller-0", firstSequence: 4 }]);
+    });
   });
 });

@@ -9,6 +9,7 @@ import {
   commandNumbers,
   encodeEntryPayload,
   encodeSingleCommandFrame,
+  featureLevels,
   framePrefix,
   levelOfCommand,
   limits,
@@ -16,6 +17,8 @@ import {
   prefixFrame,
   readEntryPayload,
   readFrameHeader,
+  withAcknowledged,
+  withoutOrder,
 } from "@trivet/wire";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -27,26 +30,31 @@ const header = fc.record({
   notAfter: fc.maxSafeNat(),
   ackedUpTo: fc.nat(),
   ahead: fc.integer({ min: 1, max: 1024 }),
+  ordered: fc.boolean(),
 });
 
 const builder = new CommandFrameBuilder();
 function build(
-  head: { caller: string; fingerprint: string; notAfter: number; ackedUpTo: number; ahead: number },
+  head: { caller: string; fingerprint: string; notAfter: number; ackedUpTo: number; ahead: number; ordered: boolean },
   commands: readonly Command[],
 ) {
   builder.begin(head.caller, head.fingerprint, head.notAfter, head.ackedUpTo, head.ackedUpTo + head.ahead);
   for (const command of commands) builder.add(command);
+  builder.ordered = head.ordered;
   return builder.finish();
 }
 const nothing: Command = { type: "nothing" };
-const plain = { caller: "c", fingerprint: "", notAfter: 9, ackedUpTo: 0, ahead: 1 };
+const plain = { caller: "c", fingerprint: "", notAfter: 9, ackedUpTo: 0, ahead: 1, ordered: false };
 
 describe("command frames", () => {
   test("header and commands come back, at any place of a larger buffer", () => {
     fc.assert(
       fc.property(header, fc.array(anyCommand, { minLength: 1, maxLength: 6 }), fc.nat(5), fc.nat(5), (head, commands, before, after) => {
         const frame = build(head, commands);
-        const level = Math.max(...commands.map(({ type }) => levelOfCommand(commandNumbers[type])));
+        const level = Math.max(
+          head.ordered ? featureLevels.ordered : 0,
+          ...commands.map(({ type }) => levelOfCommand(commandNumbers[type])),
+        );
         expect(checkFrame(frame)).toEqual({ ...readFrameHeader(frame), level });
         const buffer = new Uint8Array(before + frame.length + after).fill(0xff);
         buffer.set(frame, before);
@@ -59,6 +67,7 @@ describe("command frames", () => {
           ackedUpTo: head.ackedUpTo,
           firstSequence: head.ackedUpTo + head.ahead,
           count: commands.length,
+          ordered: head.ordered,
         });
         expect(bodyStart - before).toBeLessThanOrEqual(maxHeaderBytes);
         commands.forEach((command, i) => {
@@ -89,6 +98,25 @@ describe("command frames", () => {
     expect(readFrameHeader(builder.finish())).toMatchObject({ notAfter: 77, ackedUpTo: 4, firstSequence: 5 });
   });
 
+  test("an ordered frame without its order, or with a later acknowledgement, is the same in all else", () => {
+    fc.assert(
+      fc.property(header, fc.array(anyCommand, { minLength: 1, maxLength: 3 }), fc.nat(), (head, commands, later) => {
+        const frame = build(head, commands);
+        expect(hex(withoutOrder(frame))).toBe(hex(build({ ...head, ordered: false }, commands)));
+        const ahead = head.ahead + head.ackedUpTo;
+        const ackedUpTo = Math.min(later, ahead - 1);
+        expect(hex(withAcknowledged(frame, ackedUpTo))).toBe(hex(build({ ...head, ackedUpTo, ahead: ahead - ackedUpTo }, commands)));
+      }),
+    );
+  });
+
+  test("the next frame of a builder is not ordered because the one before was", () => {
+    expect(readFrameHeader(build({ ...plain, ordered: true }, [nothing])).ordered).toBe(true);
+    builder.begin("c", "", 9, 0, 1);
+    builder.add(nothing);
+    expect(readFrameHeader(builder.finish()).ordered).toBe(false);
+  });
+
   test("a command that cannot be decoded does not disturb the others", () => {
     const frame = build(plain, [nothing, { type: "close-session", session: 5 }, nothing]);
     // The second command becomes one of an unknown type.
@@ -113,7 +141,7 @@ describe("command frames", () => {
 
   test.each<[string, Uint8Array]>([
     ["nothing", unhex("")],
-    ["another version", unhex("02 0163 00 09 00 01 01 0100")],
+    ["another version", unhex("03 0163 00 09 00 01 01 0100")],
     ["no caller", unhex("01 00 00 09 00 01 01 0100")],
     ["no commands", unhex("01 0163 00 09 00 01 00")],
     ["too many commands", unhex("01 0163 00 09 00 01 8108")],

@@ -79,6 +79,9 @@ describe("containers keep their bytes", () => {
     const cursor = new FrameCursor();
     cursor.open(frame);
     expect(commands.map(() => cursor.next() && cursor.decode())).toEqual(commands);
+    // An ordered one differs in its first byte.
+    builder.ordered = true;
+    expect(hex(builder.finish())).toBe(`02${golden["command frame"]?.slice(2)}`);
   });
 
   test("entry payload", () => {

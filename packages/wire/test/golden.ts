@@ -61,6 +61,7 @@ export const golden: Readonly<Record<string, string>> = {
   "result refused 2": "0e02",
   "result refused 3": "0e03",
   "result refused 4": "0e04",
+  "result refused 5": "0e05",
   "result queue-defined 0": "0f0103046a6f62730504b0ea011464e807c0843d0780b89929e0a71209320180d8c1a28c34",
   "result queue-refused 0": "100003046a6f62730504b0ea011464e807c0843d0780b89929e0a71209320180d8c1a28c34",
   "result queue-refused 1": "1001",

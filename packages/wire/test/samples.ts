@@ -187,6 +187,7 @@ export const resultSamples: { readonly [T in ResultType]: readonly Extract<Resul
     { type: "refused", reason: "window-full" },
     { type: "refused", reason: "other-body" },
     { type: "refused", reason: "too-many-callers" },
+    { type: "refused", reason: "out-of-order" },
   ],
   "queue-defined": [{ type: "queue-defined", created: true, ...queue }],
   "queue-refused": [

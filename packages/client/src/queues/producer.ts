@@ -1,7 +1,9 @@
 import { type NewMessage, type Produce, limits, partitionOf, shardNumberOf } from "@trivet/wire";
+import { Watched } from "../answered.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
 import { shardError } from "./answers.ts";
+import { PartitionLines } from "./partition-lines.ts";
 import { Rotation } from "./rotation.ts";
 import type { QueueClient } from "./queue-client.ts";
 import type { KnownQueue } from "./queue-names.ts";
@@ -18,6 +20,10 @@ type Fence = Produce["ifFence"];
 
 /** One message until its outcome is known. */
 interface Waiting {
+  /** Its place in the order in which they were produced. */
+  readonly serial: number;
+  /** Those of one turn may share a command. */
+  readonly turn: number;
   readonly message: NewMessage;
   readonly fence: Fence;
   readonly timeoutMs: number;
@@ -40,11 +46,19 @@ const maxBatchBytes = 512 * 1024;
 /** What a message adds to its texts and its body, generously. */
 const perMessageBytes = 64;
 
-/** Produces into one queue: what is produced in one turn shares frames, and commands where it goes to the same partition. */
+/**
+ * Produces into one queue: what is produced in one turn shares frames, and commands where it goes to the same partition. What goes to one partition is stored
+ * in the order in which it was produced (rule X4).
+ */
 export class Producer {
   private readonly name: string;
   private readonly client: QueueClient;
   private turn: Waiting[] = [];
+  private serials = 0;
+  private turns = 0;
+  /** What waits for the number of the queue; null = nothing does. */
+  private unresolved: Waiting[] | null = null;
+  private readonly lines = new PartitionLines<Waiting>();
   private readonly rotation = new Rotation();
 
   constructor(name: string, client: QueueClient) {
@@ -76,7 +90,16 @@ export class Producer {
         signal.addEventListener("abort", abandon, { once: true });
       }
       if (this.turn.length === 0) this.client.stream.atGatheredEnd(() => this.endTurn());
-      this.turn.push({ message, fence, timeoutMs, deadline: performance.now() + timeoutMs, signal, done });
+      this.turn.push({
+        serial: ++this.serials,
+        turn: this.turns,
+        message,
+        fence,
+        timeoutMs,
+        deadline: performance.now() + timeoutMs,
+        signal,
+        done,
+      });
     });
   }
 
@@ -84,33 +107,67 @@ export class Producer {
     const { turn } = this;
     if (turn.length === 0) return;
     this.turn = [];
-    // Not sent yet: whoever gave up may be certain that nothing happened.
-    const wanted = turn.filter(({ signal }) => signal?.aborted !== true);
-    const queue = this.client.names.cached(this.name);
-    if (queue === undefined) void this.resolveAndSend(wanted, null, 0);
-    else this.send(queue, wanted, 0);
+    this.turns++;
+    const queue = this.unresolved === null ? this.client.names.cached(this.name) : undefined;
+    if (queue !== undefined) this.send(queue, turn);
+    else if (this.unresolved !== null) this.join(this.unresolved, turn);
+    else void this.resolveAndSend(turn);
   }
 
-  /** `old`: a shard that has not heard of it yet, or not any more, stored nothing. */
-  private async resolveAndSend(waiting: readonly Waiting[], old: KnownQueue | null, tries: number): Promise<void> {
-    const { names } = this.client;
-    const deadline = Math.max(...waiting.map((one) => one.deadline));
-    let queue: KnownQueue | null;
-    try {
-      queue = await (old === null ? names.resolve(this.name, true, deadline) : names.renew(this.name, old, true, deadline, tries - 1));
-      if (queue === null) throw new TrivetError("queue_unknown", `There is no queue ${this.name}`);
-    } catch (error) {
-      for (const { done } of waiting) done(error, null);
-      return;
+  /** What is produced meanwhile goes behind these. */
+  private async resolveAndSend(waiting: Waiting[]): Promise<void> {
+    this.unresolved = waiting;
+    while (waiting.length > 0) {
+      const queue = await this.look(waiting, (deadline) => this.client.names.resolve(this.name, true, deadline));
+      if (queue !== null) this.send(queue, waiting.splice(0));
     }
-    const now = performance.now();
-    const late = waiting.filter((one) => one.deadline <= now);
-    for (const { done } of late) done(this.notReached(), null);
-    this.send(queue, late.length === 0 ? waiting : waiting.filter((one) => !late.includes(one)), tries);
+    this.unresolved = null;
   }
 
-  private send(queue: KnownQueue, waiting: readonly Waiting[], tries: number): void {
-    for (const batch of this.batches(queue, waiting)) this.sendBatch(queue, batch, tries);
+  /** A shard that has not heard of the queue yet, or not any more, stored nothing: again, under the number that its name has now. */
+  private async renewAndSend(old: KnownQueue, partition: number, waiting: Waiting[], tries: number): Promise<void> {
+    while (waiting.length > 0) {
+      const queue = await this.look(waiting, (deadline) => this.client.names.renew(this.name, old, true, deadline, tries));
+      if (queue === null) continue;
+      this.lines.renewed(partition);
+      return this.send(queue, waiting.splice(0), tries + 1);
+    }
+    this.lines.renewed(partition);
+  }
+
+  /** Null = those who waited when it was asked were told why there is no answer; others may have come. */
+  private async look(waiting: Waiting[], ask: (deadline: number) => Promise<KnownQueue | null>): Promise<KnownQueue | null> {
+    const deadline = Math.max(...waiting.map((one) => one.deadline));
+    try {
+      const queue = await ask(deadline);
+      if (queue === null) throw new TrivetError("queue_unknown", `There is no queue ${this.name}`);
+      this.tellLate(waiting);
+      return queue;
+    } catch (error) {
+      for (const { done } of takeWhere(waiting, (one) => one.deadline <= deadline)) done(error, null);
+      return null;
+    }
+  }
+
+  /** Behind those that wait there already, each no longer than it wants. */
+  private join(waiting: Waiting[], more: readonly Waiting[]): void {
+    waiting.push(...more);
+    const deadline = Math.max(...more.map((one) => one.deadline));
+    setTimeout(() => this.tellLate(waiting), Math.max(0, deadline - performance.now())).unref();
+  }
+
+  private tellLate(waiting: Waiting[]): void {
+    const now = performance.now();
+    for (const { done } of takeWhere(waiting, (one) => one.deadline <= now)) done(this.notReached(), null);
+  }
+
+  private send(queue: KnownQueue, waiting: readonly Waiting[], tries = 0): void {
+    this.lines.begin(queue);
+    for (const batch of this.batches(queue, waiting)) {
+      const held = this.lines.heldAt(batch.partition);
+      if (held === null) this.sendBatch(queue, batch, tries);
+      else this.join(held, batch.waiting);
+    }
   }
 
   private *batches(queue: KnownQueue, waiting: readonly Waiting[]): Generator<Batch> {
@@ -118,10 +175,12 @@ export class Producer {
     const open = new Map<number, Batch>();
     const other = this.rotation.partition(queue.partitions, performance.now());
     for (const one of waiting) {
+      // Not sent yet: whoever gave up may be certain that nothing happened.
+      if (one.signal?.aborted === true) continue;
       const { message, fence } = one;
       const name = message.key === "" ? message.dedupId : message.key;
       const partition = name === "" ? other : partitionOf(name, queue.partitions);
-      const options = fence === null ? `${one.timeoutMs}` : `${one.timeoutMs}/${fence.fence}/${fence.lock}`;
+      const options = `${one.turn}/${one.timeoutMs}${fence === null ? "" : `/${fence.fence}/${fence.lock}`}`;
       const bytes = sizeOf(message);
       if (name === "") this.rotation.sent(bytes);
       let batch = open.get(partition);
@@ -145,26 +204,41 @@ export class Producer {
     const messages = waiting.map((one) => one.message);
     const command: Produce = { type: "produce", queue: queue.queue, partition, version: queue.version, messages, ifFence: fence };
     const timeoutMs = Math.max(1, first.deadline - performance.now());
-    this.client.stream.submitTo(shardNumberOf(queue.queue, partition, queue.shards), command, timeoutMs, (error, answer) => {
+    const answered = (error: unknown, answer: ShardAnswer | null): void => {
+      if (answer?.type === "not-configured") {
+        const all = this.lines.unknown(partition, waiting);
+        if (all !== null) void this.renewAndSend(queue, partition, all, tries);
+        return;
+      }
       if (answer === null) for (const { done } of waiting) done(error, null);
-      else this.answered(queue, waiting, answer, tries);
-    });
+      else this.answered(queue, waiting, answer);
+      const held = this.lines.answered(partition, answer !== null);
+      if (held.length > 0) this.send(queue, held);
+    };
+    // Nothing overtakes it, so the stream asks for it until its end is known, also when nobody waits for that any longer.
+    const asker = new Watched<ShardAnswer>(answered, () => undefined);
+    this.client.stream.submitTo(shardNumberOf(queue.queue, partition, queue.shards), command, timeoutMs, asker);
   }
 
-  private answered(queue: KnownQueue, waiting: readonly Waiting[], answer: ShardAnswer, tries: number): void {
+  private answered(queue: KnownQueue, waiting: readonly Waiting[], answer: ShardAnswer): void {
     if (answer.type === "produced" && answer.messages.length === waiting.length) {
       const { partition } = answer;
       answer.messages.forEach(({ sequence, duplicate }, at) => {
         const id = messageId(queue.queue, partition, sequence);
         waiting[at]?.done(null, { id, partition, sequence, duplicate });
       });
-    } else if (answer.type === "not-configured") void this.resolveAndSend(waiting, queue, tries + 1);
-    else for (const { done } of waiting) done(shardError(this.name, answer), null);
+    } else for (const { done } of waiting) done(shardError(this.name, answer), null);
   }
 
   private notReached(): TrivetError {
     return new UnavailableError("no_leader", `The shards of queue ${this.name} did not know it in time; nothing was stored`);
   }
+}
+
+function takeWhere(waiting: Waiting[], ends: (one: Waiting) => boolean): readonly Waiting[] {
+  const ended = waiting.filter(ends);
+  if (ended.length > 0) waiting.splice(0, waiting.length, ...waiting.filter((one) => !ends(one)));
+  return ended;
 }
 
 export function messageId(queue: number, partition: number, sequence: number): string {

@@ -94,6 +94,8 @@ export class ShardDedupe {
       return this.recall(stored.slice(), command, header.fingerprint !== "");
     if (shard.now > header.notAfter && !mutant("queue-dedupe-late-executed")) return refused("past-deadline");
     if (sequence > ackedUpTo + window && !mutant("queue-dedupe-window-unbounded")) return refused("window-full");
+    if (header.ordered && !this.follows(header.caller, ackedUpTo, sequence) && !mutant("queue-order-gap-executed"))
+      return refused("out-of-order");
     const answer = run();
     // Nothing was done: the same command comes again once the queue is configured (rule G1), or the value that it depends on is loaded. Under an idempotency key it is the same request; of a
     // lane it is another one, and a late copy of this one must not be executed beside it.
@@ -110,6 +112,11 @@ export class ShardDedupe {
     if (stored !== undefined) return remember(stored.slice());
     const known = readCaller(this.shard, caller);
     return known !== undefined && sequence <= known.ackedUpTo ? { type: "refused", reason: "already-acknowledged" } : "unknown";
+  }
+
+  /** Rule X4: nothing that the caller sent before is missing. Of a dense sequence the one before tells for all. */
+  private follows(caller: string, ackedUpTo: number, sequence: number): boolean {
+    return sequence - 1 <= ackedUpTo || this.shard.view.get(keyOf(tables.answer, caller, sequence - 1)) !== undefined;
   }
 
   private endOf(notAfter: number): number {

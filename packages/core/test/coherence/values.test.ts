@@ -87,7 +87,7 @@ test("race 26: increments count from nothing, keep tags and end, and refuse what
 
 test("race 26: a command that comes twice is executed once (rule X1)", () => {
   const b = new ValueBench();
-  const header = { caller: "c", fingerprint: "", notAfter: 5000, ackedUpTo: 0, firstSequence: 1, count: 1, bodyStart: 0 };
+  const header = { caller: "c", fingerprint: "", notAfter: 5000, ackedUpTo: 0, firstSequence: 1, count: 1, ordered: false, bodyStart: 0 };
   const command = { type: "cache-increment", namespace, key: "n", version: 1, ifFence: null, by: 1, ttlMs: 0 } as const;
   for (let turn = 0; turn < 2; turn++) {
     b.shard.beginEntry(b.now);

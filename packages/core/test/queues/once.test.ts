@@ -10,7 +10,16 @@ vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 /** One command in a frame of its own. */
 function ask(b: Bench, sequence: number, command: ShardCommand, fields: Partial<FrameHeader> = {}): ShardAnswer {
   b.shard.beginEntry(b.now);
-  const ids = { caller: "a", fingerprint: "", notAfter: b.now + 1000, ackedUpTo: 0, firstSequence: sequence, count: 1, bodyStart: 0 };
+  const ids = {
+    caller: "a",
+    fingerprint: "",
+    notAfter: b.now + 1000,
+    ackedUpTo: 0,
+    firstSequence: sequence,
+    count: 1,
+    ordered: false,
+    bodyStart: 0,
+  };
   const admission = b.shard.admit({ ...ids, ...fields });
   return "type" in admission ? admission : b.shard.once(admission, sequence, command);
 }
@@ -51,6 +60,34 @@ guard("queue-dedupe-window-unbounded", "at most so many commands of a caller are
   const b = new Bench();
   expect(ask(b, 1025, produce)).toEqual(refused("window-full"));
   expect(ask(b, 1024, produce)).toMatchObject({ type: "produced" });
+});
+
+guard("queue-order-gap-executed", "what an ordered caller sent is executed behind what it sent before, or not at all", () => {
+  const b = new Bench();
+  const ordered = { ordered: true };
+  expect(ask(b, 2, produce, ordered)).toEqual(refused("out-of-order"));
+  expect(b.shard.lookup("a", 2)).toBe("unknown");
+  expect(ask(b, 1, produce, ordered)).toMatchObject({ messages: [{ sequence: 1 }] });
+  expect(ask(b, 3, produce, ordered)).toEqual(refused("out-of-order"));
+  const second = ask(b, 2, produce, ordered);
+  expect(second).toMatchObject({ messages: [{ sequence: 2 }] });
+  expect(ask(b, 3, produce, ordered)).toMatchObject({ messages: [{ sequence: 3 }] });
+  expect(ask(b, 2, produce, ordered)).toEqual(second);
+  b.check();
+});
+
+test("an ordered caller's command is no gap once it is acknowledged, though it was never executed, and is not executed then", () => {
+  const b = new Bench();
+  expect(ask(b, 2, produce, { ordered: true, ackedUpTo: 1 })).toMatchObject({ messages: [{ sequence: 1 }] });
+  expect(ask(b, 1, produce, { ordered: true })).toEqual(refused("already-acknowledged"));
+  // A lane of which nothing is remembered any more goes on.
+  expect(ask(b, 7, produce, { ordered: true, ackedUpTo: 6, caller: "b" })).toMatchObject({ messages: [{ sequence: 2 }] });
+});
+
+test("whoever does not ask for order is executed as it comes", () => {
+  const b = new Bench();
+  expect(ask(b, 2, produce)).toMatchObject({ messages: [{ sequence: 1 }] });
+  expect(ask(b, 1, produce)).toMatchObject({ messages: [{ sequence: 2 }] });
 });
 
 guard("queue-dedupe-fingerprint-ignored", "an idempotency key with another body is refused", () => {

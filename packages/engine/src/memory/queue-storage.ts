@@ -75,7 +75,7 @@ export class MemoryQueueStorage implements QueueStorage {
   private run(command: StorageCommand, notAfter: number, { idempotency }: SubmitOptions): ShardAnswer {
     if (idempotency === undefined) return this.shard.execute(command, "caller");
     const { key: caller, fingerprint } = idempotency;
-    const header: FrameHeader = { caller, fingerprint, notAfter, ackedUpTo: 0, firstSequence: 1, count: 1, bodyStart: 0 };
+    const header: FrameHeader = { caller, fingerprint, notAfter, ackedUpTo: 0, firstSequence: 1, count: 1, ordered: false, bodyStart: 0 };
     const admission = this.shard.admit(header);
     return "type" in admission ? admission : this.shard.once(admission, 1, command);
   }

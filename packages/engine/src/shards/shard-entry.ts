@@ -1,5 +1,6 @@
 import { type GroupId, type NodeId, term } from "@trivet/core";
-import { resultNumbers, shardResultNumbers } from "@trivet/wire";
+import { mutant } from "@trivet/core/mutation";
+import { featureLevels, resultNumbers, shardResultNumbers, withoutOrder } from "@trivet/wire";
 import { FrameOutbox } from "../hosts/frame-outbox.ts";
 import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
 import type { ShardGroup } from "./shard-group.ts";
@@ -113,7 +114,9 @@ export class ShardEntry {
 
   submitFrame(frame: Uint8Array): Unavailable | null {
     const refused = this.hosts.host.refusesWork(this.replica?.group.isLeader === true);
-    return refused ?? this.outbox.submit(frame);
+    // While somebody in the cluster knows of no order (decision 0022) it is what it was before: what clients can do alone.
+    const knowsOrder = this.hosts.host.features.admits(featureLevels.ordered) || mutant("host-order-not-asked");
+    return refused ?? this.outbox.submit(knowsOrder ? frame : withoutOrder(frame));
   }
 
   /** Answers that another node's apply gave for callers of this one. */

@@ -47,6 +47,7 @@ const notFoundCodes = { lock: "lock_not_found", session: "session_not_found", wa
 export function fromRefusal(reason: Extract<Result, { type: "refused" }>["reason"]): Failure {
   switch (reason) {
     case "past-deadline":
+    case "out-of-order":
       return failure("not_executed", { retryAfterMs: 1_000 });
     case "other-body":
       return failure("idempotency_key_reused");

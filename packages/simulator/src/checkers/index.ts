@@ -15,5 +15,6 @@ export * from "./mutual-exclusion.ts";
 export * from "./queue-counts.ts";
 export * from "./queue-history.ts";
 export * from "./receipts.ts";
+export * from "./send-order.ts";
 export * from "./total-queue.ts";
 export * from "./witness.ts";

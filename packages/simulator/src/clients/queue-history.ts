@@ -24,6 +24,8 @@ export interface QueueOperation {
   /** Given up, with its outcome unknown. */
   abandoned: boolean;
   sends: number;
+  /** Sent without waiting for what its client sent before, behind which it is to be stored (rule X4). */
+  inOrder: boolean;
 }
 
 /** Everything that the clients of the queues asked and were told. */
@@ -54,6 +56,7 @@ export class QueueHistory {
       refused: false,
       abandoned: false,
       sends: 0,
+      inOrder: false,
     };
     this.operations.push(operation);
     return operation;

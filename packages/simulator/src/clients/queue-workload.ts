@@ -7,6 +7,7 @@ import { QueueHistory } from "./queue-history.ts";
 import { QueuePassing } from "./queue-passing.ts";
 import { partitionsOf, type SimQueue, simQueues } from "./queue-names.ts";
 import { QueueSetup } from "./queue-setup.ts";
+import { StreamProducer } from "./stream-producer.ts";
 import { VirtualClient } from "./virtual-client.ts";
 import type { Workload } from "./workload.ts";
 
@@ -19,7 +20,7 @@ export class QueueWorkload implements Workload {
   readonly queues: readonly SimQueue[] = simQueues();
   private readonly world: World;
   private readonly clients: VirtualClient[] = [];
-  private readonly flows: QueueClient[] = [];
+  private readonly flows: (QueueClient | StreamProducer)[] = [];
   private passing: QueuePassing | null = null;
   private drains: readonly QueueDrain[] = [];
   private asking = true;
@@ -31,7 +32,7 @@ export class QueueWorkload implements Workload {
 
   start(): void {
     const { world } = this;
-    const { operationsPerClient, queueClients, seed, shards } = world.options;
+    const { operationsPerClient, queueClients, seed, shards, streamProducers } = world.options;
     const owner = this.client("queue-owner", seed, 0);
     new QueueSetup(owner, this.history, this.queues, shards, () => this.asking).start();
     this.passing = new QueuePassing(this.client("queue-passing", seed, 400), this.history, shards, () => this.asking);
@@ -42,6 +43,12 @@ export class QueueWorkload implements Workload {
       world.clients.push(client.name);
       const produces = i % 3 === 0;
       this.flows.push(new QueueClient(client, this.history, this.queues, shards, operationsPerClient, produces, () => this.asking));
+    }
+    for (let i = 0; i < streamProducers; i += 1) {
+      const client = this.client(`s${i + 1}`, seed, 600 + i);
+      this.clients.push(client);
+      world.clients.push(client.name);
+      this.flows.push(new StreamProducer(client, this.history, this.queues, shards, operationsPerClient, () => this.asking));
     }
   }
 

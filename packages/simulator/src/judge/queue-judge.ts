@@ -6,6 +6,7 @@ import { checkAckFinality, type Acknowledged } from "../checkers/ack-finality.ts
 import { checkDedupe } from "../checkers/dedupe.ts";
 import type { Violation } from "../checkers/history.ts";
 import { checkKeyOrder } from "../checkers/key-order.ts";
+import { checkSendOrder, type SentInOrder } from "../checkers/send-order.ts";
 import { checkLeasesKept } from "../checkers/lease-kept.ts";
 import { checkConservation, type PartitionTally } from "../checkers/queue-counts.ts";
 import { valueOf } from "../checkers/queue-history.ts";
@@ -38,6 +39,7 @@ export class QueueJudge {
       this.checkAnswers() ??
       this.checkRealTime() ??
       this.checkPhantoms() ??
+      checkSendOrder(this.sentInOrder()) ??
       this.checkTotals() ??
       this.ofEach(({ named }) => checkDedupe(named)) ??
       this.ofEach(({ receipts }) => checkReceipts(receipts)) ??
@@ -116,6 +118,17 @@ export class QueueJudge {
     return strange <= unnamed
       ? null
       : { invariant: "queue-no-phantom", detail: `${strange} commands that no client sent, ${unnamed} could be theirs: ${example}` };
+  }
+
+  private sentInOrder(): readonly SentInOrder[] {
+    return this.history.operations
+      .filter(({ inOrder }) => inOrder)
+      .map((operation) => {
+        const { client, id, partition, queue } = operation;
+        const answer = this.logged(operation)?.answer;
+        const sequence = answer?.type === "produced" ? (answer.messages[0]?.sequence ?? null) : null;
+        return { id, lane: `${client} to ${queue}/${partition}`, sequence };
+      });
   }
 
   private checkTotals(): Violation | null {

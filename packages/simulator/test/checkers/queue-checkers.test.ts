@@ -1,9 +1,10 @@
-import type { Delivery, NamedMessage, PartitionTally, Produced, ReceiptEvent } from "@trivet/simulator";
+import type { Delivery, NamedMessage, PartitionTally, Produced, ReceiptEvent, SentInOrder } from "@trivet/simulator";
 import {
   checkAckFinality,
   checkConservation,
   checkDedupe,
   checkKeyOrder,
+  checkSendOrder,
   checkLeasesKept,
   checkReceipts,
   checkTotalQueue,
@@ -58,6 +59,20 @@ describe("order of a key", () => {
   test("finds two of a key in hand at a time", () => {
     expect(checkKeyOrder(three, [delivery(1, 10, { endedAt: 21 }), delivery(2, 20)])?.invariant).toBe("queue-key-alone");
     expect(checkKeyOrder(three, [delivery(1, 10, { endedAt: null }), delivery(2, 20)])?.invariant).toBe("queue-key-alone");
+  });
+});
+
+const sent = (id: string, sequence: number | null, lane = "s1 to 1/0"): SentInOrder => ({ id, lane, sequence });
+
+describe("order of sending", () => {
+  test("takes what is not there, and programs and partitions apart", () => {
+    expect(checkSendOrder([sent("a", 1), sent("b", null), sent("c", 3), sent("d", 2, "s2 to 1/0"), sent("e", 4)])).toBeNull();
+  });
+  test("finds what was stored before what was sent earlier", () => {
+    expect(checkSendOrder([sent("a", 1), sent("b", 3), sent("c", null), sent("d", 2)])).toEqual({
+      invariant: "queue-send-order",
+      detail: "s1 to 1/0: d was stored at 2, before b at 3, which was sent earlier",
+    });
   });
 });
 

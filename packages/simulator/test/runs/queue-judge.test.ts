@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 
+import type { QueueOperation } from "../../src/clients/queue-history.ts";
 import { QueueWorkload } from "../../src/clients/queue-workload.ts";
 import { QueueJudge } from "../../src/judge/queue-judge.ts";
 import { defaultOptions } from "../../src/options.ts";
@@ -30,7 +31,7 @@ function one<T>(items: readonly T[], find: (item: T) => boolean): T {
 
 beforeAll(() => {
   world = new World(
-    { ...defaultOptions(6), nodes: 3, spares: 0, shards: 2, plan: [], operationsPerClient: 25 },
+    { ...defaultOptions(6), nodes: 3, spares: 0, shards: 2, streamProducers: 1, plan: [], operationsPerClient: 25 },
     new Trace(0, null),
     startNode,
   );
@@ -40,13 +41,32 @@ beforeAll(() => {
   world.runUntil(18_000);
   workload.wind();
   world.runUntil(60_000, () => workload.settled());
-});
+}, 60_000);
 
 describe("the judge of queue histories", () => {
   test("finds nothing in a run without faults", () => {
     expect(world.violation).toBeNull();
     expect(workload.settled()).toBe(true);
     expect(workload.answered()).toBeGreaterThan(100);
+    expect(judge()).toBeNull();
+  });
+
+  test("finds two produces of one program that were stored in another order than that of sending", () => {
+    const { operations } = workload.history;
+    const stored = operations.filter(({ inOrder, result }) => inOrder && result?.type === "produced");
+    expect(stored.length).toBeGreaterThan(20);
+    const first = one(stored, () => true);
+    const second = one(
+      stored,
+      (other) =>
+        other !== first && [other.client, other.queue, other.partition].join() === [first.client, first.queue, first.partition].join(),
+    );
+    const [at, later] = [operations.indexOf(first), operations.indexOf(second)];
+    const swap = (): void =>
+      void ([operations[at], operations[later]] = [operations[later] as QueueOperation, operations[at] as QueueOperation]);
+    swap();
+    expect(judge()).toBe("queue-send-order");
+    swap();
     expect(judge()).toBeNull();
   });
 
