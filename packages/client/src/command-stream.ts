@@ -9,6 +9,7 @@ import {
   type ShardCommand,
   ShardResultsCursor,
   type Welcome,
+  begunStreamProtocol,
   cacheStreamProtocol,
   decodeServerFrame,
   decodeShardAnswer,
@@ -105,6 +106,10 @@ export class CommandStream {
   /** The node answers from its own copies who keeps none; true while there is none. */
   get tellsCopies(): boolean {
     return !this.router.isConnected || this.router.protocol >= nodeCopiesStreamProtocol;
+  }
+  /** The node of the moment takes word of what consumers have begun. */
+  get takesBegun(): boolean {
+    return this.router.isConnected && this.router.protocol >= begunStreamProtocol;
   }
   /** The node loads values from origins for programs; true while there is none. */
   get loadsCache(): boolean {

@@ -16,10 +16,12 @@ export const featureLevels = {
   levels: 3,
   /** Cached values that are stored compressed. */
   packing: 4,
+  /** What a lost consumer had begun, and the rules of shards that go with it. */
+  begun: 5,
 } as const;
 
 /** The highest level that this version knows. */
-export const newestLevel: number = featureLevels.packing;
+export const newestLevel: number = featureLevels.begun;
 /** What the versions knew that said nothing of levels in the handshake: all that they speak to have the same peer protocol, and with it the cache. */
 export const levelBeforeLevels: number = featureLevels.cache;
 /** Of commands that this version does not know: another one may, and then replicas would differ. */
@@ -51,6 +53,7 @@ function levelTable(): readonly number[] {
   table[cacheCommandNumbers["cache-flushed"]] = featureLevels.levels;
   table[packedPutNumber] = featureLevels.packing;
   for (const type of ["settle", "expire-leases"] as const) table[shardCommandNumbers[type]] = featureLevels.cache;
+  for (const type of ["consumer-gone", "adopt-rules"] as const) table[shardCommandNumbers[type]] = featureLevels.begun;
   for (const type of ["define-namespace", "delete-namespace"] as const) table[commandNumbers[type]] = featureLevels.cache;
   table[commandNumbers["raise-level"]] = featureLevels.levels;
   return table;

@@ -1,4 +1,4 @@
-import type { QueueSettings } from "./queue-commands.ts";
+import type { Begun, QueueSettings } from "./queue-commands.ts";
 import type {
   CacheInvalidated,
   CacheLoaded,
@@ -20,7 +20,7 @@ import type { Result } from "./results.ts";
  * longer speaks one so old. Any change of a frame's fields, and any new frame type, takes a new protocol number; a frame of unknown
  * type is answered with `closing`, code `protocol`. Nothing but `hello` may be sent before `welcome` has arrived.
  */
-export const streamProtocol = 6;
+export const streamProtocol = 7;
 /**
  * The oldest protocol whose queues are spoken: frames of the shards, `resolve-queue` and `watch-queue`. Hand-outs of protocol 2 did not name the
  * incarnation of their group, so its queues are not.
@@ -32,6 +32,8 @@ export const cacheStreamProtocol = 4;
 export const packedStreamProtocol = 5;
 /** The oldest protocol whose nodes answer programs that keep no copies from their own (docs/decisions/0027-reads-without-copies.md). */
 export const nodeCopiesStreamProtocol = 6;
+/** The oldest protocol whose programs say what they have begun (docs/decisions/0028-begun-messages.md). */
+export const begunStreamProtocol = 7;
 /** The oldest protocol that this version still speaks. */
 export const oldestStreamProtocol = 1;
 
@@ -49,6 +51,7 @@ export const clientFrameNumbers = {
   "resolve-namespace": 10,
   "invalidate-cache": 11,
   "load-cached": 12,
+  "consumer-begun": 13,
 } as const;
 /** Numbers of the node's frames. Append only; never reuse. */
 export const serverFrameNumbers = {
@@ -127,6 +130,14 @@ export interface WatchQueue {
   readonly consumer: string;
   readonly on: boolean;
 }
+/** Protocol 7: what a consumer that is watched has begun at most, until it says otherwise. If it is lost, only that counts as failed. */
+export interface ConsumerBegun {
+  readonly type: "consumer-begun";
+  readonly queue: number;
+  readonly group: string;
+  readonly consumer: string;
+  readonly begun: Begun;
+}
 export type ClientFrame =
   | Hello
   | Commands
@@ -136,6 +147,7 @@ export type ClientFrame =
   | ResolveQueue
   | AwaitQueue
   | WatchQueue
+  | ConsumerBegun
   | ToHomes
   | ResolveNamespace
   | InvalidateCache

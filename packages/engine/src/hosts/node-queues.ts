@@ -14,7 +14,14 @@ import { requestTimeoutMs } from "./limits.ts";
 import type { NodeApi, RequestOutcome } from "./node-api.ts";
 import type { NodeHost } from "./node-host.ts";
 
-const definitionEvents: ReadonlySet<string> = new Set(["queue-defined", "queue-deleted", "namespace-defined", "namespace-deleted"]);
+const definitionEvents: ReadonlySet<string> = new Set([
+  "queue-defined",
+  "queue-deleted",
+  "namespace-defined",
+  "namespace-deleted",
+  // Their rules are brought to the shards as definitions are.
+  "level-raised",
+]);
 
 /** What a node has to do with queues: its shards, where messages are, and the service that finds queues by name. */
 export class NodeQueues {
