@@ -77,7 +77,7 @@ describe("nodes of different versions in one cluster (decision 0022)", () => {
     const started = node.start(before);
     expect((await started.exited).code).toBe(78);
     expect(started.output()).toMatch(
-      /FEATURE_LEVEL of node\d is 2: start node\d with|node\d knows feature level 2, and the cluster is at 4: start it with/,
+      /FEATURE_LEVEL of node\d is 2: start node\d with|node\d knows feature level 2, and the cluster is at 5: start it with/,
     );
     node.start();
     await node.waitUntilHealthy();

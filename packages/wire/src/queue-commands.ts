@@ -18,7 +18,7 @@ export interface QueueDefinition {
   readonly visibilityMs: number;
   /** Genuine failures (nack, lost consumer) after which a message is dead; 0 = never. */
   readonly maxDeliveries: number;
-  /** Hand-outs after which a message is dead whatever became of them; 0 = never. */
+  /** Hand-outs that led to nothing, those that were given back left out, after which a message is dead; 0 = never. */
   readonly maxAcquired: number;
   /** Linear back-off after a failure without a delay of its own: deliveries × so much. */
   readonly backoffMs: number;

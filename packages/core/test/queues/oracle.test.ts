@@ -35,8 +35,7 @@ class Play {
       const messages = random.pick([null, 0, 1, 2, 5]);
       const begun = messages === null ? null : { messages, partitions: [0] };
       this.counted(bench.do({ type: "consumer-gone", queue, consumer: "c1", begun }), model.gone("c1", messages));
-    }
-    else if (dice < 98) {
+    } else if (dice < 98) {
       const limit = random.between(1, 3);
       this.counted(bench.do({ type: "redrive", queue, partition: 0, sequences: [], limit }), model.redrive(limit));
     } else if (dice < 99) this.counted(bench.do({ type: "purge-queue", queue, partition: 0, dead: false }), model.purge());

@@ -1,4 +1,5 @@
 import type { SystemState } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { RequestKey } from "@trivet/wire";
 import type { QueueStorage } from "../ports/queue-storage.ts";
 import { QueueService } from "../queues/queue-service.ts";
@@ -59,6 +60,7 @@ export class NodeQueues {
       this.shards = new ShardHosts(this.host, applyWorker, log, shards);
       this.shards.watchReady((queue, partition, group) => this.embedded.ready(queue, partition, group));
       this.host.sink.watch((event) => {
+        if (event.type === "level-raised" && mutant("shard-rules-by-leadership-only")) return;
         if (definitionEvents.has(event.type)) this.shards?.definitions.changed(this.shards.all());
       });
       this.shards.start();

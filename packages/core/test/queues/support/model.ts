@@ -217,8 +217,7 @@ export class Model {
 
   private share(message: Message, group: string): Share {
     let share = message.shares.get(group);
-    if (share === undefined)
-      message.shares.set(group, (share = { state: "ready", ...counts, consumer: "", until: 0 }));
+    if (share === undefined) message.shares.set(group, (share = { state: "ready", ...counts, consumer: "", until: 0 }));
     return share;
   }
 
@@ -240,7 +239,8 @@ export class Model {
 
   private fail(message: Message, group: string, delayMs: number): void {
     const share = this.share(message, group);
-    if (share.deliveries >= this.rules.maxDeliveries || share.acquired - share.released >= this.rules.maxAcquired) return this.die(message, group);
+    if (share.deliveries >= this.rules.maxDeliveries || share.acquired - share.released >= this.rules.maxAcquired)
+      return this.die(message, group);
     share.state = delayMs > 0 ? "later" : "ready";
     share.until = this.now + delayMs;
   }

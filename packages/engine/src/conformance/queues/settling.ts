@@ -142,20 +142,24 @@ export function settlingConformance({ equal, ok }: TestApi, test: QueueTest): vo
     equal((await kit.details()).partitions[0]?.messages, 0);
   });
 
-  test("what a lost consumer that never said what it began held comes again at once, counted as a failure", { partitions: 2 }, async (kit) => {
-    await kit.produce(["a"], { key: "a" });
-    await kit.produce(["b"], { key: "b" });
-    const held = [await kit.one({ consumer: "lost" }), await kit.one({ consumer: "lost" })];
-    equal([...bodies(held)].sort(), ["a", "b"]);
-    kit.queues.consumerGone(kit.name, "lost", null);
-    const again = [await kit.one({ consumer: "other" }), await kit.one({ consumer: "other" })];
-    equal([...bodies(again)].sort(), ["a", "b"]);
-    ok(
-      again.every(({ acquired, deliveries }) => acquired === 2 && deliveries === 1),
-      "each was counted",
-    );
-    equal(await kit.settle("ack", held), ["stale", "stale"]);
-  });
+  test(
+    "what a lost consumer that never said what it began held comes again at once, counted as a failure",
+    { partitions: 2 },
+    async (kit) => {
+      await kit.produce(["a"], { key: "a" });
+      await kit.produce(["b"], { key: "b" });
+      const held = [await kit.one({ consumer: "lost" }), await kit.one({ consumer: "lost" })];
+      equal([...bodies(held)].sort(), ["a", "b"]);
+      kit.queues.consumerGone(kit.name, "lost", null);
+      const again = [await kit.one({ consumer: "other" }), await kit.one({ consumer: "other" })];
+      equal([...bodies(again)].sort(), ["a", "b"]);
+      ok(
+        again.every(({ acquired, deliveries }) => acquired === 2 && deliveries === 1),
+        "each was counted",
+      );
+      equal(await kit.settle("ack", held), ["stale", "stale"]);
+    },
+  );
 
   test("of what a lost consumer held only what it had begun is a failure", { maxDeliveries: 3, maxAcquired: 3 }, async (kit) => {
     await kit.produce(["poison"]);

@@ -66,7 +66,12 @@ class Play {
       return { type: "settle", queue: 0, group, settlement, delayMs, reason: "why", receipts };
     }
     if (dice < 93) {
-      const begun = random.pick([null, { messages: 1, partitions: [0] }, { messages: 2, partitions: [0] }, { messages: 1, partitions: [] }]);
+      const begun = random.pick([
+        null,
+        { messages: 1, partitions: [0] },
+        { messages: 2, partitions: [0] },
+        { messages: 1, partitions: [] },
+      ]);
       return { type: "consumer-gone", queue: 0, consumer: "c1", begun };
     }
     if (dice < 96) return { type: "redrive", ...place, sequences: [], limit: random.between(1, 3) };
