@@ -9,6 +9,7 @@ import {
   type ShardCommand,
   ShardResultsCursor,
   type Welcome,
+  begunStreamProtocol,
   cacheStreamProtocol,
   claimsStreamProtocol,
   decodeServerFrame,
@@ -112,6 +113,10 @@ export class CommandStream {
   /** The node keeps loaders of programs apart; false while there is none: nobody waits to ask. */
   get claimsLoads(): boolean {
     return this.router.isConnected && this.router.protocol >= claimsStreamProtocol;
+  }
+  /** The node of the moment takes word of what consumers have begun. */
+  get takesBegun(): boolean {
+    return this.router.isConnected && this.router.protocol >= begunStreamProtocol;
   }
   /** The node loads values from origins for programs; true while there is none. */
   get loadsCache(): boolean {

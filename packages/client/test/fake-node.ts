@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
+  type Begun,
   type Hello,
   type HomeMessage,
   type QueueSettings,
@@ -37,6 +38,7 @@ export class FakeNode {
   readonly shardFrames: ShardCommands[] = [];
   /** Every watch, in order. */
   readonly watches: WatchQueue[] = [];
+  readonly begun: Begun[] = [];
   private readonly watching = new Map<WebSocket, WatchQueue[]>();
   /** What keepalives are answered with. */
   keepAlive: "answer" | "ignore" | "lose" = "answer";
@@ -184,6 +186,9 @@ export class FakeNode {
         this.watching.set(stream, frame.on ? [...others, frame] : others);
         return;
       }
+      case "consumer-begun":
+        this.begun.push(frame.begun);
+        return;
       case "to-homes":
         if (this.deaf) return;
         for (const { group, message } of frame.messages) {

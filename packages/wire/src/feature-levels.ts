@@ -20,10 +20,12 @@ export const featureLevels = {
   room: 5,
   /** Frames of ordered producers (rule X4). */
   ordered: 5,
+  /** What a lost consumer had begun, and the rules of shards that go with it. */
+  begun: 5,
 } as const;
 
 /** The highest level that this version knows. */
-export const newestLevel: number = featureLevels.ordered;
+export const newestLevel: number = featureLevels.begun;
 /** What the versions knew that said nothing of levels in the handshake: all that they speak to have the same peer protocol, and with it the cache. */
 export const levelBeforeLevels: number = featureLevels.cache;
 /** Of commands that this version does not know: another one may, and then replicas would differ. */
@@ -56,6 +58,7 @@ function levelTable(): readonly number[] {
   table[packedPutNumber] = featureLevels.packing;
   for (const type of ["settle", "expire-leases"] as const) table[shardCommandNumbers[type]] = featureLevels.cache;
   table[shardCommandNumbers.redrive] = featureLevels.room;
+  for (const type of ["consumer-gone", "adopt-rules"] as const) table[shardCommandNumbers[type]] = featureLevels.begun;
   for (const type of ["define-namespace", "delete-namespace"] as const) table[commandNumbers[type]] = featureLevels.cache;
   table[commandNumbers["raise-level"]] = featureLevels.levels;
   return table;

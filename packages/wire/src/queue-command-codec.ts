@@ -1,3 +1,4 @@
+import { decodeBegun, decodeConsumerGone, encodeConsumerGone } from "./begun-codec.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { decodeCacheCommand, encodeCacheCommand } from "./cache-command-codec.ts";
 import { isCacheCommand } from "./cache-commands.ts";
@@ -69,8 +70,9 @@ export function encodeShardCommand(writer: ByteWriter, command: ShardCommand): v
     case "expire-leases":
       return encodeExpired(writer, command);
     case "consumer-gone":
-      writer.varint(command.queue);
-      return writer.string(command.consumer);
+      return encodeConsumerGone(writer, command);
+    case "adopt-rules":
+      return writer.varint(command.rules);
     case "purge-queue":
       writer.varint(command.queue);
       writer.varint(command.partition);
@@ -116,7 +118,11 @@ export function decodeShardCommand(reader: ByteReader): ShardCommand {
     case formerShardCommandNumbers["expire-leases"]:
       return decodeExpired(reader, decodeFormerReceipt);
     case shardCommandNumbers["consumer-gone"]:
-      return { type: "consumer-gone", queue: reader.varint(), consumer: reader.string(limits.maxKeyBytes, 1) };
+      return decodeConsumerGone(reader, decodeBegun);
+    case formerShardCommandNumbers["consumer-gone"]:
+      return decodeConsumerGone(reader, () => null);
+    case shardCommandNumbers["adopt-rules"]:
+      return { type: "adopt-rules", rules: unusual(reader.varint()) };
     case shardCommandNumbers["purge-queue"]:
       return { type: "purge-queue", queue: reader.varint(), partition: decodePartition(reader), dead: decodeFlag(reader) };
     case shardCommandNumbers.redrive:
@@ -135,8 +141,9 @@ export function decodeShardCommand(reader: ByteReader): ShardCommand {
   }
 }
 
-/** One command has one encoding: that of before where no receipt says an incarnation, and where a redrive has no bound. */
+/** One command has one encoding: that of before where no receipt says an incarnation, a redrive has no bound, or nothing is said of what was begun. */
 function numberOf(command: ShardCommand): number {
+  if (command.type === "consumer-gone" && command.begun === null) return formerShardCommandNumbers["consumer-gone"];
   if (command.type === "settle" && command.receipts.every(isFormer)) return formerShardCommandNumbers.settle;
   if (command.type === "expire-leases" && command.leases.every(({ receipt }) => isFormer(receipt)))
     return formerShardCommandNumbers["expire-leases"];

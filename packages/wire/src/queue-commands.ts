@@ -18,7 +18,7 @@ export interface QueueDefinition {
   readonly visibilityMs: number;
   /** Genuine failures (nack, lost consumer) after which a message is dead; 0 = never. */
   readonly maxDeliveries: number;
-  /** Hand-outs after which a message is dead whatever became of them; 0 = never. */
+  /** Hand-outs that led to nothing, those that were given back left out, after which a message is dead; 0 = never. */
   readonly maxAcquired: number;
   /** Linear back-off after a failure without a delay of its own: deliveries × so much. */
   readonly backoffMs: number;
@@ -153,11 +153,24 @@ export interface ExpiredLease {
   /** Extensions of the lease that the leader knew of: one that came to the log before its end prevails. */
   readonly extended: number;
 }
+/** What a consumer may have begun to work on: of each of these partitions the oldest of its hand-outs, at most so many. */
+export interface Begun {
+  readonly messages: number;
+  /** Ascending. */
+  readonly partitions: readonly number[];
+}
 /** The node that hosts a consumer's stream knows that it is gone: what it holds is handed out again at once (rule Q3). */
 export interface ConsumerGone {
   readonly type: "consumer-gone";
   readonly queue: number;
   readonly consumer: string;
+  /** Only this counts as failed (docs/decisions/0028-begun-messages.md); null = the consumer never said, and all that it held does. */
+  readonly begun: Begun | null;
+}
+/** The shard decides by these rules from here on (see `shardRules`). Proposed by its leader. */
+export interface AdoptRules {
+  readonly type: "adopt-rules";
+  readonly rules: number;
 }
 /** Removes every message that is not leased; `dead` = the dead letters instead. */
 export interface PurgeQueue {
@@ -199,6 +212,7 @@ export type QueueShardCommand =
   | Settle
   | ExpireLeases
   | ConsumerGone
+  | AdoptRules
   | PurgeQueue
   | Redrive
   | RaiseFence
@@ -217,7 +231,8 @@ export const shardCommandNumbers: Readonly<Record<ShardCommandType, number>> = {
   consume: 69,
   settle: 77,
   "expire-leases": 78,
-  "consumer-gone": 72,
+  "consumer-gone": 80,
+  "adopt-rules": 79,
   "purge-queue": 73,
   redrive: 81,
   "raise-fence": 75,
@@ -225,8 +240,21 @@ export const shardCommandNumbers: Readonly<Record<ShardCommandType, number>> = {
   ...cacheCommandNumbers,
 };
 
-/** Of commands whose receipts do not say the incarnation of their group, and of redrives beyond the length of their queue: logs of before have them. */
-export const formerShardCommandNumbers = { settle: 70, "expire-leases": 71, redrive: 74 } as const;
+/** Of commands whose receipts do not say the incarnation of their group, of redrives beyond the length of their queue, or that do not say what was begun: logs of before have them. */
+export const formerShardCommandNumbers = { settle: 70, "expire-leases": 71, "consumer-gone": 72, redrive: 74 } as const;
+
+/**
+ * What commands that were always there do otherwise than before, as one number in the shard's state (docs/decisions/0028-begun-messages.md): all replicas
+ * must change at the same entry. 0 = as ever; append only.
+ */
+export const shardRules = {
+  /** Hand-outs are told in their order, and what is given back unharmed counts towards no limit. */
+  begun: 1,
+} as const;
+/** The newest rules that this version knows. */
+export const newestRules: number = shardRules.begun;
+/** Messages that a consumer works on at a time, at most. */
+export const maxBegun = 65_536;
 
 export function isShardCommand(command: { readonly type: string }): command is ShardCommand {
   return Object.hasOwn(shardCommandNumbers, command.type);

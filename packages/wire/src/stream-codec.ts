@@ -56,6 +56,7 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
     case "resolve-queue":
     case "await-queue":
     case "watch-queue":
+    case "consumer-begun":
       encodeQueueClientFields(writer, frame);
       break;
     case "to-homes":

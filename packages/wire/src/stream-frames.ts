@@ -1,4 +1,4 @@
-import type { QueueSettings } from "./queue-commands.ts";
+import type { Begun, QueueSettings } from "./queue-commands.ts";
 import type {
   CacheInvalidated,
   CacheLoaded,
@@ -32,6 +32,8 @@ export const cacheStreamProtocol = 4;
 export const packedStreamProtocol = 5;
 /** The oldest protocol whose nodes answer programs that keep no copies from their own (docs/decisions/0027-reads-without-copies.md). */
 export const nodeCopiesStreamProtocol = 6;
+/** The oldest protocol whose programs say what they have begun (docs/decisions/0028-begun-messages.md). */
+export const begunStreamProtocol = 7;
 /** The oldest protocol whose nodes keep the loaders of programs apart (docs/decisions/0031-loaders-of-programs.md). */
 export const claimsStreamProtocol = 7;
 /** The oldest protocol whose nodes read frames of ordered producers (docs/decisions/0029-ordered-producers.md); others get them without their order. */
@@ -53,6 +55,7 @@ export const clientFrameNumbers = {
   "resolve-namespace": 10,
   "invalidate-cache": 11,
   "load-cached": 12,
+  "consumer-begun": 13,
 } as const;
 /** Numbers of the node's frames. Append only; never reuse. */
 export const serverFrameNumbers = {
@@ -131,6 +134,14 @@ export interface WatchQueue {
   readonly consumer: string;
   readonly on: boolean;
 }
+/** Protocol 7: what a consumer that is watched has begun at most, until it says otherwise. If it is lost, only that counts as failed. */
+export interface ConsumerBegun {
+  readonly type: "consumer-begun";
+  readonly queue: number;
+  readonly group: string;
+  readonly consumer: string;
+  readonly begun: Begun;
+}
 export type ClientFrame =
   | Hello
   | Commands
@@ -140,6 +151,7 @@ export type ClientFrame =
   | ResolveQueue
   | AwaitQueue
   | WatchQueue
+  | ConsumerBegun
   | ToHomes
   | ResolveNamespace
   | InvalidateCache

@@ -1,3 +1,4 @@
+import { decodeBegun, encodeBegun } from "./begun-codec.ts";
 import { type ByteReader, ByteWriter } from "./bytes.ts";
 import { CodecError } from "./codec-error.ts";
 import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
@@ -5,6 +6,7 @@ import { limits } from "./limits.ts";
 import {
   type AwaitQueue,
   type ClientFrame,
+  type ConsumerBegun,
   type QueueReady,
   type QueueResolved,
   type ResolveQueue,
@@ -32,7 +34,7 @@ export function encodeShardCommandsFrame(group: number, frame: Uint8Array): Uint
   return writer.finish();
 }
 
-export function encodeQueueClientFields(writer: ByteWriter, frame: ResolveQueue | AwaitQueue | WatchQueue): void {
+export function encodeQueueClientFields(writer: ByteWriter, frame: ResolveQueue | AwaitQueue | WatchQueue | ConsumerBegun): void {
   if (frame.type === "resolve-queue") {
     writer.varint(frame.request);
     writer.string(frame.name);
@@ -47,7 +49,8 @@ export function encodeQueueClientFields(writer: ByteWriter, frame: ResolveQueue 
   writer.varint(frame.queue);
   writer.string(frame.group);
   writer.string(frame.consumer);
-  writer.u8(frame.on ? 1 : 0);
+  if (frame.type === "watch-queue") writer.u8(frame.on ? 1 : 0);
+  else encodeBegun(writer, frame.begun);
 }
 
 export function decodeQueueClientFields(reader: ByteReader, number: number): ClientFrame {
@@ -63,6 +66,14 @@ export function decodeQueueClientFields(reader: ByteReader, number: number): Cli
         group: reader.string(limits.maxKeyBytes),
         consumer: reader.string(limits.maxKeyBytes),
         on: decodeFlag(reader),
+      };
+    case clientFrameNumbers["consumer-begun"]:
+      return {
+        type: "consumer-begun",
+        queue: reader.varint(),
+        group: reader.string(limits.maxKeyBytes),
+        consumer: reader.string(limits.maxKeyBytes),
+        begun: decodeBegun(reader),
       };
     default:
       throw new CodecError(`unknown frame type ${number}`);

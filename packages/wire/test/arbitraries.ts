@@ -11,6 +11,7 @@ import {
   expiryKinds,
   limits,
   lockModes,
+  maxBegun,
   originNames,
   originWrites,
   policyNames,
@@ -250,6 +251,12 @@ export const anyResult: fc.Arbitrary<Result> = fc.oneof(...Object.values(resultA
 export const commandTypes = Object.keys(commandNumbers) as readonly CommandType[];
 export const resultTypes = Object.keys(resultNumbers) as readonly ResultType[];
 export const anyText = text;
+export const anyBegun = fc.record({
+  messages: fc.integer({ min: 0, max: maxBegun }),
+  partitions: fc
+    .uniqueArray(fc.integer({ min: 0, max: limits.maxPartitions - 1 }), { maxLength: 5 })
+    .map((partitions) => partitions.sort((a, b) => a - b)),
+});
 export const anyUint = uint;
 
 export function hex(bytes: Uint8Array): string {

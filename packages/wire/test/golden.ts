@@ -90,6 +90,8 @@ export const golden: Readonly<Record<string, string>> = {
   "client frame await-queue 0": "08ac02066f7264657273e0d403",
   "client frame watch-queue 0": "07ac020762696c6c696e6706686f73742f3101",
   "client frame watch-queue 1": "07010167016300",
+  "client frame consumer-begun 0": "0dac020762696c6c696e6706686f73742f31ac02030002ff07",
+  "client frame consumer-begun 1": "0d01016701630000",
   "server frame welcome 0":
     "410106633066666565056e6f646531056e6f64653215687474703a2f2f3132372e302e302e313a383030320380d8c1a28c3480088080408008",
   "server frame welcome 1":

@@ -16,6 +16,7 @@ import {
   encodeSingleCommandFrame,
   featureLevels,
   formerShardCommandNumbers,
+  levelOfCommand,
   levelOfFrame,
   limits,
   resultNumbers,
@@ -26,7 +27,7 @@ import {
 } from "@trivet/wire";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { anyText, anyUint, definition, hex } from "./arbitraries.ts";
+import { anyBegun, anyText, anyUint, definition, hex } from "./arbitraries.ts";
 import { cacheCommands, cacheResults } from "./cache-arbitraries.ts";
 
 const uint = anyUint;
@@ -89,7 +90,13 @@ const commands: { readonly [T in ShardCommandType]: fc.Arbitrary<Extract<ShardCo
     type: fc.constant("expire-leases"),
     leases: some(fc.record({ queue: uint, group: key, receipt, extended: uint })),
   }),
-  "consumer-gone": fc.record({ type: fc.constant("consumer-gone"), queue: uint, consumer: anyText(limits.maxKeyBytes, 1) }),
+  "consumer-gone": fc.record({
+    type: fc.constant("consumer-gone"),
+    queue: uint,
+    consumer: anyText(limits.maxKeyBytes, 1),
+    begun: fc.option(anyBegun, { nil: null }),
+  }),
+  "adopt-rules": fc.record({ type: fc.constant("adopt-rules"), rules: anyUint.map((number) => Math.max(1, number)) }),
   "purge-queue": fc.record({ type: fc.constant("purge-queue"), queue: uint, partition, dead: fc.boolean() }),
   redrive: fc.record({
     type: fc.constant("redrive"),
@@ -201,7 +208,7 @@ describe("commands of the shards", () => {
     for (const number of Object.values(shardResultNumbers)) expect(Object.values(resultNumbers)).not.toContain(number);
   });
 
-  test("those of before receipts told the incarnation of their group are still read", () => {
+  test("those of before receipts told the incarnation of their group, or what was begun, are still read", () => {
     const receipts = [{ partition: 2, sequence: 3, acquired: 4, incarnation: 0 }];
     const [receipt] = receipts;
     if (receipt === undefined) throw new Error("there is one");
@@ -211,6 +218,7 @@ describe("commands of the shards", () => {
         [70, 1, 1, 103, 0, 0, 0, 1, 2, 3, 4],
       ],
       [{ type: "expire-leases", leases: [{ queue: 1, group: "g", receipt, extended: 5 }] }, [71, 1, 1, 1, 103, 2, 3, 4, 5]],
+      [{ type: "consumer-gone", queue: 1, consumer: "c", begun: null }, [72, 1, 1, 99]],
     ];
     for (const [command, bytes] of former) {
       expect(decodeShardCommand(new ByteReader(Uint8Array.from(bytes)))).toEqual(command);
@@ -225,6 +233,16 @@ describe("commands of the shards", () => {
     expect(levelOfFrame(encodeSingleCommandFrame("c", "", 9, former))).toBe(featureLevels.base);
     expect([...encoded(former, encodeShardCommand)]).toEqual([74, 1, 2, 3, 1, 4]);
     expect(decodeShardCommand(new ByteReader(Uint8Array.of(74, 1, 2, 3, 1, 4)))).toEqual(former);
+  });
+
+  test("what a lost consumer had begun, and rules, go only into a log whose members know them", () => {
+    const gone: ShardCommand = { type: "consumer-gone", queue: 1, consumer: "c", begun: { messages: 2, partitions: [0, 3] } };
+    const bytes = encoded(gone, encodeShardCommand);
+    expect([...bytes]).toEqual([80, 1, 1, 99, 2, 2, 0, 3]);
+    expect(levelOfCommand(bytes[0] ?? 0)).toBe(featureLevels.begun);
+    expect(levelOfCommand(encoded({ ...gone, begun: null }, encodeShardCommand)[0] ?? 0)).toBe(featureLevels.base);
+    expect(levelOfCommand(encoded({ type: "adopt-rules", rules: 1 }, encodeShardCommand)[0] ?? 0)).toBe(featureLevels.begun);
+    expect(() => decodeShardCommand(new ByteReader(Uint8Array.of(80, 1, 1, 99, 2, 2, 3, 3)))).toThrow("partition 3 out of order");
   });
 
   test("what is too much is refused on the way out and on the way in", () => {

@@ -230,6 +230,10 @@ export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly
     { type: "watch-queue", queue: 300, group: "billing", consumer: "host/1", on: true },
     { type: "watch-queue", queue: 1, group: "g", consumer: "c", on: false },
   ],
+  "consumer-begun": [
+    { type: "consumer-begun", queue: 300, group: "billing", consumer: "host/1", begun: { messages: 300, partitions: [0, 2, 1023] } },
+    { type: "consumer-begun", queue: 1, group: "g", consumer: "c", begun: { messages: 0, partitions: [] } },
+  ],
   "to-homes": [
     {
       type: "to-homes",

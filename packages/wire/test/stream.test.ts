@@ -24,7 +24,7 @@ import {
 } from "@trivet/wire";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { anyResult, anyText, anyUint, hex, unhex } from "./arbitraries.ts";
+import { anyBegun, anyResult, anyText, anyUint, hex, unhex } from "./arbitraries.ts";
 
 const identity = anyText(limits.maxIdentityBytes);
 const url = anyText(limits.maxUrlBytes);
@@ -54,6 +54,7 @@ const clientFrames: { readonly [T in ClientFrame["type"]]: fc.Arbitrary<Extract<
     waitMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
   }),
   "watch-queue": fc.record({ type: fc.constant("watch-queue"), queue: anyUint, group: key, consumer: key, on: fc.boolean() }),
+  "consumer-begun": fc.record({ type: fc.constant("consumer-begun"), queue: anyUint, group: key, consumer: key, begun: anyBegun }),
   // What homes and holders say has tests of its own.
   "to-homes": fc.record({
     type: fc.constant("to-homes"),

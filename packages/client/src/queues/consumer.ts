@@ -1,10 +1,11 @@
-import { type Consume, type HandedOut, type SettleOutcome, encodeClientFrame, limits, shardNumberOf } from "@trivet/wire";
+import { type Consume, type HandedOut, type SettleOutcome, limits, shardNumberOf } from "@trivet/wire";
 import { type AnsweredBy, Watched } from "../answered.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { OutcomeUnknownError, TrivetError, UnavailableError } from "../errors.ts";
 import { shardError } from "./answers.ts";
 import type { QueueCodec } from "./codec.ts";
 import type { ConsumeSettings } from "./consume-options.ts";
+import { AtWork, tellNode } from "./at-work.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { Message, type MessageHolder } from "./message.ts";
 import { messageId } from "./producer.ts";
@@ -42,6 +43,7 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
   private readonly ready: Message<T>[] = [];
   /** Handed out and not settled. */
   private readonly held = new Set<Message<T>>();
+  private readonly atWork = new AtWork<Message<T>>();
   private readonly keeper: LeaseKeeper<T>;
   private waiters: Waiter<T>[] = [];
   /** Of these, those whose settlement is on its way: nobody works on them any more. */
@@ -124,6 +126,7 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
 
   disconnected(): void {
     this.losses++;
+    this.atWork.lost();
     // The node that is lost gives up what this consumer holds (rule Q3). Others may have it by now, so nobody begins to work on it here.
     for (const message of this.ready.splice(0)) void this.giveBack(message);
   }
@@ -195,10 +198,10 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     return this.losses === 0 ? this.settings.consumer : `${this.settings.consumer}~${this.losses}`;
   }
 
-  private watch(on: boolean): void {
-    const { queue, consumer } = this;
-    if (queue === null) return;
-    this.client.stream.send(encodeClientFrame({ type: "watch-queue", queue: queue.queue, group: this.settings.group, consumer, on }));
+  /** Null = as before, but more is begun. */
+  private watch(on: boolean | null): void {
+    const { atWork, client, consumer, queue, settings } = this;
+    if (queue !== null) tellNode(client.stream, { queue: queue.queue, group: settings.group, consumer }, on, atWork.begun);
   }
 
   /** At the end of this turn, when all that is settled, taken or told in it counts. */
@@ -264,12 +267,8 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     const late = (answer: ShardAnswer): void => {
       if (answer.type === "handed-out") this.take(queue, answer.messages, sentAt + answer.leaseMs, answer.leaseMs, losses);
     };
-    this.client.stream.submitTo(
-      shardNumberOf(queue.queue, partition, queue.shards),
-      command,
-      this.client.timeoutMs,
-      new Watched(done, late),
-    );
+    const shard = shardNumberOf(queue.queue, partition, queue.shards);
+    this.client.stream.submitTo(shard, command, this.client.timeoutMs, new Watched(done, late));
   }
 
   private notAnswered(slot: Slot, error: TrivetError | null): void {
@@ -334,6 +333,7 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
         }),
       gone: (message) => {
         this.held.delete(message);
+        this.atWork.ends(message);
         this.fetchSoon();
       },
     };
@@ -360,7 +360,10 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
 
   private takeReady(): Message<T> | null {
     for (let message = this.ready.shift(); message !== undefined; message = this.ready.shift()) {
-      if (message.isOpen && message.lease.isHeld) return message;
+      if (message.isOpen && message.lease.isHeld) {
+        if (this.atWork.begins(message)) this.watch(null);
+        return message;
+      }
       // It waited here for longer than its lease.
       message.lose("its lease ended before it was taken");
     }

@@ -37,7 +37,7 @@ const settings = {
   max_acquired: Type.Integer({
     minimum: 0,
     maximum: 1_000_000,
-    description: "Hand-outs after which it is, whatever came of them; 0 = never.",
+    description: "Hand-outs after which it is, those that were given back not counted; 0 = never.",
   }),
   backoff_ms: Type.Integer({ minimum: 0, maximum: 86_400_000, description: "Delay after a failure: failures so far × this." }),
   max_messages: Type.Integer({

@@ -7,8 +7,9 @@ import type { LeaseSink, ReadySink } from "./sinks.ts";
 import type { OrderedView } from "./store.ts";
 
 const timeKey: Uint8Array = keyOf(tables.meta, 0);
+const rulesKey: Uint8Array = keyOf(tables.meta, 6);
 
-/** What the parts of a shard's state machine share while one command runs. Nothing in it outlives the command but the group time, and that something was queued. */
+/** What the parts of a shard's state machine share while one command runs. Nothing in it outlives the command but the group time, the rules, and that something was queued. */
 export class ShardContext {
   readonly view: OrderedView;
   readonly leases: LeaseSink;
@@ -16,6 +17,8 @@ export class ShardContext {
   readonly limits: ShardLimits;
   /** Group time: that of the entry, never earlier than before (rule L3). */
   now: number;
+  /** See `shardRules`; 0 = as ever. */
+  rules: number;
   /** Something was written that its origin does not have (decision 0020). */
   hasQueued = false;
   private readonly open: Map<string, Partition> = new Map();
@@ -27,6 +30,21 @@ export class ShardContext {
     this.limits = limits;
     const stored = view.get(timeKey);
     this.now = stored === undefined ? 0 : (decodeIntegers(stored, 1)[0] as number);
+    const rules = view.get(rulesKey);
+    this.rules = rules === undefined ? 0 : (decodeIntegers(rules, 1)[0] as number);
+  }
+
+  /** From here on. False = they were in force before. */
+  adoptRules(rules: number): boolean {
+    if (rules <= this.rules) return false;
+    this.rules = rules;
+    this.view.put(rulesKey, encodeIntegers(rules));
+    return true;
+  }
+
+  /** Do these rules hold? */
+  follows(rules: number): boolean {
+    return this.rules >= rules || mutant("queue-rules-before-adopted");
   }
 
   setTime(now: number): void {

@@ -1,4 +1,5 @@
 import { mutant } from "#mutation";
+import { shardRules } from "@trivet/wire";
 import { invariant } from "../kernel/assert.ts";
 import { schedule, unschedule } from "./calendar.ts";
 import { keyOf, keysEnd, present, tables } from "./keys.ts";
@@ -18,6 +19,10 @@ export function findDelivery(partition: Partition, group: GroupRecord, sequence:
   return stored === undefined ? undefined : decodeDelivery(stored);
 }
 
+export function isLeased(delivery: DeliveryRecord): boolean {
+  return delivery.state === "leased";
+}
+
 export function leaseId(partition: Partition, group: GroupRecord, delivery: DeliveryRecord): LeaseId {
   const { sequence, acquired, extended } = delivery;
   return { queue: partition.queue, partition: partition.index, group: group.name, incarnation: group.id, sequence, acquired, extended };
@@ -34,10 +39,31 @@ export function lease(partition: Partition, group: GroupRecord, delivery: Delive
   putDelivery(partition, group, delivery, isNew);
   if (delivery.key !== "" && !mutant("queue-key-not-taken"))
     view.put(headKey(partition, group, delivery.key), encodeIntegers(delivery.sequence), isNew);
-  if (consumer !== "") view.put(consumerKey(partition, group, delivery), present, true);
+  if (consumer !== "") view.put(consumerKey(partition, group, delivery), orderOf(partition, group), true);
   group.leased++;
   partition.touch(group);
   leases.leased(leaseId(partition, group, delivery), leaseMs);
+}
+
+/** The place of a hand-out that is being made; what was handed out before it was told has none and is older. */
+function orderOf({ shard }: Partition, group: GroupRecord): Uint8Array {
+  return shard.follows(shardRules.begun) ? encodeIntegers(group.grants + 1) : present;
+}
+
+/** What `orderOf` stored. */
+export function orderFrom(stored: Uint8Array): number {
+  return stored.length === present.length ? 0 : (decodeIntegers(stored, 1)[0] as number);
+}
+
+/** Hand-outs that led to nothing. Their number is limited, as a message that makes its consumers hang never fails. */
+export function spentHandOuts({ acquired, released }: DeliveryRecord): number {
+  return acquired - released;
+}
+
+/** Ends a lease unharmed: the message is back at its place, and nothing of it counts. */
+export function giveBack(partition: Partition, group: GroupRecord, delivery: DeliveryRecord): void {
+  if (partition.shard.follows(shardRules.begun) && !mutant("queue-release-counted")) delivery.released++;
+  putBack(partition, group, delivery);
 }
 
 export function extend(partition: Partition, group: GroupRecord, delivery: DeliveryRecord, leaseMs: number): void {

@@ -1,7 +1,7 @@
 import { mutant } from "#mutation";
 import { later } from "./calendar.ts";
 import { bury } from "./dead-letters.ts";
-import { putBack, putOff } from "./delivery.ts";
+import { putBack, putOff, spentHandOuts } from "./delivery.ts";
 import type { Partition } from "./partition.ts";
 import type { DeliveryRecord, GroupRecord } from "./records.ts";
 
@@ -14,7 +14,7 @@ export function fail(
   reason: string,
   delayMs: number,
 ): void {
-  const tooOften = caps.maxAcquired > 0 && delivery.acquired >= caps.maxAcquired && !mutant("queue-acquired-uncapped");
+  const tooOften = caps.maxAcquired > 0 && spentHandOuts(delivery) >= caps.maxAcquired && !mutant("queue-acquired-uncapped");
   const failed = caps.maxDeliveries > 0 && delivery.deliveries >= caps.maxDeliveries && !mutant("queue-deliveries-uncapped");
   if (tooOften || failed) return bury(partition, group, delivery, reason);
   if (delayMs > 0) putOff(partition, group, delivery, later(partition.shard.now, delayMs));

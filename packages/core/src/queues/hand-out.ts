@@ -2,7 +2,7 @@ import { mutant } from "#mutation";
 import type { Consume, HandedOut, QueueDefinition, ShardResult } from "@trivet/wire";
 import { invariant } from "../kernel/assert.ts";
 import { bury } from "./dead-letters.ts";
-import { findDelivery, finish, headOf, lease, park, unindex } from "./delivery.ts";
+import { findDelivery, finish, headOf, lease, park, spentHandOuts, unindex } from "./delivery.ts";
 import { type Head, LaneHeads } from "./lane-heads.ts";
 import { placed, readMessage } from "./messages.ts";
 import type { Partition } from "./partition.ts";
@@ -104,7 +104,7 @@ class Round {
     const { definition, group, heads, partition } = this;
     const delivery = findDelivery(partition, group, head.sequence);
     invariant(delivery?.state === "again", "queue-again-has-delivery", `message ${head.sequence} of group ${group.name}`);
-    const used = definition.maxAcquired > 0 && delivery.acquired >= definition.maxAcquired && !mutant("queue-acquired-uncapped");
+    const used = definition.maxAcquired > 0 && spentHandOuts(delivery) >= definition.maxAcquired && !mutant("queue-acquired-uncapped");
     if (this.isOver(delivery.expiresAt) || used) {
       unindex(partition, group, delivery);
       if (used) bury(partition, group, delivery, `handed out ${delivery.acquired} times`);
@@ -178,6 +178,7 @@ function unknownYet({ lane, place, weight, message }: Head & { readonly type: "f
     targeted: target !== 0,
     key,
     acquired: 0,
+    released: 0,
     deliveries: 0,
     consumer: "",
     leaseMs: 0,

@@ -6,7 +6,7 @@ import { invariant } from "../kernel/assert.ts";
  * the integers do; texts as two bytes of length and UTF-8, so that no text is the beginning of another.
  */
 export const tables = {
-  /** → group time, fence floor, number of callers, latest version, bytes of values, lease marker. */
+  /** → group time, fence floor, number of callers, latest version, bytes of values, lease marker, rules. */
   meta: 1,
   /** queue → definition, or that it was dropped. */
   queue: 2,
@@ -26,7 +26,7 @@ export const tables = {
   head: 9,
   /** queue, partition, group, key, place → sequence: waits for its key. */
   parked: 10,
-  /** queue, consumer, partition, group, sequence: what a consumer holds. */
+  /** queue, consumer, partition, group, sequence → what a consumer holds: its place in the order of the hand-outs to the group. */
   consumer: 11,
   /** queue, partition, sequence, group → dead letter. */
   dead: 12,

@@ -9,6 +9,9 @@ const partitionVersion = 2;
 /** Since a group counts what is to be handed out again. */
 const groupVersion = 2;
 
+/** Of what a group knows of a message: since 2 it may tell how often it was given back. Where it never was, what is stored is that of before. */
+const deliveryVersion = 2;
+
 /** A message in its lane; `sequence` names it, its place orders it. */
 export interface MessageRecord {
   readonly sequence: number;
@@ -107,6 +110,8 @@ export interface DeliveryRecord {
   readonly targeted: boolean;
   readonly key: string;
   acquired: number;
+  /** Of these hand-outs, those that ended unharmed: given back, or lost before they were begun. They count towards no limit. */
+  released: number;
   deliveries: number;
   consumer: string;
   leaseMs: number;
@@ -301,7 +306,9 @@ export function decodeGroupRecord(bytes: Uint8Array): GroupRecord {
 }
 
 export function encodeDelivery(delivery: DeliveryRecord): Uint8Array {
-  begin();
+  const { released } = delivery;
+  begin(released > 0 ? deliveryVersion : recordVersion);
+  if (released > 0) writer.varint(released);
   writer.varint(delivery.sequence);
   invariant(delivery.state !== "unknown", "queue-delivery-stored-with-state");
   writer.u8(deliveryStates.indexOf(delivery.state));
@@ -322,8 +329,11 @@ export function encodeDelivery(delivery: DeliveryRecord): Uint8Array {
 }
 
 export function decodeDelivery(bytes: Uint8Array): DeliveryRecord {
-  const reader = read(bytes);
+  const isPlain = bytes[0] === recordVersion;
+  const reader = read(bytes, isPlain ? recordVersion : deliveryVersion);
+  const released = isPlain ? 0 : reader.varint();
   return {
+    released,
     sequence: reader.varint(),
     state: oneOf(deliveryStates, reader.u8()),
     lane: reader.u8(),

@@ -1,10 +1,9 @@
 import { mutant } from "#mutation";
-import type { ConsumerGone, ExpireLeases, QueueDefinition, Receipt, Settle, SettleOutcome, ShardResult } from "@trivet/wire";
+import type { ExpireLeases, QueueDefinition, Receipt, Settle, SettleOutcome, ShardResult } from "@trivet/wire";
 import type { ShardContext } from "./context.ts";
 import { bury } from "./dead-letters.ts";
-import { endLease, extend, findDelivery, finish, putBack } from "./delivery.ts";
+import { endLease, extend, findDelivery, finish, giveBack, isLeased } from "./delivery.ts";
 import { fail } from "./failure.ts";
-import { KeyReader, keyOf, keysEnd, tables } from "./keys.ts";
 import type { Partition } from "./partition.ts";
 import { definitionOf } from "./queue-table.ts";
 import type { DeliveryRecord, GroupRecord } from "./records.ts";
@@ -49,9 +48,8 @@ function settleOne(
       fail(partition, group, delivery, definition, reason, delayMs >= 0 ? delayMs : definition.backoffMs * delivery.deliveries);
       break;
     case "release":
-      // A graceful shutdown is no failure and never makes a dead letter by itself.
-      if (mutant("queue-release-counted")) delivery.deliveries++;
-      putBack(partition, group, delivery);
+      // A graceful shutdown is no failure and never makes a dead letter.
+      giveBack(partition, group, delivery);
       break;
     case "dead":
       bury(partition, group, delivery, reason);
@@ -82,29 +80,6 @@ export function expireLeases(shard: ShardContext, { leases }: ExpireLeases): Sha
   return { type: "counted", count };
 }
 
-/** Rule Q3: what the consumer holds is handed out again at once; it counts as a failure, for it may be why the consumer is gone. */
-export function consumerGone(shard: ShardContext, definition: QueueDefinition, command: ConsumerGone): ShardResult {
-  const held: (readonly [number, number, number])[] = [];
-  const prefix = keyOf(tables.consumer, command.queue, command.consumer);
-  shard.view.scan(prefix, keysEnd(prefix), (key) => {
-    const reader = new KeyReader(key);
-    reader.integer();
-    reader.text();
-    held.push([reader.integer(), reader.integer(), reader.integer()]);
-    return held.length < shard.limits.messagesPerCommand;
-  });
-  for (const [index, id, sequence] of held) {
-    const partition = shard.partition(command.queue, index);
-    const group = partition.groups().find((other) => other.id === id);
-    const delivery = group === undefined ? undefined : findDelivery(partition, group, sequence);
-    if (group === undefined || delivery === undefined || !isLeased(delivery)) continue;
-    endLease(partition, group, delivery);
-    if (!mutant("queue-lost-consumer-not-counted")) delivery.deliveries++;
-    fail(partition, group, delivery, definition, "its consumer was lost", 0);
-  }
-  return { type: "counted", count: held.length };
-}
-
 function isOf(group: GroupRecord, { incarnation }: Receipt): boolean {
   return incarnation === group.id || incarnation === 0 || mutant("queue-former-group-settles");
 }
@@ -113,8 +88,4 @@ function isOf(group: GroupRecord, { incarnation }: Receipt): boolean {
 function isHeldBy(delivery: DeliveryRecord, receipt: Receipt): boolean {
   if (delivery.acquired !== receipt.acquired && !mutant("queue-stale-receipt-settles")) return false;
   return isLeased(delivery);
-}
-
-function isLeased(delivery: DeliveryRecord): boolean {
-  return delivery.state === "leased";
 }

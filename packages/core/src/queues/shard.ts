@@ -28,6 +28,7 @@ import type { RememberedAnswer, ShardAnswer } from "./answer.ts";
 import { type BrowsePage, type BrowseState, browseFrom } from "./browse.ts";
 import { nextDeadline } from "./calendar.ts";
 import { clearSome } from "./clear.ts";
+import { consumerGone } from "./consumer-gone.ts";
 import { ShardContext } from "./context.ts";
 import { purgeDead, redrive } from "./dead-letters.ts";
 import { type Admission, ShardDedupe } from "./dedupe.ts";
@@ -39,7 +40,7 @@ import { laneCount, defaultShardLimits, type ShardLimits } from "./limits.ts";
 import { produce } from "./produce.ts";
 import { purge } from "./purge.ts";
 import { configureQueue, definitionOf, dropQueue, knownDefinitions } from "./queue-table.ts";
-import { consumerGone, expireLeases, settle } from "./settle.ts";
+import { expireLeases, settle } from "./settle.ts";
 import type { LeaseSink, ReadySink } from "./sinks.ts";
 import { type PartitionCounts, statsOf } from "./stats.ts";
 import type { OrderedView } from "./store.ts";
@@ -116,6 +117,11 @@ export class QueueShard {
   /** Every queue this shard was told of, and the version it knows; 0 = dropped. What a new leader compares with group 0 (rule G1). */
   definitions(): readonly (readonly [queue: number, version: number])[] {
     return knownDefinitions(this.shard);
+  }
+
+  /** What it decides by, see `shardRules`: a leader that knows newer ones brings them. */
+  get rules(): number {
+    return this.shard.rules;
   }
 
   /** Group time of the next entry that has something to do by itself; 0 = none. Now, when something is still to be cleared. */
@@ -199,12 +205,14 @@ export class QueueShard {
       case "configure-queue":
       case "drop-queue":
       case "expire-leases":
+      case "adopt-rules":
       case "fence-floor":
         if (origin !== "leader" && !mutant("queue-leader-command-by-caller")) {
           return { type: "malformed", detail: `${command.type} is the leader's to propose` };
         }
         if (command.type === "configure-queue") return configureQueue(shard, command.queue, command.definition);
         if (command.type === "drop-queue") return dropQueue(shard, command.queue);
+        if (command.type === "adopt-rules") return { type: "counted", count: shard.adoptRules(command.rules) ? 1 : 0 };
         return command.type === "expire-leases" ? expireLeases(shard, command) : raiseFloor(shard, command.fence);
       case "raise-fence":
         return raiseFence(shard, command.lock, command.fence);
@@ -254,7 +262,7 @@ export class QueueShard {
 
 type QueueCommand = Exclude<
   QueueShardCommand,
-  { readonly type: "configure-queue" | "drop-queue" | "expire-leases" | "fence-floor" | "raise-fence" }
+  { readonly type: "configure-queue" | "drop-queue" | "expire-leases" | "adopt-rules" | "fence-floor" | "raise-fence" }
 >;
 type PartitionCommand = Exclude<QueueCommand, { readonly type: "settle" | "consumer-gone" }>;
 

@@ -123,8 +123,8 @@ test("a dropped queue leaves nothing but the mark that it was", () => {
   expect(b.tryConsume()).toEqual({ type: "not-configured", queue, version: 0 });
   b.pass(100_000, 40);
   expect(b.leases.size).toBe(0);
-  // Group time and the mark.
-  expect(b.view.size).toBe(2);
+  // Group time, the rules and the mark.
+  expect(b.view.size).toBe(3);
 });
 
 guard("queue-dropped-comes-back", "a late definition does not bring a dropped queue back", () => {

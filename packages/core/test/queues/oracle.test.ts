@@ -31,8 +31,11 @@ class Play {
     else if (dice < 58) this.consume();
     else if (dice < 88) this.settle();
     else if (dice < 92) this.expire();
-    else if (dice < 94) this.counted(bench.do({ type: "consumer-gone", queue, consumer: "c1" }), model.gone("c1"));
-    else if (dice < 98) {
+    else if (dice < 94) {
+      const messages = random.pick([null, 0, 1, 2, 5]);
+      const begun = messages === null ? null : { messages, partitions: [0] };
+      this.counted(bench.do({ type: "consumer-gone", queue, consumer: "c1", begun }), model.gone("c1", messages));
+    } else if (dice < 98) {
       const limit = random.between(1, 3);
       const count = model.redrive(limit);
       const expected = count === null ? { type: "queue-full", limit: "messages", max: 40 } : { type: "counted", count };
@@ -104,8 +107,12 @@ class Play {
   }
 
   private receipt(): { readonly group: string; readonly sequence: number; readonly acquired: number } | null {
-    const { receipts, random } = this;
-    if (receipts.length === 0) return null;
+    const { bench, receipts, random } = this;
+    if (receipts.length === 0) {
+      // No command comes of it: the model has seen the time, and so must the shard.
+      bench.pass(0);
+      return null;
+    }
     const at = random.below(receipts.length);
     // Mostly used up, sometimes used twice.
     return (random.chance(0.8) ? receipts.splice(at, 1)[0] : receipts[at]) ?? null;

@@ -150,7 +150,7 @@ test("consumers and holders of copies are forgotten, versions and the index begi
   const first = renew(b);
   expect(b.shard.holders()).toEqual([]);
   expect(b.shard.leaseMarker()).toBeNull();
-  expect(b.do({ type: "consumer-gone", queue, consumer: "c" })).toEqual({ type: "counted", count: 0 });
+  expect(b.do({ type: "consumer-gone", queue, consumer: "c", begun: null })).toEqual({ type: "counted", count: 0 });
   expect(b.take(1)).toEqual([1]);
   const former = groupId(b);
   const second = renew(b, { savedMs: unixSeconds * 1000, nowMs: unixSeconds * 1000 + 1 });

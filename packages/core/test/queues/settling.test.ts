@@ -1,10 +1,13 @@
+import type { Begun } from "@trivet/wire";
 import { expect, test, vi } from "vitest";
 import { guard } from "../raft/guard.ts";
+import { keyOf, present, tables } from "../../src/queues/keys.ts";
 import { Bench, queue } from "./support/bench.ts";
 
 vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
-const gone = (b: Bench, consumer = "c"): unknown => b.do({ type: "consumer-gone", queue, consumer });
+const gone = (b: Bench, begun: Begun | null = null): unknown => b.do({ type: "consumer-gone", queue, consumer: "c", begun });
+const begun = (messages: number, ...partitions: number[]): Begun => ({ messages, partitions });
 
 test("a settled message is gone, and settling it again says so", () => {
   const b = new Bench();
@@ -114,25 +117,61 @@ guard("queue-acquired-uncapped", "hand-outs that lead to nothing are capped, too
   b.produce({}, {});
   b.take();
   b.expire(1);
-  b.settle("release", 2);
+  b.expire(2);
   expect(b.take()).toEqual([1, 2]);
   b.expire(1, 2);
-  // Giving back is no end of a message by itself; the next hand-out would be one too many.
-  b.settle("release", 2, 2);
   expect(b.do({ type: "purge-queue", queue, partition: 0, dead: true })).toEqual({ type: "counted", count: 1 });
+  // The limit is lower when the next one is to be handed out.
+  b.settle("release", 2, 2);
+  b.configure({ maxAcquired: 1 });
   expect(b.take()).toEqual([]);
   expect(b.do({ type: "purge-queue", queue, partition: 0, dead: true })).toEqual({ type: "counted", count: 1 });
   b.check();
 });
 
-guard("queue-release-counted", "a graceful shutdown makes no dead letter", () => {
-  const b = new Bench({ maxDeliveries: 1 });
-  b.produce({});
-  for (const acquired of [1, 2, 3]) {
-    expect(b.take()).toEqual([1]);
+guard("queue-release-counted", "a graceful shutdown makes no dead letter, however often there is one", () => {
+  const b = new Bench({ maxDeliveries: 1, maxAcquired: 2 });
+  b.produce({ key: "a" }, { key: "a" });
+  for (const acquired of [1, 2, 3, 4, 5]) {
+    expect(b.consume({ maxMessages: 2 })).toMatchObject([{ sequence: 1, acquired, deliveries: 0 }]);
     b.settle("release", 1, acquired);
   }
-  expect(b.consume()).toMatchObject([{ deliveries: 0 }]);
+  expect(b.do({ type: "purge-queue", queue, partition: 0, dead: true })).toEqual({ type: "counted", count: 0 });
+  // What leads to nothing is limited all the same, and counted by itself.
+  b.take();
+  b.expire(1, 6);
+  b.take();
+  b.expire(1, 7);
+  expect(b.take()).toEqual([2]);
+  b.check();
+});
+
+guard("queue-rules-before-adopted", "until the shard is told of new rules it stores what it always did", () => {
+  const before = new Bench({ maxAcquired: 2 }, {}, 0);
+  before.produce({});
+  before.take();
+  const stored = (b: Bench): readonly (Uint8Array | undefined)[] => [
+    b.view.get(keyOf(tables.consumer, queue, "c", 0, 1, 1))?.slice(),
+    b.view.get(keyOf(tables.delivery, queue, 0, 1, 1))?.slice(0, 1),
+  ];
+  expect(stored(before)).toEqual([present, Uint8Array.of(1)]);
+  before.settle("release", 1);
+  before.take();
+  expect(stored(before)).toEqual([present, Uint8Array.of(1)]);
+  expect(before.do({ type: "adopt-rules", rules: 1 })).toMatchObject({ type: "malformed" });
+  expect(before.do({ type: "adopt-rules", rules: 1 }, "leader")).toEqual({ type: "counted", count: 1 });
+  expect(before.do({ type: "adopt-rules", rules: 1 }, "leader")).toEqual({ type: "counted", count: 0 });
+  before.reopen();
+  expect(before.shard.rules).toBe(1);
+  before.settle("release", 1, 2);
+  // From here on only.
+  expect(before.take()).toEqual([1]);
+  const after = new Bench({ maxAcquired: 2 });
+  after.produce({});
+  after.take();
+  after.settle("release", 1);
+  after.take();
+  expect(stored(after)).toEqual([Uint8Array.of(1, 2), Uint8Array.of(2)]);
 });
 
 guard("queue-timeout-is-a-failure", "a lease that ran out is no failure of the message", () => {
@@ -156,6 +195,73 @@ guard("queue-lost-consumer-not-counted", "what a lost consumer holds is handed o
   ]);
   gone(b);
   expect(b.take()).toEqual([]);
+  b.check();
+});
+
+guard("queue-unbegun-counted", "what a lost consumer had not begun is given back unharmed, however often", () => {
+  const b = new Bench({ maxDeliveries: 3, maxAcquired: 3 });
+  b.produce({}, { key: "a" }, { key: "a" }, {});
+  for (const deliveries of [0, 1, 2]) {
+    expect(b.consume({ maxMessages: 9 })).toMatchObject([
+      { sequence: 1, deliveries },
+      { sequence: 2, deliveries: 0 },
+      { sequence: 4, deliveries: 0 },
+    ]);
+    expect(gone(b, begun(1, 0))).toEqual({ type: "counted", count: 3 });
+    b.check();
+  }
+  expect(b.consume({ maxMessages: 9 })).toMatchObject([
+    { sequence: 2, acquired: 4, deliveries: 0 },
+    { sequence: 4, acquired: 4, deliveries: 0 },
+  ]);
+  // Nothing was begun.
+  gone(b, begun(1));
+  gone(b, begun(0, 0));
+  expect(b.consume({ maxMessages: 9 })).toMatchObject([{ sequence: 2, deliveries: 0 }, { sequence: 4 }]);
+  b.check();
+});
+
+guard("queue-begun-by-place", "begun is what was handed out first, wherever it stands", () => {
+  const b = new Bench();
+  b.produce({}, {});
+  expect(b.take(1)).toEqual([1]);
+  b.settle("nack", 1, 1, { delayMs: 1 });
+  expect(b.take(1)).toEqual([2]);
+  b.pass(1);
+  expect(b.take(1)).toEqual([1]);
+  gone(b, begun(1, 0));
+  expect(b.consume({ maxMessages: 2 })).toMatchObject([
+    { sequence: 1, deliveries: 1 },
+    { sequence: 2, deliveries: 1 },
+  ]);
+});
+
+guard("queue-begun-elsewhere", "what was begun in one partition charges nothing in another", () => {
+  const b = new Bench();
+  b.produce({});
+  b.tryProduce({ partition: 1 }, {});
+  b.take();
+  b.take(1, { partition: 1 });
+  expect(gone(b, begun(1, 1))).toEqual({ type: "counted", count: 2 });
+  expect(b.consume()).toMatchObject([{ deliveries: 0 }]);
+  expect(b.consume({ partition: 1 })).toMatchObject([{ deliveries: 1 }]);
+});
+
+guard("queue-begun-of-a-part", "of more than one command looks at the oldest are found all the same", () => {
+  const b = new Bench({}, { messagesPerCommand: 2 });
+  b.produce({}, {}, {}, {}, {});
+  b.take(1);
+  b.settle("nack", 1, 1, { delayMs: 1 });
+  b.take(4);
+  b.pass(1);
+  b.take(1);
+  let rounds = 0;
+  while ((gone(b, begun(1, 0)) as { readonly count: number }).count > 0) rounds++;
+  expect(rounds).toBe(5);
+  expect(b.consume({ maxMessages: 9 }).map(({ deliveries }) => deliveries)).toEqual([1, 1, 0, 0, 0]);
+  // More of them than one command looks at.
+  expect(gone(b, begun(4, 0))).toEqual({ type: "counted", count: 2 });
+  expect(b.leases.size).toBe(3);
   b.check();
 });
 

@@ -99,7 +99,7 @@ function anyCommand(random: Prng, version: number): ShardCommand {
     case 9:
       return { type: "expire-leases", leases: [{ queue: known, group, receipt, extended: random.pick([0, number]) }] };
     case 10:
-      return { type: "consumer-gone", queue: known, consumer: "c" };
+      return { type: "consumer-gone", queue: known, consumer: "c", begun: random.chance(0.5) ? null : { messages: 1, partitions: [0] } };
     case 11:
       return { type: "redrive", queue: known, partition, sequences: random.pick([[], [number, 1, 2, 1]]), limit: number, bounded: true };
     default:

@@ -1,4 +1,5 @@
 import type { SystemState } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { RequestKey } from "@trivet/wire";
 import type { QueueStorage } from "../ports/queue-storage.ts";
 import { QueueService } from "../queues/queue-service.ts";
@@ -14,7 +15,14 @@ import { requestTimeoutMs } from "./limits.ts";
 import type { NodeApi, RequestOutcome } from "./node-api.ts";
 import type { NodeHost } from "./node-host.ts";
 
-const definitionEvents: ReadonlySet<string> = new Set(["queue-defined", "queue-deleted", "namespace-defined", "namespace-deleted"]);
+const definitionEvents: ReadonlySet<string> = new Set([
+  "queue-defined",
+  "queue-deleted",
+  "namespace-defined",
+  "namespace-deleted",
+  // Their rules are brought to the shards as definitions are.
+  "level-raised",
+]);
 
 /** What a node has to do with queues: its shards, where messages are, and the service that finds queues by name. */
 export class NodeQueues {
@@ -52,6 +60,7 @@ export class NodeQueues {
       this.shards = new ShardHosts(this.host, applyWorker, log, shards);
       this.shards.watchReady((queue, partition, group) => this.embedded.ready(queue, partition, group));
       this.host.sink.watch((event) => {
+        if (event.type === "level-raised" && mutant("shard-rules-by-leadership-only")) return;
         if (definitionEvents.has(event.type)) this.shards?.definitions.changed(this.shards.all());
       });
       this.shards.start();

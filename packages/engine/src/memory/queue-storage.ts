@@ -1,5 +1,5 @@
 import { type LeaseId, QueueShard, type ShardAnswer } from "@trivet/core";
-import { type FrameHeader, type QueueDefinition, formatRequestId } from "@trivet/wire";
+import { type FrameHeader, type QueueDefinition, formatRequestId, newestRules } from "@trivet/wire";
 import type { Submission, SubmitOptions } from "../hosts/node-api.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "../ports/queue-storage.ts";
@@ -30,6 +30,7 @@ export class MemoryQueueStorage implements QueueStorage {
     };
     const ready = { ready: (...hint: Parameters<ReadyListener>): void => void this.ready.push(hint) };
     this.shard = new QueueShard(new SortedView(), leases, ready);
+    this.shard.execute({ type: "adopt-rules", rules: newestRules }, "leader");
   }
 
   submit(

@@ -1,5 +1,5 @@
 import type { BrowseState, PlacementView, QueueView } from "@trivet/core";
-import { type GroupStart, limits } from "@trivet/wire";
+import { type Begun, type GroupStart, limits } from "@trivet/wire";
 import type { Submission, Unavailable } from "../hosts/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { QueueStorage } from "../ports/queue-storage.ts";
@@ -139,12 +139,12 @@ export class QueueService implements QueuesApi {
     return this.later(() => this.settling.settle(request, call, done));
   }
 
-  consumerGone(name: string, consumer: string): void {
+  consumerGone(name: string, consumer: string, begun: Begun | null): void {
     if (textProblem("consumer", consumer, limits.maxKeyBytes, 1) !== null) return;
     const call = this.call({ timeoutMs: consumerGoneTimeoutMs });
     this.find(name, call, whatever, (queue) => {
       const next: NextRound = (_partition, round, last) =>
-        round === 0 || last >= most ? { type: "consumer-gone", queue: queue.queue, consumer } : null;
+        round === 0 || last >= most ? { type: "consumer-gone", queue: queue.queue, consumer, begun } : null;
       runRounds(this.commands, queue, this.placesOf(queue), call, next, whatever);
     });
   }

@@ -1,5 +1,5 @@
 import type { BrowsedMessage, PlacementView, QueueView } from "@trivet/core";
-import type { GroupStart, HandedOut, NewMessage, QueueSettings, SettleOutcome, Settlement } from "@trivet/wire";
+import type { Begun, GroupStart, HandedOut, NewMessage, QueueSettings, SettleOutcome, Settlement } from "@trivet/wire";
 import type { Submission, Unavailable, Unknown } from "../hosts/node-api.ts";
 import type { Durability, PartitionStats } from "../ports/queue-storage.ts";
 
@@ -124,8 +124,8 @@ export interface QueuesApi {
   awaitQueue(name: string, waitMs: number, told: (isThere: boolean) => void): () => void;
   consume(request: ConsumeRequest, options: QueueCallOptions, done: (outcome: Consumed | QueueFailure) => void): Submission;
   settle(request: SettleRequest, options: QueueCallOptions, done: (outcome: Settled | QueueFailure) => void): void;
-  /** Every lease of the consumer is released (rule Q3). */
-  consumerGone(queue: string, consumer: string): void;
+  /** Every lease of the consumer is released (rule Q3); `begun` = what of it counts as failed, null = all. */
+  consumerGone(queue: string, consumer: string, begun: Begun | null): void;
   createGroup(
     queue: string,
     group: string,

@@ -1,4 +1,5 @@
 import { groupId } from "@trivet/core";
+import type { Begun } from "@trivet/wire";
 import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
 import { proposeConsumerGone } from "./consumer-gone.ts";
 import type { EmbeddedStorage } from "./embedded-storage.ts";
@@ -48,9 +49,9 @@ export class EmbeddedAccess implements ShardAccess {
     return this.storage.watchReady(listener);
   }
 
-  consumerGone(queue: number, partitions: number, consumer: string): void {
+  consumerGone(queue: number, partitions: number, consumer: string, begun: Begun | null): void {
     const hosts = this.hosts();
-    if (hosts !== null) proposeConsumerGone(this.storage, hosts.count, queue, partitions, consumer);
+    if (hosts !== null) proposeConsumerGone(this.storage, hosts.count, partitions, { type: "consumer-gone", queue, consumer, begun });
   }
 
   private entry(group: number): ShardEntry | null {

@@ -1,5 +1,6 @@
 import { type GroupId, groupId } from "@trivet/core";
-import { decodeShardAnswer } from "@trivet/wire";
+import { mutant } from "@trivet/core/mutation";
+import { decodeShardAnswer, featureLevels } from "@trivet/wire";
 import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
 import type { Submission, SubmitOptions, Unavailable } from "../hosts/node-api.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "../ports/queue-storage.ts";
@@ -30,7 +31,13 @@ export class EmbeddedStorage implements QueueStorage {
       this.later(() => done(notYet));
       return { requestId: "", abandon: () => undefined };
     }
-    return entry.submissions.submit(command, options, (outcome) => done(decoded(outcome)));
+    return entry.submissions.submit(this.asKnown(command), options, (outcome) => done(decoded(outcome)));
+  }
+
+  /** While a member may not know what was begun, all that a lost consumer holds counts as failed, as it did before. */
+  private asKnown(command: StorageCommand): StorageCommand {
+    if (command.type !== "consumer-gone" || command.begun === null || mutant("shard-begun-below-level")) return command;
+    return this.hosts()?.host.features.admits(featureLevels.begun) === true ? command : { ...command, begun: null };
   }
 
   query(query: StorageQuery, timeoutMs: number, done: (reply: StorageReply) => void): void {

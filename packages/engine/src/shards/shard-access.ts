@@ -1,3 +1,4 @@
+import type { Begun } from "@trivet/wire";
 import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
 
 /**
@@ -15,6 +16,6 @@ export interface ShardAccess {
   submitFrame(group: number, frame: Uint8Array): Unavailable | null;
   /** See `QueueStorage.watchReady`. */
   watchReady(listener: (queue: number, partition: number, group: string) => void): () => void;
-  /** What the consumer holds is handed out again (rule Q3). Should it fail, its leases run out. */
-  consumerGone(queue: number, partitions: number, consumer: string): void;
+  /** What the consumer holds is handed out again (rule Q3); `begun` = what of it counts as failed, null = all. Should it fail, its leases run out. */
+  consumerGone(queue: number, partitions: number, consumer: string, begun: Begun | null): void;
 }

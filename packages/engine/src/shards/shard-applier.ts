@@ -202,7 +202,7 @@ export class ShardApplier {
   }
 
   definitions(): Omit<Extract<WorkerReply, { readonly type: "definitions" }>, "type"> {
-    return this.look((shard) => ({ known: shard.definitions(), namespaces: shard.namespaces() }));
+    return this.look((shard) => ({ known: shard.definitions(), namespaces: shard.namespaces(), rules: shard.rules }));
   }
 
   readValues(request: Extract<WorkerRequest, { readonly type: "cache-read" | "cache-home" | "cache-due" | "cache-behind" }>): WorkerReply {

@@ -1,11 +1,11 @@
 import { groupId, type NamespaceView } from "@trivet/core";
-import type { NamespaceDefinition, ShardCommand } from "@trivet/wire";
+import { featureLevels, type NamespaceDefinition, newestRules, type ShardCommand } from "@trivet/wire";
 import type { NodeHost } from "../hosts/node-host.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
 type Known = readonly (readonly [number: number, version: number])[];
 
-/** Rule G1: the leaders of shards bring group 0's definitions of queues and of cache namespaces to their groups. */
+/** Rule G1: the leaders of shards bring group 0's definitions of queues and of cache namespaces to their groups, and rules once its level says that all know them. */
 export class ShardDefinitions {
   private readonly host: NodeHost;
 
@@ -20,11 +20,11 @@ export class ShardDefinitions {
       if (reply.namespaces.length > 0) replica.home.wake();
       // One that has an origin again.
       replica.home.behind.changed();
-      this.configure(replica, reply.known, reply.namespaces);
+      this.configure(replica, reply.known, reply.namespaces, reply.rules);
     });
   }
 
-  /** A queue or a namespace was defined, changed or deleted. */
+  /** A queue or a namespace was defined, changed or deleted, or the level was raised. */
   changed(replicas: Iterable<ShardGroup>): void {
     for (const replica of replicas) if (replica.group.isLeader) this.began(replica);
   }
@@ -34,10 +34,12 @@ export class ShardDefinitions {
     this.configure(replica, notKnown(queues), notKnown(namespaces));
   }
 
-  private configure(replica: ShardGroup, known: Known, namespaces: Known): void {
+  private configure(replica: ShardGroup, known: Known, namespaces: Known, rules = newestRules): void {
     const { machine } = this.host;
     if (machine === null || !replica.group.isLeader) return;
     const commands: ShardCommand[] = [];
+    // Below the level they are not proposed at all: the rest of what is would be held back with them.
+    if (rules < newestRules && this.host.features.admits(featureLevels.begun)) commands.push({ type: "adopt-rules", rules: newestRules });
     for (const [queue, version] of known) {
       const view = machine.queueByNumber(queue);
       if (view !== null && version !== 0 && view.definition.version > version) {

@@ -1,4 +1,5 @@
 import {
+  type Begun,
   ByteWriter,
   checkFrame,
   CodecError,
@@ -92,8 +93,8 @@ export class StorageAccess implements ShardAccess {
     return this.storage.watchReady(listener);
   }
 
-  consumerGone(queue: number, partitions: number, consumer: string): void {
-    proposeConsumerGone(this.storage, shards, queue, partitions, consumer);
+  consumerGone(queue: number, partitions: number, consumer: string, begun: Begun | null): void {
+    proposeConsumerGone(this.storage, shards, partitions, { type: "consumer-gone", queue, consumer, begun });
   }
 
   private execute(frame: OpenFrame, sequence: number, command: StorageCommand): void {
@@ -178,7 +179,7 @@ function decoded(cursor: FrameCursor): ShardCommand | string {
 function isForCallers(command: ShardCommand): command is StorageCommand {
   // Cached values are written through their home alone, which withdraws the copies first (rule M3).
   if (isCacheCommand(command)) return false;
-  return !["configure-queue", "drop-queue", "expire-leases", "fence-floor"].includes(command.type);
+  return !["configure-queue", "drop-queue", "expire-leases", "adopt-rules", "fence-floor"].includes(command.type);
 }
 
 function placeOf(command: StorageCommand): { readonly queue: number; readonly partition: number } {

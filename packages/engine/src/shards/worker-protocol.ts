@@ -173,6 +173,8 @@ export type WorkerReply =
       readonly type: "definitions";
       readonly known: readonly (readonly [queue: number, version: number])[];
       readonly namespaces: readonly (readonly [namespace: number, version: number])[];
+      /** What the shard decides by, see `shardRules`. */
+      readonly rules: number;
     }
   /** `backlogs`: of all that waits in the shard; `since`: the group time since when the first has waited, 0 = nothing waits. */
   | ({ readonly type: "cache-behind"; readonly since: number; readonly backlogs: readonly BacklogOfNamespace[] } & QueuedPage)

@@ -2,10 +2,12 @@ import { httpLimits } from "@trivet/contract";
 import type { Outcome, Unavailable } from "@trivet/engine";
 import {
   type AwaitQueue,
+  begunStreamProtocol,
   cacheCommandNumbers,
   checkFrame,
   type ClosingCode,
   CodecError,
+  type ConsumerBegun,
   FrameCursor,
   formerShardCommandNumbers,
   type FrameHeader,
@@ -22,6 +24,7 @@ import { anonymousPrincipal, type HttpContext } from "./context.ts";
 import { rateRefusal, type StreamCaller, whyForbiddenToShard } from "./stream-commands.ts";
 import { type ShardSink, StreamShardRoute } from "./stream-shard-route.ts";
 import type { ReadyListener, StreamWatches } from "./stream-watches.ts";
+import { WatchedConsumers } from "./watched-consumers.ts";
 
 /** Lanes of one client that this node routes answers of shards for, over all groups; the longest unused goes first. */
 const maxRoutes = 4_096;
@@ -39,6 +42,7 @@ const reservedCommands: ReadonlySet<number> = new Set([
   shardCommandNumbers["fence-floor"],
   // It knows no bound: logs of before have it.
   formerShardCommandNumbers.redrive,
+  shardCommandNumbers["adopt-rules"],
   // Cached values are written through their home, which withdraws the copies first (rule M3).
   ...Object.values(cacheCommandNumbers),
 ]);
@@ -58,12 +62,13 @@ export class StreamQueues implements ReadyListener {
   readonly #context: HttpContext;
   readonly #watches: StreamWatches;
   readonly #routes = new Map<string, StreamShardRoute>();
-  readonly #watching = new Map<string, WatchQueue>();
+  readonly #watching = new WatchedConsumers();
   readonly #cursor = new FrameCursor();
   /** How to stop waiting for names of queues that are not there. */
   readonly #awaiting = new Set<() => void>();
   #resolving = 0;
   #closed = false;
+  #isStopping = false;
 
   constructor(stream: QueueStream, context: HttpContext, watches: StreamWatches) {
     this.#stream = stream;
@@ -72,11 +77,13 @@ export class StreamQueues implements ReadyListener {
   }
 
   /** Throws CodecError. */
-  frame(frame: ShardCommands | ResolveQueue | AwaitQueue | WatchQueue, protocol: number): void {
-    if (protocol < queueStreamProtocol) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
+  frame(frame: ShardCommands | ResolveQueue | AwaitQueue | WatchQueue | ConsumerBegun, protocol: number): void {
+    const oldest = frame.type === "consumer-begun" ? begunStreamProtocol : queueStreamProtocol;
+    if (protocol < oldest) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
     else if (frame.type === "shard-commands") this.commands(frame);
     else if (frame.type === "resolve-queue") this.resolve(frame);
     else if (frame.type === "await-queue") this.await(frame);
+    else if (frame.type === "consumer-begun") this.#watching.begun(frame);
     else this.watch(frame);
   }
 
@@ -156,11 +163,10 @@ export class StreamQueues implements ReadyListener {
   }
 
   watch(frame: WatchQueue): void {
-    const key = JSON.stringify([frame.queue, frame.group, frame.consumer]);
-    const isOn = this.#watching.has(key);
+    const isOn = this.#watching.has(frame);
     if (frame.on === isOn) return;
     if (!frame.on) {
-      this.#watching.delete(key);
+      this.#watching.remove(frame);
       this.#watches.remove(frame.queue, frame.group, frame.consumer, this);
       return;
     }
@@ -168,12 +174,17 @@ export class StreamQueues implements ReadyListener {
       this.#stream.close("overloaded", `more than ${maxWatches} consumers on one stream`);
       return;
     }
-    this.#watching.set(key, frame);
+    this.#watching.add(frame);
     this.#watches.add(frame.queue, frame.group, frame.consumer, this);
   }
 
   ready(frame: QueueReady): void {
     this.#stream.send(frame);
+  }
+
+  /** This node ends the stream because it stops: that is no failure of what was begun. */
+  stopping(): void {
+    this.#isStopping = true;
   }
 
   /** The stream is gone, and with it the consumers that watched on it (rule Q3). */
@@ -182,14 +193,13 @@ export class StreamQueues implements ReadyListener {
     for (const stop of this.#awaiting) stop();
     const { node } = this.#context;
     for (const { group, caller } of this.#routes.values()) this.#end(group, caller);
-    const gone = [...this.#watching.values()].filter(({ queue, group, consumer }) => this.#watches.remove(queue, group, consumer, this));
-    this.#watching.clear();
+    const gone = this.#watching.end(({ queue, group, consumer }) => this.#watches.remove(queue, group, consumer, this), this.#isStopping);
     if (gone.length === 0) return;
     node.read("stale", this.#context.config.http.requestTimeoutMs, (outcome) => {
       if (outcome.type !== "ready") return;
-      for (const { queue, consumer } of gone) {
+      for (const { queue, consumer, begun } of gone) {
         const view = outcome.state.queueByNumber(queue);
-        if (view !== null) node.shards.consumerGone(queue, view.definition.partitions, consumer);
+        if (view !== null) node.shards.consumerGone(queue, view.definition.partitions, consumer, begun);
       }
     });
   }

@@ -110,6 +110,7 @@ class StreamConnection {
   close(code: ClosingCode, detail: string): void {
     if (this.#closing) return;
     this.#closing = true;
+    if (code === "stopping") this.#queues.stopping();
     // Past the check of what is queued, and not held: it is the last frame, and the socket may be ended at once.
     this.#socket.send(encodeServerFrame({ type: "closing", code, detail }), { binary: true });
     this.#writes.end();
@@ -172,8 +173,7 @@ class StreamConnection {
     if (this.#protocol === 0) return this.close("protocol", "the first frame must be hello");
     switch (frame.type) {
       case "commands":
-        this.#commands(frame.frame);
-        return;
+        return this.#commands(frame.frame);
       case "keep-alive":
         this.#keepAlive(frame);
         return;

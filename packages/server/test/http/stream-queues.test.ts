@@ -203,6 +203,64 @@ describe("queues on GET /v1/stream", () => {
     await until(async () => (await takeWith(client, "other")) === 1, "handed out again");
   });
 
+  test("a node gives up what its streams' consumers held, each once, with what they said that they had begun", async () => {
+    const given: unknown[] = [];
+    const shards: ShardAccess = {
+      spread: () => ({ backend: "embedded", shards: 4 }),
+      route: () => undefined,
+      endRoute: () => undefined,
+      submitFrame: () => null,
+      watchReady: () => () => undefined,
+      consumerGone: (_queue, _partitions, consumer, begun) => void given.push([consumer, begun]),
+    };
+    const own = await serve(scripted(host.api, { shards }), { settle: false });
+    const at = await own.http.listen();
+    const { queue } = await (await Client.open()).resolve("begun");
+    const open = async (): Promise<Client> => {
+      const client = await Client.open(at);
+      const watch = (consumer: string, group = "g"): void => client.send({ type: "watch-queue", queue, group, consumer, on: true });
+      const say = (consumer: string, messages: number, partitions: readonly number[], group = "g"): void =>
+        client.send({ type: "consumer-begun", queue, group, consumer, begun: { messages, partitions } });
+      watch("silent");
+      watch("one");
+      say("one", 1, []);
+      say("one", 2, [1, 3]);
+      say("stranger", 1, [0]);
+      for (const group of ["g", "h"]) watch("both", group);
+      say("both", 1, [0, 2]);
+      say("both", 3, [1, 2], "h");
+      for (const group of ["g", "h"]) watch("half", group);
+      say("half", 1, [0]);
+      client.send({ type: "ping", nonce: 1 });
+      await client.frame("pong");
+      return client;
+    };
+    (await open()).socket.terminate();
+    await until(() => given.length === 4, "given up");
+    expect(given.splice(0)).toEqual([
+      ["silent", null],
+      ["one", { messages: 2, partitions: [1, 3] }],
+      ["both", { messages: 3, partitions: [0, 1, 2] }],
+      ["half", null],
+    ]);
+    // A node that stops is no failure of what was begun; who never says what that is has all that it held counted.
+    await open();
+    await own.http.close(0);
+    await until(() => given.length === 4, "given up by a node that stops");
+    expect(given).toEqual([
+      ["silent", null],
+      ["one", { messages: 0, partitions: [] }],
+      ["both", { messages: 0, partitions: [] }],
+      ["half", null],
+    ]);
+  });
+
+  test("what is begun is not of protocol 6", async () => {
+    const client = await Client.open(port, 6);
+    client.send({ type: "consumer-begun", queue: 1, group: "g", consumer: "c", begun: { messages: 1, partitions: [0] } });
+    expect(await client.frame("closing")).toMatchObject({ code: "protocol" });
+  });
+
   test.each<[string, (client: Client) => void, string]>([
     ["a shard that is none", (client) => client.commands(9, lane(), consume(1, "c")), "malformed"],
     ["group 0", (client) => client.commands(0, lane(), consume(1, "c")), "malformed"],
@@ -258,6 +316,7 @@ describe("queues on GET /v1/stream", () => {
     { type: "drop-queue", queue: 1, version: 1 },
     { type: "redrive", queue: 1, partition: 0, sequences: [], limit: 1, bounded: false },
     { type: "fence-floor", fence: 1 },
+    { type: "adopt-rules", rules: 1 },
   ])("$type is for nodes only: the whole frame is refused", async (command) => {
     const client = await Client.open();
     client.commands(1, "reserved", produce(1, 0, "a"), command);

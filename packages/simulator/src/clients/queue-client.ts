@@ -194,7 +194,9 @@ export class QueueClient {
     const roll = prng.next();
     const then = (): void => this.soon();
     if (roll < 0.5 || queue.strict) {
-      this.caller.send(place, { type: "consumer-gone", queue: queue.queue, consumer: client.name }, true, null, then);
+      // By its budget, not by the dice: runs of former seeds stay what they were.
+      const begun = this.budget % 2 === 0 ? null : { messages: 1, partitions: [partition] };
+      this.caller.send(place, { type: "consumer-gone", queue: queue.queue, consumer: client.name, begun }, true, null, then);
     } else if (roll < 0.7) {
       this.caller.send(place, { type: "purge-queue", ...place, dead: prng.chance(0.5) }, true, null, then);
     } else if (roll < 0.9) {

@@ -1,4 +1,14 @@
-import type { Consume, HandedOut, NewMessage, Produce, QueueDefinition, Settle, SettleOutcome, ShardCommand } from "@trivet/wire";
+import {
+  type Consume,
+  type HandedOut,
+  type NewMessage,
+  newestRules,
+  type Produce,
+  type QueueDefinition,
+  type Settle,
+  type SettleOutcome,
+  type ShardCommand,
+} from "@trivet/wire";
 import { checkPartition } from "../../../src/invariants/queues.ts";
 import type { ShardAnswer } from "../../../src/queues/answer.ts";
 import { keyOf, tables } from "../../../src/queues/keys.ts";
@@ -42,9 +52,10 @@ export class Bench {
   private readonly limits: ShardLimits;
   private version = 0;
 
-  constructor(fields: Partial<QueueDefinition> = {}, limits: Partial<ShardLimits> = {}) {
+  constructor(fields: Partial<QueueDefinition> = {}, limits: Partial<ShardLimits> = {}, rules = newestRules) {
     this.limits = { ...defaultShardLimits, ...limits };
     this.shard = this.open();
+    if (rules > 0) this.do({ type: "adopt-rules", rules }, "leader");
     this.configure(fields);
   }
 

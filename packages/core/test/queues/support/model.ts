@@ -4,6 +4,9 @@ import type { NewMessage } from "@trivet/wire";
 interface Share {
   state: "ready" | "leased" | "later" | "over";
   acquired: number;
+  released: number;
+  /** When it was handed out, in the order of the group. */
+  order: number;
   extended: number;
   deliveries: number;
   consumer: string;
@@ -25,6 +28,8 @@ interface Message {
   readonly target: string;
   readonly shares: Map<string, Share>;
 }
+
+const counts = { acquired: 0, released: 0, order: 0, extended: 0, deliveries: 0 };
 
 interface Dead {
   readonly group: string;
@@ -86,13 +91,14 @@ export class Model {
         this.end(message, group);
         continue;
       }
-      if (share.acquired >= this.rules.maxAcquired) {
+      if (share.acquired - share.released >= this.rules.maxAcquired) {
         this.die(message, group);
         continue;
       }
       share.acquired++;
       share.extended = 0;
       member.grants++;
+      share.order = member.grants;
       given.push(`${message.sequence}#${share.acquired}!${share.deliveries}`);
       if (autoAck) this.end(message, group);
       else {
@@ -111,7 +117,7 @@ export class Model {
     if (how === "extend") share.extended++;
     if (how === "ack") this.end(message, group);
     else if (how === "dead") this.die(message, group);
-    else if (how === "release") share.state = "ready";
+    else if (how === "release") this.giveBack(share);
     else if (how === "nack") {
       share.deliveries++;
       this.fail(message, group, delayMs >= 0 ? delayMs : this.rules.backoffMs * share.deliveries);
@@ -127,17 +133,27 @@ export class Model {
     return 1;
   }
 
-  gone(consumer: string): number {
+  /** `begun` null = it never said how many. */
+  gone(consumer: string, begun: number | null): number {
     let count = 0;
-    for (const message of this.messages) {
-      for (const [group, share] of message.shares) {
-        if (share.state !== "leased" || share.consumer !== consumer) continue;
+    for (const group of this.groups.keys()) {
+      const held = this.messages
+        .map((message) => ({ message, share: this.share(message, group) }))
+        .filter(({ share }) => share.state === "leased" && share.consumer === consumer)
+        .sort((a, b) => (begun === null ? a.message.sequence - b.message.sequence : a.share.order - b.share.order));
+      count += held.length;
+      for (const { share } of held.splice(begun ?? held.length)) this.giveBack(share);
+      for (const { message, share } of held.sort((a, b) => a.message.sequence - b.message.sequence)) {
         share.deliveries++;
         this.fail(message, group, 0);
-        count++;
       }
     }
     return count;
+  }
+
+  private giveBack(share: Share): void {
+    share.released++;
+    share.state = "ready";
   }
 
   purge(): number {
@@ -204,8 +220,7 @@ export class Model {
 
   private share(message: Message, group: string): Share {
     let share = message.shares.get(group);
-    if (share === undefined)
-      message.shares.set(group, (share = { state: "ready", acquired: 0, extended: 0, deliveries: 0, consumer: "", until: 0 }));
+    if (share === undefined) message.shares.set(group, (share = { state: "ready", ...counts, consumer: "", until: 0 }));
     return share;
   }
 
@@ -227,7 +242,8 @@ export class Model {
 
   private fail(message: Message, group: string, delayMs: number): void {
     const share = this.share(message, group);
-    if (share.deliveries >= this.rules.maxDeliveries || share.acquired >= this.rules.maxAcquired) return this.die(message, group);
+    if (share.deliveries >= this.rules.maxDeliveries || share.acquired - share.released >= this.rules.maxAcquired)
+      return this.die(message, group);
     share.state = delayMs > 0 ? "later" : "ready";
     share.until = this.now + delayMs;
   }

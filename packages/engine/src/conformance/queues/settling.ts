@@ -105,13 +105,20 @@ export function settlingConformance({ equal, ok }: TestApi, test: QueueTest): vo
     },
   );
 
-  test("a message that was handed out too often is dead whatever became of it", { maxAcquired: 2 }, async (kit) => {
+  test("hand-outs that lead to nothing make a dead letter; given back gracefully none does", { maxAcquired: 2 }, async (kit) => {
     await kit.produce(["a"]);
-    await kit.settle("release", [await kit.one()]);
-    await kit.settle("release", [await kit.one()]);
+    for (let acquired = 1; acquired <= 5; acquired++) {
+      const message = await kit.one();
+      equal([message.acquired, message.deliveries], [acquired, 0]);
+      await kit.settle("release", [message]);
+    }
+    equal(await kit.browse("dead"), []);
+    await kit.one({ visibilityMs: 100 });
+    await kit.one({ visibilityMs: 100 });
+    await kit.sleep(300);
     equal(await kit.take(), []);
     const [dead] = await kit.browse("dead");
-    equal([dead?.dead?.acquired, dead?.dead?.deliveries], [2, 0]);
+    equal([dead?.dead?.acquired, dead?.dead?.deliveries], [7, 0]);
   });
 
   test("a consumer may give a message up; redriven by its id it begins anew", {}, async (kit) => {
@@ -176,19 +183,71 @@ export function settlingConformance({ equal, ok }: TestApi, test: QueueTest): vo
     equal((await kit.details()).partitions[0]?.messages, 0);
   });
 
-  test("what a lost consumer held comes again at once, counted as a failure", { partitions: 2, backoffMs: 0 }, async (kit) => {
-    await kit.produce(["a"], { key: "a" });
-    await kit.produce(["b"], { key: "b" });
-    const held = [await kit.one({ consumer: "lost" }), await kit.one({ consumer: "lost" })];
-    equal([...bodies(held)].sort(), ["a", "b"]);
-    kit.queues.consumerGone(kit.name, "lost");
-    const again = [await kit.one({ consumer: "other" }), await kit.one({ consumer: "other" })];
-    equal([...bodies(again)].sort(), ["a", "b"]);
-    ok(
-      again.every(({ acquired, deliveries }) => acquired === 2 && deliveries === 1),
-      "each was counted",
+  test(
+    "what a lost consumer that never said what it began held comes again at once, counted as a failure",
+    { partitions: 2 },
+    async (kit) => {
+      await kit.produce(["a"], { key: "a" });
+      await kit.produce(["b"], { key: "b" });
+      const held = [await kit.one({ consumer: "lost" }), await kit.one({ consumer: "lost" })];
+      equal([...bodies(held)].sort(), ["a", "b"]);
+      kit.queues.consumerGone(kit.name, "lost", null);
+      const again = [await kit.one({ consumer: "other" }), await kit.one({ consumer: "other" })];
+      equal([...bodies(again)].sort(), ["a", "b"]);
+      ok(
+        again.every(({ acquired, deliveries }) => acquired === 2 && deliveries === 1),
+        "each was counted",
+      );
+      equal(await kit.settle("ack", held), ["stale", "stale"]);
+    },
+  );
+
+  test("of what a lost consumer held only what it had begun is a failure", { maxDeliveries: 3, maxAcquired: 3 }, async (kit) => {
+    await kit.produce(["poison"]);
+    await kit.produce(["first", "second"], { key: "k" });
+    await kit.produce(["last"]);
+    for (const deliveries of [0, 1, 2]) {
+      const held = await kit.consume({ consumer: "lost", maxMessages: 9 });
+      equal(
+        held.map((message) => [...bodies([message]), message.deliveries]),
+        [
+          ["poison", deliveries],
+          ["first", 0],
+          ["last", 0],
+        ],
+      );
+      kit.queues.consumerGone(kit.name, "lost", { messages: 1, partitions: [0] });
+      await kit.until("nothing is held", async () => (await kit.details()).partitions[0]?.groups[0]?.leased === 0);
+    }
+    const next = await kit.consume({ maxMessages: 9 });
+    equal(
+      next.map((message) => [...bodies([message]), message.acquired, message.deliveries]),
+      [
+        ["first", 4, 0],
+        ["last", 4, 0],
+      ],
     );
-    equal(await kit.settle("ack", held), ["stale", "stale"]);
+    equal(bodies(await kit.browse("dead")), ["poison"]);
+    equal(await kit.settle("ack", next), ["settled", "settled"]);
+    equal(await kit.take(), ["second"]);
+  });
+
+  test("begun is what was handed out first, wherever it stands in the queue", {}, async (kit) => {
+    await kit.produce(["low"], { priority: 3 });
+    await kit.one({ consumer: "lost" });
+    await kit.produce(["high", "higher"]);
+    equal(await kit.take({ consumer: "lost" }), ["high", "higher"]);
+    kit.queues.consumerGone(kit.name, "lost", { messages: 1, partitions: [0, 1] });
+    await kit.until("nothing is held", async () => (await kit.details()).partitions[0]?.groups[0]?.leased === 0);
+    const again = await kit.consume({ maxMessages: 9 });
+    equal(
+      again.map((message) => [...bodies([message]), message.deliveries]),
+      [
+        ["high", 0],
+        ["higher", 0],
+        ["low", 1],
+      ],
+    );
   });
 
   test("a group has no more leases than the queue allows, and the next comes when one ends", { maxLeased: 1 }, async (kit) => {

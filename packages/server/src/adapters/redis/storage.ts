@@ -194,10 +194,11 @@ export class RedisQueueStorage implements QueueStorage {
     return plain({ type: "settled", outcomes: command.receipts.map(({ partition }) => outcomes.get(partition)?.shift() ?? "unknown") });
   }
 
-  private async consumerGone(known: KnownQueue, { consumer, type }: ConsumerGone): Promise<Answered> {
+  private async consumerGone(known: KnownQueue, { begun: said, consumer, type }: ConsumerGone): Promise<Answered> {
     let count = 0;
     for (let partition = 0; partition < known.definition.partitions; partition++) {
-      const reply = await this.run(type, known, partition, { fields: { consumer }, bytes: [] });
+      const begun = said === null || said.partitions.includes(partition) ? (said?.messages ?? null) : 0;
+      const reply = await this.run(type, known, partition, { fields: { consumer, begun }, bytes: [] });
       if (reply.type === "counted") count += reply.answer.number(1);
     }
     return plain({ type: "counted", count });

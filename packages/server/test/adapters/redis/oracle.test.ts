@@ -37,7 +37,7 @@ class Play {
 
   async compare(): Promise<void> {
     // A deleted group is cleared by the commands that follow.
-    await this.both({ type: "consumer-gone", queue: 0, consumer: "nobody" });
+    await this.both({ type: "consumer-gone", queue: 0, consumer: "nobody", begun: null });
     await this.asked({ type: "stats", partition: 0 });
     for (const state of ["ready", "delayed", "dead"] as const) {
       await this.asked({ type: "browse", partition: 0, state, cursor: "", limit: 7 });
@@ -65,7 +65,15 @@ class Play {
       const receipts = [{ partition: 0, ...name }];
       return { type: "settle", queue: 0, group, settlement, delayMs, reason: "why", receipts };
     }
-    if (dice < 93) return { type: "consumer-gone", queue: 0, consumer: "c1" };
+    if (dice < 93) {
+      const begun = random.pick([
+        null,
+        { messages: 1, partitions: [0] },
+        { messages: 2, partitions: [0] },
+        { messages: 1, partitions: [] },
+      ]);
+      return { type: "consumer-gone", queue: 0, consumer: "c1", begun };
+    }
     if (dice < 96) return { type: "redrive", ...place, sequences: [], limit: random.between(1, 3), bounded: true };
     if (dice < 97) return { type: "purge-queue", ...place, dead: random.chance(0.3) };
     if (dice < 98) return { type: "delete-group", ...place, group: random.pick(["g", "h", "late"]) };

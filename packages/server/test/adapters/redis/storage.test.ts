@@ -56,7 +56,7 @@ describe.skipIf(!hasRedis)("RedisQueueStorage", () => {
     await until(
       async () => (await b.take(10, { autoAck: true })).length === 0 && (await b.query({ type: "stats", queue: b.queue, partition: 0 })),
     );
-    await b.answer({ type: "consumer-gone", queue: b.queue, consumer: "c" });
+    await b.answer({ type: "consumer-gone", queue: b.queue, consumer: "c", begun: null });
     for (const lane of ["s0", "s3"]) {
       expect(await server.ask("XLEN", key(b, lane))).toBe(0);
       expect(await server.ask("XPENDING", key(b, lane), "g")).toEqual([0, null, null, null]);

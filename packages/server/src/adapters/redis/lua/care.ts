@@ -28,27 +28,55 @@ local function run()
 end
 `);
 
-/** Rule Q3: what the consumer holds is handed out again at once; it counts as a failure, for it may be why the consumer is gone. */
+/**
+ * Rule Q3: what the consumer holds is handed out again at once. What it may have begun counts as a failure, for that may be why the consumer is gone; the
+ * rest is given back unharmed. Of more than one script looks at, those that may have been begun stay for the last.
+ */
 export const consumerGone: string = changing(`
+local consumer = C.consumer == '' and '(none)' or C.consumer
+local function heldOf(g)
+  local held, isWhole, isAll = {}, {}, true
+  for lane = 0, 3 do
+    local entries = call('XPENDING', laneKey(lane), g.name, '-', '+', PER_COMMAND, consumer)
+    isWhole[lane] = #entries < PER_COMMAND
+    isAll = isAll and isWhole[lane]
+    for _, entry in ipairs(entries) do
+      local m = read(lane, tonumber(string.match(entry[1], '^%d+')))
+      local d = m and find(g, m.seq)
+      if d and d.state == 'l' and d.con == C.consumer then held[#held + 1] = d end
+    end
+  end
+  return held, isWhole, isAll
+end
+-- Those of before hand-outs had an order have none, and are older.
+local function isOlder(a, b)
+  if (a.ord or 0) ~= (b.ord or 0) then return (a.ord or 0) < (b.ord or 0) end
+  return a.seq < b.seq
+end
 local function run()
   local count = 0
-  local consumer = C.consumer == '' and '(none)' or C.consumer
   for _, g in ipairs(groups()) do
-    for lane = 0, 3 do
-      local held = call('XPENDING', laneKey(lane), g.name, '-', '+', PER_COMMAND, consumer)
-      for _, entry in ipairs(held) do
-        local m = read(lane, tonumber(string.match(entry[1], '^%d+')))
-        local d = m and find(g, m.seq)
-        if d and d.state == 'l' and d.con == C.consumer then
-          endLease(g, d)
-          d.del = d.del + 1
-          fail(g, d, 'its consumer was lost', 0)
-          count = count + 1
-        end
+    local held, isWhole, isAll = heldOf(g)
+    -- Null = the consumer never said what it began.
+    local begun = type(C.begun) == 'number' and C.begun or #held
+    table.sort(held, isOlder)
+    if begun >= #held then isAll = true end
+    for at, d in ipairs(held) do
+      if at > begun then
+        endLease(g, d)
+        giveBack(g, d)
+        count = count + 1
+      elseif isAll then
+        endLease(g, d)
+        d.del = d.del + 1
+        fail(g, d, 'its consumer was lost', 0)
+        count = count + 1
       end
-      flushStreams()
-      -- Redis would remember every consumer that ever was.
-      if #held < PER_COMMAND then call('XGROUP', 'DELCONSUMER', laneKey(lane), g.name, consumer) end
+    end
+    flushStreams()
+    -- Redis would remember every consumer that ever was.
+    for lane = 0, 3 do
+      if isAll and isWhole[lane] then call('XGROUP', 'DELCONSUMER', laneKey(lane), g.name, consumer) end
     end
   end
   return {'counted', count}

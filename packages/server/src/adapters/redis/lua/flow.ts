@@ -175,7 +175,7 @@ local function run()
   end
   local function lease(d)
     d.state, d.con, d.ms = 'l', C.consumer, leaseMs
-    d.acq = d.acq + 1
+    d.acq, d.ord = d.acq + 1, g.grants + 1
     put(g, d)
     if d.key ~= '' then call('HSET', HEADS, headField(g, d.key), int(d.seq)) end
     call('ZADD', TIMES, int(now + leaseMs), 'l|' .. named(g, d.seq))
@@ -222,7 +222,7 @@ local function run()
   end
   local function handAgain(h)
     local d = find(g, h.seq)
-    local used = D.maxAcquired > 0 and d.acq >= D.maxAcquired
+    local used = D.maxAcquired > 0 and spent(d) >= D.maxAcquired
     if used or isOver(d) then
       unindex(g, d)
       if used then bury(g, d, 'handed out ' .. int(d.acq) .. ' times') else finish(g, d, 'expired') end
@@ -289,7 +289,7 @@ local function settleOne(g, receipt)
   elseif C.settlement == 'nack' then
     d.del = d.del + 1
     fail(g, d, C.reason, C.delayMs >= 0 and C.delayMs or D.backoffMs * d.del)
-  elseif C.settlement == 'release' then putBack(g, d)
+  elseif C.settlement == 'release' then giveBack(g, d)
   else bury(g, d, C.reason) end
   return 0
 end

@@ -106,6 +106,13 @@ local function putBack(g, d)
   claim(g, d.lane, d.place, WAITING, d.acq)
   wake(g, 'messages')
 end
+-- Unharmed: nothing of it counts.
+local function giveBack(g, d)
+  d.rel = (d.rel or 0) + 1
+  putBack(g, d)
+end
+-- Hand-outs that led to nothing.
+local function spent(d) return d.acq - (d.rel or 0) end
 -- To be handed out again at a time; its key stays busy (rule Q1).
 local function putOff(g, d, at)
   d.state = 'r'
@@ -166,7 +173,7 @@ local function bury(g, d, reason)
   finish(g, d, 'dead')
 end
 local function fail(g, d, reason, delay)
-  if (D.maxAcquired > 0 and d.acq >= D.maxAcquired) or (D.maxDeliveries > 0 and d.del >= D.maxDeliveries) then
+  if (D.maxAcquired > 0 and spent(d) >= D.maxAcquired) or (D.maxDeliveries > 0 and d.del >= D.maxDeliveries) then
     return bury(g, d, reason)
   end
   if delay > 0 then putOff(g, d, now + delay) else putBack(g, d) end
