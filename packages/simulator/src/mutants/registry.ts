@@ -282,6 +282,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-expiry-after-extension": "L1: a lease ends although an extension of it came to the log first",
   "queue-expiry-of-another-hand-out": "the timer of an earlier hand-out ends a later one",
   "queue-fence-behind-accepted": "K5: a write under a fence that is behind is accepted",
+  "queue-fence-cleared-at-floor": "K5: registers go that are not below the floor",
   "queue-fence-floor-ignored": "K5: the floor is not held against fences",
   "queue-fence-floor-lowered": "K5: the floor sinks",
   "queue-fence-not-stored": "K5: the fence of an accepted write is not the highest seen",
