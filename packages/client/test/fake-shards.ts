@@ -46,6 +46,8 @@ export class FakeShards {
   unconfigured = 0;
   groupTime: () => number = () => Date.now();
   hint: (queue: number, partition: number) => void = () => undefined;
+  /** By shard and lock: the highest fence seen. */
+  readonly fences = new Map<string, number>();
   private readonly answers = new Map<string, Uint8Array>();
   private readonly awaiting = new Map<string, (() => void)[]>();
 
@@ -87,7 +89,7 @@ export class FakeShards {
       const key = `${group}/${caller}/${cursor.sequence}`;
       let bytes = this.answers.get(key);
       if (bytes === undefined) {
-        bytes = notAfter < this.groupTime() ? pastDeadline : encoded(this.execute(cursor.decodeShard()));
+        bytes = notAfter < this.groupTime() ? pastDeadline : encoded(this.execute(group, cursor.decodeShard()));
         this.answers.set(key, bytes);
       }
       answers.push({ sequence: cursor.sequence, bytes });
@@ -95,7 +97,14 @@ export class FakeShards {
     return answers;
   }
 
-  private execute(command: ShardCommand): ShardResult {
+  private execute(group: number, command: ShardCommand): ShardResult {
+    const fence = command.type === "raise-fence" ? command : command.type === "produce" ? command.ifFence : null;
+    const behind = fence === null ? null : this.judge(group, fence);
+    if (behind !== null) return behind;
+    if (command.type === "raise-fence") {
+      this.executed.push(command);
+      return { type: "counted", count: 1 };
+    }
     const queue = "queue" in command ? [...this.queues.values()].find((one) => one.queue === command.queue) : undefined;
     if (queue === undefined || this.unconfigured > 0) {
       this.unconfigured--;
@@ -127,6 +136,14 @@ export class FakeShards {
       default:
         return { type: "counted", count: 0 };
     }
+  }
+
+  private judge(group: number, { lock, fence }: { readonly lock: string; readonly fence: number }): ShardResult | null {
+    const key = `${group}/${lock}`;
+    const highest = this.fences.get(key) ?? 0;
+    if (fence < highest) return { type: "fence-behind", lock, highest };
+    this.fences.set(key, fence);
+    return null;
   }
 
   private settle(queue: FakeQueue, settlement: string, receipt: Receipt): SettleOutcome {
