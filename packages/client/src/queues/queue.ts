@@ -80,10 +80,7 @@ export class Queue<T> {
    *   await queue.produce(await nextEntry(), { ifFence: lock });
    * });
    */
-  async raiseFence(
-    lock: { readonly name: string; readonly fence: bigint },
-    options: { readonly timeoutMs?: number } = {},
-  ): Promise<void> {
+  async raiseFence(lock: { readonly name: string; readonly fence: bigint }, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     await raiseFenceIn(this.queues, this.name, lock, options.timeoutMs ?? this.queues.timeoutMs);
   }
 

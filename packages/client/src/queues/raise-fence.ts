@@ -19,9 +19,7 @@ export async function raiseFenceIn(
   if (known !== undefined) client.names.forget(name, known);
   const queue = await client.names.resolve(name, true, deadline);
   if (queue === null) throw new TrivetError("queue_unknown", `There is no queue ${name}`);
-  const shards = new Set(
-    Array.from({ length: queue.partitions }, (_, partition) => shardNumberOf(queue.queue, partition, queue.shards)),
-  );
+  const shards = new Set(Array.from({ length: queue.partitions }, (_, partition) => shardNumberOf(queue.queue, partition, queue.shards)));
   await Promise.all(
     [...shards].map(async (shard) => {
       const answer = await ask(client, shard, { type: "raise-fence", ...fence }, deadline);

@@ -34,9 +34,12 @@ const fenced = (shards: Shards, lock: string, fence: number): StorageCommand => 
 /** What the leader's store has of them. */
 function registers({ cluster, group, leader }: ReturnType<typeof withMessage>): Extract<WorkerReply, { readonly type: "fences" }> {
   let told: WorkerReply | null = null;
-  cluster.member(leader).host.shards?.replica(group)?.ask({ type: "fences", group, from: null, most: 1_000 }, (reply) => {
-    told = reply;
-  });
+  cluster
+    .member(leader)
+    .host.shards?.replica(group)
+    ?.ask({ type: "fences", group, from: null, most: 1_000 }, (reply) => {
+      told = reply;
+    });
   cluster.until("the registers are told", () => told !== null);
   if ((told as WorkerReply | null)?.type !== "fences") throw new Error(JSON.stringify(told));
   return told as unknown as Extract<WorkerReply, { readonly type: "fences" }>;
@@ -67,26 +70,30 @@ test("registers of locks that nobody holds go, those of live grants stay, and th
     expect(shards.ask("n2", fenced(shards, lock, fence))).toMatchObject({ type: "produced" });
 });
 
-guard("fence-floor-at-rest", "a cluster at rest writes nothing: neither without registers, nor where all are of live grants, nor once all are gone", () => {
-  const begun = withMessage();
-  const { cluster, shards } = begun;
-  const settled = (): void => {
-    cluster.run(aWhileMs);
-    const before = lastIndex(begun);
-    cluster.run(aWhileMs);
-    expect(lastIndex(begun)).toBe(before);
-  };
-  settled();
-  const fence = take(shards, "l");
-  expect(shards.ask("n1", fenced(shards, "l", fence))).toMatchObject({ type: "produced" });
-  settled();
-  expect(registers(begun).lowest).toBe(fence);
-  release(shards, "l", fence);
-  settled();
-  expect(registers(begun)).toEqual({ type: "fences", floor: fence + 1, lowest: 0, next: null });
-  expect(take(shards, "l")).toBe(fence + 1);
-  expect(shards.ask("n1", fenced(shards, "l", fence + 1))).toMatchObject({ type: "produced" });
-});
+guard(
+  "fence-floor-at-rest",
+  "a cluster at rest writes nothing: neither without registers, nor where all are of live grants, nor once all are gone",
+  () => {
+    const begun = withMessage();
+    const { cluster, shards } = begun;
+    const settled = (): void => {
+      cluster.run(aWhileMs);
+      const before = lastIndex(begun);
+      cluster.run(aWhileMs);
+      expect(lastIndex(begun)).toBe(before);
+    };
+    settled();
+    const fence = take(shards, "l");
+    expect(shards.ask("n1", fenced(shards, "l", fence))).toMatchObject({ type: "produced" });
+    settled();
+    expect(registers(begun).lowest).toBe(fence);
+    release(shards, "l", fence);
+    settled();
+    expect(registers(begun)).toEqual({ type: "fences", floor: fence + 1, lowest: 0, next: null });
+    expect(take(shards, "l")).toBe(fence + 1);
+    expect(shards.ask("n1", fenced(shards, "l", fence + 1))).toMatchObject({ type: "produced" });
+  },
+);
 
 guard("fence-floor-of-doubtful-state", "nothing is proposed on the word of a state in doubt (W7)", () => {
   const begun = withMessage();

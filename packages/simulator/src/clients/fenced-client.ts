@@ -118,8 +118,10 @@ export class FencedClient {
     client.callProgram(
       machine,
       ({ cache }) =>
-        cache.put({ namespace: "default", key: `fenced-${client.prng.below(6)}`, value, ...options }, { timeoutMs: cacheTimeoutMs }, ({ type }) =>
-          client.arrive(machine, () => over(type)),
+        cache.put(
+          { namespace: "default", key: `fenced-${client.prng.below(6)}`, value, ...options },
+          { timeoutMs: cacheTimeoutMs },
+          ({ type }) => client.arrive(machine, () => over(type)),
         ),
       () => over("refused"),
     );

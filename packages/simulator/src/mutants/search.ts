@@ -22,7 +22,11 @@ export async function findKill(pool: Pool, mutant: string, firstSeed: number, se
     const without = await pool.run({ options: defaultOptions(seed), twice: false });
     if (without.report.violation !== null) continue;
     const { shards, cacheClients, clients, laterKinds, asInProduction, nearClients, fencedClients } = defaultOptions(seed);
-    const caching = { ...(cacheClients > 0 && { cacheClients }), ...(nearClients > 0 && { nearClients }), ...(fencedClients > 0 && { fencedClients }) };
+    const caching = {
+      ...(cacheClients > 0 && { cacheClients }),
+      ...(nearClients > 0 && { nearClients }),
+      ...(fencedClients > 0 && { fencedClients }),
+    };
     const options = shards === 0 ? {} : { shards, clients, laterKinds, asInProduction, ...caching };
     return { kill: { kind: "seed", seed, options, invariant: violation.invariant }, reached, runs };
   }

@@ -43,7 +43,10 @@ export class FenceWatch {
       for (const { fence } of holders) lowest = Math.min(lowest, fence);
     }
     if (floor > lowest)
-      this.fail("fence-floor-above-live", `entry ${index} of shard ${this.shard} raises the floor to ${floor}; ${lowest} is live or yet to be given`);
+      this.fail(
+        "fence-floor-above-live",
+        `entry ${index} of shard ${this.shard} raises the floor to ${floor}; ${lowest} is live or yet to be given`,
+      );
   }
 }
 
