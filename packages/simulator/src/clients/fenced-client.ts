@@ -1,4 +1,4 @@
-import { encodeUtf8, type Result } from "@trivet/wire";
+import { encodeUtf8 } from "@trivet/wire";
 
 import type { Machine } from "../world/machine.ts";
 import type { LockHistory } from "./lock-history.ts";
@@ -64,20 +64,22 @@ export class FencedClient {
     this.stream.submit({ type: "acquire", actor, keys, ttlMs, waitMs, reentrant: false, anonymous: false }, waitMs, (result) => {
       if (result?.type !== "granted") return this.soon(100);
       const { fence } = result;
-      const release = (then: (released: Result | null) => void): void =>
+      const release = (then: () => void): void =>
         void this.stream.submit({ type: "release", actor, name, fence, anonymous: false }, 0, then);
       // Some let it expire.
       const isLetGo = prng.chance(0.7);
       this.writes({ lock: name, fence }, 1 + prng.below(4), () => {
-        if (!isLetGo) return this.late({ lock: name, fence }, ttlMs);
-        release(() => (prng.chance(0.3) ? this.late({ lock: name, fence }, 0) : this.soon(100)));
+        this.late({ lock: name, fence }, isLetGo ? 0 : ttlMs);
+        if (isLetGo) release(() => this.soon(100));
+        else this.soon(100);
       });
     });
   }
 
-  /** Once more, when somebody else may hold the lock. */
+  /** Now and then once more, beside what it does meanwhile: when others have held the lock, and what shards remember of it has gone. */
   private late(fence: Fence, ms: number): void {
-    this.client.after(ms + this.client.prng.below(6_000), () => this.writes(fence, 1, () => this.soon(0)));
+    const { prng } = this.client;
+    if (prng.chance(0.5)) this.client.after(ms + prng.below(prng.chance(0.5) ? 4_000 : 20_000), () => this.writes(fence, 1, () => {}));
   }
 
   private writes(fence: Fence, count: number, then: () => void): void {
