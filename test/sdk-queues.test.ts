@@ -118,4 +118,48 @@ describe("the SDK's queues on real nodes", () => {
     await queue.produce(5);
     expect(await taken("late", 1)).toEqual([5]);
   });
+
+  it("what a holder has raised its fence for no earlier one writes to, and the fence of a grant that is over is refused after a while (rule K5)", async () => {
+    const [earlier, later] = connections;
+    if (earlier === undefined || later === undefined) throw new Error("no connections");
+    const first = await earlier.locks.acquire("ledger");
+    const before = { name: "ledger", fence: first.fence };
+    const of = (connection: TrivetConnection) => ({
+      queue: connection.queue<number>("ledger"),
+      cache: connection.cache<number>("default"),
+    });
+    await of(earlier).queue.produce(1, { ifFence: first });
+    await of(earlier).cache.set("ledger", 1, { ifFence: first });
+    await first.release();
+    const second = await later.locks.acquire("ledger");
+    await of(later).queue.raiseFence(second);
+    await of(later).cache.raiseFence("ledger", second);
+    expect((await of(later).cache.get("ledger")).value).toBe(1);
+    const behind = { code: "fence_behind", details: { lock: "ledger", highest: second.fence } };
+    await expect(of(earlier).queue.produce(2, { ifFence: before })).rejects.toMatchObject(behind);
+    await expect(of(earlier).cache.set("ledger", 2, { ifFence: before })).rejects.toMatchObject(behind);
+    await expect(of(earlier).queue.raiseFence(before)).rejects.toMatchObject(behind);
+    await of(later).queue.produce(3, { ifFence: second });
+    await of(later).cache.set("ledger", 3, { ifFence: second });
+    await second.release();
+    // Nobody takes the lock after it: the floor passes its fence, and shards forget the lock.
+    await waitFor(
+      "the fence is behind",
+      async () => {
+        const error: unknown = await of(later)
+          .queue.produce(4, { ifFence: { name: "ledger", fence: second.fence } })
+          .then(
+            () => null,
+            (reason: unknown) => reason,
+          );
+        if (error === null) return "it was taken";
+        expect(error).toMatchObject({ code: "fence_behind" });
+        return ready(true);
+      },
+      { deadlineMs: 60_000 },
+    );
+    const third = await later.locks.acquire("ledger");
+    await of(later).queue.produce(5, { ifFence: third });
+    await third.release();
+  });
 });

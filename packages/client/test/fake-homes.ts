@@ -48,6 +48,8 @@ export class FakeHomes {
   private readonly routes = new Map<string, SayToHolder>();
   private readonly homes: Home[] = [];
   private readonly stored = new Map<LineName, CachedRecord>();
+  /** By lock: the highest fence seen of it, as if there were one shard. */
+  readonly fences = new Map<string, number>();
   private readonly answers = new Map<string, Uint8Array>();
   private readonly told = new Map<number, () => void>();
   private version = 0;
@@ -253,8 +255,14 @@ export class FakeHomes {
       return { type: "no-namespace", namespace: 1, version: 0 };
     }
     this.executed.push(command);
+    const fence = "ifFence" in command ? command.ifFence : null;
+    if (fence !== null) {
+      const highest = this.fences.get(fence.lock) ?? 0;
+      if (fence.fence < highest) return { type: "fence-behind", lock: fence.lock, highest };
+      this.fences.set(fence.lock, fence.fence);
+    }
     const { version: before, value } = this.record(line);
-    const depends = command.type === "cache-increment" || (command.type === "cache-put" && command.condition.type !== "always");
+    const depends = command.type === "cache-increment" || ("condition" in command && command.condition.type !== "always");
     if (this.origin !== null && depends && !this.stored.has(line)) return { type: "cache-unloaded" };
     switch (command.type) {
       case "cache-put": {
@@ -274,6 +282,8 @@ export class FakeHomes {
         return { type: "cache-written", version: this.version, number };
       }
       case "cache-delete":
+        if (command.condition.type === "version" && command.condition.version !== before)
+          return { type: "cache-conflict", reason: "version", version: before };
         this.stored.delete(line);
         this.version++;
         return { type: "cache-deleted", version: before };

@@ -54,6 +54,8 @@ export class FakeShards {
   gaps = 0;
   groupTime: () => number = () => Date.now();
   hint: (queue: number, partition: number) => void = () => undefined;
+  /** By shard and lock: the highest fence seen. */
+  readonly fences = new Map<string, number>();
   private readonly answers = new Map<string, Uint8Array>();
   private readonly acked = new Map<string, number>();
   private readonly awaiting = new Map<string, (() => void)[]>();
@@ -106,7 +108,7 @@ export class FakeShards {
       }
       if (bytes === undefined && notAfter < this.groupTime()) bytes = pastDeadline;
       else if (bytes === undefined) {
-        bytes = this.answerTo(cursor.decodeShard());
+        bytes = this.answerTo(group, cursor.decodeShard());
         this.answers.set(key, bytes);
       }
       answers.push({ sequence, bytes });
@@ -114,11 +116,18 @@ export class FakeShards {
     return answers;
   }
 
-  private answerTo(command: ShardCommand): Uint8Array {
-    return this.refusesSettlements && command.type === "settle" ? malformed : encoded(this.execute(command));
+  private answerTo(group: number, command: ShardCommand): Uint8Array {
+    return this.refusesSettlements && command.type === "settle" ? malformed : encoded(this.execute(group, command));
   }
 
-  private execute(command: ShardCommand): ShardResult {
+  private execute(group: number, command: ShardCommand): ShardResult {
+    const fence = command.type === "raise-fence" ? command : command.type === "produce" ? command.ifFence : null;
+    const behind = fence === null ? null : this.judge(group, fence);
+    if (behind !== null) return behind;
+    if (command.type === "raise-fence") {
+      this.executed.push(command);
+      return { type: "counted", count: 1 };
+    }
     const queue = "queue" in command ? [...this.queues.values()].find((one) => one.queue === command.queue) : undefined;
     if (queue === undefined || this.unconfigured > 0) {
       this.unconfigured--;
@@ -152,6 +161,14 @@ export class FakeShards {
       default:
         return { type: "counted", count: 0 };
     }
+  }
+
+  private judge(group: number, { lock, fence }: { readonly lock: string; readonly fence: number }): ShardResult | null {
+    const key = `${group}/${lock}`;
+    const highest = this.fences.get(key) ?? 0;
+    if (fence < highest) return { type: "fence-behind", lock, highest };
+    this.fences.set(key, fence);
+    return null;
   }
 
   private settle(queue: FakeQueue, settlement: string, receipt: Receipt): SettleOutcome {

@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly behindClients: number;
   /** Programs with copies of their own beside them. */
   readonly nearClients: number;
+  /** Clients that write under the fences of locks they hold, where there are shards; 0 = as it was before there were any. */
+  readonly fencedClients: number;
   /** Length of the safety phase in virtual milliseconds. */
   readonly durationMs: number;
   /** Kinds that the plan made from the seed may use; null = a random subset (swarm). */
@@ -53,6 +55,7 @@ export const defaultOptions = (seed: number): RunOptions => {
     cacheClients: shards === 0 ? 0 : cacheClientsOf(seed),
     behindClients: shards === 0 ? 0 : behindClientsOf(seed),
     nearClients: shards === 0 ? 0 : nearClientsOf(seed),
+    fencedClients: shards === 0 ? 0 : fencedClientsOf(seed),
     durationMs: 60_000,
     kinds: null,
     laterKinds: true,
@@ -72,6 +75,7 @@ export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunO
     cacheClients: 0,
     behindClients: 0,
     nearClients: 0,
+    fencedClients: 0,
     laterKinds: false,
     asInProduction: false,
     ...clients,
@@ -107,6 +111,12 @@ function nearClientsOf(seed: number): number {
 function behindClientsOf(seed: number): number {
   const prng = new Prng(Math.imul(seed, 3_999_971) + 53);
   return prng.chance(0.5) ? prng.pick([2, 4]) : 0;
+}
+
+/** Nor is this. */
+function fencedClientsOf(seed: number): number {
+  const prng = new Prng(Math.imul(seed, 6_700_417) + 67);
+  return prng.chance(0.6) ? prng.pick([2, 3]) : 0;
 }
 
 /** Nor is this. */

@@ -48,7 +48,7 @@ export function run(options: RunOptions, view: RunView = silent, mutants: Mutant
   try {
     const world = new World(options, trace, startNode);
     const locks = new LockWorkload(world);
-    const workload = options.shards === 0 ? locks : new Workloads([locks, ...sharded(world, options)]);
+    const workload = options.shards === 0 ? locks : new Workloads([locks, ...sharded(world, locks, options)]);
     const nemesis = new Nemesis(world, workload);
     live(world, workload, nemesis);
     return {
@@ -65,8 +65,8 @@ export function run(options: RunOptions, view: RunView = silent, mutants: Mutant
   }
 }
 
-function sharded(world: World, { behindClients, cacheClients }: RunOptions): readonly Workload[] {
-  const queues = new QueueWorkload(world);
+function sharded(world: World, locks: LockWorkload, { behindClients, cacheClients }: RunOptions): readonly Workload[] {
+  const queues = new QueueWorkload(world, locks.history);
   const cache = cacheClients === 0 ? [] : [new CacheWorkload(world)];
   return [queues, ...cache, ...(behindClients === 0 ? [] : [new BehindWorkload(world)])];
 }

@@ -6,7 +6,7 @@ import { check, isText, isWhole } from "../checks.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError } from "../errors.ts";
 import { type QueueCodec, jsonCodec } from "../queues/codec.ts";
-import { fenceOf } from "../queues/new-message.ts";
+import { fenceOf, heldFence } from "../queues/new-message.ts";
 import { cacheError } from "./answers.ts";
 import { type CacheEntry, entryOf } from "./cache-entry.ts";
 import { Loading } from "./loading.ts";
@@ -67,6 +67,8 @@ export interface CacheStatistics {
 const defaultBounds = { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, policy: "wtinylfu" } as const;
 const defaultCodec: QueueCodec<unknown> = jsonCodec();
 const always: WriteCondition = { type: "always" };
+/** No value ever has this version. */
+const never: WriteCondition = { type: "version", version: Number.MAX_SAFE_INTEGER };
 
 /**
  * Cached values of one namespace. This process keeps copies under leases from the keys' homes, as nodes do: a hit touches no network, and no read that
@@ -199,6 +201,24 @@ export class Cache<T = unknown> {
     }));
     if (answer.type !== "cache-deleted") throw cacheError(this.name, key, answer);
     return answer.version > 0;
+  }
+
+  /**
+   * Shuts out who held the lock before: from here on no write of this key under a lower fence of it is stored (rule K5). Whoever was granted the lock does this
+   * before its first read; nothing stored changes. Rejects with FenceBehindError when a later holder was here; after any other error: again.
+   */
+  async raiseFence(key: string, lock: NonNullable<CacheChangeOptions["ifFence"]>, options: CacheCallOptions = {}): Promise<void> {
+    checkKey(key);
+    const ifFence = heldFence("lock", lock);
+    // A write is judged by its fence first: one that comes to nothing raises it, also in a cluster that keeps its queues elsewhere.
+    const answer = await this.near.write(this.namespace, key, this.deadline(options), (namespace) => ({
+      type: "cache-delete",
+      ...namespace,
+      key,
+      condition: never,
+      ifFence,
+    }));
+    if (answer.type !== "cache-conflict" && answer.type !== "cache-unloaded") throw cacheError(this.name, key, answer);
   }
 
   /** Of a whole number in decimal, as JSON writes it; what is absent counts as 0. Resolves with what it came to. Rejects with TrivetError. */

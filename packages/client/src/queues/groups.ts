@@ -46,7 +46,8 @@ function countOf(name: string, command: GroupCommand, answer: ShardAnswer): numb
   throw shardError(name, answer);
 }
 
-function ask(client: QueueClient, shard: number, command: ShardCommand, deadline: number): Promise<ShardAnswer> {
+/** One command, of one shard. Rejects with TrivetError. */
+export function ask(client: QueueClient, shard: number, command: ShardCommand, deadline: number): Promise<ShardAnswer> {
   return new Promise((resolve, reject) => {
     client.stream.submitTo(shard, command, Math.max(1, deadline - performance.now()), (error, answer) => {
       if (answer === null) reject(error ?? new TrivetError("internal", "neither an error nor an answer"));

@@ -61,8 +61,12 @@ export function newMessage<T>(codec: QueueCodec<T>, value: T, options: MessageOp
 }
 
 export function fenceOf(given: ProduceCall["ifFence"]): Produce["ifFence"] {
-  if (given === undefined) return null;
-  check("ifFence.name", given.name !== "" && isText(given.name, limits.maxNameBytes), `1 to ${limits.maxNameBytes} bytes of UTF-8`);
-  check("ifFence.fence", given.fence >= 0n && given.fence <= BigInt(Number.MAX_SAFE_INTEGER), "the fence of a grant");
-  return { lock: given.name, fence: Number(given.fence) };
+  return given === undefined ? null : heldFence("ifFence", given);
+}
+
+/** As it travels. Throws TrivetError `bad_request` for what is the fence of no grant. */
+export function heldFence(field: string, { fence, name }: NonNullable<ProduceCall["ifFence"]>): NonNullable<Produce["ifFence"]> {
+  check(`${field}.name`, name !== "" && isText(name, limits.maxNameBytes), `1 to ${limits.maxNameBytes} bytes of UTF-8`);
+  check(`${field}.fence`, fence >= 0n && fence <= BigInt(Number.MAX_SAFE_INTEGER), "the fence of a grant");
+  return { lock: name, fence: Number(fence) };
 }

@@ -8,6 +8,7 @@ import { inEveryPartition } from "./groups.ts";
 import { type MessageOptions, type ProduceCall, type ProduceOptions, fenceOf, newMessage } from "./new-message.ts";
 import type { Produced } from "./producer.ts";
 import type { Queues } from "./queues.ts";
+import { raiseFenceIn } from "./raise-fence.ts";
 import { type MessageHandler, Worker, type WorkerOptions } from "./worker.ts";
 
 /** A queue as its definition is now. */
@@ -67,6 +68,20 @@ export class Queue<T> {
     const producer = this.queues.producer(this.name);
     producer.makeRoom(encoded);
     return Promise.all(encoded.map((message) => producer.produce(message, fence, call.timeoutMs ?? this.queues.timeoutMs, call.signal)));
+  }
+
+  /**
+   * Shuts out who held the lock before: from here on nothing under a lower fence of it is stored in this queue (rule K5). Whoever was granted the lock does this
+   * before its first read. The queue comes into being if need be. Rejects with FenceBehindError when a later holder was here; after any other error: again.
+   *
+   * @example
+   * await trivet.locks.with("ledger", {}, async (lock) => {
+   *   await queue.raiseFence(lock);
+   *   await queue.produce(await nextEntry(), { ifFence: lock });
+   * });
+   */
+  async raiseFence(lock: { readonly name: string; readonly fence: bigint }, options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    await raiseFenceIn(this.queues, this.name, lock, options.timeoutMs ?? this.queues.timeoutMs);
   }
 
   /**

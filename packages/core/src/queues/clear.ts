@@ -133,7 +133,7 @@ function clearFences(shard: ShardContext, from: Uint8Array, job: Uint8Array): vo
   let seen = 0;
   shard.view.scan(from, keysEnd(keyOf(tables.fence)), (key, value) => {
     last = key.slice();
-    if ((decodeIntegers(value, 1)[0] as number) < floor) below.push(last);
+    if ((decodeIntegers(value, 1)[0] as number) < floor || mutant("queue-fence-cleared-at-floor")) below.push(last);
     return ++seen < shard.limits.clearedPerEntry;
   });
   for (const key of below) shard.view.remove(key);

@@ -1,8 +1,8 @@
 import { mutant } from "#mutation";
 import type { ShardResult } from "@trivet/wire";
-import { startClearing } from "./jobs.ts";
+import { fencesJob, startClearing } from "./jobs.ts";
 import type { ShardContext } from "./context.ts";
-import { keyOf, tables } from "./keys.ts";
+import { keyAfter, keyOf, keysEnd, tables } from "./keys.ts";
 import { decodeIntegers, encodeIntegers } from "./records.ts";
 
 const floorKey: Uint8Array = keyOf(tables.meta, 1);
@@ -34,4 +34,30 @@ export function raiseFloor(shard: ShardContext, fence: number): ShardResult {
   shard.view.put(floorKey, encodeIntegers(fence));
   startClearing(shard, { type: "fences" });
   return { type: "counted", count: 1 };
+}
+
+/** Some of the registers, for a leader that looks whether a higher floor would let any go. */
+export interface FencePage {
+  readonly floor: number;
+  /** The lowest fence among those looked at; 0 = there were none, or what the floor lets go is still being cleared. */
+  readonly lowest: number;
+  /** Where to go on; null = from the beginning. */
+  readonly next: Uint8Array | null;
+}
+
+/** Looks at up to `most` registers from `from` on. */
+export function fencesFrom(shard: ShardContext, from: Uint8Array | null, most: number): FencePage {
+  const floor = fenceFloor(shard);
+  if (shard.view.get(keyOf(tables.job, fencesJob)) !== undefined) return { floor, lowest: 0, next: from };
+  const prefix = keyOf(tables.fence);
+  let lowest = 0;
+  let last: Uint8Array | null = null;
+  let seen = 0;
+  shard.view.scan(from ?? prefix, keysEnd(prefix), (key, value) => {
+    last = key.slice();
+    const [fence] = decodeIntegers(value, 1) as [number];
+    if (lowest === 0 || fence < lowest) lowest = fence;
+    return ++seen < most;
+  });
+  return { floor, lowest, next: last === null || seen < most ? null : keyAfter(last) };
 }

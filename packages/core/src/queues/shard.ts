@@ -32,7 +32,7 @@ import { consumerGone } from "./consumer-gone.ts";
 import { ShardContext } from "./context.ts";
 import { purgeDead, redrive } from "./dead-letters.ts";
 import { type Admission, ShardDedupe } from "./dedupe.ts";
-import { raiseFence, raiseFloor } from "./fences.ts";
+import { type FencePage, fencesFrom, raiseFence, raiseFloor } from "./fences.ts";
 import { consume } from "./hand-out.ts";
 import { hasJob, startClearing } from "./jobs.ts";
 import { type LeasePage, leasesFrom } from "./lease-pages.ts";
@@ -112,6 +112,11 @@ export class QueueShard {
   /** Leases from `from` on, at most so many looked at: for the timers of a new leader. `next` null = all were seen. */
   leases(from: Uint8Array | null, most: number): LeasePage {
     return leasesFrom(this.shard, from, most);
+  }
+
+  /** Registers of fences from `from` on, at most so many looked at: what the leader raises the floor for (rule K5). Changes nothing. */
+  fences(from: Uint8Array | null, most: number): FencePage {
+    return fencesFrom(this.shard, from, most);
   }
 
   /** Every queue this shard was told of, and the version it knows; 0 = dropped. What a new leader compares with group 0 (rule G1). */

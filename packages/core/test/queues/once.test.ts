@@ -228,3 +228,33 @@ guard("queue-fence-floor-lowered", "the floor never sinks", () => {
   expect(b.do({ type: "fence-floor", fence: 3 }, "leader")).toEqual({ type: "counted", count: 0 });
   expect(fenced(b, 5)).toBe("fence-behind");
 });
+
+guard("queue-fence-cleared-at-floor", "a register at the floor or above it stays", () => {
+  const b = new Bench();
+  for (const [lock, fence] of [
+    ["behind", 5],
+    ["live", 6],
+    ["later", 9],
+  ] as const)
+    fenced(b, fence, lock);
+  b.do({ type: "fence-floor", fence: 6 }, "leader");
+  b.pass(1, 2);
+  expect(b.view.count(tables.fence)).toBe(2);
+  expect([fenced(b, 8, "later"), fenced(b, 6, "live"), fenced(b, 9, "later")]).toEqual(["fence-behind", "produced", "produced"]);
+});
+
+test("registers are looked at in pages; none while some are being cleared", () => {
+  const b = new Bench({}, { clearedPerEntry: 1 });
+  const look = (from: Uint8Array | null): ReturnType<typeof b.shard.fences> => b.shard.fences(from, 2);
+  expect(look(null)).toEqual({ floor: 0, lowest: 0, next: null });
+  for (const fence of [4, 3, 7, 5]) fenced(b, fence, `l${fence}`);
+  const first = look(null);
+  expect(first).toMatchObject({ floor: 0, lowest: 3 });
+  const second = look(first.next);
+  expect(second).toMatchObject({ lowest: 5 });
+  expect(look(second.next)).toEqual({ floor: 0, lowest: 0, next: null });
+  b.do({ type: "fence-floor", fence: 5 }, "leader");
+  expect(look(null)).toEqual({ floor: 5, lowest: 0, next: null });
+  b.pass(1, 6);
+  expect(look(null)).toMatchObject({ floor: 5, lowest: 5 });
+});

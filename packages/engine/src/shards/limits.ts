@@ -33,3 +33,7 @@ export const absentReplicaMs: number = 10_000;
 /** What a shard waits for is told when it has lasted so long, and again so often. */
 export const waitToldAfterMs: number = 5_000;
 export const waitsToldEveryMs: number = 1_000;
+/** How often the leader of a shard looks whether registers of fences can go (rule K5), at how many of them, and at how many locks at a time. */
+export const fenceFloorEveryMs: number = 5_000;
+export const fencesPerLook: number = 1_024;
+export const locksPerSweepStep: number = 4_096;

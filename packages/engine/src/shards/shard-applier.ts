@@ -205,6 +205,10 @@ export class ShardApplier {
     return this.look((shard) => ({ known: shard.definitions(), namespaces: shard.namespaces(), rules: shard.rules }));
   }
 
+  fences(from: Uint8Array | null, most: number): ReturnType<QueueShard["fences"]> {
+    return this.look((shard) => shard.fences(from, most));
+  }
+
   readValues(request: Extract<WorkerRequest, { readonly type: "cache-read" | "cache-home" | "cache-due" | "cache-behind" }>): WorkerReply {
     return this.look((shard): WorkerReply => {
       if (request.type === "cache-home") return { type: "cache-home", holders: shard.holders(), marker: shard.leaseMarker() };

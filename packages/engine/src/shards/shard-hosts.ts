@@ -16,6 +16,7 @@ import type { NodeHost } from "../hosts/node-host.ts";
 import type { ForwardRefusal } from "../hosts/peer-frames.ts";
 import { StoreDamaged } from "../ports/ordered-store.ts";
 import type { WalApi } from "../log/types.ts";
+import { FenceFloors } from "./fence-floors.ts";
 import { announceMs, reconcileMs } from "./limits.ts";
 import { shardConfig } from "./shard-config.ts";
 import { ShardDefinitions } from "./shard-definitions.ts";
@@ -42,6 +43,7 @@ export class ShardHosts {
   private readonly past: ShardPast;
   readonly placement: ShardPlacement;
   readonly definitions: ShardDefinitions;
+  private readonly fenceFloors: FenceFloors;
   private readonly listeners = new Set<ReadyListener>();
   private announceAt = 0;
   private reconcileAt = 0;
@@ -58,6 +60,7 @@ export class ShardHosts {
     this.entries = Array.from({ length: shards }, (_, shard) => new ShardEntry(groupId(shard + 1), this));
     this.placement = new ShardPlacement(this);
     this.definitions = new ShardDefinitions(this.host);
+    this.fenceFloors = new FenceFloors(this.host, () => this.replicas.values());
   }
 
   /** Finds out whose stores are here. They are opened once group 0 tells who founded them. */
@@ -125,6 +128,7 @@ export class ShardHosts {
       entry.outbox.tick();
       entry.outbox.resend(false);
     }
+    if (isBeat) this.fenceFloors.beat(now);
     if (now >= this.announceAt) this.announce(now);
     if (now >= this.reconcileAt) {
       this.reconcileAt = now + reconcileMs;

@@ -114,6 +114,8 @@ export class ShardWorker {
       case "retry-due":
         this.group(request.group).applier.retryDue(request.leases);
         return answer({ type: "done" });
+      case "fences":
+        return answer({ type: "fences", ...this.group(request.group).applier.fences(request.from, request.most) });
       case "query":
         return answer({ type: "queried", reply: this.group(request.group).applier.query(request.query) });
       case "lookup":

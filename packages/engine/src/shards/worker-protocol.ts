@@ -1,4 +1,4 @@
-import type { BacklogOfNamespace, EntryKind, QueuedPage, QueuedWrite, RememberedAnswer } from "@trivet/core";
+import type { BacklogOfNamespace, EntryKind, FencePage, QueuedPage, QueuedWrite, RememberedAnswer } from "@trivet/core";
 import type { CachedRecord, ExpiredValue } from "@trivet/wire";
 import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { DueLease } from "./lease-clock.ts";
@@ -49,6 +49,8 @@ type RequestBody =
   /** Leases that are due at that attended time. */
   | { readonly type: "due"; readonly group: number; readonly attended: number; readonly most: number }
   | { readonly type: "retry-due"; readonly group: number; readonly leases: readonly DueLease[] }
+  /** Some registers of fences, from a place on (rule K5). */
+  | { readonly type: "fences"; readonly group: number; readonly from: Uint8Array | null; readonly most: number }
   | { readonly type: "query"; readonly group: number; readonly query: StorageQuery }
   /** What is remembered of a caller's request (rule X3). */
   | { readonly type: "lookup"; readonly group: number; readonly caller: string; readonly sequence: number }
@@ -168,6 +170,7 @@ export type WorkerReply =
   | Applied
   | { readonly type: "groups"; readonly groups: readonly number[] }
   | { readonly type: "due"; readonly leases: readonly DueLease[]; readonly nextLeaseAt: number }
+  | ({ readonly type: "fences" } & FencePage)
   | { readonly type: "queried"; readonly reply: StorageReply }
   | {
       readonly type: "definitions";

@@ -1,6 +1,8 @@
 import type { Violation } from "../checkers/history.ts";
 import { QueueJudge } from "../judge/queue-judge.ts";
 import type { World } from "../world/world.ts";
+import { FencedClient } from "./fenced-client.ts";
+import type { LockHistory } from "./lock-history.ts";
 import { QueueClient } from "./queue-client.ts";
 import { QueueDrain } from "./queue-drain.ts";
 import { QueueHistory } from "./queue-history.ts";
@@ -20,14 +22,17 @@ export class QueueWorkload implements Workload {
   readonly queues: readonly SimQueue[] = simQueues();
   private readonly world: World;
   private readonly clients: VirtualClient[] = [];
-  private readonly flows: (QueueClient | StreamProducer)[] = [];
+  private readonly flows: (QueueClient | StreamProducer | FencedClient)[] = [];
+  /** Of the locks under whose fences some clients write. */
+  private readonly locks: LockHistory;
   private passing: QueuePassing | null = null;
   private drains: readonly QueueDrain[] = [];
   private asking = true;
   private drained = false;
 
-  constructor(world: World) {
+  constructor(world: World, locks: LockHistory) {
     this.world = world;
+    this.locks = locks;
   }
 
   start(): void {
@@ -49,6 +54,13 @@ export class QueueWorkload implements Workload {
       this.clients.push(client);
       world.clients.push(client.name);
       this.flows.push(new StreamProducer(client, this.history, this.queues, shards, operationsPerClient, () => this.asking));
+    }
+    for (let i = 0; i < world.options.fencedClients; i += 1) {
+      const client = this.client(`fenced${i + 1}`, seed, 700 + i);
+      this.clients.push(client);
+      world.clients.push(client.name);
+      const histories = { locks: this.locks, queues: this.history };
+      this.flows.push(new FencedClient(client, histories, this.queues, shards, operationsPerClient, () => this.asking));
     }
   }
 
@@ -147,6 +159,8 @@ export class QueueWorkload implements Workload {
       for (const { answer, command } of golden.steps) {
         if (answer.type === "produced") totals.add("messages produced", answer.messages.length);
         if (command.type === "expire-leases" && answer.type === "counted") totals.add("queue leases expired", answer.count);
+        if (command.type === "fence-floor" && answer.type === "counted") totals.add("fence floors raised", answer.count);
+        if (command.type === "produce" && command.ifFence !== null) totals.add(`fenced produces: ${answer.type}`);
       }
     }
     const placement = this.world.machines.find(({ running }) => running?.program.placement() !== null)?.running?.program.placement();

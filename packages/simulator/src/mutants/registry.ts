@@ -63,6 +63,10 @@ const groups: Readonly<Record<string, string>> = {
   "raft-w5-suffix-always-kept": "W5: a log suffix that does not follow the snapshot is kept",
   "raft-w6-damaged-node-votes": "W6: a node that lost durable state votes",
   // ── Hosts ──
+  "fence-floor-at-rest": "K5: a floor is proposed that lets nothing go: a cluster at rest writes for ever",
+  "fence-floor-of-doubtful-state": "K5: the floor is taken of a state of group 0 that is in doubt",
+  "fence-sweep-ends-with-latest": "K5: the floor rises above grants that came while it was looked for",
+  "fence-sweep-holds-unseen": "K5: the floor rises above live grants",
   "host-02-reply-before-durable": "messages that speak of a write leave before it is durable",
   "host-apply-beyond-durable": "W2: entries are applied before they are on this node's own disk",
   "host-expire-after-pause-unconfirmed": "L2: a leader that was paused expires leases before it has confirmed its leadership",
@@ -289,6 +293,7 @@ const groups: Readonly<Record<string, string>> = {
   "queue-expiry-after-extension": "L1: a lease ends although an extension of it came to the log first",
   "queue-expiry-of-another-hand-out": "the timer of an earlier hand-out ends a later one",
   "queue-fence-behind-accepted": "K5: a write under a fence that is behind is accepted",
+  "queue-fence-cleared-at-floor": "K5: registers go that are not below the floor",
   "queue-fence-floor-ignored": "K5: the floor is not held against fences",
   "queue-fence-floor-lowered": "K5: the floor sinks",
   "queue-fence-not-stored": "K5: the fence of an accepted write is not the highest seen",

@@ -21,8 +21,12 @@ export async function findKill(pool: Pool, mutant: string, firstSeed: number, se
     if (violation === null || !hit) continue;
     const without = await pool.run({ options: defaultOptions(seed), twice: false });
     if (without.report.violation !== null) continue;
-    const { shards, cacheClients, clients, laterKinds, asInProduction, nearClients } = defaultOptions(seed);
-    const caching = { ...(cacheClients > 0 && { cacheClients }), ...(nearClients > 0 && { nearClients }) };
+    const { shards, cacheClients, clients, laterKinds, asInProduction, nearClients, fencedClients } = defaultOptions(seed);
+    const caching = {
+      ...(cacheClients > 0 && { cacheClients }),
+      ...(nearClients > 0 && { nearClients }),
+      ...(fencedClients > 0 && { fencedClients }),
+    };
     const options = shards === 0 ? {} : { shards, clients, laterKinds, asInProduction, ...caching };
     return { kill: { kind: "seed", seed, options, invariant: violation.invariant }, reached, runs };
   }

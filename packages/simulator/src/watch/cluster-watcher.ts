@@ -2,6 +2,7 @@ import type { RaftMessage } from "@trivet/core";
 
 import type { Machine } from "../world/machine.ts";
 import type { World } from "../world/world.ts";
+import { FenceWatch } from "./fence-watch.ts";
 import { GoldenLog } from "./golden-log.ts";
 import { GoldenShard } from "./golden-shard.ts";
 import { GroupWatcher } from "./group-watcher.ts";
@@ -21,7 +22,8 @@ export class ClusterWatcher {
     this.shards = Array.from({ length: world.options.shards }, (_, index) => {
       const shard = index + 1;
       const watched = { label: `s${shard}/`, elections: "shard elections", leaderChanges: "shard leader changes" };
-      return new GroupWatcher(world, { ...watched, find: ({ program }) => program.shard(shard) }, new GoldenShard(shard));
+      const fences = new FenceWatch(shard, this.golden.state, (invariant, detail) => world.fail(invariant, detail));
+      return new GroupWatcher(world, { ...watched, find: ({ program }) => program.shard(shard) }, new GoldenShard(shard, fences));
     });
   }
 

@@ -10,6 +10,7 @@ import {
 import { emptyMark, MemoryClock, MemoryOrderedStores, type OrderedStore, type StoreMark, writeMark } from "@trivet/engine";
 import { CodecError, EntryPayloadCursor, FrameCursor, type FrameHeader, type ShardCommand } from "@trivet/wire";
 
+import type { FenceWatch } from "./fence-watch.ts";
 import { requestKey } from "./golden-log.ts";
 import type { GoldenReplica } from "./group-watcher.ts";
 
@@ -40,6 +41,7 @@ export class GoldenShard implements GoldenReplica {
   readonly answers: Map<string, ShardStep> = new Map();
   /** Entries of the log that carried a request again. */
   repeats = 0;
+  private readonly fences: FenceWatch;
   private readonly store: OrderedStore;
   private readonly clock = new MemoryClock();
   private readonly hashes: string[] = [];
@@ -48,8 +50,9 @@ export class GoldenShard implements GoldenReplica {
   private mark: StoreMark = emptyMark;
   private ended: LeaseId[] = [];
 
-  constructor(shard: number) {
+  constructor(shard: number, fences: FenceWatch) {
     this.shard = shard;
+    this.fences = fences;
     let opened: OrderedStore | undefined;
     new MemoryOrderedStores(this.clock).open("golden", (_error, store) => {
       opened = store;
@@ -126,6 +129,7 @@ export class GoldenShard implements GoldenReplica {
   private note({ caller }: FrameHeader, sequence: number, command: ShardCommand, answer: ShardAnswer, index: number, at: number): void {
     const request = caller === "" ? "" : requestKey(caller, sequence);
     const step: ShardStep = { shard: this.shard, request, command, answer, index, at, ended: this.ended };
+    if (request === "" || !this.answers.has(request)) this.fences.judge(command, answer, index);
     if (request === "") {
       this.steps.push(step);
       return;

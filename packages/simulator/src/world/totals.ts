@@ -27,6 +27,8 @@ export const requiredTotals = [
   "stores crashed",
   "stores damaged",
   "stores full",
+  "fence floors raised",
+  "fenced produces: fence-behind",
   "workers as in production",
 ] as const;
 

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 
+import { LockHistory } from "../../src/clients/lock-history.ts";
 import type { QueueOperation } from "../../src/clients/queue-history.ts";
 import { QueueWorkload } from "../../src/clients/queue-workload.ts";
 import { QueueJudge } from "../../src/judge/queue-judge.ts";
@@ -31,11 +32,11 @@ function one<T>(items: readonly T[], find: (item: T) => boolean): T {
 
 beforeAll(() => {
   world = new World(
-    { ...defaultOptions(6), nodes: 3, spares: 0, shards: 2, streamProducers: 1, plan: [], operationsPerClient: 25 },
+    { ...defaultOptions(6), nodes: 3, spares: 0, shards: 2, streamProducers: 1, fencedClients: 0, plan: [], operationsPerClient: 25 },
     new Trace(0, null),
     startNode,
   );
-  workload = new QueueWorkload(world);
+  workload = new QueueWorkload(world, new LockHistory());
   for (const machine of world.machines) machine.start();
   workload.start();
   world.runUntil(18_000);
