@@ -202,7 +202,11 @@ export const metrics = define({
   http_requests_total: { kind: "counter", help: "HTTP requests.", labels: ["route", "method", "status"] },
   http_request_duration_seconds: { kind: "histogram", help: "HTTP requests.", labels: ["route", "method"], buckets: secondsBuckets },
   http_connections: { kind: "gauge", help: "Open connections of the API port.", labels: ["kind"] },
-  http_rejected_connections_total: { kind: "counter", help: "Connections closed at the limit.", labels: ["reason"] },
+  http_rejected_connections_total: {
+    kind: "counter",
+    help: "Connections closed at the limit (silent, total, address), and requests refused for their form: slow, headers, malformed, body (too large).",
+    labels: ["reason"],
+  },
   stream_frames_total: { kind: "counter", help: "Command frames that came over streams." },
   stream_disconnects_total: { kind: "counter", help: "Streams closed by this node.", labels: ["reason"] },
   watchers: { kind: "gauge", help: "Open server-sent-events connections." },
