@@ -190,7 +190,7 @@ export const metrics = define({
   audit_failures_total: { kind: "counter", help: "Times the audit log could not be written." },
   access_refused_total: {
     kind: "counter",
-    help: "Refused for who asked: none, form, unknown, expired, revoked credential, token_… for tokens, forbidden, over its rate (rate); ended: a watch or stream was closed.",
+    help: "Refused for who asked: none, form, unknown, expired, revoked credential, token_… for tokens, forbidden, over its rate (rate), not looked at after too many wrong ones of its address (guesses); ended: a watch or stream was closed.",
     labels: ["reason"],
   },
   token_keys_loads_total: {

@@ -17,7 +17,7 @@ import { answerPlainHttp } from "../security/plain-http.ts";
 import { collectQueueMetrics } from "../observability/queue-metrics.ts";
 import { s0Handlers, s4Handlers } from "./aliases.ts";
 import { useAudit } from "./audit.ts";
-import { authenticate, limitRate, streamGate } from "./authenticate.ts";
+import { authenticate, limitRate, recognizer, streamGate, type Recognize } from "./authenticate.ts";
 import { badField, failure, type Failure } from "./answer.ts";
 import { backupHandlers } from "./backup.ts";
 import { useJsonBodies } from "./body-parser.ts";
@@ -187,15 +187,22 @@ function brokenQuery(url: string): Failure | null {
 
 const takes = (route: unknown): boolean => (route as { readonly takes?: boolean }).takes === true;
 
+interface Gates {
+  readonly connections: Connections;
+  /** Null = nobody is asked who they are. */
+  readonly recognize: Recognize | null;
+  readonly tell: TellRefusal;
+}
+
 /** Measures every request and tells each its id. */
-function useMeasures(app: FastifyInstance, context: HttpContext, connections: Connections, tell: TellRefusal): void {
+function useMeasures(app: FastifyInstance, context: HttpContext, { connections, recognize, tell }: Gates): void {
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
     const refused =
       connections.admit(request.raw) ??
       crossSite(request.raw, takes(request.routeOptions.config)) ??
       brokenQuery(request.url) ??
-      (context.access === null ? null : authenticate(context.access, request));
+      (recognize === null ? null : authenticate(recognize, request));
     const go = (why: Failure | null): void => {
       const over = why ?? (context.limiter === null ? null : limitRate(context, request));
       if (over === null) done();
@@ -253,6 +260,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   if (tracing !== null) useTracing(app, tracing);
   const connections = new Connections(options.config.http.maxConnections, tell);
   connections.attach(app.server, context.tls !== null);
+  const recognize = context.access === null ? null : recognizer(context, context.access, context.now);
   const metricsPort = createMetricsPort(options, app, connections, tell);
   const watches = new WatchCount();
   const streams = new StreamServer(context);
@@ -260,7 +268,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     app.server,
     { peer: options.peer, stream: streams.accept },
     connections,
-    streamGate(context.access),
+    streamGate(recognize, context.access, context.audit),
   );
   const handlers: Handlers = {
     ...lockHandlers,
@@ -293,7 +301,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   useJsonBodies(app);
   useSecurityHeaders(app, context);
   if (context.audit !== null) useAudit(app, context.audit);
-  useMeasures(app, context, connections, tell);
+  useMeasures(app, context, { connections, recognize, tell });
   options.metrics.onCollect(() => {
     options.metrics.set("http_connections", connections.clients, { kind: "http" });
     options.metrics.set("http_connections", connections.upgradedCount, { kind: "upgraded" });
