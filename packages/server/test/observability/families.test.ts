@@ -69,7 +69,9 @@ const asked: Readonly<Record<string, MetricName>> = {
 
 const packages = fileURLToPath(new URL("../../../", import.meta.url));
 const source = ["engine/src", "server/src"]
-  .flatMap((folder) => readdirSync(join(packages, folder), { recursive: true, encoding: "utf8" }).map((file) => join(packages, folder, file)))
+  .flatMap((folder) =>
+    readdirSync(join(packages, folder), { recursive: true, encoding: "utf8" }).map((file) => join(packages, folder, file)),
+  )
   .filter((file) => file.endsWith(".ts"))
   .map((file) => readFileSync(file, "utf8"))
   .join("\n");
@@ -84,7 +86,9 @@ describe("the families of the contract", () => {
   });
 
   test("are counted with their labels: alerts choose by them", () => {
-    const bare = [...source.matchAll(/\.count\(\s*"(?:trivet_)?([a-z0-9_]+)",\s*[\w.]+,?\s*\)/g)].map(([, name = ""]) => name as MetricName);
+    const bare = [...source.matchAll(/\.count\(\s*"(?:trivet_)?([a-z0-9_]+)",\s*[\w.]+,?\s*\)/g)].map(
+      ([, name = ""]) => name as MetricName,
+    );
     expect(bare.length).toBeGreaterThan(5);
     expect(bare.filter((name) => (metricOf(name).labels ?? []).length > 0)).toEqual([]);
   });
