@@ -1,6 +1,7 @@
 import { boardJson, type Board } from "./board-json.ts";
 import { by, latency, of, orZero, rate } from "./board-queries.ts";
 import { cache } from "./cache-board.ts";
+import { security } from "./security-row.ts";
 
 /** The Grafana boards. Every query is asked of a live cluster by test/monitoring.test.ts. */
 
@@ -233,7 +234,7 @@ const queues: Board = {
 const system: Board = {
   uid: "trivet-system",
   title: "Trivet: nodes and machines",
-  about: "HTTP, processor, memory, disk and network.",
+  about: "HTTP, who is refused, certificates and backups, processor, memory, disk and network.",
   rows: [
     {
       title: "Calls",
@@ -258,6 +259,7 @@ const system: Board = {
         },
       ],
     },
+    security,
     {
       title: "Process",
       panels: [

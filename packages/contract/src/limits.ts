@@ -18,6 +18,9 @@ export const httpLimits = {
   /** Open client connections of a node; upgraded peer connections count against their own cap (rule G6). */
   maxConnections: 2_000,
   maxConnectionsPerAddress: 1_000,
+  /** Wrong credentials (keys, tokens) of one address that are looked at: at once, and in a second after that. */
+  wrongCredentialsAtOnce: 100,
+  wrongCredentialsPerSecond: 10,
   maxNameBytes: 512,
   maxOwnerBytes: 256,
   maxLabelBytes: 256,

@@ -5,6 +5,8 @@ import type { GroupHost, GroupHostOwner, GroupHostPorts } from "./group-host.ts"
 import { snapshotChunkBytes } from "./limits.ts";
 import { floorOf, keptFrom, membershipAt } from "./log-floor.ts";
 import type { GroupMachine, MachineFactory, MachineSnapshot } from "./machine.ts";
+import type { SnapshotStatus } from "./node-api.ts";
+import { SnapshotMeter } from "./snapshot-meter.ts";
 import { earliestSent, receivers } from "./snapshot-receivers.ts";
 
 /**
@@ -17,6 +19,7 @@ export class GroupSnapshots {
   private readonly factory: MachineFactory;
   readonly ports: GroupHostPorts;
   private readonly owner: GroupHostOwner;
+  private readonly meter: SnapshotMeter;
   private bytesSince = 0;
   private lastIndex: LogIndex;
   private lettingGo = false;
@@ -41,11 +44,18 @@ export class GroupSnapshots {
     this.factory = factory;
     this.ports = ports;
     this.owner = owner;
+    this.meter = new SnapshotMeter(group.id, ports.clock, ports.telemetry);
     this.lastIndex = ports.snapshots.latest()?.index ?? logIndex(0);
   }
 
   get latestIndex(): LogIndex {
     return this.lastIndex;
+  }
+
+  /** The newest that is on the disk; null = none is. */
+  get newest(): SnapshotStatus | null {
+    const meta = this.ports.snapshots.latest();
+    return meta === null ? null : { index: meta.index, bytes: meta.bytes, ageMs: this.meter.ageMs() };
   }
 
   grew(bytes: number): void {
@@ -121,12 +131,7 @@ export class GroupSnapshots {
     this.taking = null;
     if (this.stopped) return;
     this.takenCount += 1;
-    this.ports.telemetry.observe("trivet_snapshot_duration_seconds", (this.ports.clock.now() - startedAt) / 1000);
-    this.ports.telemetry.log("info", "snapshot.taken", `snapshot of group ${this.group.id} at index ${meta.index}: ${meta.bytes} bytes`, {
-      group: this.group.id,
-      index: meta.index,
-      bytes: meta.bytes,
-    });
+    this.meter.taken(meta, startedAt);
     // An installed snapshot may have overtaken this one; then it changes nothing.
     if (meta.index <= this.lastIndex) {
       this.finished();
@@ -284,17 +289,14 @@ export class GroupSnapshots {
   private installed(meta: SnapshotMeta, machine: GroupMachine): void {
     this.installing = false;
     this.begins(meta);
-    const { telemetry } = this.ports;
-    telemetry.log("info", "snapshot.installed", `installed the leader's snapshot of group ${this.group.id} at index ${meta.index}`, {
-      group: this.group.id,
-      index: meta.index,
-    });
+    this.meter.installed(meta);
     this.group.replaceMachine(machine, meta);
   }
 
   /** What was applied until now counts no longer: the state begins at `meta`. */
   private begins(meta: SnapshotMeta): void {
     this.installedCount += 1;
+    this.meter.received();
     this.lastIndex = meta.index;
     this.bytesSince = 0;
     this.finished();

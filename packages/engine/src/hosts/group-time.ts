@@ -16,6 +16,8 @@ export class GroupTime {
   private known = false;
   /** Group time of the applied state: may be old after a restart, but time never goes back behind it. */
   private floor = 0;
+  /** What a leader last said, this node itself or another; `value` may be ahead of it, as it never goes back. */
+  private said: { readonly value: number; readonly at: number } | null = null;
 
   constructor(clock: Clock, telemetry: Telemetry) {
     this.clock = clock;
@@ -37,12 +39,19 @@ export class GroupTime {
       this.telemetry.count("trivet_clock_skew_alarms_total", 1);
     }
     this.set(Math.max(wall, applied, this.now()));
+    this.said = { value: this.value, at: this.at };
   }
 
   /** A value at least this large was stamped or reported by a leader. */
   heard(groupTime: number): void {
-    if (groupTime > 0 && groupTime >= this.now()) this.set(groupTime);
-    else if (groupTime > 0 && !this.known) this.set(groupTime);
+    if (groupTime <= 0) return;
+    this.said = { value: groupTime, at: this.clock.now() };
+    if (groupTime >= this.now() || !this.known) this.set(groupTime);
+  }
+
+  /** This node's wall clock less group time, the way of the leader's message included; null before a leader was heard. */
+  wallOffset(): number | null {
+    return this.said === null ? null : this.clock.wallNow() - (this.said.value + this.clock.now() - this.said.at);
   }
 
   /** The applied state says so. */

@@ -44,6 +44,12 @@ export interface PeerStatus {
   readonly lastError: string | null;
   readonly lastContactMsAgo: number | null;
 }
+export interface SnapshotStatus {
+  readonly index: LogIndex;
+  readonly bytes: number;
+  /** Null = this process has neither made nor received one: when the one on the disk was made is not written down. */
+  readonly ageMs: number | null;
+}
 export interface GroupStatus {
   readonly group: number;
   readonly role: Role | "learner";
@@ -54,6 +60,8 @@ export interface GroupStatus {
   readonly lastIndex: LogIndex;
   readonly firstIndex: LogIndex;
   readonly membership: Membership;
+  /** The newest on this node's disk. */
+  readonly snapshot: SnapshotStatus | null;
 }
 export interface NodeStatus {
   readonly node: NodeId;
@@ -64,6 +72,8 @@ export interface NodeStatus {
   readonly peers: readonly PeerStatus[];
   /** Milliseconds since a quorum was last heard from, on a leader; since the leader was, on a follower. */
   readonly quorumContactMsAgo: number | null;
+  /** This node's wall clock less group time, as its leader last said it; null before one was heard. */
+  readonly clockOffsetMs: number | null;
   /** Commands whose answer is awaited on this node. */
   readonly openCommands: number;
   /** Decision 0022: the cluster's level, null while it is not known here, and the highest that this node knows. */

@@ -11,7 +11,7 @@ export function reportNotice(telemetry: Telemetry, self: string, group: GroupHos
       telemetry.count("trivet_raft_role_changes_total", 1, { role: notice.role });
       if (notice.role === "candidate") telemetry.count("trivet_raft_elections_total", 1, { group: String(group.id) });
       if (notice.role === "leader") {
-        telemetry.count("trivet_raft_leader_changes_total", 1);
+        telemetry.count("trivet_raft_leader_changes_total", 1, { group: String(group.id) });
         telemetry.log("info", "raft.role", `${self} is now LEADER of group ${group.id} in term ${notice.term} (${notice.reason})`, {
           ...base,
           raft_role: "LEADER",
@@ -45,7 +45,7 @@ export function reportNotice(telemetry: Telemetry, self: string, group: GroupHos
       );
       break;
     case "election-failed":
-      telemetry.count("trivet_raft_elections_failed_total", 1);
+      telemetry.count("trivet_raft_elections_failed_total", 1, { group: String(group.id) });
       telemetry.log(
         "warn",
         "raft.election-failed",

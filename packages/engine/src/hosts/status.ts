@@ -16,6 +16,7 @@ export function nodeStatus(host: NodeHost): NodeStatus {
     groups: system === null ? [] : [groupStatus(system), ...shardStatuses(host)],
     peers: peers(host),
     quorumContactMsAgo: quorumContact(host),
+    clockOffsetMs: host.groupTime.wallOffset(),
     openCommands: host.outbox.openCommands + (host.shards?.openCommands ?? 0),
     features: { cluster: host.features.cluster, own: host.features.own },
     shardWaits: host.shards?.placement.waits.all() ?? [],
@@ -38,6 +39,7 @@ function groupStatus(group: GroupHost): GroupStatus {
     lastIndex: raft.lastIndex,
     firstIndex: raft.firstIndex,
     membership: raft.membership,
+    snapshot: group.snapshots.newest,
   };
 }
 

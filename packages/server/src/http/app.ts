@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { httpLimits } from "@trivet/contract";
+import { errorCatalogue, httpLimits } from "@trivet/contract";
 import type { CacheApi, NodeApi, ProgramsApi, QueuesApi } from "@trivet/engine";
 import { fastify, type FastifyInstance, type FastifyServerFactory } from "fastify";
 import { createServer, type RequestListener, type Server } from "node:http";
@@ -17,7 +17,7 @@ import { answerPlainHttp } from "../security/plain-http.ts";
 import { collectQueueMetrics } from "../observability/queue-metrics.ts";
 import { s0Handlers, s4Handlers } from "./aliases.ts";
 import { useAudit } from "./audit.ts";
-import { authenticate, limitRate, streamGate } from "./authenticate.ts";
+import { authenticate, limitRate, recognizer, streamGate, type Recognize } from "./authenticate.ts";
 import { badField, failure, type Failure } from "./answer.ts";
 import { backupHandlers } from "./backup.ts";
 import { useJsonBodies } from "./body-parser.ts";
@@ -27,7 +27,7 @@ import { cacheWatchHandlers } from "./cache-watch.ts";
 import { cacheHandlers } from "./cache.ts";
 import type { Handlers } from "./calls.ts";
 import { clusterHandlers } from "./cluster.ts";
-import { answerClientError, Connections, refuseSocket } from "./connections.ts";
+import { clientErrorAnswerer, Connections, refuseSocket } from "./connections.ts";
 import type { HttpContext, HttpLog } from "./context.ts";
 import { crossSite } from "./cross-site.ts";
 import { documentHandlers, useDocs } from "./docs.ts";
@@ -45,6 +45,7 @@ import { queueAliasHandlers } from "./queue-aliases.ts";
 import { messageHandlers } from "./queue-messages.ts";
 import { queueHandlers } from "./queues.ts";
 import { raftHandlers } from "./raft.ts";
+import { refusalTeller, type TellRefusal } from "./refusals.ts";
 import { ringHandlers } from "./ring.ts";
 import { isLegacy, pathOf, registerRoutes, sendFailure } from "./register.ts";
 import { requestHandlers } from "./requests.ts";
@@ -126,25 +127,23 @@ function parserLimits(limits: Limits): { maxHeaderSize: number; headersTimeout: 
 
 /** A server with the limits of the API's own. */
 function createPlainServer(limits: Limits, handler: RequestListener): Server {
-  const server = createServer(
+  return createServer(
     { ...parserLimits(limits), requestTimeout: limits.requestTimeoutMs, keepAliveTimeout: limits.keepAliveTimeoutMs },
     handler,
   );
-  server.on("clientError", answerClientError);
-  return server;
 }
 
-function createMetricsPort(options: HttpOptions, app: FastifyInstance, connections: Connections): MetricsPort | null {
+function createMetricsPort(options: HttpOptions, app: FastifyInstance, connections: Connections, tell: TellRefusal): MetricsPort | null {
   const { config, tls = null } = options;
   if (config.metricsPort === null) return null;
   const limits = { ...httpLimits, ...options.limits };
   const place = { host: config.http.host, port: config.metricsPort, secure: tls !== null };
-  return new MetricsPort(app, connections, place, (handler) =>
-    tls === null ? createPlainServer(limits, handler) : createTlsServer(tls, options, parserLimits(limits), limits, handler),
-  );
+  const create = (handler: RequestListener): Server =>
+    tls === null ? createPlainServer(limits, handler) : createTlsServer(tls, options, parserLimits(limits), limits, handler);
+  return new MetricsPort(app, connections, place, (handler) => create(handler).on("clientError", clientErrorAnswerer(tell)));
 }
 
-function createFastify(options: HttpOptions): FastifyInstance {
+function createFastify(options: HttpOptions, tell: TellRefusal): FastifyInstance {
   const limits = { ...httpLimits, ...options.limits };
   const { tls = null } = options;
   const http = parserLimits(limits);
@@ -163,7 +162,7 @@ function createFastify(options: HttpOptions): FastifyInstance {
       const given = request.headers["x-request-id"];
       return typeof given === "string" && requestIdPattern.test(given) ? given : randomUUID();
     },
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: clientErrorAnswerer(tell),
     frameworkErrors: (error, _request, reply) => {
       sendFailure(reply, failureOf(error) ?? failure("bad_request", { values: { field: "request", expected: error.message } }), false);
     },
@@ -188,15 +187,22 @@ function brokenQuery(url: string): Failure | null {
 
 const takes = (route: unknown): boolean => (route as { readonly takes?: boolean }).takes === true;
 
+interface Gates {
+  readonly connections: Connections;
+  /** Null = nobody is asked who they are. */
+  readonly recognize: Recognize | null;
+  readonly tell: TellRefusal;
+}
+
 /** Measures every request and tells each its id. */
-function useMeasures(app: FastifyInstance, context: HttpContext, connections: Connections): void {
+function useMeasures(app: FastifyInstance, context: HttpContext, { connections, recognize, tell }: Gates): void {
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
     const refused =
       connections.admit(request.raw) ??
       crossSite(request.raw, takes(request.routeOptions.config)) ??
       brokenQuery(request.url) ??
-      (context.access === null ? null : authenticate(context.access, request));
+      (recognize === null ? null : authenticate(recognize, request));
     const go = (why: Failure | null): void => {
       const over = why ?? (context.limiter === null ? null : limitRate(context, request));
       if (over === null) done();
@@ -207,6 +213,7 @@ function useMeasures(app: FastifyInstance, context: HttpContext, connections: Co
   });
   app.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "other";
+    if (reply.statusCode === errorCatalogue.payload_too_large.status) tell("body", request.raw.socket.remoteAddress ?? "");
     context.metrics.count("http_requests_total", 1, { route, method: request.method, status: String(reply.statusCode) });
     context.metrics.observe("http_request_duration_seconds", reply.elapsedTime / 1_000, { route, method: request.method });
     context.log.log("debug", "http.request", `${request.method} ${pathOf(request.url)} ${reply.statusCode}`, {
@@ -221,7 +228,8 @@ function useMeasures(app: FastifyInstance, context: HttpContext, connections: Co
 
 /** The whole HTTP side of a node: API, aliases, documents, stream and upgrades, on one port. */
 export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
-  const app = createFastify(options);
+  const tell = refusalTeller(options.metrics, options.log);
+  const app = createFastify(options, tell);
   const closers = new Set<() => void>();
   const address = (): AddressInfo | null => {
     const bound = app.server.address();
@@ -250,18 +258,17 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     },
   };
   if (tracing !== null) useTracing(app, tracing);
-  const connections = new Connections(options.config.http.maxConnections, (reason) =>
-    options.metrics.count("http_rejected_connections_total", 1, { reason }),
-  );
+  const connections = new Connections(options.config.http.maxConnections, tell);
   connections.attach(app.server, context.tls !== null);
-  const metricsPort = createMetricsPort(options, app, connections);
+  const recognize = context.access === null ? null : recognizer(context, context.access, context.now);
+  const metricsPort = createMetricsPort(options, app, connections, tell);
   const watches = new WatchCount();
   const streams = new StreamServer(context);
   const upgrades = new UpgradeDispatcher(
     app.server,
     { peer: options.peer, stream: streams.accept },
     connections,
-    streamGate(context.access),
+    streamGate(recognize, context.access, context.audit),
   );
   const handlers: Handlers = {
     ...lockHandlers,
@@ -294,7 +301,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   useJsonBodies(app);
   useSecurityHeaders(app, context);
   if (context.audit !== null) useAudit(app, context.audit);
-  useMeasures(app, context, connections);
+  useMeasures(app, context, { connections, recognize, tell });
   options.metrics.onCollect(() => {
     options.metrics.set("http_connections", connections.clients, { kind: "http" });
     options.metrics.set("http_connections", connections.upgradedCount, { kind: "upgraded" });

@@ -65,6 +65,9 @@ function carry(opened: GroupExport, reply: FastifyReply, context: HttpContext): 
   }, stallMs);
   const release = context.onClose(() => cut("the node is stopping"));
   const forgetRights = whileAllowed(reply.request, context, cut);
+  // A backup takes it last (rule W9): by then it has all others. Whether its file was kept, no node knows.
+  if (opened.group === 0)
+    raw.once("finish", () => context.metrics.set("backup_last_timestamp_seconds", Math.floor(context.wallNow() / 1_000)));
   raw.once("close", () => {
     over.abort();
     forgetRights();

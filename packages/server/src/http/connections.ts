@@ -5,6 +5,7 @@ import type { TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
 import { failure, type Failure } from "./answer.ts";
 import { buildProblem, problemContentType } from "./problems.ts";
+import type { RefusalCause, TellRefusal } from "./refusals.ts";
 
 /** Accepted connections above the cap for clients: room for peers, whose upgrade is told apart only after the headers (rule G6). */
 const reservedConnections = 128;
@@ -25,24 +26,26 @@ export function refuseSocket(socket: Duplex, reason: Failure): void {
   socket.end(`HTTP/1.1 ${problem.status} ${errorCatalogue[reason.code].title}\r\n${lines.join("\r\n")}\r\n\r\n${body}`);
 }
 
+/** By the code of what Node's parser says. */
+const parserRefusals: Readonly<Record<string, { readonly code: ErrorCode; readonly cause: RefusalCause }>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: { code: "request_timeout", cause: "slow" },
+  HPE_HEADER_OVERFLOW: { code: "headers_too_large", cause: "headers" },
+};
+const malformed = failure("bad_request", { values: { field: "request", expected: "not valid HTTP/1.1" }, members: { field: "request" } });
+
 /** What Node's parser refuses, as an answer. */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === "ECONNRESET" || !socket.writable || socket.destroyed) {
-    socket.destroy();
-    return;
-  }
-  const codes: Readonly<Record<string, ErrorCode>> = {
-    ERR_HTTP_REQUEST_TIMEOUT: "request_timeout",
-    HPE_HEADER_OVERFLOW: "headers_too_large",
+export const clientErrorAnswerer =
+  (tell: TellRefusal) =>
+  (error: NodeJS.ErrnoException, socket: Duplex): void => {
+    if (error.code === "ECONNRESET" || !socket.writable || socket.destroyed) {
+      // The other end went away: nobody is refused.
+      socket.destroy();
+      return;
+    }
+    const known = parserRefusals[error.code ?? ""];
+    tell(known?.cause ?? "malformed", (socket as Socket).remoteAddress ?? "");
+    refuseSocket(socket, known === undefined ? malformed : failure(known.code));
   };
-  const code = codes[error.code ?? ""];
-  refuseSocket(
-    socket,
-    code === undefined
-      ? failure("bad_request", { values: { field: "request", expected: "not valid HTTP/1.1" }, members: { field: "request" } })
-      : failure(code),
-  );
-}
 
 interface Entry {
   readonly address: string;
@@ -60,9 +63,9 @@ export class Connections {
   /** Connections of a TLS server that are in their handshake, by their other ends. */
   readonly #handshaking = new Map<string, readonly [Socket, Entry]>();
   readonly #byAddress = new Map<string, number>();
-  readonly #refused: (reason: string) => void;
+  readonly #refused: TellRefusal;
 
-  constructor(max: number, refused: (reason: string) => void) {
+  constructor(max: number, refused: TellRefusal) {
     this.#max = max;
     this.#refused = refused;
   }
@@ -107,7 +110,7 @@ export class Connections {
   #dropSilent(): void {
     for (const [socket, entry] of this.#open) {
       if (entry.heard) continue;
-      this.#refused("silent");
+      this.#refused("silent", entry.address);
       socket.destroy();
       return;
     }
@@ -120,7 +123,7 @@ export class Connections {
     entry.heard = true;
     const clients = this.clients;
     if (clients > this.#max) {
-      this.#refused("total");
+      this.#refused("total", entry.address);
       return failure("too_many_requests", {
         values: { reason: `This node serves at most ${this.#max} connections (HTTP_MAX_CONNECTIONS).` },
         retryAfterMs: 1_000,
@@ -128,7 +131,7 @@ export class Connections {
       });
     }
     if ((this.#byAddress.get(entry.address) ?? 0) > Math.min(this.#max, httpLimits.maxConnectionsPerAddress)) {
-      this.#refused("address");
+      this.#refused("address", entry.address);
       return failure("too_many_requests", {
         values: { reason: "Too many connections from one address." },
         retryAfterMs: 1_000,

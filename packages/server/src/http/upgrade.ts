@@ -5,7 +5,6 @@ import type { Identity } from "../security/policy.ts";
 import { failure, type Failure } from "./answer.ts";
 import { isFailure } from "./calls.ts";
 import { refuseSocket, type Connections } from "./connections.ts";
-import { crossSite } from "./cross-site.ts";
 
 /** Where peers ask for frames on the API port (decision D10). */
 export const peerPath = "/v1/peer";
@@ -18,7 +17,7 @@ export interface UpgradeTargets {
   readonly peer: UpgradeHandler | null;
   readonly stream: (request: IncomingMessage, socket: Duplex, head: Buffer, identity: Identity | null) => void;
 }
-/** Null = no access control; else who may use the stream, or why somebody may not. */
+/** Null = whoever it is may, as there is no access control; else who may use the stream, or why somebody may not. */
 export type StreamGate = (request: IncomingMessage) => Admission | Promise<Admission>;
 type Admission = Identity | Failure | null;
 
@@ -69,7 +68,7 @@ export class UpgradeDispatcher {
   }
 
   #admitted(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const refused = this.#connections.admit(request) ?? crossSite(request);
+    const refused = this.#connections.admit(request);
     if (refused !== null) return refuseSocket(socket, refused);
     const admit = (who: Admission): void => {
       if (who !== null && isFailure(who)) return refuseSocket(socket, who);

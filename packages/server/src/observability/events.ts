@@ -73,6 +73,7 @@ export const eventRules: Readonly<Record<string, EventRule>> = {
   "access.refused": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "access.ended": { limit: (event) => `${event.event}:${field(event, "principal")}` },
   "access.forbidden": { limit: (event) => `${event.event}:${field(event, "principal")}` },
+  "http.refused": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "tls.refused": { limit: (event) => `${event.event}:${field(event, "reason")}` },
   "peer.same-id": { limit: (event) => event.event },
   "cache.invalidated": { shape: withdrawal, limit: (event) => event.event },

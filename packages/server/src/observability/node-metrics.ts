@@ -33,6 +33,9 @@ const groupGauges = [
   "raft_applied_index",
   "raft_last_index",
   "raft_first_index",
+  "snapshot_index",
+  "snapshot_bytes",
+  "snapshot_age_seconds",
 ] as const;
 
 /** Raft gauges from the node's status. */
@@ -49,7 +52,12 @@ function collectRaft(metrics: Metrics, node: NodeApi): void {
     metrics.set("raft_applied_index", group.appliedIndex, labels);
     metrics.set("raft_last_index", group.lastIndex, labels);
     metrics.set("raft_first_index", group.firstIndex, labels);
+    if (group.snapshot === null) continue;
+    metrics.set("snapshot_index", group.snapshot.index, labels);
+    metrics.set("snapshot_bytes", group.snapshot.bytes, labels);
+    if (group.snapshot.ageMs !== null) metrics.set("snapshot_age_seconds", group.snapshot.ageMs / 1_000, labels);
   }
+  if (status.clockOffsetMs !== null) metrics.set("clock_offset_seconds", status.clockOffsetMs / 1_000);
   for (const name of ["raft_peer_match_lag", "raft_peer_connected", "raft_peer_rtt_seconds"] as const) metrics.reset(name);
   for (const peer of status.peers) {
     metrics.set("raft_peer_connected", peer.connected ? 1 : 0, { peer: peer.node });

@@ -42,6 +42,24 @@ export class RateLimiter {
     return Math.ceil((Math.min(count, this.burst) - bucket.tokens) / this.perMs);
   }
 
+  /** As `take`, of one, which is not taken. */
+  wait(caller: string): number | null {
+    const short = this.missing(caller) - (this.burst - 1);
+    return short > 0 ? Math.ceil(short / this.perMs) : null;
+  }
+
+  /** How much the bucket lacks to be full. */
+  missing(caller: string): number {
+    const bucket = this.buckets.get(caller);
+    return bucket === undefined ? 0 : Math.max(0, this.burst - bucket.tokens - (this.now() - bucket.at) * this.perMs);
+  }
+
+  /** What was taken is not to be paid for. */
+  giveBack(caller: string): void {
+    const bucket = this.buckets.get(caller);
+    if (bucket !== undefined) bucket.tokens = Math.min(this.burst, bucket.tokens + 1);
+  }
+
   get size(): number {
     return this.buckets.size;
   }

@@ -2,16 +2,19 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { NodeHost } from "@trivet/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parsePrometheus } from "../observability/prometheus.ts";
 import { serve, startTestNode, until, type Server } from "./harness.ts";
 
 let host: NodeHost;
 let server: Server;
 let port: number;
 const peers: { readonly url: string | undefined; readonly head: string }[] = [];
+const lines: { readonly level: string; readonly event: string; readonly text: string; readonly fields: unknown }[] = [];
 beforeAll(async () => {
   ({ host } = await startTestNode());
   server = await serve(host.api, {
     env: { HTTP_MAX_CONNECTIONS: "20" },
+    log: { log: (level, event, text, fields) => void lines.push({ level, event, text, fields }) },
     limits: { headersTimeoutMs: 150, requestTimeoutMs: 300, connectionsCheckingIntervalMs: 50 },
     peer: (request, socket, head) => {
       peers.push({ url: request.url, head: head.toString() });
@@ -45,6 +48,27 @@ const opened = (): Promise<Socket> =>
     const socket = connect(port, "127.0.0.1", () => resolve(socket));
     socket.on("error", reject);
   });
+/** How many were refused for this so far, as a scrape tells. */
+const refused = async (reason: string): Promise<number> =>
+  parsePrometheus(await server.metrics.text())
+    .get("http_rejected_connections_total")
+    ?.samples.find(({ labels }) => labels["reason"] === reason)?.value ?? 0;
+/** What `act` is refused for is counted once, and told once with where it came from. */
+async function countedAs(reason: string, act: () => Promise<unknown>): Promise<void> {
+  const before = await refused(reason);
+  lines.length = 0;
+  await act();
+  await until(async () => (await refused(reason)) > before, `a refusal as ${reason}`);
+  expect(await refused(reason)).toBe(before + 1);
+  expect(lines.filter(({ event }) => event === "http.refused")).toEqual([
+    {
+      level: "warn",
+      event: "http.refused",
+      text: expect.stringMatching(/^a (?:request|connection) from 127\.0\.0\.1 was refused: /),
+      fields: { reason, address: "127.0.0.1" },
+    },
+  ]);
+}
 const body = (answer: string): { code?: string } => JSON.parse(answer.slice(answer.indexOf("\r\n\r\n") + 4)) as { code?: string };
 
 describe("slow and silent connections", () => {
@@ -59,15 +83,19 @@ describe("slow and silent connections", () => {
       "a chunked body that does not end",
       ["POST /v1/locks/a/acquire HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"],
     ],
-  ])("%s is 408 and closed", async (_name, parts) => {
-    const answer = await raw(...parts);
-    expect(answer).toMatch(/^HTTP\/1\.1 408 /);
-    expect(body(answer).code).toBe("request_timeout");
+  ])("%s is 408 and closed, counted and told of", async (_name, parts) => {
+    await countedAs("slow", async () => {
+      const answer = await raw(...parts);
+      expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+      expect(body(answer).code).toBe("request_timeout");
+    });
   });
-  test("headers over the limit are 431", async () => {
-    const answer = await raw(`GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"a".repeat(20_000)}\r\n\r\n`);
-    expect(answer).toMatch(/^HTTP\/1\.1 431 /);
-    expect(body(answer).code).toBe("headers_too_large");
+  test("headers over the limit are 431, counted and told of", async () => {
+    await countedAs("headers", async () => {
+      const answer = await raw(`GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"a".repeat(20_000)}\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 431 /);
+      expect(body(answer).code).toBe("headers_too_large");
+    });
   });
   test.each([
     "nonsense\r\n\r\n",
@@ -75,16 +103,26 @@ describe("slow and silent connections", () => {
     "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
     "\u0016\u0003\u0001\u0002\u0000",
-  ])("%j is 400", async (text) => {
-    const answer = await raw(text);
-    expect(answer).toMatch(/^HTTP\/1\.1 (400|408) /);
+  ])("%j is 400, counted and told of", async (text) => {
+    await countedAs("malformed", async () => expect(await raw(text)).toMatch(/^HTTP\/1\.1 400 /));
   });
-  test("a declared body over the limit is 413 before it is read", async () => {
-    const answer = await raw(
-      "POST /v1/locks/a/acquire HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n",
-    );
-    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
-    expect(body(answer).code).toBe("payload_too_large");
+  test("a declared body over the limit is 413 before it is read, counted and told of", async () => {
+    await countedAs("body", async () => {
+      const answer = await raw(
+        "POST /v1/locks/a/acquire HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n",
+      );
+      expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+      expect(body(answer).code).toBe("payload_too_large");
+    });
+  });
+  test("a client that goes away in the middle is not refused", async () => {
+    const before = await refused("malformed");
+    const socket = await opened();
+    socket.write("POST /v1/locks/a/acquire HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
+    await until(() => server.http.connections.clients > 0, "the headers");
+    socket.resetAndDestroy();
+    await until(() => server.http.connections.total === 0, "no connection");
+    expect(await refused("malformed")).toBe(before);
   });
   test("a request that comes in pieces is served", async () => {
     const answer = raw("GET /health HT", "TP/1.1\r\nHost: x\r\nConnec", "tion: close\r\n\r\n");
@@ -104,9 +142,11 @@ describe("connection cap", () => {
       });
     }
     expect(server.http.connections.clients).toBe(20);
-    const refused = await raw("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
-    expect(refused).toMatch(/^HTTP\/1\.1 429 /);
-    expect(refused.toLowerCase()).toContain("retry-after: 1");
+    await countedAs("total", async () => {
+      const answer = await raw("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+      expect(answer).toMatch(/^HTTP\/1\.1 429 /);
+      expect(answer.toLowerCase()).toContain("retry-after: 1");
+    });
     for (const socket of sockets) socket.destroy();
     await until(() => server.http.connections.clients === 0);
     expect(await raw("GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).toMatch(/^HTTP\/1\.1 200 /);

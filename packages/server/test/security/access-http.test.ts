@@ -61,6 +61,13 @@ describe("with a key", () => {
     expect((await as("writer", "POST", "/v1/raft/transfer-leader", {})).status).toBe(403);
   });
 
+  test("what a role does not reach is refused, counted and told of", async () => {
+    const before = files.said.counted.length;
+    expect((await as("billing", "POST", "/v1/locks/other/acquire", { owner: "b" })).status).toBe(403);
+    expect(files.said.counted.slice(before)).toEqual(["access_refused_total forbidden"]);
+    expect(files.said.lines.at(-1)).toBe('warn access.forbidden key:billing may not write the lock "other".');
+  });
+
   test("a session is only its opener's: others are told that there is none", async () => {
     const opened = await as("billing", "POST", "/v1/sessions", {});
     const path = `/v1/sessions/${String(opened.json["session_id"])}`;

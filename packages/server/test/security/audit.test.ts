@@ -7,6 +7,8 @@ import { verifyAudit } from "../../src/security/audit-chain.ts";
 import { setAside } from "../../src/security/audit-files.ts";
 import { AuditLog } from "../../src/security/audit-log.ts";
 import { serve, startTestNode, until } from "../http/harness.ts";
+import { type ClientOptions, WebSocket } from "ws";
+import { TestAccess } from "./access.ts";
 import { toolsFor, type Said } from "./certs.ts";
 
 const key = "0123456789abcdef-audit";
@@ -205,6 +207,42 @@ describe("calls", () => {
     expect(readFileSync(path, "utf8")).toMatch(/"principal":"anonymous".*"call":"POST \/v1\/locks\/a\/force-release".*"status":200/);
     await server.http.close(0);
     await audit.close();
+  });
+
+  test("of the stream that are refused stand in it like others, with who asked as far as it is known", async () => {
+    const files = new TestAccess();
+    const limited = files.add("billing", "billing");
+    const audit = open();
+    const server = await serve(host.api, { audit, access: files.open() });
+    const port = await server.http.listen();
+    const refusal = (options: ClientOptions): Promise<number | undefined> =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/stream?from=test`, options);
+        socket.on("unexpected-response", (_request, response) => {
+          resolve(response.statusCode);
+          response.destroy();
+        });
+        socket.on("error", () => undefined);
+      });
+    expect(await refusal({})).toBe(401);
+    expect(await refusal({ headers: { authorization: `Bearer ${limited}x` } })).toBe(401);
+    expect(await refusal({ headers: { authorization: `Bearer ${limited}` } })).toBe(403);
+    expect(await refusal({ origin: "http://evil.example" })).toBe(403);
+    await server.http.close(0);
+    await audit.close();
+    files.remove();
+    const [, ...told] = readFileSync(path, "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const stream = { event: "refused", address: "127.0.0.1", call: "GET /v1/stream" };
+    expect(told).toMatchObject([
+      { ...stream, principal: "anonymous", status: 401 },
+      { ...stream, principal: "anonymous", status: 401 },
+      { ...stream, principal: "key:billing", status: 403 },
+      { ...stream, principal: "anonymous", status: 403 },
+    ]);
+    expect(readFileSync(path, "utf8")).not.toContain(limited.slice(-43));
   });
 
   test("that administer are refused when they cannot be written down (it fails closed), and nothing is done", async () => {
