@@ -50,6 +50,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "coherence-unleased-fill-used": "a fill is used without a lease",
   "coherence-write-before-acknowledgements": "M3: a write does not wait for the others",
   "coherence-write-sent-once": "a lost write is never sent again",
+  "coherence-writes-go-first": "readers of a line wait until nobody writes it any more",
   "coherence-writer-reads-own-copy": "M5: a writer reads its own old copy while its write is unanswered",
   // ── Cached values ──
   "cache-program-line-misspelled": "M3: a program has a line of its own for a key that others know by another",
