@@ -1,4 +1,4 @@
-import { fillCache, valueOf, type CacheClient } from "../driver/cache-client.ts";
+import { cacheKeys, fillCache, valueOf, type CacheClient } from "../driver/cache-client.ts";
 import { cacheHits } from "../driver/cache-hits.ts";
 import { cacheMixed } from "../driver/cache-mixed.ts";
 import { cacheReads } from "../driver/cache-reads.ts";
@@ -46,6 +46,7 @@ export function cacheCalls(target: ClientTarget): Handlers<keyof CacheCalls> {
       const reader = await connectCache({ ...target, urls: readerUrls, stay: true }, { entries: keys * 2 });
       pair = { reader, writer };
       await warmReader(reader, writer, keys);
+      for (const key of cacheKeys(keys)) await hold(reader, key, holdMs);
       return null;
     },
     staleRun: (options) => {
@@ -55,6 +56,10 @@ export function cacheCalls(target: ClientTarget): Handlers<keyof CacheCalls> {
   };
 }
 
+/** A reader gets its lease with its first reads. */
+const holdMs = 10_000;
+
+/** Reads until this process has a copy; a subject without `peek` has read it once more. */
 async function hold(client: CacheClient, key: string, timeoutMs: number): Promise<void> {
   await client.get(key);
   const { peek } = client;

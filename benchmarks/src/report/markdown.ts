@@ -133,6 +133,7 @@ const cacheMethod = `- Values of the cache have 100 characters. A hit is measure
   SIGKILL or SIGSTOP; \`first\` is the first write of one of them, \`later\` the longest of those that follow, of all eight, twice.
 - cache-stale: writer and reader are two connections of one process, and the read begins in the turn in which the acknowledgement was heard. \`cut_…\`: the reader's link is a
   relay that lets everything vanish and tells nobody. What is not answered within a turn then is no answer; ours gives none, as its lease is over.
+  \`held\`: the reader had a copy just before the write, without which nothing could be stale.
 - \`node-redis\` has its client-side cache with room for as many entries as ours, RESP 3, a ping each second and a time-out of the socket of five. \`cacheable\` has its
   memory level alone.`;
 

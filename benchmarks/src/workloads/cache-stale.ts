@@ -47,8 +47,10 @@ function roundOf({ healthy, cut, cost }: Measured): Round {
     cost,
     more: {
       reads: healthy.reads,
+      held: healthy.held,
       stale: healthy.stale,
       cut_reads: cut.reads,
+      cut_held: cut.held,
       cut_stale: cut.stale,
       cut_without_answer: cut.no_answer,
       cut_seconds: cut.seconds,
@@ -64,7 +66,8 @@ async function run(context: RunContext, subjects: readonly Subject[]): Promise<r
     const value = await attempts.add(subject, () => measure(context, subject));
     if (value === null) continue;
     const { healthy, cut } = value;
-    context.note(`  ${subject.name}: ${healthy.stale} of ${healthy.reads} stale; link cut: ${cut.stale} of ${cut.reads}`);
+    const had = ({ held, reads, stale }: CacheStaleResult): string => `${stale} of ${reads} stale, ${held ?? "unknown"} had a copy`;
+    context.note(`  ${subject.name}: ${had(healthy)}; link cut: ${had(cut)}`);
   }
   const latency = "the write before the read, link healthy";
   return attempts.results((subject, values) => [

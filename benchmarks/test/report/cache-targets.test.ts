@@ -24,7 +24,7 @@ function goodCaches(): Result[] {
     cell("cache-read-remote", "redis", "resp", { round_trips: 1.5 }),
     cell("cache-write", "trivet", "stream", { commits: 1.4, commit_p50_ms: 1, commit_p99_ms: 5, ...silent }, { clients: 3 }),
     cell("cache-mixed", "trivet", "stream", { hit_percent: 80, zipf_hit_percent: 90.5 }, { clients: 64 }),
-    cell("cache-stale", "trivet", "stream", { reads: 20_000, stale: 0, cut_stale: 0, ...cut }, { clients: 2 }),
+    cell("cache-stale", "trivet", "stream", { reads: 20_000, held: 19_990, stale: 0, cut_held: 1, cut_stale: 0, ...cut }, { clients: 2 }),
     cell("cache-stale", "node-redis", "resp", { reads: 20_000, stale: 3000, cut_stale: 20_000, ...cut }, { clients: 2 }),
   ];
 }
@@ -47,6 +47,8 @@ describe("the targets of the cache", () => {
     ["with a promise", withMore("cache-hit", "node-redis", "promise", { ns: 1499 })],
     ["stale reads", withMore("cache-stale", "trivet", "stream", { stale: 1 })],
     ["stale reads", withMore("cache-stale", "trivet", "stream", { cut_stale: 1 })],
+    ["stale reads", withMore("cache-stale", "trivet", "stream", { held: 17_999 })],
+    ["stale reads", withMore("cache-stale", "trivet", "stream", { cut_held: 0 })],
     ["another process", withMore("cache-read-remote", "trivet", "stream", { round_trips: 2.51 })],
     ["another process", withMore("cache-read-remote", "trivet", "stream, other home", { round_trips: 2.51 })],
     ["2 sharers", withMore("cache-write", "trivet", "stream", { commits: 1.51 })],

@@ -169,6 +169,11 @@ describe("trivet cache", () => {
     const wrong = await runCli(["cache", "verify"], () => ({ body: { ok: false, keys_checked: 5, violations: [violation], silent: [] } }));
     expect(wrong.stdout).toMatch(/single-writer +default +k +node1 and node2/);
     expect(cliError(wrong)).toMatchObject({ code: "cache_incoherent", exitCode: 1 });
+    const more = { ok: false, keys_checked: 5, violations: [], silent: [], truncated: ["node2"] };
+    const partly = await runCli(["cache", "verify"], () => ({ body: more }));
+    expect(partly.stdout).toBe("Nothing is wrong with 5 keys; there are more.\n");
+    expect(cliError(partly)).toMatchObject({ code: "cache_unverified", exitCode: 1 });
+    expect(cliError(partly).why).toContain("node2 has more");
     const silent = await runCli(["cache", "verify"], () => ({
       status: 503,
       body: { code: "peer_silent", title: "A node does not answer" },

@@ -59,6 +59,8 @@ export interface VerifiedAnswer {
   readonly keys_checked: number;
   readonly violations: readonly { readonly invariant: string; readonly namespace: string; readonly key: string; readonly detail: string }[];
   readonly silent: readonly string[];
+  /** Nodes of whose copies not all were looked at. A node of an earlier version does not say. */
+  readonly truncated?: readonly string[];
 }
 
 export interface CacheCopyAnswer {

@@ -28,7 +28,7 @@ export function registerCacheLooking(cache: Command, context: Context): void {
       const { output, api } = toolsOf(context, command);
       const verified = (await api.call("GET", "/v1/cache-verify")) as VerifiedAnswer;
       output.result("cache-verified", { ...verified }, () => verifiedText(output, verified));
-      if (!verified.ok) throw incoherent(verified);
+      if (!verified.ok) throw verified.violations.length > 0 ? incoherent(verified) : unverified(verified);
     });
 
   cache
@@ -59,8 +59,19 @@ function incoherent({ violations, silent }: VerifiedAnswer): CliError {
   });
 }
 
+function unverified({ keys_checked: checked, truncated = [] }: VerifiedAnswer): CliError {
+  return new CliError({
+    code: "cache_unverified",
+    exitCode: exitCodes.failure,
+    what: "Not all copies were looked at.",
+    why: `${truncated.join(", ")} ${truncated.length === 1 ? "has" : "have"} more than are looked at of one node; nothing is wrong with the ${checked} keys that were.`,
+    next: "look at single keys with trivet cache explain KEY, or keep fewer copies (CACHE_CAPACITY)",
+  });
+}
+
 function verifiedText(output: Output, { ok, keys_checked: checked, violations }: VerifiedAnswer): string {
   if (ok) return `All is right: ${checked} keys checked on all nodes.\n`;
+  if (violations.length === 0) return `Nothing is wrong with ${checked} keys; there are more.\n`;
   const rows = violations.map(({ invariant, namespace, key, detail }) => [
     invariant,
     printable(namespace),

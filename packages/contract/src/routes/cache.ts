@@ -210,7 +210,7 @@ export const cacheRoutes = {
     tag: "cache",
     summary: "Check the invariants over all nodes, now",
     description:
-      "For every key that somebody has a copy of: at most one M or E, the copies equal the stored value, the home knows of every copy. 503 names a node that does not answer.",
+      "For every key that somebody has a copy of: at most one M or E, the copies equal the stored value, the home knows of every copy. 503 names a node that does not answer; `ok` is false, too, when a node has more copies than are looked at of one.",
     responses: { 200: s.CacheVerified },
     errors: ["peer_silent", ...cacheReadErrors],
   }),

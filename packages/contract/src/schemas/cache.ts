@@ -380,4 +380,7 @@ export const CacheVerified = Type.Object({
   keys_checked: Type.Integer(),
   violations: Type.Array(Type.Object({ invariant: Type.String(), namespace: Type.String(), key: Type.String(), detail: Type.String() })),
   silent: Type.Array(Type.String(), { description: "Nodes that did not answer; 503 when nothing is wrong with the others." }),
+  truncated: Type.Array(Type.String(), {
+    description: "Nodes with more than 100 000 copies, of which so many were looked at: of the rest nothing is known, and `ok` is false.",
+  }),
 });

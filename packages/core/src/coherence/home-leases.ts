@@ -34,7 +34,7 @@ export function leaseAsked(home: HomeState, holder: HolderId, message: Renew, no
     const barredMs = (home.bars.get(holder)?.until ?? now) - now;
     if (barredMs > 0 && !mutant("coherence-lapsed-holder-not-barred")) return refuse("barred", barredMs);
     const known = home.registered.get(holder);
-    if (known?.leaving === true) return refuse("full", home.timing.leaseMs);
+    if (known?.leaving === true && !mutant("coherence-leaver-leased")) return refuse("full", home.timing.leaseMs);
     const isOver = known !== undefined && (incarnation < known.incarnation || (incarnation === known.incarnation && known.ended));
     // It counts from where this home would not: it has heard of a session that is no more.
     if ((isOver || processed > 0) && !mutant("coherence-ended-session-reopened")) return refuse("lapsed", 0);
@@ -99,7 +99,8 @@ export function granted(home: HomeState, round: number, now: number, effects: Ho
   const known = home.registered.get(holder);
   let session = home.sessions.get(holder);
   if (session === undefined) {
-    if (known === undefined ? !mutant("coherence-lease-before-registration") : known.leaving || known.incarnation !== incarnation) return;
+    if (known === undefined ? !mutant("coherence-lease-before-registration") : known.incarnation !== incarnation) return;
+    if (known?.leaving === true && !mutant("coherence-leaver-leased")) return;
     if (known?.ended === true && !mutant("coherence-ended-session-reopened")) return;
     session = {
       holder,
@@ -164,6 +165,6 @@ export function lapse(home: HomeState, now: number, effects: HomeEffect[]): void
 function bar(home: HomeState, holder: HolderId, now: number): void {
   const { barMs, longestBarMs } = home.timing;
   const former = home.bars.get(holder);
-  const lastsMs = former === undefined ? barMs : Math.min(2 * former.lastsMs, longestBarMs);
+  const lastsMs = former === undefined || mutant("coherence-bar-not-doubled") ? barMs : Math.min(2 * former.lastsMs, longestBarMs);
   home.bars.set(holder, { until: now + lastsMs, lastsMs });
 }

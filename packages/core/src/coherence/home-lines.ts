@@ -1,7 +1,7 @@
 import { mutant } from "#mutation";
 import { invariant } from "../kernel/assert.ts";
 import { isAtRest, nextEntryState } from "./entry-table.ts";
-import type { Asker, DirectoryEntry, FetchOp, HomeEffect, HomeEvent, HomeState, Session } from "./home-state.ts";
+import type { Asker, DirectoryEntry, FetchOp, HomeEffect, HomeEvent, HomeState, Op, Session } from "./home-state.ts";
 import { mayGrant, mayWrite } from "./home-phase.ts";
 import { isScoped } from "./home-scopes.ts";
 import { downgrade, withdrawLine } from "./home-withdrawals.ts";
@@ -89,7 +89,7 @@ export function advance(home: HomeState, line: LineName, effects: HomeEffect[]):
 
 function begin(home: HomeState, entry: DirectoryEntry, effects: HomeEffect[]): void {
   const { queue } = entry;
-  const at = isScoped(home, entry.line) ? -1 : mayWrite(home) ? 0 : queue.findIndex(({ type }) => type === "fetch");
+  const at = isScoped(home, entry.line) ? -1 : mayWrite(home) ? turnOf(queue) : queue.findIndex(({ type }) => type === "fetch");
   const next = queue[at];
   if (next === undefined) {
     addLine(home.blocked, entry.line);
@@ -106,6 +106,16 @@ function begin(home: HomeState, entry: DirectoryEntry, effects: HomeEffect[]): v
   entry.state = nextEntryState(entry.state, "start-read");
   while (queue[at]?.type === "fetch") entry.reading.push(...(queue.splice(at, 1) as FetchOp[]));
   effects.push({ type: "read", line: entry.line });
+}
+
+/** In the order in which they came: else writers that take turns would keep readers waiting for ever (reference race 32). */
+function turnOf(queue: readonly Op[]): number {
+  return mutant("coherence-writes-go-first")
+    ? Math.max(
+        0,
+        queue.findIndex(({ type }) => type === "write"),
+      )
+    : 0;
 }
 
 /** Rule M3: everybody but the writer, whose own copy is unreadable until it is answered (rule M5). */

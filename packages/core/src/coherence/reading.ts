@@ -16,7 +16,8 @@ export function peek(holder: HolderState, name: LineName, steady: number, wall: 
 export function readableCopy(holder: HolderState, line: Line, steady: number, wall: number): Copy | undefined {
   const { copy } = line;
   if (copy === null || !(isReadable(line.state) || mutant("coherence-writer-reads-own-copy"))) return undefined;
-  if (copy.until !== null && (steady >= copy.until.steady || wall >= copy.until.wall)) return undefined;
+  const isOver = copy.until !== null && (steady >= copy.until.steady || wall >= copy.until.wall);
+  if (isOver && !mutant("coherence-copy-outlives-its-time")) return undefined;
   if (copy.timed || isLeased(holder, steady, wall) || mutant("coherence-lapsed-copy-read")) return copy;
   return undefined;
 }

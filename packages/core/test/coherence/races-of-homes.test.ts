@@ -1,8 +1,11 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { lineName } from "../../src/coherence/messages.ts";
 import { isEvictable } from "../../src/coherence/reading.ts";
+import { guard } from "../raft/guard.ts";
 import { Script } from "./support/script.ts";
 import { line } from "./support/world.ts";
+
+vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 /** The races of the study by their numbers, 17 to 35. Those of values alone (2, 21, 23, 26 in apply) are in values.test.ts. */
 
@@ -78,6 +81,20 @@ test("race 22: a copy is not read beyond its value's own time, nor after the hom
   expect(s.isProposed()).toBe(true);
 });
 
+test("race 23: a create overtakes a fill of nothing: neither that nor a copy of nothing is read after it", () => {
+  const s = Script.warm([c]);
+  const early = s.world.read(a);
+  s.arrives("fetch", a).arrives("share", c).arrives("inv-ack", c);
+  const create = s.world.write(b);
+  s.arrives("write", b).arrives("inv", c).arrives("inv-ack", c).arrives("inv", a).arrives("inv-ack", a).commits().arrives("done", b);
+  expect([s.answers.get(create), s.copy(c)]).toEqual([1, null]);
+  s.arrives("data", a);
+  expect([s.answers.get(early), s.copy(a)]).toEqual([0, null]);
+  const late = [s.world.read(a), s.world.read(c)];
+  s.ends();
+  expect(late.map((read) => s.answers.get(read))).toEqual([1, 1]);
+});
+
 test("race 24: a namespace is cleared while a fill is on its way", () => {
   const s = Script.warm([b]);
   s.world.read(a);
@@ -147,6 +164,28 @@ test("race 29: nothing is granted while the end of a write is not known", () => 
   expect(s.answers.get(read)).toBe(1);
 });
 
+test.each([0, 1])(
+  "race 29: a home is deposed while a reader waits for the end of a write: the next one tells what survived (%i)",
+  (survived) => {
+    const s = Script.warm([a]);
+    s.world.write(a);
+    s.arrives("write", a);
+    const read = s.world.read(b);
+    s.arrives("fetch", b);
+    s.world.elect(1, survived);
+    // The former home never hears what became of the write, and tells nobody anything, whether it knows that it is deposed or not.
+    s.passes(1);
+    s.world.home(0, { type: "tick", now: s.world.now });
+    expect(s.isWaiting("data", b)).toBe(false);
+    s.world.home(0, { type: "deposed", now: s.world.now });
+    expect(s.isWaiting("data", b)).toBe(false);
+    s.arrives("flush", b).arrives("fetch", b).arrives("data", b);
+    expect(s.answers.get(read)).toBe(survived);
+    s.ends();
+    expect(s.world.committed.version).toBe(1);
+  },
+);
+
 test("race 30: a line leaves the directory only when its copies are withdrawn", () => {
   const s = Script.warm([a, b], 3, { directoryLines: 1 });
   const home = s.world.homes[0]?.state;
@@ -179,14 +218,23 @@ test("race 31: a line that went with a lapse is no longer there to be given up",
   expect(s.copy(a)).toBeNull();
 });
 
-test("race 32: two writers take turns for ever, and every reader is served", () => {
+guard("coherence-writes-go-first", "race 32: two writers take turns for ever, and every reader is served", () => {
   const s = Script.warm([a, b]);
-  for (let turn = 0; turn < 20; turn++) {
+  for (let turn = 0; turn < 10; turn++) {
+    const [one, other] = turn % 2 === 0 ? [a, b] : [b, a];
+    s.world.write(one);
+    s.arrives("write", one);
     const read = s.world.read(c);
-    s.world.write(turn % 2);
-    s.world.write(1 - (turn % 2));
-    s.quiet();
+    s.arrives("fetch", c);
+    // There is always one more write when one ends.
+    s.world.write(other);
+    s.arrives("write", other);
+    if (s.isWaiting("inv", other)) s.arrives("inv", other).arrives("inv-ack", other);
+    s.commits();
+    expect(s.isWaiting("data", c)).toBe(true);
+    s.arrives("data", c);
     expect(s.answers.has(read)).toBe(true);
+    s.quiet();
   }
 });
 

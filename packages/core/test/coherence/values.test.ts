@@ -1,5 +1,6 @@
-import type { CacheCommand } from "@trivet/wire";
+import { type CacheCommand, encodeUtf8 } from "@trivet/wire";
 import { expect, test, vi } from "vitest";
+import type { ShardAnswer } from "../../src/queues/answer.ts";
 import { tables } from "../../src/queues/keys.ts";
 import { guard } from "../raft/guard.ts";
 import { ifFence, namespace, namespaceDefinition, ValueBench } from "./support/value-bench.ts";
@@ -83,6 +84,24 @@ test("race 26: increments count from nothing, keep tags and end, and refuse what
   expect(b.increment("n", 1)).toEqual({ type: "cache-not-a-number" });
   expect(b.get("n")).toBe(String(Number.MAX_SAFE_INTEGER));
   b.check();
+});
+
+test("race 26: a put on condition of a version whose answer was lost is told as written, not as a conflict with itself", () => {
+  const b = new ValueBench();
+  b.put("x", "one");
+  const put = { type: "cache-put", namespace, version: 1, key: "x", value: encodeUtf8("two"), tags: [], ttlMs: 0, ifFence: null } as const;
+  const command = { ...put, condition: { type: "version", version: 1 }, token: null } as const;
+  const once = (caller: string): ShardAnswer => {
+    b.shard.beginEntry(b.now);
+    const admission = b.shard.admit({ caller, fingerprint: "", notAfter: 5000, ackedUpTo: 0, firstSequence: 1, count: 1, bodyStart: 0 });
+    if ("type" in admission) throw new Error(admission.type);
+    return b.shard.once(admission, 1, command);
+  };
+  expect(once("c")).toMatchObject({ type: "cache-written", version: 2 });
+  expect(once("c")).toMatchObject({ type: "cache-written", version: 2 });
+  expect(b.get("x")).toBe("two");
+  // Somebody else who says the same is too late.
+  expect(once("other")).toEqual({ type: "cache-conflict", reason: "version", version: 2 });
 });
 
 test("race 26: a command that comes twice is executed once (rule X1)", () => {

@@ -188,6 +188,8 @@ export interface Verified {
   readonly violations: readonly Violation[];
   /** Nodes that did not answer: nothing is known of theirs. `ok` is false then. */
   readonly silent: readonly string[];
+  /** Nodes with more copies than are looked at of one: nothing is known of the rest. `ok` is false then. */
+  readonly truncated: readonly string[];
 }
 
 /** What this node keeps and has done since it started. */

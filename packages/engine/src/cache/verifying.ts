@@ -18,10 +18,17 @@ interface Round {
   readonly doubts: ReadonlyMap<string, Doubt>;
   readonly lines: number;
   readonly silent: readonly string[];
+  readonly truncated: readonly string[];
+}
+/** What the nodes said; of those of `truncated` not all. */
+interface Collected {
+  readonly held: Map<LineName, Held[]>;
+  readonly silent: Set<string>;
+  readonly truncated: Set<string>;
 }
 
 export interface VerifyingParts {
-  readonly reports: CopyReports;
+  readonly reports: Pick<CopyReports, "copiesOf" | "directoryOf" | "others">;
   readonly clock: Clock;
   readonly self: string;
   readonly shards: number;
@@ -42,24 +49,26 @@ export function verify(parts: VerifyingParts, done: (verified: Verified) => void
         return;
       }
       const violations = [...doubts.values()].map((doubt) => violationOf(doubt, parts.nameOf));
-      const { lines, silent } = found;
-      done({ type: "verified", ok: violations.length === 0 && silent.length === 0, keysChecked: lines, violations, silent });
+      const { lines, silent, truncated } = found;
+      const ok = violations.length + silent.length + truncated.length === 0;
+      done({ type: "verified", ok, keysChecked: lines, violations, silent, truncated });
     });
   round(1, null);
 }
 
 function lookOnce(parts: VerifyingParts, done: (round: Round) => void): void {
   const nodes = [parts.self, ...parts.reports.others()];
-  const held = new Map<LineName, Held[]>();
-  const silent = new Set<string>();
+  const collected: Collected = { held: new Map(), silent: new Set(), truncated: new Set() };
+  const { held, silent, truncated } = collected;
   let left = nodes.length;
   const heard = (): void => {
     left--;
-    if (left === 0) askHomes(parts, held, silent, done);
+    if (left === 0) askHomes(parts, collected, done);
   };
   for (const node of nodes) {
-    collect(parts.reports, node, (copies) => {
+    collect(parts.reports, node, (copies, isAll) => {
       if (copies === null) silent.add(node);
+      if (!isAll) truncated.add(node);
       for (const copy of copies ?? []) {
         const others = held.get(copy.line);
         if (others === undefined) held.set(copy.line, [{ ...copy, node }]);
@@ -70,25 +79,24 @@ function lookOnce(parts: VerifyingParts, done: (round: Round) => void): void {
   }
 }
 
-function collect(reports: CopyReports, node: string, done: (copies: readonly ReportedCopy[] | null) => void): void {
+function collect(
+  reports: VerifyingParts["reports"],
+  node: string,
+  done: (copies: readonly ReportedCopy[] | null, isAll: boolean) => void,
+): void {
   const all: ReportedCopy[] = [];
   const page = (from: number): void =>
     reports.copiesOf(node, from, (found) => {
-      if (found === null) return done(null);
+      if (found === null) return done(null, true);
       all.push(...found.copies);
-      if (found.next === null || all.length >= verifiedCopies) done(all);
+      if (found.next === null || all.length >= verifiedCopies) done(all, found.next === null);
       else page(found.next);
     });
   page(0);
 }
 
 /** The homes are asked after the holders: what a home knows by then covers what the holders had. */
-function askHomes(
-  parts: VerifyingParts,
-  held: ReadonlyMap<LineName, readonly Held[]>,
-  silent: Set<string>,
-  done: (round: Round) => void,
-): void {
+function askHomes(parts: VerifyingParts, { held, silent, truncated }: Collected, done: (round: Round) => void): void {
   const doubts = new Map<string, Doubt>();
   const questions: { readonly shard: number; readonly lines: LineName[] }[] = [];
   for (const line of held.keys()) {
@@ -100,7 +108,7 @@ function askHomes(
   let left = questions.length;
   const heard = (): void => {
     left--;
-    if (left <= 0) done({ doubts, lines: held.size, silent: [...silent] });
+    if (left <= 0) done({ doubts, lines: held.size, silent: [...silent], truncated: [...truncated] });
   };
   if (left === 0) return heard();
   for (const { lines, shard } of questions) {

@@ -1,4 +1,5 @@
 import type { GroupId } from "@trivet/core";
+import { mutant } from "@trivet/core/mutation";
 import type { Clock } from "../ports/clock.ts";
 import type { ValueChange } from "../shards/worker-protocol.ts";
 import type { CacheChange, CacheFailure, CacheWatch } from "./cache-api.ts";
@@ -31,7 +32,7 @@ class ShardRing {
     this.changes.push(change);
     this.last = change.version;
     if (this.changes.length <= 2 * rememberedChanges) return;
-    this.dropped = this.changes[rememberedChanges - 1]?.version ?? 0;
+    this.dropped = mutant("cache-watch-gap-untold") ? 0 : (this.changes[rememberedChanges - 1]?.version ?? 0);
     this.floor = this.dropped;
     this.changes = this.changes.slice(rememberedChanges);
   }

@@ -194,10 +194,11 @@ export class Writing {
         }
         return told(answer.result.type === "cache-invalidated" ? null : refusalOf(answer.result));
       });
+    const unheard = mutant("cache-invalidated-by-some") ? count - 1 : 0;
     const told = (outcome: CacheFailure | null): void => {
       failure ??= outcome;
       left--;
-      if (left === 0) done(failure ?? { type: "invalidated", shards: count });
+      if (left === unheard) done(failure ?? { type: "invalidated", shards: count });
     };
     for (let shard = 1; shard <= count; shard++) one(groupId(shard));
   }

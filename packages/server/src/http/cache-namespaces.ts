@@ -99,7 +99,7 @@ export const namespaceHandlers: Some<Extract<keyof typeof cacheRoutes, Namespace
 };
 
 /** What is wrong is told whoever is silent; that nothing is wrong can be said only when all have answered. */
-function verifiedJson({ ok: holds, keysChecked, violations, silent }: Verified): Answer {
+function verifiedJson({ ok: holds, keysChecked, violations, silent, truncated }: Verified): Answer {
   const [first] = violations;
   if (first === undefined && silent.length > 0)
     return failure("peer_silent", { values: { nodes: silent.join(", ") }, members: { nodes: [...silent] }, retryAfterMs: 1_000 });
@@ -108,5 +108,6 @@ function verifiedJson({ ok: holds, keysChecked, violations, silent }: Verified):
     keys_checked: keysChecked,
     violations: violations.map(({ invariant, namespace, key, detail }) => ({ invariant, namespace, key, detail })),
     silent: [...silent],
+    truncated: [...truncated],
   });
 }

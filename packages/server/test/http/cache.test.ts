@@ -338,7 +338,12 @@ describe("T-05: where a value is, and who has a copy", () => {
 
 describe("T-25: whether all is right", () => {
   test("verify: ok, and how many keys were looked at", async () => {
-    expect(await get("/v1/cache-verify")).toMatchObject({ status: 200, json: { ok: true, violations: [], silent: [] } });
+    expect(await get("/v1/cache-verify")).toMatchObject({ status: 200, json: { ok: true, violations: [], silent: [], truncated: [] } });
+  });
+  test("a node with more copies than are looked at is named, and it is not said that all is right", async () => {
+    store.truncated.push("node2");
+    expect(await get("/v1/cache-verify")).toMatchObject({ status: 200, json: { ok: false, violations: [], truncated: ["node2"] } });
+    store.truncated.length = 0;
   });
   test("a violation is told with its key, whoever is silent", async () => {
     store.violations.push({ invariant: "single-writer", namespace: "default", key: "k", detail: "node1 and node2 have it as M" });

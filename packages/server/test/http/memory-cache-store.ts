@@ -51,6 +51,7 @@ export class MemoryCacheStore {
   readonly values = new Map<string, Stored>();
   readonly namespaces = new Map<string, NamespaceView>();
   readonly silent: string[] = [];
+  readonly truncated: string[] = [];
   readonly violations: Violation[] = [];
   readonly watchers = new Set<Watcher>();
   readonly changes: CacheChange[] = [];

@@ -304,13 +304,14 @@ export class MemoryCache implements CacheApi {
     });
   }
   verify(timeoutMs: number, done: (outcome: Verified | CacheFailure) => void): void {
-    const { violations, silent, nodes } = this.store;
+    const { violations, silent, truncated, nodes } = this.store;
     this.#answer<Verified>("verify", { timeoutMs }, done, () => ({
       type: "verified",
-      ok: violations.length === 0 && silent.length === 0,
+      ok: violations.length + silent.length + truncated.length === 0,
       keysChecked: new Set(nodes.flatMap((node) => [...node.copies.keys()])).size,
       violations,
       silent,
+      truncated,
     }));
   }
   state(cursor: string, limit: number): CacheStatePage {

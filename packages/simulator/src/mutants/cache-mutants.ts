@@ -2,9 +2,11 @@
 export const cacheMutants: Readonly<Record<string, string>> = {
   // ── Coherence: holders and homes ──
   "coherence-abandoned-write-forgotten": "M5: a write whose caller has gone comes behind a copy of its writer's",
+  "coherence-bar-not-doubled": "M6: a holder that lapses again and again is barred as briefly each time",
   "coherence-barrier-of-another-term": "M4: a barrier counts although another term came after it",
   "coherence-barrier-unflushed": "M4: the barrier is logged while others still have copies",
   "coherence-close-stays-called-off": "a hand-over that follows one that was called off never ends",
+  "coherence-copy-outlives-its-time": "a copy is read beyond its value's time, or its bound in the mode ttl",
   "coherence-ended-session-reopened": "M2: a session that is over begins anew under its old name",
   "coherence-entry-forgotten": "a line leaves the directory although others have copies",
   "coherence-evicts-any-copy": "giving up an earlier copy takes a later one out of the directory",
@@ -28,6 +30,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "coherence-lease-before-registration": "M1: a later home does not know of a lease",
   "coherence-lease-from-its-answer": "M2: a lease counts from its answer",
   "coherence-lease-without-round": "L1: a deposed home prolongs leases",
+  "coherence-leaver-leased": "M1: a holder that is leaving the register is given a lease, of which a later home does not know",
   "coherence-leaver-asks-on": "who leaves is given a lease again, and waited for",
   "coherence-new-home-writes-at-once": "M4: a new home does not wait for leases of the former",
   "coherence-new-life-waited-for": "a holder that has begun anew is waited for",
@@ -50,6 +53,7 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "coherence-unleased-fill-used": "a fill is used without a lease",
   "coherence-write-before-acknowledgements": "M3: a write does not wait for the others",
   "coherence-write-sent-once": "a lost write is never sent again",
+  "coherence-writes-go-first": "readers of a line wait until nobody writes it any more",
   "coherence-writer-reads-own-copy": "M5: a writer reads its own old copy while its write is unanswered",
   // ── Cached values ──
   "cache-program-line-misspelled": "M3: a program has a line of its own for a key that others know by another",
@@ -99,6 +103,8 @@ export const cacheMutants: Readonly<Record<string, string>> = {
   "cache-unbounded": "M9: a namespace grows beyond its limits",
   "cache-w7-doubtful-home": "W7: a home reads values from a state that is in doubt",
   "cache-version-ignored": "M8: compare-and-set sets without comparing",
+  "cache-invalidated-by-some": "M8: an invalidation is answered before every shard has applied it",
+  "cache-watch-gap-untold": "M10: a watcher whose position is older than what is remembered is told the rest as if that were all",
   // ── Outside origins ──
   "behind-all-or-nothing": "what an origin has written does not count when it had no time for all",
   "behind-any-higher-stamp-is-ours": "a write is given up for one of another cluster",

@@ -1,5 +1,6 @@
 import { decodeShardAnswer, encodeSingleCommandFrame, encodeUtf8 } from "@trivet/wire";
 
+import { corr, coww, type Forbids, inversion, iriw, mp, sb, type Seen, type TimedRead } from "../checkers/litmus.ts";
 import { NearProgram } from "../clients/near-program.ts";
 import { VirtualClient } from "../clients/virtual-client.ts";
 import { ClusterBench } from "./cluster-bench.ts";
@@ -15,9 +16,6 @@ const keys = ["x", "y1"] as const;
 const [x, y] = keys;
 const rounds = 120;
 const callMs = 5_000;
-
-/** What a flow's reads saw, in order. */
-type Seen = readonly number[];
 
 class Litmus {
   readonly bench: ClusterBench;
@@ -135,12 +133,7 @@ function numberIn(value: Uint8Array | null): number {
   return value === null ? 0 : Number(String.fromCharCode(...value));
 }
 
-function litmus(
-  name: string,
-  seed: number,
-  flows: readonly (readonly Step[])[],
-  isForbidden: (seen: readonly Seen[], round: number) => string | null,
-): Scenario {
+function litmus(name: string, seed: number, flows: readonly (readonly Step[])[], isForbidden: Forbids): Scenario {
   const invariant = `litmus-${name}`;
   return scenario(`near-${name}`, () => {
     const played = new Litmus(seed);
@@ -152,15 +145,10 @@ function litmus(
   });
 }
 
-const isSorted = (seen: Seen): boolean => seen.every((value, at) => at === 0 || (seen[at - 1] ?? 0) <= value);
 const thrice = (key: Key): readonly Step[] => [{ get: key }, { get: key }, { get: key }, { get: key }];
 
-/** One key is never read backwards. */
-export const nearCoRR: Scenario = litmus("corr", 1, [[{ put: x }], thrice(x), thrice(x), thrice(x)], (seen) =>
-  seen.every(isSorted) ? null : "a program read a key backwards",
-);
+export const nearCoRR: Scenario = litmus("corr", 1, [[{ put: x }], thrice(x), thrice(x), thrice(x)], corr);
 
-/** Writes of one key have one order: whoever wrote last, or read the last, never reads what was before. */
 export const nearCoWW: Scenario = litmus(
   "coww",
   2,
@@ -169,21 +157,12 @@ export const nearCoWW: Scenario = litmus(
     [{ put: x }, { get: x }],
     [{ get: x }, { put: x }, { get: x }],
   ],
-  (seen, round) => (seen.every((reads) => reads.at(-1) === round) ? null : "a program did not find its own write, or a later one"),
+  coww,
 );
 
-/** Who sees the second write of somebody sees the first. */
-export const nearMP: Scenario = litmus(
-  "mp",
-  3,
-  [[{ put: x }, { put: y }], ...Array.from({ length: 3 }, () => [{ get: y }, { get: x }, { get: y }, { get: x }] as const)],
-  (seen, round) => {
-    const inOrder = (reads: Seen): boolean => reads.every((value, at) => at % 2 === 1 || value !== round || reads[at + 1] === round);
-    return seen.slice(1).every(inOrder) ? null : "a program saw the second write and not the first";
-  },
-);
+const secondThenFirst = [{ get: y }, { get: x }, { get: y }, { get: x }] as const;
+export const nearMP: Scenario = litmus("mp", 3, [[{ put: x }, { put: y }], ...Array.from({ length: 3 }, () => secondThenFirst)], mp);
 
-/** Of two who write and then read what the other writes one sees the other. */
 export const nearSB: Scenario = litmus(
   "sb",
   4,
@@ -191,39 +170,23 @@ export const nearSB: Scenario = litmus(
     [{ put: x }, { get: y }],
     [{ put: y }, { get: x }],
   ],
-  ([one, other], round) => (one?.[0] !== round && other?.[0] !== round ? "two programs wrote and neither saw the other" : null),
+  sb,
 );
 
-/** Two readers do not see two writes in different orders. */
-export const nearIRIW: Scenario = litmus(
-  "iriw",
-  5,
-  [[{ put: x }], [{ put: y }], [{ get: x }, { get: y }], [{ get: y }, { get: x }]],
-  ([, , one, other], round) => {
-    const isInverted = one?.[0] === round && one[1] !== round && other?.[0] === round && other[1] !== round;
-    return isInverted ? "two programs saw two writes in different orders" : null;
-  },
-);
+export const nearIRIW: Scenario = litmus("iriw", 5, [[{ put: x }], [{ put: y }], [{ get: x }, { get: y }], [{ get: y }, { get: x }]], iriw);
 
-/** Once somebody has read the new value nobody whose read begins later reads the old one. */
 export const nearInversion: Scenario = scenario("near-inversion", () => {
   const played = new Litmus(6);
   const flows: readonly (readonly Step[])[] = [[{ put: x }], thrice(x), thrice(x), thrice(x)];
   const { clock } = played.bench.world;
   for (let left = rounds; left > 0; left--) {
-    const reads: { readonly began: number; readonly ended: number; readonly value: number; readonly by: number }[] = [];
+    const reads: TimedRead[] = [];
     played.watch = (key, by, began, value) => {
       if (key === x) reads.push({ began, ended: clock.now(), value, by });
     };
     played.play(flows);
     played.watch = null;
-    for (const early of reads) {
-      const late = reads.find(({ began, value }) => began > early.ended && value < early.value);
-      expect(
-        late === undefined,
-        "litmus-inversion",
-        () => `program ${early.by + 1} read ${early.value}, and program ${(late?.by ?? 0) + 1} read ${late?.value ?? 0} later`,
-      );
-    }
+    const problem = inversion(reads);
+    expect(problem === null, "litmus-inversion", () => problem ?? "");
   }
 });
