@@ -100,7 +100,7 @@ describe("a worker", () => {
 describe("a settlement that failed", () => {
   test.each([true, false])("and is not repeated: the lease runs out, and the message makes room (autoExtend %s)", async (autoExtend) => {
     const fake = await cluster();
-    fake.shards.leaseMs = 300;
+    fake.shards.leaseMs = 600;
     const { consumer, message } = await held(fake, autoExtend);
     handles(fake, noQuorum);
     expect(notTaken).toContain(codeOf(await failure(message.ack())));
