@@ -1,5 +1,5 @@
 import { groupId, nodeId, term } from "@trivet/core";
-import type { Link } from "@trivet/engine";
+import type { Link, Telemetry } from "@trivet/engine";
 import { ByteWriter } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
 import { beginBatch, encodeHello, encodeProof, writePeerMessage } from "../../src/hosts/peer-frames.ts";
@@ -15,7 +15,8 @@ function settled(): Cluster {
 
 /** What a node counts and logs of peers it refuses, from here on. */
 function refusalsOf({ telemetry }: Member): () => { readonly counted: readonly unknown[]; readonly logged: readonly unknown[] } {
-  const counted = vi.spyOn(telemetry, "count");
+  const port: Telemetry = telemetry;
+  const counted = vi.spyOn(port, "count");
   const before = telemetry.lines.length;
   return () => ({
     counted: counted.mock.calls.filter(([name]) => name === "trivet_peer_refusals_total").map(([, by, labels]) => [by, labels]),

@@ -1,14 +1,18 @@
 import { Prng } from "@trivet/core";
-import { MemoryClock, MemoryTelemetry } from "@trivet/engine";
+import { MemoryClock, MemoryTelemetry, type Telemetry } from "@trivet/engine";
 import { describe, expect, test, vi } from "vitest";
 import { GroupTime } from "../../src/hosts/group-time.ts";
 import { acquire, Cluster, ready, Told } from "./cluster.ts";
 
 /** Labels with which a counter was counted from here on. */
-function labelsOf(telemetry: MemoryTelemetry, name: string): () => readonly unknown[] {
+function labelsOf(telemetry: Telemetry, name: string): () => readonly unknown[] {
   const counted = vi.spyOn(telemetry, "count");
   return () => counted.mock.calls.filter(([counter]) => counter === name).map(([, , labels]) => labels);
 }
+
+const snapshotOf = (cluster: Cluster, node: string) => cluster.member(node).host.api.status().groups[0]?.snapshot ?? null;
+const offsets = (cluster: Cluster): readonly (number | null)[] =>
+  [...cluster.members.values()].map(({ host }) => host.api.status().clockOffsetMs);
 
 describe("leader changes and failed elections", () => {
   test("are counted by their group: the alert looks at group 0 alone", () => {
@@ -28,8 +32,6 @@ describe("leader changes and failed elections", () => {
 });
 
 describe("snapshots", () => {
-  const snapshotOf = (cluster: Cluster, node: string) => cluster.member(node).host.api.status().groups[0]?.snapshot ?? null;
-
   test("are told with index, size and age, and counted by how a node came by them; the age is not known after a restart", () => {
     const cluster = ready();
     cluster.run(300);
@@ -73,9 +75,6 @@ describe("snapshots", () => {
 });
 
 describe("how far a node's wall clock is off", () => {
-  const offsets = (cluster: Cluster): readonly (number | null)[] =>
-    [...cluster.members.values()].map(({ host }) => host.api.status().clockOffsetMs);
-
   test("is nothing where clocks agree, but for the way of a heartbeat", () => {
     const cluster = ready();
     cluster.run(1_000);

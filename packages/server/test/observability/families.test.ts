@@ -132,7 +132,13 @@ describe("of a running node", () => {
     expect((await fetch(`${url}/v1/backup/groups/7`)).status).toBe(404);
     let closed = false;
     const endless: GroupExport = {
-      ...{ cluster: "c", node: "node1", group: 0, shards: 8, groupTime: 1, index: 1, term: 1 },
+      cluster: "c",
+      node: "node1",
+      group: 0,
+      shards: 8,
+      groupTime: 1,
+      index: 1,
+      term: 1,
       next: (done) => setImmediate(() => done(null, new Uint8Array(1_000))),
       close: () => (closed = true),
     };

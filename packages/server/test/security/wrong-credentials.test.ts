@@ -59,6 +59,18 @@ async function useUp(remoteAddress?: string): Promise<void> {
   for (let n = 0; n < atOnce; n += 1) expect(await statusOf(wrong, remoteAddress)).toBe(401);
 }
 
+/** What the stream answers to this key before it begins: status, and time to wait. */
+const askStream = (key: string): Promise<readonly [number | undefined, string | undefined]> =>
+  new Promise((resolve, reject) => {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, { headers: { authorization: `Bearer ${key}` } });
+    socket.on("unexpected-response", (_request, response) => {
+      resolve([response.statusCode, response.headers["retry-after"]]);
+      response.destroy();
+    });
+    socket.on("open", () => reject(new Error("open")));
+    socket.on("error", () => undefined);
+  });
+
 describe("wrong credentials of one address", () => {
   test("are 429 with the time to wait once there were many, and are not looked at any more", async () => {
     await useUp();
@@ -122,19 +134,9 @@ describe("wrong credentials of one address", () => {
   });
 
   test("end streams before they begin, too", async () => {
-    const ask = (key: string): Promise<readonly [number | undefined, string | undefined]> =>
-      new Promise((resolve, reject) => {
-        const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, { headers: { authorization: `Bearer ${key}` } });
-        socket.on("unexpected-response", (_request, response) => {
-          resolve([response.statusCode, response.headers["retry-after"]]);
-          response.destroy();
-        });
-        socket.on("open", () => reject(new Error("open")));
-        socket.on("error", () => undefined);
-      });
-    for (let n = 0; n < atOnce; n += 1) expect((await ask(wrong))[0]).toBe(401);
-    expect(await ask(wrong)).toEqual([429, "1"]);
-    expect(await ask(keys.one)).toEqual([429, "1"]);
+    for (let n = 0; n < atOnce; n += 1) expect((await askStream(wrong))[0]).toBe(401);
+    expect(await askStream(wrong)).toEqual([429, "1"]);
+    expect(await askStream(keys.one)).toEqual([429, "1"]);
     expect(await statusOf(wrong, "127.0.0.1")).toBe(429);
   });
 });
