@@ -9,6 +9,12 @@ vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 const gone = (b: Bench, begun: Begun | null = null): unknown => b.do({ type: "consumer-gone", queue, consumer: "c", begun });
 const begun = (messages: number, ...partitions: number[]): Begun => ({ messages, partitions });
 
+/** Of its first message: what the consumer holds, and the version of what the group knows of it. */
+const stored = (b: Bench): readonly (Uint8Array | undefined)[] => [
+  b.view.get(keyOf(tables.consumer, queue, "c", 0, 1, 1))?.slice(),
+  b.view.get(keyOf(tables.delivery, queue, 0, 1, 1))?.slice(0, 1),
+];
+
 test("a settled message is gone, and settling it again says so", () => {
   const b = new Bench();
   b.produce({});
@@ -150,10 +156,6 @@ guard("queue-rules-before-adopted", "until the shard is told of new rules it sto
   const before = new Bench({ maxAcquired: 2 }, {}, 0);
   before.produce({});
   before.take();
-  const stored = (b: Bench): readonly (Uint8Array | undefined)[] => [
-    b.view.get(keyOf(tables.consumer, queue, "c", 0, 1, 1))?.slice(),
-    b.view.get(keyOf(tables.delivery, queue, 0, 1, 1))?.slice(0, 1),
-  ];
   expect(stored(before)).toEqual([present, Uint8Array.of(1)]);
   before.settle("release", 1);
   before.take();
