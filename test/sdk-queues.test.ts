@@ -55,6 +55,9 @@ function startLoad(producing: TrivetConnection, working: TrivetConnection): Load
   };
 }
 
+/** What the holders of a lock write to. */
+const of = (connection: TrivetConnection) => ({ queue: connection.queue<number>("ledger"), cache: connection.cache<number>("default") });
+
 describe("the SDK's queues on real nodes", () => {
   let cluster: TestCluster;
   const connections: TrivetConnection[] = [];
@@ -124,10 +127,6 @@ describe("the SDK's queues on real nodes", () => {
     if (earlier === undefined || later === undefined) throw new Error("no connections");
     const first = await earlier.locks.acquire("ledger");
     const before = { name: "ledger", fence: first.fence };
-    const of = (connection: TrivetConnection) => ({
-      queue: connection.queue<number>("ledger"),
-      cache: connection.cache<number>("default"),
-    });
     await of(earlier).queue.produce(1, { ifFence: first });
     await of(earlier).cache.set("ledger", 1, { ifFence: first });
     await first.release();
