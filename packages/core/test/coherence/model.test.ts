@@ -1,5 +1,7 @@
 import { expect, test, vi } from "vitest";
+import type * as entryModule from "../../src/coherence/entry-table.ts";
 import { type EntryEvent, type EntryState, entryTable } from "../../src/coherence/entry-table.ts";
+import type * as lineModule from "../../src/coherence/line-table.ts";
 import { type LineEvent, type LineState, lineTable } from "../../src/coherence/line-table.ts";
 import { type Budget, cold, explore, type Explored, warm } from "./support/explore.ts";
 import type { World } from "./support/world.ts";
@@ -7,7 +9,7 @@ import type { World } from "./support/world.ts";
 /** Cells of the two tables that some transition has gone through. */
 const met = vi.hoisted(() => ({ lines: new Set<string>(), entries: new Set<string>() }));
 vi.mock("../../src/coherence/line-table.ts", async (importActual) => {
-  const actual = await importActual<typeof import("../../src/coherence/line-table.ts")>();
+  const actual = await importActual<typeof lineModule>();
   const nextLineState = (state: LineState, event: LineEvent): LineState => {
     met.lines.add(`${state} ${event}`);
     return actual.nextLineState(state, event);
@@ -15,7 +17,7 @@ vi.mock("../../src/coherence/line-table.ts", async (importActual) => {
   return { ...actual, nextLineState };
 });
 vi.mock("../../src/coherence/entry-table.ts", async (importActual) => {
-  const actual = await importActual<typeof import("../../src/coherence/entry-table.ts")>();
+  const actual = await importActual<typeof entryModule>();
   const nextEntryState = (state: EntryState, event: EntryEvent): EntryState => {
     met.entries.add(`${state} ${event}`);
     return actual.nextEntryState(state, event);
@@ -179,12 +181,18 @@ const unmet: Readonly<Record<"lines" | "entries", readonly string[]>> = {
   entries: ["U rest-U", "X rest-X"],
 };
 
+/** Those that the table allows. */
+function cells<S extends string, E extends string>(table: Readonly<Record<S, Readonly<Record<E, S | null>>>>): string[] {
+  return (Object.keys(table) as S[]).flatMap((state) =>
+    (Object.keys(table[state]) as E[]).filter((event) => table[state][event] !== null).map((event) => `${state} ${event}`),
+  );
+}
+
+function missing(allowed: readonly string[], seen: ReadonlySet<string>): string[] {
+  return allowed.filter((cell) => !seen.has(cell)).sort();
+}
+
 test("every transition that the tables allow is met, but for those that are named here", () => {
-  const cells = <S extends string, E extends string>(table: Readonly<Record<S, Readonly<Record<E, S | null>>>>): string[] =>
-    (Object.keys(table) as S[]).flatMap((state) =>
-      (Object.keys(table[state]) as E[]).filter((event) => table[state][event] !== null).map((event) => `${state} ${event}`),
-    );
-  const missing = (allowed: readonly string[], seen: ReadonlySet<string>): string[] => allowed.filter((cell) => !seen.has(cell)).sort();
   expect({ lines: missing(cells(lineTable), met.lines), entries: missing(cells(entryTable), met.entries) }).toEqual(unmet);
   expect([...missing([...met.lines], new Set(cells(lineTable))), ...missing([...met.entries], new Set(cells(entryTable)))]).toEqual([]);
 });
