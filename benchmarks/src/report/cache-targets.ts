@@ -57,7 +57,7 @@ function stale(figures: Figures): Target {
       atMost(ours["stale"], 0),
       atMost(ours["cut_stale"], 0),
       atLeast(heldShare, leastHeld),
-      atLeast(ours["cut_held"], 1),
+      atLeast(ours["cut_held"] ?? null, 1),
       reads === null || reads < twentyThousand ? null : true,
     ]),
   };

@@ -60,14 +60,17 @@ function roundOf({ healthy, cut, cost }: Measured): Round {
   };
 }
 
+function inWords({ held, reads, stale }: CacheStaleResult): string {
+  return `${stale} of ${reads} stale, ${held ?? "unknown"} had a copy`;
+}
+
 async function run(context: RunContext, subjects: readonly Subject[]): Promise<readonly (Result | Missing)[]> {
   const attempts = new Attempts<Measured>(context, name);
   for (const subject of subjects) {
     const value = await attempts.add(subject, () => measure(context, subject));
     if (value === null) continue;
     const { healthy, cut } = value;
-    const had = ({ held, reads, stale }: CacheStaleResult): string => `${stale} of ${reads} stale, ${held ?? "unknown"} had a copy`;
-    context.note(`  ${subject.name}: ${had(healthy)}; link cut: ${had(cut)}`);
+    context.note(`  ${subject.name}: ${inWords(healthy)}; link cut: ${inWords(cut)}`);
   }
   const latency = "the write before the read, link healthy";
   return attempts.results((subject, values) => [

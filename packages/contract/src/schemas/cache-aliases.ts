@@ -81,7 +81,7 @@ export const S4StateQuery = Type.Object(
   closed,
 );
 export const S4State = Type.Object({
-  cache_state: Type.Record(Type.String(), Type.Object({ state: Type.String(), age: Type.Number({ description: "Seconds." }) }), {
+  cache_state: Type.Record(Type.String(), Type.Object({ state: Mesi, age: Type.Number({ description: "Seconds." }) }), {
     description: "Copies of this node in the namespace `default`, by key; GET /v1/cache-state has those of all.",
   }),
   metrics: Type.Object({

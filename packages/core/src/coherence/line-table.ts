@@ -38,9 +38,10 @@ export type LineEvent = (typeof lineEvents)[number];
 /** Total: a cell without a state is a transition that must never be asked for. */
 export const lineTable: Readonly<Record<LineState, Readonly<Record<LineEvent, LineState | null>>>> = {
   I: row({ read: "IS_D", write: "IM_D", inv: "I", share: "I", reset: "I" }),
-  S: row({ read: "S", write: "SM_D", inv: "I", share: "S", evict: "I", reset: "I" }),
-  E: row({ read: "E", write: "SM_D", inv: "I", share: "S", evict: "I", reset: "I" }),
-  M: row({ read: "M", write: "SM_D", inv: "I", share: "S", evict: "I", reset: "I" }),
+  // A copy that may be read answers without a transition; one whose time is over is given up first (`inv`).
+  S: row({ write: "SM_D", inv: "I", share: "S", evict: "I", reset: "I" }),
+  E: row({ write: "SM_D", inv: "I", share: "S", evict: "I", reset: "I" }),
+  M: row({ write: "SM_D", inv: "I", share: "S", evict: "I", reset: "I" }),
   IS_D: row({ read: "IS_D", write: "IM_D", inv: "IS_D_I", share: "IS_D", "fill-S": "S", "fill-E": "E", pass: "I", reset: "I" }),
   IS_D_I: row({ read: "IS_D_I", write: "IM_D", inv: "IS_D_I", share: "IS_D_I", "fill-S": "S", "fill-E": "E", pass: "I", reset: "I" }),
   IM_D: row({

@@ -13,9 +13,9 @@ import { line } from "./support/world.ts";
 vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const [a, b] = [0, 1] as const;
+const at = (ms: number): Moment => ({ steady: ms, wall: ms });
 
 guard("coherence-copy-outlives-its-time", "a copy of the mode ttl is read no longer than it may be stale, by either clock", () => {
-  const at = (ms: number): Moment => ({ steady: ms, wall: ms });
   const holder = newHolder("h", 1);
   stepHolder(holder, { type: "home", term: 1, now: at(0) });
   stepHolder(holder, { type: "read", line, mode: { type: "ttl", staleMs: 100 }, waiter: 1, now: at(0) });

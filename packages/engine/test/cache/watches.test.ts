@@ -37,7 +37,7 @@ class Bench {
       changed: ({ version }: { readonly version: number }) => told.push(version),
       ended: ({ type }: { type: string }) => told.push(type),
     };
-    this.watches.watch({ namespace: "ns", prefix: "", from }, listener as Parameters<Watches["watch"]>[1]);
+    this.watches.watch({ namespace: "ns", prefix: "", from }, listener);
     this.clock.runUntilIdle();
     return told;
   }

@@ -111,7 +111,9 @@ export const cacheAliasHandlers: Some<keyof typeof cacheAliasRoutes> = {
     const own = page.keys.filter(({ namespace }) => namespace === defaultNamespace);
     return ok({
       // Built from entries with defined properties: a key may be `__proto__`.
-      cache_state: Object.fromEntries(own.map(({ key, state, ageMs }) => [key, { state, age: Math.max(0, Math.round(ageMs)) / 1_000 }])),
+      cache_state: Object.fromEntries(
+        own.map(({ key, state, ageMs }) => [key, { state: mesi(state), age: Math.max(0, Math.round(ageMs)) / 1_000 }]),
+      ),
       metrics: {
         hits: statistics.hits,
         misses: statistics.misses,

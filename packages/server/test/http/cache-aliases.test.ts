@@ -154,6 +154,17 @@ describe("S4: /cache/get, put, invalidate, fetch, state", () => {
     const page = (await get("/cache/state?limit=1")).json as unknown as { readonly next_cursor: string };
     expect((await get(`/cache/state?limit=1&cursor=${page.next_cursor}`)).status).toBe(200);
   });
+  test("state: a copy whose write is under way is none of the four states that S4 knows but I", async () => {
+    await post("/cache/put", { key: "under way", value: 1 });
+    const copy = caches[0]?.copies.get(JSON.stringify(["default", "under way"]));
+    if (copy === undefined) throw new Error("no copy");
+    copy.state = "SM_D";
+    expect((await get("/cache/state")).json).toMatchObject({ cache_state: { "under way": { state: "I" } } });
+    expect((await get("/v1/cache-state")).json).toMatchObject({
+      keys: expect.arrayContaining([expect.objectContaining({ key: "under way", state: "SM_D" })]),
+    });
+    copy.state = "M";
+  });
   test("missing and wrong fields are 400 with `success: false` (W-75)", async () => {
     expect(await get("/cache/get")).toMatchObject({ status: 400, json: { field: "key", success: false } });
     expect(await get("/cache/fetch?from=node1")).toMatchObject({ status: 400, json: { field: "key" } });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { corr, coww, type Forbids, inversion, iriw, mp, sb, type Seen } from "../../src/checkers/litmus.ts";
+import { corr, coww, type Forbids, inversion, iriw, mp, sb, type Seen, type TimedRead } from "../../src/checkers/litmus.ts";
 
 const round = 7;
 const old = 6;
@@ -65,8 +65,9 @@ describe.each(cases)("%s", (_name, forbids, legal, forbidden) => {
   });
 });
 
+const read = (by: number, began: number, ended: number, value: number): TimedRead => ({ by, began, ended, value });
+
 test("new–old inversion: of reads that overlap either may be first, of others none goes back", () => {
-  const read = (by: number, began: number, ended: number, value: number) => ({ by, began, ended, value });
   expect(inversion([read(0, 0, 4, round), read(1, 3, 5, old), read(2, 6, 7, round)])).toBeNull();
   expect(inversion([read(1, 5, 6, old), read(0, 0, 4, round)])).toBe("program 1 read 7, and program 2 read 6 later");
 });

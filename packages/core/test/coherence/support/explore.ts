@@ -6,6 +6,8 @@ import { line, nameOf, World } from "./world.ts";
 /** What may happen in a world, and how often. What is left out never happens. */
 export interface Budget {
   readonly reads?: number;
+  /** Reads that a quorum confirms. */
+  readonly strict?: number;
   /** Of a program that keeps no copies: the world's last holder, which asks the first. */
   readonly uncopied?: number;
   readonly writes?: number;
@@ -168,6 +170,7 @@ function actionsOf(world: World, left: Readonly<Record<string, number>>): Action
   for (let index = 0; index < world.holders.length; index++) {
     const name = nameOf(index);
     if (may("reads")) add(`${name} reads`, "reads", (changed) => void changed.read(index));
+    if (may("strict")) add(`${name} reads strictly`, "strict", (changed) => void changed.read(index, { type: "strict" }));
     if (may("writes")) add(`${name} writes`, "writes", (changed) => void changed.write(index));
     if (may("refusals")) add(`${name} writes in vain`, "refusals", (changed) => void changed.write(index, "refused"));
     if (may("deletes")) add(`${name} deletes`, "deletes", (changed) => void changed.write(index, "delete"));
