@@ -394,23 +394,3 @@ describe("getOrLoad", () => {
     expect((await cache.get("k")).found).toBe("negative");
   });
 });
-
-describe("fences (K5)", () => {
-  test("raised for a key, an earlier one is behind, and what is stored stays", async () => {
-    const { cache, fake } = await warmed(7);
-    const [earlier, later] = [
-      { name: "l", fence: 4n },
-      { name: "l", fence: 5n },
-    ];
-    await cache.raiseFence("k", later);
-    expect(fake.homes.fences.get("l")).toBe(5);
-    expect((await cache.get("k")).value).toBe(7);
-    expect(await failure(cache.set("k", 8, { ifFence: earlier }))).toMatchObject({ code: "fence_behind", details: { highest: 5n } });
-    expect(await failure(cache.raiseFence("k", earlier))).toMatchObject({ code: "fence_behind" });
-    await cache.set("k", 9, { ifFence: later });
-    expect((await cache.get("k")).value).toBe(9);
-    // Also of a key that is not there.
-    await cache.raiseFence("none", later);
-    expect((await cache.get("none")).found).toBe("absent");
-  });
-});

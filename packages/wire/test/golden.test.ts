@@ -22,7 +22,8 @@ import {
 import { describe, expect, test } from "vitest";
 import { hex, unhex } from "./arbitraries.ts";
 import { golden } from "./golden.ts";
-import { clientFrameSamples, commandSamples, resultSamples, serverFrameSamples } from "./samples.ts";
+import { clientFrameSamples, serverFrameSamples } from "./frame-samples.ts";
+import { commandSamples, resultSamples } from "./samples.ts";
 
 /**
  * The bytes of the format, as they are in every log and on every wire. A failure here means that old logs can no longer be read:

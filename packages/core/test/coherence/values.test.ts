@@ -93,7 +93,16 @@ test("race 26: a put on condition of a version whose answer was lost is told as 
   const command = { ...put, condition: { type: "version", version: 1 }, token: null } as const;
   const once = (caller: string): ShardAnswer => {
     b.shard.beginEntry(b.now);
-    const admission = b.shard.admit({ caller, fingerprint: "", notAfter: 5000, ackedUpTo: 0, firstSequence: 1, count: 1, ordered: false, bodyStart: 0 });
+    const admission = b.shard.admit({
+      caller,
+      fingerprint: "",
+      notAfter: 5000,
+      ackedUpTo: 0,
+      firstSequence: 1,
+      count: 1,
+      ordered: false,
+      bodyStart: 0,
+    });
     if ("type" in admission) throw new Error(admission.type);
     return b.shard.once(admission, 1, command);
   };
