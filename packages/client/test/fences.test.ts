@@ -68,4 +68,14 @@ describe("fences of cached values (K5)", () => {
     await cache.raiseFence("none", later);
     expect((await cache.get("none")).found).toBe("absent");
   });
+
+  test("also while the key's origin is away, and without loading anything", async () => {
+    const fake = await cluster();
+    fake.homes.origin = new Map();
+    fake.homes.isOriginAway = true;
+    const cache = (await connected(fake)).cache<number>("default");
+    await cache.raiseFence("k", { name: "l", fence: 5n });
+    expect(fake.homes.fences.get("l")).toBe(5);
+    expect(fake.node(0).loads).toEqual([]);
+  });
 });

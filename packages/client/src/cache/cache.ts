@@ -1,7 +1,7 @@
 // Not the global of this name: that is a getter, and a hit reads the clock each time.
 import { performance } from "node:perf_hooks";
 import { evictionLimits, type PolicyName, policyNames, readableCopy } from "@trivet/core/holder";
-import { type CachePut, limits, type LoadToken, type WriteCondition } from "@trivet/wire";
+import { type CachePut, limits, type LoadToken, type ShardCommand, type WriteCondition } from "@trivet/wire";
 import { check, isText, isWhole } from "../checks.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError } from "../errors.ts";
@@ -101,7 +101,8 @@ export class Cache<T = unknown> {
       // Its loader is what the key comes from.
       get: (key, read) => this.stored(key, read),
       reread: (key, read) => this.stored(key, this.afterChange(read)),
-      claim: (key, read) => near.claim(this.namespace, key, this.deadline(read)),
+      deadline: (read) => this.deadline(read),
+      claim: (key, deadline) => near.claim(this.namespace, key, deadline),
       setLoaded: (key, value, token, write) => this.setLoaded(key, value, token, write),
     });
   }
@@ -210,14 +211,11 @@ export class Cache<T = unknown> {
   async raiseFence(key: string, lock: NonNullable<CacheChangeOptions["ifFence"]>, options: CacheCallOptions = {}): Promise<void> {
     checkKey(key);
     const ifFence = heldFence("lock", lock);
-    // A write is judged by its fence first: one that comes to nothing raises it, also in a cluster that keeps its queues elsewhere.
-    const answer = await this.near.write(this.namespace, key, this.deadline(options), (namespace) => ({
-      type: "cache-delete",
-      ...namespace,
-      key,
-      condition: never,
-      ifFence,
-    }));
+    // A write is judged by its fence first: one that comes to nothing raises it, also in a cluster that keeps its queues elsewhere, and while the origin is away.
+    const raise = (namespace: { readonly namespace: number; readonly version: number }): ShardCommand => {
+      return { type: "cache-delete", ...namespace, key, condition: never, ifFence };
+    };
+    const answer = await this.near.write(this.namespace, key, this.deadline(options), raise, false);
     if (answer.type !== "cache-conflict" && answer.type !== "cache-unloaded") throw cacheError(this.name, key, answer);
   }
 

@@ -9,7 +9,8 @@ export interface LoadingCache<T> {
   /** After another process's loader. */
   reread(key: string, options: CacheReadOptions): Promise<CacheEntry<T>>;
   /** See `NearCache.claim`. */
-  claim(key: string, options: CacheReadOptions): Promise<(() => void) | null>;
+  claim(key: string, deadline: number): Promise<(() => void) | null>;
+  deadline(options: CacheReadOptions): number;
   setLoaded(key: string, value: T | null, token: LoadToken, options: CacheWriteOptions): Promise<boolean>;
 }
 
@@ -60,10 +61,12 @@ export class Loading<T> {
   private async run(key: string, loader: Loader<T>, options: LoadOptions, first: CacheEntry<T>, loaded: () => void): Promise<T | null> {
     const { tries = defaultTries } = options;
     let entry = first;
+    // For all loaders of others together.
+    const deadline = this.cache.deadline(options);
     let waits = 0;
     for (let left = tries; left > 0;) {
       // A loader elsewhere that failed leaves nothing behind: who has waited for so many does not wait for the next.
-      const release = waits < maxWaits ? await this.cache.claim(key, options) : () => {};
+      const release = waits < maxWaits ? await this.cache.claim(key, deadline) : () => {};
       if (release === null) {
         waits++;
         entry = await this.cache.reread(key, options);

@@ -115,12 +115,13 @@ export class NearCache {
     }
   }
 
-  /** Rejects with TrivetError; answers are whatever the shard says. */
+  /** Rejects with TrivetError; answers are whatever the shard says. `mayLoad`: what the command depends on is loaded from the origin first. */
   async write(
     near: Near,
     key: string,
     deadline: number,
     command: (namespace: { readonly namespace: number; readonly version: number }, compressOver: number) => ShardCommand,
+    mayLoad = true,
   ): Promise<ShardAnswer> {
     for (;;) {
       const known = near.known ?? (await this.resolve(near, deadline));
@@ -129,7 +130,7 @@ export class NearCache {
       const written = command({ namespace, version }, compressOver);
       const keep = mode.type === "write-through" && near.bounds.maxEntries > 0;
       const answer = await this.writes.write(group, holder, line, written, keep, deadline);
-      if (answer.type === "cache-unloaded" && this.hasOrigin(near)) {
+      if (answer.type === "cache-unloaded" && mayLoad && this.hasOrigin(near)) {
         // What the write depends on: it was not done. Executed anew, under another number.
         await this.load(near, key, "absent", deadline);
         if (performance.now() + retryMs >= deadline) return answer;

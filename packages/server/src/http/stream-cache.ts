@@ -1,6 +1,6 @@
 import { httpLimits } from "@trivet/contract";
 import { groupId } from "@trivet/core";
-import type { CacheEntry, CacheFailure, LoadClaim, NamespaceView } from "@trivet/engine";
+import type { CacheEntry, CacheFailure, NamespaceView } from "@trivet/engine";
 import {
   type CacheInvalidated,
   cacheStreamProtocol,
@@ -26,8 +26,8 @@ import type { StreamCaller } from "./stream-commands.ts";
 const maxNames = 1_024;
 /** Names and invalidations under way. */
 const maxAsked = 256;
-/** Loaders of one stream that others wait for. */
-const maxLoaders = 1_024;
+/** Loaders of one stream that others wait for, or that wait for others; what is beyond loads unasked. */
+const maxLoaders = 4_096;
 
 const isCall = ({ type }: ToHomes["messages"][number]["message"]): boolean => type === "fetch" || type === "read" || type === "write";
 
@@ -57,8 +57,8 @@ export class StreamCache {
   #asked = 0;
   #closed = false;
   #protocol = 0;
-  /** Loaders that run at the other end, by the numbers of their claims. */
-  readonly #loaders = new Map<number, () => void>();
+  /** Loaders that run at the other end, or wait for their turn, by the numbers of their claims. Null = its home has not answered yet. */
+  readonly #loaders = new Map<number, (() => void) | null>();
   /** By name, what the stream was told last: a number of a namespace, and the version of its settings. */
   readonly #names = new Map<string, Told>();
 
@@ -123,12 +123,14 @@ export class StreamCache {
     });
   }
 
-  #load({ how, key, name, request, timeoutMs }: LoadCached): void {
+  #load(frame: LoadCached): void {
+    const { how, key, name, request, timeoutMs } = frame;
     const { cache } = this.#context;
     const answer = (refusal: NamespaceRefusal, detail: string): void => {
       if (!this.#closed) this.#stream.send({ type: "cache-loaded", request, refusal, detail });
     };
     if (how === "release") return this.#release(request);
+    if (how === "claim") return this.#claim(frame, answer);
     if (cache === null) return answer("invalid", "this node keeps no cached values");
     if (this.#stream.caller.take(1) !== null || !this.#begin()) return answer("unavailable", tooMany);
     const told = (outcome: CacheEntry | CacheFailure): void => {
@@ -136,18 +138,27 @@ export class StreamCache {
       if (outcome.type === "entry") answer("none", "");
       else answer(...refusalOf(outcome));
     };
-    if (how === "claim") return cache.claimLoad(name, key, timeoutMs, (claim) => this.#claimed(request, claim, answer));
     return how === "absent" ? cache.get(name, key, "strict", timeoutMs, told) : cache.revalidate(name, key, how, timeoutMs, told);
   }
 
-  #claimed(request: number, claim: LoadClaim | CacheFailure, answer: (refusal: NamespaceRefusal, detail: string) => void): void {
-    this.#asked -= 1;
-    if (claim.type === "load-over") return answer("none", "");
-    if (claim.type !== "load-yours") return answer(...refusalOf(claim));
-    // Whoever asked is gone, or has asked for more than it may have: others shall not wait for it.
-    if (this.#closed || this.#loaders.size >= maxLoaders) claim.release();
-    else this.#loaders.set(request, claim.release);
-    return answer("yours", "");
+  /** Claims wait long, and so take no place of what is asked. */
+  #claim({ key, name, request, timeoutMs }: LoadCached, answer: (refusal: NamespaceRefusal, detail: string) => void): void {
+    const { cache } = this.#context;
+    if (cache === null) return answer("invalid", "this node keeps no cached values");
+    if (this.#loaders.has(request)) return this.#stream.close("protocol", `two claims with the number ${request}`);
+    if (this.#loaders.size >= maxLoaders || this.#stream.caller.take(1) !== null) return answer("unavailable", tooMany);
+    this.#loaders.set(request, null);
+    return cache.claimLoad(name, key, timeoutMs, (claim) => {
+      // Whoever asked is gone, or has loaded without an answer and is done: others shall not wait for it.
+      const isWanted = this.#loaders.has(request);
+      if (claim.type === "load-yours" && isWanted) this.#loaders.set(request, claim.release);
+      else this.#loaders.delete(request);
+      if (claim.type === "load-yours" && !isWanted) claim.release();
+      if (!isWanted) return;
+      if (claim.type === "load-over") answer("none", "");
+      else if (claim.type === "load-yours") answer("yours", "");
+      else answer(...refusalOf(claim));
+    });
   }
 
   #release(request: number): void {

@@ -11,7 +11,7 @@ const maxRemembered = 10_000;
  */
 export class WrongCredentials {
   private readonly buckets: RateLimiter;
-  /** Hashes of address and credential. Only while that address has wrong ones: else nothing is hashed. */
+  /** Hashes of address and credential. Also while that address has no wrong ones: those that come next may leave no moment to be right in. */
   private readonly remembered = new Set<string>();
 
   constructor(now: () => number) {
@@ -34,7 +34,6 @@ export class WrongCredentials {
   }
 
   right(address: string, credential: string): void {
-    if (this.buckets.missing(address) === 0) return;
     const hash = hashOf(address, credential);
     if (this.remembered.has(hash)) return;
     this.remembered.add(hash);

@@ -153,6 +153,28 @@ describe("programs with copies of their own, through a real node", () => {
     expect(await lost).toBe("closed");
   });
 
+  test("a thousand loaders of a program at a time are one for each key, and hold up nothing else", async () => {
+    const [first, second] = await Promise.all([program(), program()]);
+    const keys = Array.from({ length: 1_000 }, (_, n) => `many ${n}`);
+    let [runs, open] = [0, (): void => {}];
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const loader = async (key: string): Promise<string> => {
+      runs += 1;
+      await gate;
+      return key;
+    };
+    const load = (connection: TrivetConnection): Promise<(string | null)[]> => {
+      const cache = connection.cache<string>("default");
+      return Promise.all(keys.map((key) => cache.getOrLoad(key, loader, { timeoutMs: 30_000 })));
+    };
+    const all = [load(first), load(second)];
+    await until(() => runs >= 1_000, "each key has a loader");
+    await second.cache("default").invalidateTag("beside", { timeoutMs: 5_000 });
+    open();
+    expect(await Promise.all(all)).toEqual([keys, keys]);
+    expect(runs).toBe(1_000);
+  });
+
   test("a namespace made again under its name is another one", async () => {
     const define = (): Promise<string> =>
       administer((done) => host.cache.defineNamespace("again", {}, "create", { timeoutMs: 10_000 }, done));
@@ -287,6 +309,33 @@ describe("programs with copies of their own, through a real node", () => {
     expect(bare.peek("bare")).toBeUndefined();
     expect((await bare.get("nothing")).found).toBe("absent");
     expect((await bare.get("bare", { strict: true })).value).toBe(99);
+  });
+
+  test("a claim that is given back before its home has answered holds up nobody; a number that is in use ends the stream", async () => {
+    const held = (await program()).cache<number>("default");
+    const finish: (() => void)[] = [];
+    const loader = (): Promise<number> => new Promise((_, reject) => finish.push(() => reject(new Error("away"))));
+    const begun = held.getOrLoad("early", loader);
+    await until(() => finish.length === 1, "a loader runs");
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, { perMessageDeflate: false });
+    const frames: ServerFrame[] = [];
+    socket.on("message", (data: Buffer) => frames.push(decodeServerFrame(new Uint8Array(data))));
+    await until(() => socket.readyState === WebSocket.OPEN);
+    const send = (frame: ClientFrame): void => socket.send(encodeClientFrame(frame));
+    const claim = { type: "load-cached", request: 1, name: "default", key: "early", how: "claim", timeoutMs: 30_000 } as const;
+    send({ type: "hello", protocol: streamProtocol, caller: "c", label: "", session: 0 });
+    send(claim);
+    send({ ...claim, how: "release" });
+    // Answered after both were taken.
+    send({ ...claim, request: 2, key: "other" });
+    await until(() => frames.some((frame) => frame.type === "cache-loaded" && frame.request === 2), "the other is answered");
+    finish[0]?.();
+    await expect(begun).rejects.toThrow("away");
+    expect(await held.getOrLoad("early", () => 5, { timeoutMs: 5_000 })).toBe(5);
+    send({ ...claim, request: 2, key: "third" });
+    await until(() => frames.some(({ type }) => type === "closing"), "the end");
+    expect(frames.at(-1)).toMatchObject({ type: "closing", code: "protocol" });
+    socket.terminate();
   });
 
   test("what no program may say ends its stream", async () => {

@@ -114,6 +114,13 @@ describe("wrong credentials of one address", () => {
     access.look();
   });
 
+  test("do not shut out who was right before they came", async () => {
+    expect(await statusOf(keys.two)).toBe(200);
+    await useUp();
+    expect(await statusOf(keys.two)).toBe(200);
+    expect(await statusOf(wrong)).toBe(429);
+  });
+
   test("cannot be tokens in any number because they come all at once", async () => {
     const tokens = await Promise.all(Array.from({ length: atOnce + 30 }, (_, n) => issuer.sign({ aud: `another ${n}` })));
     const statuses = await Promise.all(tokens.map((token) => statusOf(token)));
