@@ -187,9 +187,9 @@ export class CommandStream {
     this.open.sent(frames, performance.now());
   }
 
-  /** Sends something that is not a command. False while there is no link. */
-  send(message: Uint8Array): boolean {
-    return this.router.send(message);
+  /** Sends something that is not a command. `isUrgent`: it has left when this returns. False while there is no link. */
+  send(message: Uint8Array, isUrgent = false): boolean {
+    return this.router.send(message, isUrgent);
   }
 
   /** Ends the link at once. What has no answer yet fails. */

@@ -91,9 +91,11 @@ export class Link {
     );
   }
 
-  send(message: Uint8Array): void {
+  /** `isUrgent`: it leaves before this returns, whatever the program does next. */
+  send(message: Uint8Array, isUrgent = false): void {
     this.writes?.add(message.length);
     this.socket.send(message);
+    if (isUrgent) this.writes?.end();
   }
 
   /** Ends the link without telling the handlers. */

@@ -79,9 +79,9 @@ export class Router {
   }
 
   /** Sends on the link in use. False when there is none. */
-  send(message: Uint8Array): boolean {
+  send(message: Uint8Array, isUrgent = false): boolean {
     if (this.active === null) return false;
-    this.active.send(message);
+    this.active.send(message, isUrgent);
     return true;
   }
 

@@ -118,6 +118,22 @@ describe("what a client produces without waiting is stored in that order", () =>
     },
   );
 
+  test("what was held until the shard knew the queue, and then sent, is unknown without an answer: not told as never stored", async () => {
+    const fake = await cluster();
+    const queue = (await connected(fake)).queue<number>("q");
+    fake.node(0).shardPolicies.push({ refuse: "overloaded", retryAfterMs: 100 });
+    const first = queue.produce(1, { key });
+    const held: Promise<unknown>[] = [];
+    for (const n of [2, 3, 4]) {
+      held.push(failure(queue.produce(n, { key, timeoutMs: 400 })));
+      await new Promise((resolve) => setTimeout(resolve, 15));
+    }
+    await first;
+    fake.chooseShardTrouble = () => "swallow";
+    for (const outcome of held) expect(await outcome).toBeInstanceOf(OutcomeUnknownError);
+    expect(stored(fake)).toEqual([1, 2, 3, 4]);
+  });
+
   test("when the shard has not heard of the queue yet", async () => {
     const fake = await cluster();
     const queue = (await connected(fake)).queue<number>("q");

@@ -1,19 +1,8 @@
-import { type Consumer, type Message, OutcomeUnknownError, StaleReceiptError, UnavailableError } from "@trivet/client";
-import { begunStreamProtocol } from "@trivet/wire";
+import { OutcomeUnknownError, StaleReceiptError, UnavailableError } from "@trivet/client";
 import { describe, expect, test } from "vitest";
-import { cluster, connected, failure, until } from "./support.ts";
+import { cluster, connected, failure, take, until } from "./support.ts";
 
 const hex = (frame: Uint8Array | undefined): string => Buffer.from(frame ?? []).toString("hex");
-
-async function take<T>(consumer: Consumer<T>, count: number): Promise<Message<T>[]> {
-  const messages: Message<T>[] = [];
-  while (messages.length < count) {
-    const next = await consumer.next();
-    if (next.done === true) break;
-    messages.push(next.value);
-  }
-  return messages;
-}
 
 describe("produce", () => {
   test("messages of one turn to one partition share one command of one frame, and each is answered", async () => {
@@ -269,44 +258,6 @@ describe("consume", () => {
     ]);
     // Nobody has taken it away here, so it is still in hand.
     await first?.ack();
-  });
-
-  test("the node is told what is begun, before the program has it: not what is only in hand, nor what was begun on a lost connection", async () => {
-    const fake = await cluster();
-    const trivet = await connected(fake);
-    const queue = trivet.queue<number>("q");
-    await queue.produceMany([{ body: 1 }, { body: 2 }, { body: 3 }, { body: 4 }]);
-    const consumer = queue.consume();
-    const { begun } = fake.node(0);
-    const [first] = await take(consumer, 1);
-    await first?.ack();
-    const [second] = await take(consumer, 1);
-    const [third] = await take(consumer, 1);
-    await second?.ack();
-    await until(() => begun.length === 3, "told of three");
-    expect(begun).toEqual([
-      { messages: 0, partitions: [] },
-      { messages: 1, partitions: [0] },
-      { messages: 2, partitions: [0] },
-    ]);
-    fake.node(0).cutConnections();
-    await until(() => begun.length === 4, "told anew");
-    expect(begun[3]).toEqual({ messages: 0, partitions: [] });
-    await take(consumer, 1);
-    await until(() => begun.length === 5, "told of the next");
-    expect(begun[4]).toEqual({ messages: 1, partitions: [0] });
-    await third?.ack();
-  });
-
-  test("a node that does not take what is begun is not told", async () => {
-    const fake = await cluster();
-    fake.node(0).protocol = begunStreamProtocol - 1;
-    const trivet = await connected(fake);
-    const queue = trivet.queue<number>("q");
-    await queue.produce(1);
-    await take(queue.consume(), 1);
-    expect(fake.node(0).watches.length).toBe(1);
-    expect(fake.node(0).begun).toEqual([]);
   });
 
   test("a change to the leader keeps what is in hand, and tells the node that is left that nobody is lost", async () => {

@@ -20,7 +20,7 @@ import type { CommandStream, ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
 import { type KnownNamespace, NamespaceNames } from "./namespace-names.ts";
 import { NearCopies } from "./near-copies.ts";
-import { NearQuestions, type QuestionAnswer } from "./near-questions.ts";
+import { loadRefusal, NearQuestions } from "./near-questions.ts";
 import { NearHolder, type ReadAnswer } from "./near-holder.ts";
 import { NearWrites } from "./near-writes.ts";
 import { ownedRecord } from "./packing.ts";
@@ -380,22 +380,4 @@ function unknownInvalidation(name: string): TrivetError {
 function owned(message: HomeMessage): HomeMessage {
   if (message.type !== "data" && message.type !== "done") return message;
   return { ...message, record: ownedRecord(message.record) };
-}
-
-/** Throws unless it was loaded. */
-function loadRefusal(name: string, key: string, { detail, refusal }: QuestionAnswer): void {
-  switch (refusal) {
-    case "none":
-      return;
-    case "unknown":
-      throw new TrivetError("namespace_unknown", `Cache namespace ${name} does not exist`);
-    case "origin-unavailable":
-      throw new TrivetError("origin_unavailable", `The origin of namespace ${name} cannot say what ${key} is: ${detail}`, {
-        retryable: true,
-      });
-    case "full":
-      throw new TrivetError("cache_full", `Namespace ${name} is full (${detail}); what its origin has of ${key} was not stored`);
-    default:
-      throw new TrivetError("bad_request", `Cache namespace ${name}: ${detail}`);
-  }
 }

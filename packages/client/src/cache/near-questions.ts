@@ -1,5 +1,6 @@
 import { type CacheInvalidated, type CacheLoaded, type ClientFrame, encodeClientFrame } from "@trivet/wire";
 import type { CommandStream } from "../command-stream.ts";
+import { TrivetError } from "../errors.ts";
 
 export type QuestionAnswer = CacheInvalidated | CacheLoaded;
 
@@ -50,5 +51,23 @@ export class NearQuestions {
     const told = this.open.get(request);
     this.open.delete(request);
     told?.(answer);
+  }
+}
+
+/** Throws unless it was loaded. */
+export function loadRefusal(name: string, key: string, { detail, refusal }: QuestionAnswer): void {
+  switch (refusal) {
+    case "none":
+      return;
+    case "unknown":
+      throw new TrivetError("namespace_unknown", `Cache namespace ${name} does not exist`);
+    case "origin-unavailable":
+      throw new TrivetError("origin_unavailable", `The origin of namespace ${name} cannot say what ${key} is: ${detail}`, {
+        retryable: true,
+      });
+    case "full":
+      throw new TrivetError("cache_full", `Namespace ${name} is full (${detail}); what its origin has of ${key} was not stored`);
+    default:
+      throw new TrivetError("bad_request", `Cache namespace ${name}: ${detail}`);
   }
 }

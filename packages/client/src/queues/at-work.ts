@@ -1,4 +1,4 @@
-import { type Begun, encodeClientFrame, type WatchQueue } from "@trivet/wire";
+import { type Begun, encodeClientFrame, maxBegun, type WatchQueue } from "@trivet/wire";
 import type { CommandStream } from "../command-stream.ts";
 
 /**
@@ -33,7 +33,7 @@ export class AtWork<M extends { readonly partition: number }> {
   }
 
   get begun(): Begun {
-    return { messages: this.most, partitions: [...this.partitions].sort((a, b) => a - b) };
+    return { messages: Math.min(this.most, maxBegun), partitions: [...this.partitions].sort((a, b) => a - b) };
   }
 }
 
@@ -45,5 +45,5 @@ export function tellNode(
   begun: Begun,
 ): void {
   if (watch !== null) stream.send(encodeClientFrame({ type: "watch-queue", ...name, on: watch }));
-  if (watch !== false && stream.takesBegun) stream.send(encodeClientFrame({ type: "consumer-begun", ...name, begun }));
+  if (watch !== false && stream.takesBegun) stream.send(encodeClientFrame({ type: "consumer-begun", ...name, begun }), true);
 }

@@ -49,7 +49,8 @@ export class PartitionLines<T extends { readonly serial: number }> {
     if (line?.isRenewed === true) return [];
     if (isKnown) this.known.add(partition);
     this.lines.delete(partition);
-    return line?.held ?? [];
+    // Taken out: the deadlines of those who waited here are not of what is sent.
+    return line?.held.splice(0) ?? [];
   }
 
   /** It is looked up again. */

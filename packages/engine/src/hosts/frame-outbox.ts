@@ -1,7 +1,7 @@
 import { type NodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { checkFrame, type FrameHeader } from "@trivet/wire";
-import { maxOutboxBytes } from "./limits.ts";
+import { lateAnswerMs, maxOutboxBytes } from "./limits.ts";
 import type { CallerRoute, Unavailable } from "./node-api.ts";
 import type { ForwardRefusal } from "./peer-frames.ts";
 
@@ -251,7 +251,7 @@ export class FrameOutbox<R> {
           retryAfterMs: 200,
           detail: `no leader was reached within ${this.noLeaderWaitMs} ms`,
         });
-      } else if (groupTime > record.notAfter + 1_000 && !this.mayWait(record)) {
+      } else if (isOver(record, groupTime, now) && !this.mayWait(record)) {
         // Past not-after apply refuses it: sending again is pointless. The caller's own deadline says `unknown`.
         this.drop(record);
       }
@@ -314,4 +314,9 @@ function isCopy(record: FrameRecord<unknown>, header: FrameHeader): boolean {
   return (
     firstSequence === header.firstSequence && count === header.count && notAfter === header.notAfter && fingerprint === header.fingerprint
   );
+}
+
+/** What came late is late at its first look: its refusal is what ends the wait of an ordered producer (rule X4), and takes a commit. */
+function isOver({ arrivedAt, notAfter }: FrameRecord<unknown>, groupTime: number, now: number): boolean {
+  return groupTime > notAfter + 1_000 && (now - arrivedAt > lateAnswerMs || mutant("host-late-frame-forgotten"));
 }

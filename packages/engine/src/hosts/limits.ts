@@ -30,6 +30,8 @@ export const snapshotChunkBytes: number = 64 * 1024;
 export const maxSystemVoters: number = 5;
 /** An unanswered call to a peer is given up after so long. */
 export const peerCallTimeoutMs: number = 5_000;
+/** A frame that comes after its not-after is waited for so long: apply refuses it, and whoever sent it waits for that word. */
+export const lateAnswerMs: number = 5_000;
 /** Who asks for the outcome of an earlier call (rule X3) is answered within this; between two looks passes that. */
 export const requestTimeoutMs: number = 2_000;
 export const requestRetryMs: number = 20;

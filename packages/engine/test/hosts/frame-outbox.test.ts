@@ -39,3 +39,39 @@ guard(
     expect(told).toEqual(["done", "not known yet"]);
   },
 );
+
+guard(
+  "host-late-frame-forgotten",
+  "a frame that comes after its not-after is answered, however many beats its refusal takes; without an answer it is forgotten in the end (rule X4)",
+  () => {
+    let now = 0;
+    const told: string[] = [];
+    const dispatched: number[] = [];
+    const outbox = new FrameOutbox<string>(
+      {
+        now: () => now,
+        groupTime: () => 100_000 + now,
+        leader: () => "n1" as never,
+        term: () => 1,
+        dispatch: () => dispatched.push(now) > 0,
+        lookup: () => "unknown",
+        isRefusal: () => true,
+        isPassing: () => false,
+        levelRefusal: () => null,
+        failed: () => undefined,
+      },
+      1_000,
+    );
+    outbox.setRoute("key", { answer: (_sequence, result) => told.push(result), flush: () => undefined, refused: () => undefined });
+    const late = encodeSingleCommandFrame("key", "body", 5_000, { type: "fence-floor", fence: 1 });
+    outbox.submit(late);
+    for (; now < 300; now += 50) outbox.tick();
+    outbox.answer("key", 1, "past its deadline", "body", 5_000);
+    expect(told).toEqual(["past its deadline"]);
+    outbox.submit(late);
+    now += 60_000;
+    outbox.tick();
+    outbox.answer("key", 1, "too late", "body", 5_000);
+    expect(told).toHaveLength(1);
+  },
+);

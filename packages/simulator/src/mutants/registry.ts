@@ -71,6 +71,7 @@ const groups: Readonly<Record<string, string>> = {
   "host-02-reply-before-durable": "messages that speak of a write leave before it is durable",
   "host-apply-beyond-durable": "W2: entries are applied before they are on this node's own disk",
   "host-expire-after-pause-unconfirmed": "L2: a leader that was paused expires leases before it has confirmed its leadership",
+  "host-late-frame-forgotten": "X4: the refusal of a late frame has nobody to go to, and its ordered producer waits for ever",
   "host-passing-refusal-told":
     "X1: what a shard says that does not know the queue yet is told while another copy of the call is on its way",
   "host-keyed-answered-from-state": "X2: with a snapshot a call is answered with what its idempotency key's first body was",
