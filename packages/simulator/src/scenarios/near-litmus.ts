@@ -165,7 +165,7 @@ export const nearMP: Scenario = litmus("mp", 3, [[{ put: x }, { put: y }], ...Ar
 
 export const nearSB: Scenario = litmus(
   "sb",
-  4,
+  1,
   [
     [{ put: x }, { get: y }],
     [{ put: y }, { get: x }],
