@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Outcome, Submission, SubmitOptions } from "@trivet/engine";
 import { acquire, type Cluster, ready, Told } from "./cluster.ts";
+import { lateAnswerMs } from "../../src/hosts/limits.ts";
 import { guard } from "./guard.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
@@ -163,7 +164,8 @@ describe("a wait with an idempotency key ends with its clients (K4)", () => {
       cluster.until("alice waits", () => waiters(cluster) === 1);
       leader.host.api.transferLeadership(heir.config.node, 5_000, () => undefined);
       cluster.until("the other leads", () => heir.host.system?.isLeader === true);
-      cluster.run(5_000);
+      // Longer than the refusal of a late frame is waited for.
+      cluster.run(2 * lateAnswerMs);
       expect(entry.host.groupTime.now()).toBeGreaterThan(entry.view.wallNow() + 200_000);
       release(cluster);
       cluster.run(500);
