@@ -32,6 +32,7 @@ const elsewhere: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/^npm (?:ci|start|test)\b/, "test/start.test.ts and whoever runs this test"],
   [/npm start$/, "test/terminals.test.ts: one node per terminal"],
   [/^npm run (?:build|check|format|docs|simulate|mutants|acceptance|test:)|^\.ci\/run/, "continuous integration"],
+  [/^(?:[A-Z_]+=\S+ )*npx vitest run /, "the tests that it names: continuous integration"],
   [/^npm run node --/, "test/env-files.test.ts, test/single-node.test.ts, test/membership.test.ts"],
   [
     /^npm run (?:bench|loadtest)|^locust|^python -m locust|scripts\/run_(?:load_)?tests\.sh/,
