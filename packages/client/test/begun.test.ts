@@ -1,7 +1,8 @@
 import { Socket } from "node:net";
 import { begunStreamProtocol } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
-import { cluster, connected, take, until } from "./support.ts";
+import { cluster, connected, until } from "./support.ts";
+import { take } from "./take.ts";
 
 describe("what a consumer has begun", () => {
   test("the node is told what is begun, before the program has it: not what is only in hand, nor what was begun on a lost connection", async () => {

@@ -1,6 +1,7 @@
 import { OutcomeUnknownError, StaleReceiptError, UnavailableError } from "@trivet/client";
 import { describe, expect, test } from "vitest";
-import { cluster, connected, failure, take, until } from "./support.ts";
+import { cluster, connected, failure, until } from "./support.ts";
+import { take } from "./take.ts";
 
 const hex = (frame: Uint8Array | undefined): string => Buffer.from(frame ?? []).toString("hex");
 

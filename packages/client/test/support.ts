@@ -1,4 +1,4 @@
-import { type ConnectOptions, type Consumer, type Message, type TrivetConnection, connect } from "@trivet/client";
+import { type ConnectOptions, type TrivetConnection, connect } from "@trivet/client";
 import { afterEach, expect, vi } from "vitest";
 import { FakeCluster } from "./fake-cluster.ts";
 
@@ -35,14 +35,4 @@ export async function failure(promise: Promise<unknown>): Promise<unknown> {
     },
     (error: unknown) => error,
   );
-}
-
-export async function take<T>(consumer: Consumer<T>, count: number): Promise<Message<T>[]> {
-  const messages: Message<T>[] = [];
-  while (messages.length < count) {
-    const next = await consumer.next();
-    if (next.done === true) break;
-    messages.push(next.value);
-  }
-  return messages;
 }

@@ -1,6 +1,7 @@
-import { bytesCodec, connect, type Consumer, type Message, StaleReceiptError, type TrivetConnection } from "@trivet/client";
+import { bytesCodec, connect, StaleReceiptError, type TrivetConnection } from "@trivet/client";
 import { StorageAccess, type NodeHost } from "@trivet/engine";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { take } from "../../../client/test/take.ts";
 import { scripted, serve, until, type Server } from "./harness.ts";
 import { startQueueNode } from "./queue-node.ts";
 
@@ -35,16 +36,6 @@ async function connected(at = 0): Promise<TrivetConnection> {
 }
 let queues = 0;
 const fresh = (): string => `sdk/${++queues}`;
-
-async function take<T>(consumer: Consumer<T>, count: number): Promise<Message<T>[]> {
-  const messages: Message<T>[] = [];
-  while (messages.length < count) {
-    const next = await consumer.next();
-    if (next.done === true) break;
-    messages.push(next.value);
-  }
-  return messages;
-}
 
 describe.each([
   [0, "shards"],
