@@ -1,5 +1,5 @@
 import { figure } from "../table.ts";
-import { all, atLeast, atMost, below, partOf, type Figures, type Target } from "./figures.ts";
+import { all, atLeast, atMost, below, counted, partOf, type Figures, type Target } from "./figures.ts";
 
 const workload = "queue-backlog";
 const wantedMessages = 10_000_000;
@@ -30,14 +30,14 @@ function alive(more: More): Omit<Target, "workload" | "what"> {
   const cage = limit === null || limit === undefined ? "without a memory cgroup" : `in cgroups of ${figure(limit, 1 / gib)} GiB`;
   return {
     target: "alive in a memory cgroup of 1 GiB",
-    reached: `${figure(died)} of ${figure(more["nodes"])} nodes died, ${figure(kills)} were killed for memory, ${cage}`,
+    reached: `${counted(died)} of ${counted(more["nodes"])} nodes died, ${counted(kills)} were killed for memory, ${cage}`,
     met: all([atMost(limit, gib), atMost(died, 0), atMost(kills, 0)]),
   };
 }
 
 function ordeal(more: More, step: "fill" | "drain"): string {
   const times = `gap ${figure(more[`${step}_longest_gap_ms`])} ms, loop late by ${figure(more[`${step}_longest_loop_delay_ms`])} ms`;
-  return `${step}: ${figure(more[`${step}_leader_changes`])} leader changes, ${figure(more[`${step}_heartbeats_missed`])} heartbeats missed, ${times}`;
+  return `${step}: ${counted(more[`${step}_leader_changes`])} leader changes, ${counted(more[`${step}_heartbeats_missed`])} heartbeats missed, ${times}`;
 }
 
 /**
@@ -65,7 +65,7 @@ function cold(more: More): Omit<Target, "workload" | "what"> {
 export function backlogTargets(figures: Figures): readonly Target[] {
   const more = figures.find(workload, "trivet")?.more ?? {};
   const messages = more["messages"] ?? null;
-  const missing = more["lost"] === null ? `unknown, ${figure(more["undelivered"])} not drained in time` : figure(more["lost"]);
+  const missing = more["lost"] === null ? `unknown, ${counted(more["undelivered"])} not drained in time` : counted(more["lost"]);
   const memory = more["rss_anon_peak_bytes"];
   const restart = more["restart_to_first_message_ms"];
   const rows: readonly (Omit<Target, "workload" | "what"> & { readonly about: string })[] = [
@@ -84,7 +84,7 @@ export function backlogTargets(figures: Figures): readonly Target[] {
       reached: `${figure(restart, 1e-3)} s`,
       met: below(restart, 15_000),
     },
-    { about: "messages", target: "none lost", reached: `${missing} lost of ${figure(messages)}`, met: atMost(more["lost"], 0) },
+    { about: "messages", target: "none lost", reached: `${missing} lost of ${counted(messages)}`, met: atMost(more["lost"], 0) },
     { about: "heartbeats", ...cold(more) },
   ];
   const part = partOf(messages, wantedMessages, "messages");

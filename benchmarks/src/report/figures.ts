@@ -26,8 +26,8 @@ export function partOf(done: number | null, wanted: number, unit: string): strin
 }
 
 /** A small count has no digits behind the point. */
-function counted(value: number): string {
-  return Number.isInteger(value) && value < 1000 ? String(value) : figure(value);
+export function counted(value: number | null | undefined): string {
+  return Number.isInteger(value) && Number(value) < 1000 ? String(value) : figure(value);
 }
 
 /** Finds figures in the selected results. */

@@ -3,7 +3,7 @@ import type { Missing, Result } from "../results.ts";
 import type { SubjectName } from "../subjects/subject.ts";
 import { figure } from "../table.ts";
 import { backlogTargets } from "./backlog-targets.ts";
-import { Figures, all, atLeast, atMost, below, partOf, type Target } from "./figures.ts";
+import { Figures, all, atLeast, atMost, below, counted, partOf, type Target } from "./figures.ts";
 
 /** Our throughput beside that of a peer. */
 function beside(figures: Figures, workload: string, clients: number, what: string, peer: SubjectName, bound: number): Target {
@@ -47,7 +47,7 @@ function roundTrips(figures: Figures, clients: number): Target[] {
       workload: roundtrip,
       what: `queue: order within 10 000 keys, ${clients} in flight`,
       target: "≥ 0.8 × unordered, nothing overtaken",
-      reached: `${figure(more["keyed_messages_per_s"])} messages/s = ${figure(share)} × unordered, ${figure(more["keyed_overtaken"])} overtaken`,
+      reached: `${figure(more["keyed_messages_per_s"])} messages/s = ${figure(share)} × unordered, ${counted(more["keyed_overtaken"])} overtaken`,
       met: all([atLeast(share, 0.8), atMost(more["keyed_overtaken"], 0)]),
     },
   ];
@@ -80,7 +80,7 @@ function failover(figures: Figures): Target[] {
       workload,
       what: `${kill}: what comes of the messages`,
       target: "none lost, nothing reordered within a key",
-      reached: `${figure(more["lost"])} lost, ${figure(more["overtaken"])} overtaken`,
+      reached: `${counted(more["lost"])} lost, ${counted(more["overtaken"])} overtaken`,
       met: all([atMost(more["lost"], 0), atMost(more["overtaken"], 0)]),
       part,
     },
@@ -99,7 +99,7 @@ function http(figures: Figures, subject: SubjectName, storage: string): Target {
     workload,
     what: `queue: S4's produce, consume and ack over HTTP, 5 minutes, ${storage}`,
     target: "≥ 1 000 messages/s, none lost",
-    reached: `${figure(ours?.ops_per_s)} messages/s over ${figure(seconds)} s, ${figure(more["lost"])} lost of ${figure(more["produced"])}`,
+    reached: `${figure(ours?.ops_per_s)} messages/s over ${figure(seconds)} s, ${counted(more["lost"])} lost of ${counted(more["produced"])}`,
     met: all([atLeast(ours?.ops_per_s, 1000), atMost(more["lost"], 0)]),
     part: partOf(seconds === null ? null : Math.round(seconds), httpSeconds, "s"),
   };

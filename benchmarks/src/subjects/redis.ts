@@ -59,17 +59,18 @@ export async function launchRedis(context: SubjectContext, appendFsync: AppendFs
 
 /** One server that is as durable as one can be, for its own commands or for what is built on them. */
 export async function startRedis(context: SubjectContext, kind: "redis" | "bullmq" | "node-redis"): Promise<RunningSubject> {
-  const { port, node, healthy, stop } = await launchRedis(context, "always");
+  const server = await launchRedis(context, "always");
+  const { node, port } = server;
   return {
     nodes: [node],
     leadership: () => Promise.resolve(null),
-    healthy,
+    healthy: (timeoutMs) => server.healthy(timeoutMs),
     participants: () => Promise.resolve([{ role: "node", pid: node.pid }]),
     // Redis 7 has no counter of its fsync calls.
     fsyncs: () => Promise.resolve(null),
     queueLeader: () => Promise.resolve(null),
     target: () => Promise.resolve({ kind, urls: [`redis://127.0.0.1:${port}`] }),
-    stop,
+    stop: () => server.stop(),
   };
 }
 

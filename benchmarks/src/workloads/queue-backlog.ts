@@ -10,7 +10,7 @@ import { resultOf, type Round } from "./cells.ts";
 import { MemoryCage } from "./memory-cage.ts";
 import { leastStored } from "./node-watch.ts";
 import { duration } from "./pace.ts";
-import { Attempts, slackMs, withSubject, type Bench, type RunContext, type Workload } from "./workload.ts";
+import { Attempts, withSubject, type Bench, type RunContext, type Workload } from "./workload.ts";
 
 const name = "queue-backlog";
 /** The rates on an empty queue are taken over so many messages at most. */

@@ -28,6 +28,16 @@ function verdicts(results: readonly (Result | Missing)[], about: string): string
     .map(verdictOf);
 }
 
+const backlog = (more: More) => (entry: Result) => withMore(entry, "queue-backlog", more);
+const failover = (more: More) => (entry: Result) => withMore(entry, "queue-failover", more);
+
+/** What nobody knows whether it is met. */
+function unknown(results: readonly Result[]): string[] {
+  return targets(results)
+    .filter(({ met }) => met === null)
+    .map(({ what }) => what);
+}
+
 describe("the targets of the queues", () => {
   it("are met by results that meet them, and stand behind those of the locks", () => {
     expect(targets(goodQueues()).map(verdictOf)).toEqual(Array.from({ length: 25 }, () => "met"));
@@ -35,8 +45,6 @@ describe("the targets of the queues", () => {
     expect(targets(good()).every(({ what }) => !what.startsWith("queue"))).toBe(true);
   });
 
-  const backlog = (more: More) => (entry: Result) => withMore(entry, "queue-backlog", more);
-  const failover = (more: More) => (entry: Result) => withMore(entry, "queue-failover", more);
   const worse: readonly (readonly [string, (entry: Result) => Result])[] = [
     ["produce of 1 KiB, 256 in flight, beside floor", (entry) => slower(entry, "queue-produce", "floor", 101_000)],
     ["produce of 1 KiB, 256 in flight, beside nats", (entry) => slower(entry, "queue-produce", "nats", 27_000)],
@@ -82,10 +90,6 @@ describe("the targets of the queues", () => {
   });
 
   it("are neither met nor missed without a peer, without a cgroup, with a store that fits in memory, or out of time", () => {
-    const unknown = (results: readonly Result[]): string[] =>
-      targets(results)
-        .filter(({ met }) => met === null)
-        .map(({ what }) => what);
     expect(unknown(goodQueues().filter(({ subject }) => subject !== "bullmq"))).toHaveLength(4);
     expect(unknown(goodQueues().map(backlog({ memory_max_bytes: null, oom_kills: null })))).toEqual([
       "queue: backlog of 10 M × 1 KiB: nodes",
