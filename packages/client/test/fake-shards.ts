@@ -104,13 +104,13 @@ export class FakeShards {
       const { sequence } = cursor;
       const key = `${lane}/${sequence}`;
       let bytes = sequence <= acked ? alreadyAcknowledged : this.answers.get(key);
+      if (bytes === undefined && notAfter < this.groupTime()) bytes = pastDeadline;
       if (bytes === undefined && ordered && sequence - 1 > acked && !this.answers.has(`${lane}/${sequence - 1}`)) {
         this.gaps++;
         answers.push({ sequence, bytes: outOfOrder });
         continue;
       }
-      if (bytes === undefined && notAfter < this.groupTime()) bytes = pastDeadline;
-      else if (bytes === undefined) {
+      if (bytes === undefined) {
         bytes = this.answerTo(group, cursor.decodeShard());
         this.answers.set(key, bytes);
       }

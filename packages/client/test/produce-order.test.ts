@@ -122,6 +122,28 @@ describe("what a client produces without waiting is stored in that order", () =>
     },
   );
 
+  test("when what nobody knew of was stored, and one behind it was never sent: those behind that are stored", async () => {
+    const fake = await cluster();
+    const node = fake.node(0);
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produce(0, { key });
+    node.shardPolicies.push("swallow");
+    const unknown = queue.produce(1, { key, timeoutMs: 200 });
+    await until(() => node.shardPolicies.length === 0, "it is stored");
+    await node.stop();
+    await until(() => trivet.node === null, "there is no link");
+    const unsent = failure(queue.produce(2, { key, timeoutMs: 300 }));
+    await new Promise((resolve) => setTimeout(resolve, 15));
+    const last = queue.produce(3, { key, timeoutMs: 5_000 });
+    expect(await failure(unknown)).toBeInstanceOf(OutcomeUnknownError);
+    expect(await unsent).toBeInstanceOf(UnavailableError);
+    await node.restart();
+    await last;
+    await queue.produce(4, { key });
+    expect(stored(fake)).toEqual([0, 1, 3, 4]);
+  });
+
   test("what was held until the shard knew the queue, and then sent, is unknown without an answer: not told as never stored", async () => {
     const fake = await cluster();
     const queue = (await connected(fake)).queue<number>("q");
