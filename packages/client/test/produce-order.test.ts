@@ -144,6 +144,17 @@ describe("what a client produces without waiting is stored in that order", () =>
     expect(stored(fake)).toEqual([0, 1, 3, 4]);
   });
 
+  test("what was stored before its caller lost the right to is unknown, not told as forbidden; what was never taken is forbidden", async () => {
+    const fake = await cluster();
+    const queue = (await connected(fake)).queue<number>("q");
+    await queue.produce(0, { key });
+    fake.node(0).shardPolicies.push("drop-unanswered", { refuse: "forbidden" }, { refuse: "forbidden" });
+    expect(await failure(queue.produce(1, { key }))).toBeInstanceOf(OutcomeUnknownError);
+    expect(await failure(queue.produce(2, { key }))).toMatchObject({ code: "forbidden" });
+    await queue.produce(3, { key });
+    expect(stored(fake)).toEqual([0, 1, 3]);
+  });
+
   test("what was held until the shard knew the queue, and then sent, is unknown without an answer: not told as never stored", async () => {
     const fake = await cluster();
     const queue = (await connected(fake)).queue<number>("q");
