@@ -29,7 +29,7 @@ import { leadership } from "./raft-view.ts";
 import { StreamCache } from "./stream-cache.ts";
 import { refusalOf, StreamCaller } from "./stream-commands.ts";
 import { StreamQueues } from "./stream-queues.ts";
-import type { StreamRoute } from "./stream-route.ts";
+import { lastUsed, type StreamRoute } from "./stream-route.ts";
 import { routeOf, TracedRoute } from "./stream-spans.ts";
 import { StreamWatches } from "./stream-watches.ts";
 
@@ -240,7 +240,7 @@ class StreamConnection {
 
   /** The answers of this caller come here from now on, also when another connection had them (a reconnect). */
   #route(caller: string): StreamRoute {
-    const known = this.#routes.get(caller);
+    const known = lastUsed(this.#routes, caller);
     if (known !== undefined) return known;
     const route = routeOf(caller, this, this.#context.tracing);
     this.#routes.set(caller, route);
