@@ -76,7 +76,9 @@ async function untilWhole(deadlineMs: number): Promise<void> {
   await waitFor("each replica to have its vote", async () => {
     const all = await Promise.all(alive.map((node) => node.status()));
     const without = all.flatMap(({ groups, node_id: id }) =>
-      (groups as readonly Json[]).filter(({ role }) => role !== "leader" && role !== "follower").map((group) => JSON.stringify([id, group])),
+      (groups as readonly Json[])
+        .filter(({ role }) => role !== "leader" && role !== "follower")
+        .map((group) => JSON.stringify([id, group])),
     );
     return without.length === 0 ? ready(true) : without.join(", ");
   });
@@ -104,17 +106,21 @@ async function check(): Promise<void> {
 }
 
 describe("a node is dead for good while a queue is under load", () => {
-  it("of four: after a minute the others have its shards, it is removed, and each of them can be missed", { timeout: 360_000 }, async () => {
-    await begin({ nodes: 4 });
-    const dead = await loseLeader();
-    // Nobody moves anything for a node that may come back.
-    expect(JSON.stringify(await replicasOf(first()))).toContain(`"${dead.id}"`);
-    await untilWhole(150_000);
-    await load.progress(200);
-    await expectStatus(200, `${first().url}/v1/raft/members/${dead.id}`, { method: "DELETE", timeoutMs: 90_000 });
-    await oneAfterTheOther(alive);
-    await check();
-  });
+  it(
+    "of four: after a minute the others have its shards, it is removed, and each of them can be missed",
+    { timeout: 360_000 },
+    async () => {
+      await begin({ nodes: 4 });
+      const dead = await loseLeader();
+      // Nobody moves anything for a node that may come back.
+      expect(JSON.stringify(await replicasOf(first()))).toContain(`"${dead.id}"`);
+      await untilWhole(150_000);
+      await load.progress(200);
+      await expectStatus(200, `${first().url}/v1/raft/members/${dead.id}`, { method: "DELETE", timeoutMs: 90_000 });
+      await oneAfterTheOther(alive);
+      await check();
+    },
+  );
 
   it("of three: another machine takes its place, and each of the three can be missed", { timeout: 300_000 }, async () => {
     await begin({ nodes: 3 });

@@ -93,7 +93,9 @@ describe.skipIf(!hasRedis)("queues on a Redis that sentinels watch", () => {
       return { id: textOf((body["message_ids"] as readonly string[])[0]), ack: textOf(body["ack"]) };
     };
     const take = async (consumer: string): Promise<readonly Json[]> =>
-      (await expectStatus(200, `${first().url}${path}/consume`, { body: { consumer, visibility_ms: 600_000 } })).body["messages"] as readonly Json[];
+      (await expectStatus(200, `${first().url}${path}/consume`, { body: { consumer, visibility_ms: 600_000 } })).body[
+        "messages"
+      ] as readonly Json[];
     const kept = await produce("kept");
     expect(kept.ack).toBe("replicas:1");
     const [primary, replica] = [await sentinels.primary(), await sentinels.replica()];

@@ -134,22 +134,26 @@ describe.skipIf(!hasRedis)("a Redis with appendfsync always dies by kill -9 unde
 });
 
 describe.skipIf(!hasRedis)("a Redis Cluster of three, for a user with a password, under load", () => {
-  it("each server in turn dies by kill -9 and is started again: nothing acknowledged is missing or stuck", { timeout: 300_000 }, async () => {
-    // More partitions than servers: each has some.
-    await begin(startRedisCluster, 12);
-    const pids = cluster.nodes.map((node) => node.process().pid);
-    for (const redis of servers.servers) {
-      const before = cluster.nodes.map((node) => count(node, /GAGAL terhubung ke Redis/g));
-      await redis.kill();
-      await waitFor("each node to say so", () => {
-        const said = cluster.nodes.map((node) => count(node, /GAGAL terhubung ke Redis/g));
-        return said.every((times, at) => times > (before[at] ?? 0)) ? ready(true) : JSON.stringify(said);
-      });
-      await locks.progress(20);
-      await redis.restart();
-      await load.progress(200);
-    }
-    await check();
-    await checkWhatWasSaid(pids, servers.servers.length);
-  });
+  it(
+    "each server in turn dies by kill -9 and is started again: nothing acknowledged is missing or stuck",
+    { timeout: 300_000 },
+    async () => {
+      // More partitions than servers: each has some.
+      await begin(startRedisCluster, 12);
+      const pids = cluster.nodes.map((node) => node.process().pid);
+      for (const redis of servers.servers) {
+        const before = cluster.nodes.map((node) => count(node, /GAGAL terhubung ke Redis/g));
+        await redis.kill();
+        await waitFor("each node to say so", () => {
+          const said = cluster.nodes.map((node) => count(node, /GAGAL terhubung ke Redis/g));
+          return said.every((times, at) => times > (before[at] ?? 0)) ? ready(true) : JSON.stringify(said);
+        });
+        await locks.progress(20);
+        await redis.restart();
+        await load.progress(200);
+      }
+      await check();
+      await checkWhatWasSaid(pids, servers.servers.length);
+    },
+  );
 });

@@ -258,7 +258,9 @@ export async function problemsOf(load: QueueLoad, queue: string, urls: readonly 
 
 /** The same where the storage may lose what it has not confirmed: counts are what it has, and only what it confirmed must have come. */
 export async function problemsOfLossy(load: QueueLoad, queue: string, urls: readonly string[]): Promise<readonly string[]> {
-  const problems = await throughEvery(load, queue, urls, ({ messages }) => (messages === 0 ? [] : [`${JSON.stringify(messages)} messages`]));
+  const problems = await throughEvery(load, queue, urls, ({ messages }) =>
+    messages === 0 ? [] : [`${JSON.stringify(messages)} messages`],
+  );
   return [...load.surprises, ...problems, ...judgeLossyQueue(load.records)];
 }
 

@@ -49,7 +49,11 @@ export async function startRedisCluster(): Promise<RedisOfNodes> {
     const ports = await freePorts(6);
     for (const [at, port] of ports.slice(0, 3).entries()) {
       const users = usersOf(`${ruleOfNodes} +cluster|slots +cluster|info`);
-      const settings: RedisSettings = { port, asker: askAsAdmin, lines: [...always, ...ofCluster, `cluster-port ${ports[3 + at]}`, ...users] };
+      const settings: RedisSettings = {
+        port,
+        asker: askAsAdmin,
+        lines: [...always, ...ofCluster, `cluster-port ${ports[3 + at]}`, ...users],
+      };
       servers.push(await startRedis(settings));
     }
     const [first] = servers;

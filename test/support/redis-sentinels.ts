@@ -62,6 +62,12 @@ export interface TestSentinels {
 
 const downAfterMs = 1_000;
 
+/** Of an answer with a name and a value on every two lines. */
+function field(answer: string, name: string): string {
+  const lines = answer.split("\n");
+  return lines[lines.indexOf(name) + 1] ?? "";
+}
+
 export async function startSentinels(guard: GuardedBy): Promise<TestSentinels> {
   const all: TestRedis[] = [];
   const stop = async (): Promise<void> => {
@@ -100,7 +106,6 @@ export async function startSentinels(guard: GuardedBy): Promise<TestSentinels> {
     };
     const sentinelsAgree = async (): Promise<string> => {
       const said = await Promise.all(sentinels.map((sentinel) => sentinel.ask("SENTINEL", "MASTER", "queues")));
-      const field = (text: string, name: string): string => text.split("\n")[text.split("\n").indexOf(name) + 1] ?? "";
       const wrong = said.filter(
         (text) => field(text, "num-slaves") !== "1" || field(text, "num-other-sentinels") !== "2" || field(text, "flags") !== "master",
       );

@@ -5,15 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultHostConfig, MemoryTelemetry, NodeHost, queuesConformance, type TestApi } from "@trivet/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  BrotliPacking,
-  NodeClock,
-  NodeCrypto,
-  NodeFiles,
-  NodeRandom,
-  NodeTransport,
-  ThreadApplyWorker,
-} from "../../src/adapters/index.ts";
+import { BrotliPacking, NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "../../src/adapters/index.ts";
 import { until } from "../http/harness.ts";
 
 const shards = 4;

@@ -27,7 +27,9 @@ test("where Redis is: the URL's parts, with the other settings before them", () 
     ],
     ack: "replicas:2",
   });
-  expect(redis({ REDIS_NODES: "a,b", REDIS_MODE: "sentinel", REDIS_SENTINEL_USERNAME: "ann", REDIS_SENTINEL_PASSWORD: "pw" })).toMatchObject({
+  expect(
+    redis({ REDIS_NODES: "a,b", REDIS_MODE: "sentinel", REDIS_SENTINEL_USERNAME: "ann", REDIS_SENTINEL_PASSWORD: "pw" }),
+  ).toMatchObject({
     mode: "sentinel",
     primaryName: "mymaster",
     username: "",

@@ -17,6 +17,15 @@ async function offsetOf(server: RedisServer): Promise<string> {
   return /^(?:slave|master)_repl_offset:(\d+)/m.exec(about)?.[1] ?? "";
 }
 
+/** As a fail-over makes it: from here on it is a primary, and hears nothing of the former one. */
+async function promote(replica: RedisServer, primary: RedisServer): Promise<void> {
+  await until(async () => {
+    const about = String(await replica.ask("INFO", "replication"));
+    return about.includes("master_link_status:up") && (await offsetOf(replica)) === (await offsetOf(primary));
+  });
+  await replica.ask("REPLICAOF", "NO", "ONE");
+}
+
 describe.skipIf(!hasRedis)("a Redis that goes on without the last steps of the one before", () => {
   const servers: RedisServer[] = [];
   const opened: Opened[] = [];
@@ -36,14 +45,6 @@ describe.skipIf(!hasRedis)("a Redis that goes on without the last steps of the o
   }
   const primaryServer = (): Promise<RedisServer> => serve("--repl-diskless-sync-delay", "0");
   const replicaOf = (primary: RedisServer): Promise<RedisServer> => serve("--replicaof", "127.0.0.1", String(primary.port));
-  /** As a fail-over makes it: from here on it is a primary, and hears nothing of the former one. */
-  async function promote(replica: RedisServer, primary: RedisServer): Promise<void> {
-    await until(async () => {
-      const about = String(await replica.ask("INFO", "replication"));
-      return about.includes("master_link_status:up") && (await offsetOf(replica)) === (await offsetOf(primary));
-    });
-    await replica.ask("REPLICAOF", "NO", "ONE");
-  }
 
   test("gives none of their numbers again, and takes no receipt of a hand-out that it has not made", async () => {
     const primary = await primaryServer();
@@ -94,7 +95,9 @@ describe.skipIf(!hasRedis)("a Redis that goes on without the last steps of the o
     const keyed = { timeoutMs: 5_000, idempotency: { key: "k", fingerprint: "f" } };
     const first = await b.submit(b.consumption({ maxMessages: 1 }), keyed);
     expect(first).toMatchObject({ result: { messages: [{ sequence: 2 }] } });
-    expect(await b.submit(b.consumption({ maxMessages: 1 }), keyed)).toMatchObject({ result: (first as { readonly result: object }).result });
+    expect(await b.submit(b.consumption({ maxMessages: 1 }), keyed)).toMatchObject({
+      result: (first as { readonly result: object }).result,
+    });
     await b.answer({ type: "delete-group", queue: b.queue, partition: 0, group: "g" });
     const again = await b.consume({ maxMessages: 2 });
     expect(sequences(again)).toEqual([1, 2]);
@@ -113,7 +116,9 @@ describe.skipIf(!hasRedis)("a Redis that goes on without the last steps of the o
     await server.kill();
     await server.start();
     await until(async () => opened.every(({ storage }) => storage.isUp));
-    expect(await b.submit(b.consumption({ maxMessages: 1 }), keyed)).toMatchObject({ result: (first as { readonly result: object }).result });
+    expect(await b.submit(b.consumption({ maxMessages: 1 }), keyed)).toMatchObject({
+      result: (first as { readonly result: object }).result,
+    });
     const later = await b.consume();
     expect(sequences(later)).toEqual([3]);
     expect(await settled(b, [...held, ...later])).toEqual(["settled", "settled"]);
