@@ -1,6 +1,6 @@
 import { describeError, errorCatalogue, httpLimits, type queueRoutes, type queueSchemas } from "@trivet/contract";
 import type { BrowsedMessage } from "@trivet/core";
-import type { Consumed, ConsumeRequest, Produced, Settled, SettleRequest } from "@trivet/engine";
+import type { Consumed, ConsumeRequest, Produced, ProduceRequest, Settled, SettleRequest } from "@trivet/engine";
 import type { NewMessage } from "@trivet/wire";
 import { badField, failure, ok, type Answer, type Failure } from "./answer.ts";
 import { isFailure, type AnyCall, type Some } from "./calls.ts";
@@ -21,10 +21,10 @@ export async function produce(
   call: AnyCall,
   queue: string,
   messages: readonly NewMessage[],
-  ifFence: { readonly lock: string; readonly fence: number } | null = null,
+  conditions: Partial<Pick<ProduceRequest, "ifFence" | "ack">> = {},
 ): Promise<Produced | Failure> {
   const started = context.now();
-  const request = { queue, messages, ifFence, create: context.config.queues.autoCreate };
+  const request = { queue, messages, ifFence: null, create: context.config.queues.autoCreate, ...conditions };
   const outcome = await ask<Produced>(context, call, queue, (queues, options, done) => queues.produce(request, options, done));
   const { metrics } = context;
   metrics.observe("queue_produce_duration_seconds", (context.now() - started) / 1_000, {
@@ -127,7 +127,7 @@ async function settled(
 }
 
 function messagesOf(body: queueSchemas.ProduceBody): readonly NewMessage[] | Failure {
-  const { messages, if_fence: _fence, request_id: _key, ...one } = body;
+  const { ack: _ack, messages, if_fence: _fence, request_id: _key, ...one } = body;
   if (messages === undefined) {
     const single = newMessage(one);
     return isFailure(single) ? single : [single];
@@ -189,8 +189,10 @@ export const messageHandlers: Some<Extract<keyof typeof queueRoutes, MessageRout
     if (bad !== null) return bad;
     const messages = messagesOf(body);
     if (isFailure(messages)) return messages;
-    const fence = ifFence === undefined ? null : { lock: ifFence.lock, fence: numberOf(ifFence.fence) };
-    const outcome = await produce(context, call, params.queue, messages, fence);
+    const outcome = await produce(context, call, params.queue, messages, {
+      ...(ifFence === undefined ? {} : { ifFence: { lock: ifFence.lock, fence: numberOf(ifFence.fence) } }),
+      ...(body.ack === undefined ? {} : { ack: body.ack as NonNullable<ProduceRequest["ack"]> }),
+    });
     if (isFailure(outcome)) return outcome;
     return ok(
       {
