@@ -13,6 +13,8 @@ import {
 } from "@trivet/wire";
 import { type Asker, Watched, fail, tell } from "./answered.ts";
 import { type ClientErrorCode, OutcomeUnknownError, TrivetError, UnavailableError } from "./errors.ts";
+import { FrameTraces } from "./tracing/frame-traces.ts";
+import type { Traces } from "./tracing/tracing.ts";
 
 type ShardAnswer = ReturnType<typeof decodeShardAnswer>;
 
@@ -23,7 +25,7 @@ export interface GroupLink {
   readonly isConnected: boolean;
   /** Group time minus monotonic time. */
   readonly groupOffset: number;
-  send(frame: Uint8Array): void;
+  send(frame: Uint8Array, traces: Traces): void;
   newCaller(): string;
   describeFailures(): string;
 }
@@ -55,6 +57,7 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
   /** Ordered commands whose callers were told that nobody knows. */
   private readonly unknown = new Set<string>();
   private lastRefusal: Omit<Refused, "type"> | null = null;
+  private readonly traced = new FrameTraces();
 
   constructor(group: number, link: GroupLink) {
     this.group = group;
@@ -72,8 +75,9 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
   }
 
   /** Takes a command for the frame of this turn, which began at `turn`. Returns its sequence, or 0 when it failed at once. */
-  submit(command: C, turn: number, timeoutMs: number, done: Asker<R>): number {
+  submit(command: C, turn: number, timeoutMs: number, done: Asker<R>, traces: Traces = null): number {
     const sequence = this.place(command, turn + timeoutMs, done);
+    if (traces !== null && sequence !== 0) this.traced.add(this.lanes.frameOfSubmitted(sequence), traces);
     if (this.deadlineTimer === null) this.armDeadlines();
     return sequence;
   }
@@ -173,7 +177,7 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
 
   private sendFrame(frame: LaneFrame): void {
     frame.sends++;
-    this.link.send(frame.bytes);
+    this.link.send(frame.bytes, this.traced.of(frame));
   }
 
   /** Not to be asked for again. An earlier sending may be in some log: "not allowed" would say that nothing happened. */

@@ -123,6 +123,11 @@ export class CallerLanes<T extends object> {
     return this.submitted === null ? "" : this.submitted.caller;
   }
 
+  /** Which frame carries the command that was submitted last, under this sequence. */
+  frameOfSubmitted(sequence: number): LaneFrame | undefined {
+    return this.submitted?.frameOf(sequence);
+  }
+
   /** Commands neither answered nor given up. */
   get openCount(): number {
     return this.open;

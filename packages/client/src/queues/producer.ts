@@ -1,7 +1,8 @@
-import { type NewMessage, type Produce, limits, partitionOf, shardNumberOf } from "@trivet/wire";
+import { type NewMessage, type Produce, type TraceContext, limits, partitionOf, shardNumberOf } from "@trivet/wire";
 import { Watched } from "../answered.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
+import type { Traces } from "../tracing/tracing.ts";
 import { shardError } from "./answers.ts";
 import { PartitionLines } from "./partition-lines.ts";
 import { Rotation } from "./rotation.ts";
@@ -29,6 +30,7 @@ interface Waiting {
   readonly timeoutMs: number;
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
+  readonly traces: Traces;
   readonly done: (error: unknown, produced: Produced | null) => void;
 }
 /** Messages that share a command. */
@@ -76,7 +78,13 @@ export class Producer {
     if (isCrowded) this.endTurn();
   }
 
-  produce(message: NewMessage, fence: Fence, timeoutMs: number, signal: AbortSignal | undefined): Promise<Produced> {
+  produce(
+    message: NewMessage,
+    fence: Fence,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    traces: Traces = null,
+  ): Promise<Produced> {
     return new Promise<Produced>((resolve, reject) => {
       signal?.throwIfAborted();
       let abandon: (() => void) | null = null;
@@ -98,6 +106,7 @@ export class Producer {
         timeoutMs,
         deadline: performance.now() + timeoutMs,
         signal,
+        traces,
         done,
       });
     });
@@ -219,7 +228,7 @@ export class Producer {
     };
     // Nothing overtakes it, so the stream asks for it until its end is known, also when nobody waits for that any longer.
     const asker = new Watched<ShardAnswer>(answered, () => undefined);
-    this.client.stream.submitTo(shardNumberOf(queue.queue, partition, queue.shards), command, timeoutMs, asker);
+    this.client.stream.submitTo(shardNumberOf(queue.queue, partition, queue.shards), command, timeoutMs, asker, tracesOf(waiting));
   }
 
   private answered(queue: KnownQueue, waiting: readonly Waiting[], answer: ShardAnswer): void {
@@ -246,6 +255,12 @@ function takeWhere(waiting: Waiting[], ends: (one: Waiting) => boolean): readonl
   const ended = waiting.filter(ends);
   if (ended.length > 0) waiting.splice(0, waiting.length, ...waiting.filter((one) => !ends(one)));
   return ended;
+}
+
+function tracesOf(waiting: readonly Waiting[]): Traces {
+  let all: TraceContext[] | null = null;
+  for (const { traces } of waiting) if (traces !== null) (all ??= []).push(...traces);
+  return all;
 }
 
 export function messageId(queue: number, partition: number, sequence: number): string {

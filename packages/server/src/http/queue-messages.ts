@@ -1,7 +1,8 @@
 import { describeError, errorCatalogue, httpLimits, type queueRoutes, type queueSchemas } from "@trivet/contract";
 import type { BrowsedMessage } from "@trivet/core";
 import type { Consumed, ConsumeRequest, Produced, ProduceRequest, Settled, SettleRequest } from "@trivet/engine";
-import type { NewMessage } from "@trivet/wire";
+import { type NewMessage, tracedHeaders } from "@trivet/wire";
+import { traceOf, traceOfHeaders } from "../observability/tracing.ts";
 import { badField, failure, ok, type Answer, type Failure } from "./answer.ts";
 import { isFailure, type AnyCall, type Some } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
@@ -24,7 +25,8 @@ export async function produce(
   conditions: Partial<Pick<ProduceRequest, "ifFence" | "ack">> = {},
 ): Promise<Produced | Failure> {
   const started = context.now();
-  const request = { queue, messages, ifFence: null, create: context.config.queues.autoCreate, ...conditions };
+  const create = context.config.queues.autoCreate;
+  const request = { queue, messages: traced(call, messages), ifFence: null, create, ...conditions };
   const outcome = await ask<Produced>(context, call, queue, (queues, options, done) => queues.produce(request, options, done));
   const { metrics } = context;
   metrics.observe("queue_produce_duration_seconds", (context.now() - started) / 1_000, {
@@ -39,6 +41,12 @@ export async function produce(
   metrics.count("queue_produced_total", outcome.messages.length - duplicates, { outcome: "stored" });
   metrics.count("queue_produced_total", duplicates, { outcome: "duplicate" });
   return outcome;
+}
+
+/** With the trace of the call that they are made by: this node's span of it, or the caller's own where nothing is traced here. */
+function traced({ request }: AnyCall, messages: readonly NewMessage[]): readonly NewMessage[] {
+  const trace = (request.traced === null ? null : traceOf(request.traced)) ?? traceOfHeaders(request.headers);
+  return trace === null ? messages : messages.map((message) => ({ ...message, headers: tracedHeaders(message.headers, trace) }));
 }
 
 /** Waits no longer than the client stays: what it would have been handed goes to others. */
