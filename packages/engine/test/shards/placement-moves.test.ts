@@ -174,6 +174,21 @@ describe("a shard on its way to where the map wants it (G4)", () => {
     expect(isPlaced(shards, "n5")).toBe(true);
     expect(fewest(shards)).toBe(3);
   });
+
+  guard("shard-changed-by-an-old-map", "stays as it is while its leader does not hear the leader of group 0", () => {
+    const shards = settled(4);
+    const zero = shards.cluster.leader()?.config.node ?? "";
+    const replica = leading(shards).find(({ group }) => group.raft.self !== zero);
+    if (replica === undefined) throw new Error("the leader of group 0 leads all shards");
+    const { raft } = replica.group;
+    const { host } = shards.cluster.member(raft.self);
+    onSend(shards, (_from, to, sent) => to !== raft.self || sent.type !== "raft" || sent.group !== 0);
+    shards.cluster.until("it hears no leader", () => host.system?.leader() === null);
+    const outside = ["n1", "n2", "n3", "n4"].map(nodeId).filter((node) => !raft.membership.voters.includes(node));
+    host.shards?.placement.steps.advance(replica, [...raft.membership.voters.slice(0, 2), ...outside]);
+    expect(raft.role).toBe("leader");
+    expect(raft.membership.learners).toEqual([]);
+  });
 });
 
 /** Shard 1 is led by somebody whom the map does not want to lead it. */
