@@ -79,6 +79,8 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     macKeys: [config.macKey, config.macKeyPrevious].filter((key) => key !== null).map((key) => encoder.encode(key)),
     trustPeerPort: config.cluster !== null,
     failureDetector: config.failureDetector,
+    deadNodeMovesAfterMs: defaultHostConfig.deadNodeMovesAfterMs,
+    absentReplicaMs: defaultHostConfig.absentReplicaMs,
     heartbeatMs: config.raft.heartbeatMs,
     electionMinMs: config.raft.electionMinMs,
     electionMaxMs: config.raft.electionMaxMs,
