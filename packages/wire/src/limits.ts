@@ -49,6 +49,10 @@ export interface WireLimits {
   readonly maxTagBytes: number;
   /** Raft groups for queue messages. */
   readonly maxShards: number;
+  /** Name of the chain of an audit log, UTF-8 bytes; at least 1. */
+  readonly maxAuditChainBytes: number;
+  /** Code of a record of an audit log: so many, not fewer. */
+  readonly auditMacBytes: number;
 }
 
 export const limits: WireLimits = {
@@ -77,4 +81,6 @@ export const limits: WireLimits = {
   maxTags: 16,
   maxTagBytes: 256,
   maxShards: 256,
+  maxAuditChainBytes: 64,
+  auditMacBytes: 64,
 };
