@@ -150,7 +150,9 @@ function isNamed(context: Context, command: Command): boolean {
 /** Text = why it has not answered. */
 async function askCluster(api: Api, mustAnswer: boolean): Promise<ClusterAudit | string> {
   try {
-    return (await api.call("GET", "/v1/audit/anchors")) as ClusterAudit;
+    const answer = (await api.call("GET", "/v1/audit/anchors")) as Partial<ClusterAudit>;
+    // At the usual addresses something else may listen.
+    return Array.isArray(answer.nodes) ? (answer as ClusterAudit) : "what answers is no node";
   } catch (error) {
     if (!(error instanceof CliError)) throw error;
     if (error.code === "not_found") return "the nodes are of a version that has none";

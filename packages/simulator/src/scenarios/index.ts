@@ -1,3 +1,4 @@
+import { auditAnchors } from "./audit-anchors.ts";
 import { expiryAfterPause, leaseOverPause, renewalAfterExpiry, renewalBeforeStart, renewalWithoutQuorum } from "./leases.ts";
 import { doubtfulTails } from "./doubtful-tails.ts";
 import { mixedLevels } from "./feature-levels.ts";
@@ -52,6 +53,7 @@ export const scenarios: readonly Scenario[] = [
   undecidedStates,
   crashWhileReplacing,
   crashWhileReplacingShard,
+  auditAnchors,
   installCrash,
   logDamage,
   snapshotRandom,
