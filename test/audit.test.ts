@@ -17,12 +17,19 @@ describe("the audit log, with its head anchored in the cluster", () => {
     for (const each of cluster.nodes) start(each);
     await Promise.all(cluster.nodes.map((each) => each.waitUntilHealthy()));
     const leader = await cluster.leader();
+    await anchoring();
     // One that passes its anchors on.
     node = cluster.nodes.find((each) => each !== leader) ?? leader;
     others = cluster.nodes.filter((each) => each !== node);
   });
   afterAll((): Promise<void> => cluster.destroy());
 
+  /** All know what an anchor is; a cluster of one version says so within moments of its founding. */
+  const anchoring = (): Promise<unknown> =>
+    waitFor("the level of anchors", async () => {
+      const levels = await Promise.all(cluster.nodes.map(async (each) => (await each.status())["feature_level"]));
+      return levels.every((level) => Number(level) >= 6) ? ready(true) : JSON.stringify(levels);
+    });
   const logOf = (each: TestNode): string => join(cluster.folder, `${each.id}.audit`);
   const start = (each: TestNode, env: Readonly<Record<string, string>> = {}): void =>
     void each.start({ AUDIT_LOG: logOf(each), ...env });

@@ -1,6 +1,6 @@
 import { invariant } from "../kernel/assert.ts";
 import { auditDigest, auditFault } from "../system/audit-anchors.ts";
-import { keptGoneAudits } from "../system/limits.ts";
+import { auditLimits } from "../system/limits.ts";
 import { compareNames } from "../system/names.ts";
 import { queueDigest } from "../system/queue-registry.ts";
 import type { SystemState } from "../system/system-state.ts";
@@ -48,5 +48,5 @@ export function anchorsRise(state: SystemState): void {
   }
   invariant(low === auditAnchors.digest.low, "audit-hash-current");
   const gone = [...auditAnchors.nodes.keys()].filter((node) => !registry.nodes.has(node)).length;
-  invariant(gone <= keptGoneAudits, "audit-anchors-bounded", () => `anchors of ${gone} removed nodes`);
+  invariant(gone <= auditLimits.keptRemovedNodes, "audit-anchors-bounded", () => `anchors of ${gone} removed nodes`);
 }

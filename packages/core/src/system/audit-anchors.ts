@@ -3,7 +3,7 @@ import type { AnchorAudit, AuditMark, Result } from "@trivet/wire";
 import { done } from "../locks/answers.ts";
 import { avalanche, Digest, hashText, mix } from "./digest.ts";
 import type { Ledger } from "./ledger.ts";
-import { keptAnchorsPerLevel, keptAuditChains, keptGoneAudits } from "./limits.ts";
+import { auditLimits } from "./limits.ts";
 import { compareNames } from "./names.ts";
 import type { NodeRegistry } from "./node-registry.ts";
 import type { AuditAnchor, AuditChainView, AuditedNodeView } from "./view.ts";
@@ -53,9 +53,9 @@ export class AuditAnchors {
   trim(): void {
     if (mutant("system-anchors-unbounded")) return;
     const gone = [...this.nodes.values()].filter(({ node }) => !this.registry.nodes.has(node));
-    if (gone.length <= keptGoneAudits) return;
+    if (gone.length <= auditLimits.keptRemovedNodes) return;
     gone.sort((a, b) => anchoredAt(b) - anchoredAt(a) || compareNames(a.node, b.node));
-    for (const { node } of gone.slice(keptGoneAudits)) this.remove(node);
+    for (const { node } of gone.slice(auditLimits.keptRemovedNodes)) this.remove(node);
   }
 
   /** In the order of their names. */
@@ -73,7 +73,7 @@ export class AuditAnchors {
 
 function begun({ node, begun: count, chains }: AuditedNodeView, chain: string, first: AuditAnchor): AuditedNodeView {
   const number = count + 1;
-  const dropped = chains.length < keptAuditChains || mutant("system-anchors-unbounded") ? null : longestSilent(chains);
+  const dropped = chains.length < auditLimits.keptLogs || mutant("system-anchors-unbounded") ? null : longestSilent(chains);
   return { node, begun: number, chains: [...chains.filter((one) => one !== dropped), { chain, number, anchors: [first] }] };
 }
 
@@ -95,7 +95,7 @@ function continued(known: AuditedNodeView, chain: string, newest: AuditAnchor): 
 function withNewest(anchors: readonly AuditAnchor[], newest: AuditAnchor): readonly AuditAnchor[] {
   const level = levelOf(newest);
   const alike = anchors.filter((anchor) => levelOf(anchor) === level);
-  const dropped = alike.length < keptAnchorsPerLevel || mutant("system-anchors-unbounded") ? undefined : alike[0];
+  const dropped = alike.length < auditLimits.keptPerPowerOfTwo || mutant("system-anchors-unbounded") ? undefined : alike[0];
   return [...anchors.filter((anchor) => anchor !== dropped), newest];
 }
 
@@ -133,7 +133,7 @@ export function auditDigest({ node, begun: count, chains }: AuditedNodeView): nu
 export function auditFault({ node, begun: count, chains }: AuditedNodeView): string | null {
   const numbers = chains.map(({ number }) => number);
   const isCounted = rises(numbers) && (numbers.at(0) ?? 0) >= 1 && (numbers.at(-1) ?? 0) <= count;
-  if (!isCounted || chains.length > keptAuditChains) return `${node} has begun ${count} audit logs, and there are ${numbers.join()}`;
+  if (!isCounted || chains.length > auditLimits.keptLogs) return `${node} has begun ${count} audit logs, and there are ${numbers.join()}`;
   if (new Set(chains.map(({ chain }) => chain)).size !== chains.length) return `${node} has a chain twice`;
   const wrong = chains.find(({ anchors }) => !areAnchors(anchors));
   return wrong === undefined ? null : `the anchors of chain ${wrong.chain} of ${node} do not rise`;
@@ -144,7 +144,7 @@ function areAnchors(anchors: readonly AuditAnchor[]): boolean {
   if ((anchors[0]?.ordinal ?? 0) < 1) return false;
   const counts = new Map<number, number>();
   for (const anchor of anchors) counts.set(levelOf(anchor), (counts.get(levelOf(anchor)) ?? 0) + 1);
-  return [...counts.values()].every((count) => count <= keptAnchorsPerLevel);
+  return [...counts.values()].every((count) => count <= auditLimits.keptPerPowerOfTwo);
 }
 
 function rises(numbers: readonly number[]): boolean {

@@ -6,7 +6,7 @@ import {
   encodeAuditMark,
   limits as wireLimits,
 } from "@trivet/wire";
-import { maxKeptAnchors, keptAuditChains } from "./limits.ts";
+import { auditLimits } from "./limits.ts";
 import type { AuditAnchor, AuditChainView, AuditedNodeView } from "./view.ts";
 
 /** The anchors of one node's audit logs, as a record of a snapshot. */
@@ -30,11 +30,11 @@ export function readAudited(reader: ByteReader): AuditedNodeView {
   const node = reader.string(wireLimits.maxIdentityBytes);
   const begun = reader.varint();
   const chains: AuditChainView[] = [];
-  for (let left = reader.varint(keptAuditChains); left > 0; left--) {
+  for (let left = reader.varint(auditLimits.keptLogs); left > 0; left--) {
     const chain = decodeAuditChain(reader);
     const number = reader.varint();
     const anchors: AuditAnchor[] = [];
-    for (let more = reader.varint(maxKeptAnchors); more > 0; more--) {
+    for (let more = reader.varint(auditLimits.keptAnchors); more > 0; more--) {
       const { seq, mac } = decodeAuditMark(reader);
       anchors.push({ seq, mac, at: reader.varint(), ordinal: reader.varint() });
     }
