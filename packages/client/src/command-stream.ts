@@ -16,12 +16,14 @@ import {
   decodeShardAnswer,
   encodeCommandsFrame,
   encodeShardCommandsFrame,
+  encodeTracedFrame,
   nodeCopiesStreamProtocol,
   orderedStreamProtocol,
   packedStreamProtocol,
   queueStreamProtocol,
   serverFrameNumbers,
   streamProtocol,
+  tracedStreamProtocol,
   withoutOrder,
 } from "@trivet/wire";
 import { type Asker, type AnsweredBy, fail } from "./answered.ts";
@@ -31,6 +33,7 @@ import type { LinkFailure } from "./link.ts";
 import { OpenTurns } from "./open-turns.ts";
 import { type Settings } from "./options.ts";
 import { Router } from "./router.ts";
+import type { Traces } from "./tracing/tracing.ts";
 import { Turns } from "./turns.ts";
 
 export type Answered = AnsweredBy<Result>;
@@ -144,12 +147,12 @@ export class CommandStream {
   }
 
   /** Sends a command with the others of this turn. Returns its sequence, or 0 when it failed at once (`done` is told in a later turn). */
-  submit(command: Command, timeoutMs: number, done: Asker<Result>): number {
-    return this.isClosed ? this.failClosed(done) : this.system.submit(command, this.turns.begin(), timeoutMs, done);
+  submit(command: Command, timeoutMs: number, done: Asker<Result>, traces: Traces = null): number {
+    return this.isClosed ? this.failClosed(done) : this.system.submit(command, this.turns.begin(), timeoutMs, done, traces);
   }
 
   /** The same, to a shard. */
-  submitTo(group: number, command: ShardCommand, timeoutMs: number, done: Asker<ShardAnswer>): number {
+  submitTo(group: number, command: ShardCommand, timeoutMs: number, done: Asker<ShardAnswer>, traces: Traces = null): number {
     if (this.isClosed) return this.failClosed(done);
     let shard = this.shards.get(group);
     if (shard === undefined) {
@@ -158,7 +161,7 @@ export class CommandStream {
     }
     // What is due soon does not wait for others: its frame is withdrawn as a whole when it is late.
     const beganAt = timeoutMs > hurriedMs ? this.turns.gather(this.open) : this.turns.begin();
-    return shard.submit(command, beganAt, timeoutMs, done);
+    return shard.submit(command, beganAt, timeoutMs, done, traces);
   }
 
   /** Runs `task` when this turn ends, before its frames are closed. */
@@ -185,6 +188,11 @@ export class CommandStream {
     const frames: LaneFrame[] = [];
     for (const shard of this.shards.values()) shard.collect(frames);
     this.open.sent(frames, performance.now());
+  }
+
+  /** A frame under the traces that it belongs to, where the node of the moment reads them. */
+  under(traces: Traces, message: Uint8Array): Uint8Array {
+    return traces === null || this.router.protocol < tracedStreamProtocol ? message : encodeTracedFrame(traces, message);
   }
 
   /** Sends something that is not a command. `isUrgent`: it has left when this returns. False while there is no link. */
@@ -221,7 +229,7 @@ export class CommandStream {
       get groupOffset() {
         return offset();
       },
-      send: (frame) => void this.router.send(encode(readable(frame))),
+      send: (frame, traces) => void this.router.send(this.under(traces, encode(readable(frame)))),
       newCaller,
       describeFailures: () => this.router.describeFailures(),
     };

@@ -15,6 +15,7 @@ import { Queue } from "./queues/queue.ts";
 import { Queues } from "./queues/queues.ts";
 import { Session } from "./session.ts";
 import { shownAs } from "./shown.ts";
+import { type ClientTracing, ended, tracingOf } from "./tracing/tracing.ts";
 
 /** Options of a session; defaults are those of the connection. */
 export interface SessionOptions {
@@ -45,6 +46,7 @@ const goodbyeMs = 2_000;
 export class TrivetConnection implements AsyncDisposable {
   readonly locks: Locks;
   private readonly settings: Settings;
+  private readonly tracing: ClientTracing;
   private readonly stream: CommandStream;
   private readonly keepAlives: KeepAlives;
   private readonly queues: Queues;
@@ -53,8 +55,9 @@ export class TrivetConnection implements AsyncDisposable {
   private closing: Promise<void> | null = null;
   private readonly listeners = new Set<(event: ConnectionEvent) => void>();
 
-  private constructor(nodes: readonly string[], settings: Settings) {
+  private constructor(nodes: readonly string[], settings: Settings, tracing: ClientTracing) {
     this.settings = settings;
+    this.tracing = tracing;
     this.keepAlives = new KeepAlives((message) => this.stream.send(message));
     this.stream = new CommandStream(
       nodes,
@@ -69,8 +72,8 @@ export class TrivetConnection implements AsyncDisposable {
       },
       () => this.keepAlives.first,
     );
-    this.queues = new Queues(this.stream, settings);
-    this.near = new NearCache(this.stream, settings.commandTimeoutMs);
+    this.queues = new Queues(this.stream, settings, tracing);
+    this.near = new NearCache(this.stream, settings.commandTimeoutMs, tracing);
     this.locks = new Locks(this);
     shownAs(this, () => this.shown());
   }
@@ -83,7 +86,8 @@ export class TrivetConnection implements AsyncDisposable {
       return node;
     });
     if (nodes.length === 0) throw new TrivetError("bad_request", "connect needs the URL of at least one node");
-    const connection = new TrivetConnection([...new Set(nodes)], settingsOf(options));
+    const settings = settingsOf(options);
+    const connection = new TrivetConnection([...new Set(nodes)], settings, await tracingOf(settings.tracing));
     try {
       await connection.greeted();
     } catch (error) {
@@ -121,7 +125,10 @@ export class TrivetConnection implements AsyncDisposable {
   execute(command: Command, options: ExecuteOptions = {}): Promise<Result> {
     const { signal, late } = options;
     const timeoutMs = options.timeoutMs ?? this.settings.commandTimeoutMs + waitOf(command);
-    return new Promise<Result>((resolve, reject) => {
+    // Names of locks stay out of it.
+    const told = { "trivet.command": command.type };
+    const span = this.tracing.isOn ? this.tracing.begin("client", `trivet ${command.type}`, told, "caller") : null;
+    const executed = new Promise<Result>((resolve, reject) => {
       signal?.throwIfAborted();
       const done: Answered = (error, result) => {
         signal?.removeEventListener("abort", abandon);
@@ -129,7 +136,8 @@ export class TrivetConnection implements AsyncDisposable {
         else resolve(result);
       };
       const watched = new Watched(done, late ?? (() => {}));
-      const sequence = this.stream.submit(command, timeoutMs, late === undefined && signal === undefined ? done : watched);
+      const asker = late === undefined && signal === undefined ? done : watched;
+      const sequence = this.stream.submit(command, timeoutMs, asker, span?.traces ?? null);
       const { caller } = this.stream;
       const abandon = (): void => {
         watched.abandoned = true;
@@ -138,6 +146,7 @@ export class TrivetConnection implements AsyncDisposable {
       };
       if (sequence !== 0) signal?.addEventListener("abort", abandon, { once: true });
     });
+    return ended(span, executed, ({ type }) => ({ "trivet.outcome": type }));
   }
 
   /** Opens a session: what it holds is freed when this process goes silent for `ttlMs`. */
@@ -247,6 +256,7 @@ export class TrivetConnection implements AsyncDisposable {
   }
 
   private connected(): void {
+    this.tracing.refresh();
     this.keepAlives.sendAll();
     this.queues.connected();
     this.near.connected();

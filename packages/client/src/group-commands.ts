@@ -13,6 +13,8 @@ import {
 } from "@trivet/wire";
 import { type Asker, Watched, fail, tell } from "./answered.ts";
 import { type ClientErrorCode, OutcomeUnknownError, TrivetError, UnavailableError } from "./errors.ts";
+import { FrameTraces } from "./tracing/frame-traces.ts";
+import type { Traces } from "./tracing/tracing.ts";
 
 type ShardAnswer = ReturnType<typeof decodeShardAnswer>;
 
@@ -23,7 +25,7 @@ export interface GroupLink {
   readonly isConnected: boolean;
   /** Group time minus monotonic time. */
   readonly groupOffset: number;
-  send(frame: Uint8Array): void;
+  send(frame: Uint8Array, traces: Traces): void;
   newCaller(): string;
   describeFailures(): string;
 }
@@ -55,6 +57,7 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
   /** Ordered commands whose callers were told that nobody knows. */
   private readonly unknown = new Set<string>();
   private lastRefusal: Omit<Refused, "type"> | null = null;
+  private readonly traced = new FrameTraces();
 
   constructor(group: number, link: GroupLink) {
     this.group = group;
@@ -72,8 +75,9 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
   }
 
   /** Takes a command for the frame of this turn, which began at `turn`. Returns its sequence, or 0 when it failed at once. */
-  submit(command: C, turn: number, timeoutMs: number, done: Asker<R>): number {
+  submit(command: C, turn: number, timeoutMs: number, done: Asker<R>, traces: Traces = null): number {
     const sequence = this.place(command, turn + timeoutMs, done);
+    if (traces !== null && sequence !== 0) this.traced.add(this.lanes.frameOfSubmitted(sequence), traces);
     if (this.deadlineTimer === null) this.armDeadlines();
     return sequence;
   }
@@ -115,8 +119,7 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
     if (frame === undefined) return;
     frame.sends--;
     this.lastRefusal = refused;
-    if (refused.code === "forbidden")
-      return this.withdraw(frame, new TrivetError("forbidden", refused.detail === "" ? "Not allowed" : refused.detail));
+    if (refused.code === "forbidden") return this.forbidden(frame, refused.detail === "" ? "Not allowed" : refused.detail);
     if (frame.isOrdered) return this.hold(frame, refused.retryAfterMs);
     if (this.refusedFrames.has(frame)) return;
     const timer = setTimeout(() => {
@@ -174,17 +177,23 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
 
   private sendFrame(frame: LaneFrame): void {
     frame.sends++;
-    this.link.send(frame.bytes);
+    this.link.send(frame.bytes, this.traced.of(frame));
+  }
+
+  /** Not to be asked for again. An earlier sending may be in some log: "not allowed" would say that nothing happened. */
+  private forbidden(frame: LaneFrame, detail: string): void {
+    if (frame.sends > 0) this.withdraw(frame, (sequence) => this.unknownOutcome(frame, sequence));
+    else this.withdraw(frame, () => new TrivetError("forbidden", detail));
   }
 
   /** Gives up what is open of a frame. */
-  private withdraw(frame: LaneFrame, error: TrivetError): void {
+  private withdraw(frame: LaneFrame, why: (sequence: number) => TrivetError): void {
     const { caller, count, firstSequence, isOrdered, sends } = frame;
     for (let sequence = firstSequence; sequence < firstSequence + count; sequence++) {
       this.unknown.delete(nameOf(caller, sequence));
       // What is behind it must not wait for what never comes.
       const command = isOrdered && sends === 0 ? this.lanes.takeBack(caller, sequence) : this.lanes.giveUp(caller, sequence);
-      if (command !== undefined) tell(command.context, error, null);
+      if (command !== undefined) tell(command.context, why(sequence), null);
     }
     if (this.order.isWaiting) this.sendOrdered();
   }
@@ -216,7 +225,7 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
     for (const command of this.lanes.due(now)) {
       const { frame, sequence } = command;
       // No sending of this frame can have reached a log. It is withdrawn as a whole, so that this stays true.
-      if (frame.sends === 0) this.withdraw(frame, this.unavailable());
+      if (frame.sends === 0) this.withdraw(frame, () => this.unavailable());
       else this.outcomeUnknown(command, sequence, frame);
     }
   }

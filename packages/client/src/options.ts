@@ -20,6 +20,11 @@ export interface ConnectOptions {
   readonly tokenFile?: string;
   /** A function is called for every new connection, so that renewed certificates are taken; when it throws, what it gave before is used. */
   readonly tls?: TlsOptions | (() => TlsOptions);
+  /**
+   * Spans by the OpenTelemetry API (`@opentelemetry/api`), where the program has it and has registered a provider before it connects. Default true; false
+   * = none.
+   */
+  readonly tracing?: boolean;
   /** Shown to people next to the session: default host name and process id. */
   readonly label?: string;
   /** `leader` (default) talks to the leader and follows it; `any` stays with the first node that answers. */
@@ -111,6 +116,7 @@ export function settingsOf(options: ConnectOptions): Settings {
   return {
     tls: tlsOf(options.tls ?? {}),
     token: tokenOf(options),
+    tracing: options.tracing ?? true,
     label: options.label ?? `${hostname()}/${process.pid}`,
     routing: options.routing ?? "leader",
     commandTimeoutMs: options.commandTimeoutMs ?? 10_000,

@@ -10,12 +10,15 @@ import {
   ResultsBuilder,
   type ServerFrame,
   type ShardCommands,
+  type PlainClientFrame,
+  type TraceContext,
   type WatchQueue,
   checkFrame,
   decodeClientFrame,
   encodeServerFrame,
   limits,
   streamProtocol,
+  tracedStreamProtocol,
 } from "@trivet/wire";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { FakeCluster, FramePolicy } from "./fake-cluster.ts";
@@ -62,6 +65,8 @@ export class FakeNode {
   /** Sent instead of a welcome. */
   greeting: ServerFrame | null = null;
   readonly hellos: Hello[] = [];
+  /** Of every frame that had some, in order, and what it was. */
+  readonly traced: { readonly type: PlainClientFrame["type"]; readonly traces: readonly TraceContext[] }[] = [];
   /** Every command frame, as it came. */
   readonly frames: Uint8Array[] = [];
   keepAlives = 0;
@@ -167,6 +172,13 @@ export class FakeNode {
   private receive(stream: WebSocket, data: Uint8Array): void {
     this.largest = Math.max(this.largest, data.length);
     const frame = decodeClientFrame(data);
+    if (frame.type !== "traced") return this.plain(stream, frame);
+    if (this.protocol < tracedStreamProtocol) return stream.terminate();
+    this.traced.push({ type: frame.frame.type, traces: frame.traces });
+    return this.plain(stream, frame.frame);
+  }
+
+  private plain(stream: WebSocket, frame: PlainClientFrame): void {
     switch (frame.type) {
       case "hello":
         this.hellos.push(frame);

@@ -21,6 +21,9 @@ export const exitCodes = {
   tryAgain: 75,
   permission: 77,
   configuration: 78,
+  /** Of `trivet lock NAME -- COMMAND`, as of shells: the command is there and cannot be run; it is not there. */
+  commandNotExecutable: 126,
+  commandNotFound: 127,
 } as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 

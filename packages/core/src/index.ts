@@ -14,6 +14,7 @@ export { avalanche, hashText, stateHashVersion } from "./system/digest.ts";
 export type { PeerProgress, ProgressState } from "./raft/progress.ts";
 export * from "./invariants/raft.ts";
 export * from "./invariants/raft-checker.ts";
+export * from "./invariants/placement.ts";
 export * from "./system/system-state.ts";
 export { type Takeover, termBase } from "./kernel/counter-base.ts";
 export { adoptDefinitions } from "./system/adopt-definitions.ts";

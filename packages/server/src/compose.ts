@@ -24,6 +24,7 @@ import { peersOf } from "./http/unproven-peers.ts";
 import { logForcedReleases } from "./observability/forced-releases.ts";
 import { Logger } from "./observability/logger.ts";
 import { Metrics } from "./observability/metrics.ts";
+import { EngineSpans } from "./observability/engine-spans.ts";
 import { collectNodeMetrics } from "./observability/node-metrics.ts";
 import { LoopLag } from "./observability/loop-lag.ts";
 import { collectSystemMetrics } from "./observability/system-metrics.ts";
@@ -78,6 +79,8 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     macKeys: [config.macKey, config.macKeyPrevious].filter((key) => key !== null).map((key) => encoder.encode(key)),
     trustPeerPort: config.cluster !== null,
     failureDetector: config.failureDetector,
+    deadNodeMovesAfterMs: defaultHostConfig.deadNodeMovesAfterMs,
+    absentReplicaMs: defaultHostConfig.absentReplicaMs,
     heartbeatMs: config.raft.heartbeatMs,
     electionMinMs: config.raft.electionMinMs,
     electionMaxMs: config.raft.electionMaxMs,
@@ -216,9 +219,10 @@ function readCertificate(path: string): string {
 async function build(config: NodeConfig, logger: Logger, options: StartOptions): Promise<Parts> {
   // First, as it may end the start; what is registered here is the process's, and ends with the node.
   const endExport = config.tracing === "otlp" ? await startExport(config.nodeId, process.env) : null;
+  const tracing = config.tracing === "off" ? null : new Tracing(config.nodeId, version);
   const metrics = new Metrics();
   const lag = new LoopLag();
-  const clock = new NodeClock(lag.late);
+  const clock = new NodeClock(lag.late, tracing === null ? null : (run) => tracing.bound(run));
   const telemetry = new NodeTelemetry(logger, metrics, () => clock.now());
   const tls = config.tls === null ? null : new NodeTls(config.tls, config.nodeId, toolsOf(telemetry, clock));
   if (tls !== null) metrics.onCollect(() => metrics.set("tls_certificate_not_after_seconds", tls.notAfter / 1_000));
@@ -243,6 +247,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     files,
     packing: new BrotliPacking(),
     random,
+    ...(tracing === null ? {} : { spans: new EngineSpans(tracing) }),
     telemetry,
     transport: config.cluster === null ? transport : new ClusterPortTransport(transport, config.cluster.port),
     applyWorker: new ThreadApplyWorker(join(config.storage.dataDir, "shards"), (error) => host.fatal(error)),
@@ -262,7 +267,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     tls,
     access,
     audit,
-    tracing: config.tracing === "off" ? null : new Tracing(config.nodeId, version),
+    tracing,
     peer: config.cluster === null ? peersOf(config, transport, telemetry) : null,
   });
   collectSystemMetrics(metrics, version, lag);

@@ -35,6 +35,8 @@ export * from "./stream-codec.ts";
 export * from "./stream-frames.ts";
 export { encodeShardCommandsFrame } from "./stream-queue-codec.ts";
 export * from "./stream-results.ts";
+export { encodeTracedFrame } from "./stream-traced-codec.ts";
 export { decodeDefinedNamespace, encodeDefinedNamespace } from "./system-cache-codec.ts";
 export * from "./text.ts";
+export * from "./trace-context.ts";
 export { formOf, readForm } from "./value-form.ts";

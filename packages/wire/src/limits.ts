@@ -49,6 +49,10 @@ export interface WireLimits {
   readonly maxTagBytes: number;
   /** Raft groups for queue messages. */
   readonly maxShards: number;
+  /** Traces that one frame of the stream is said to belong to: the first is the one it continues. */
+  readonly maxTracesPerFrame: number;
+  /** What vendors add to a trace (`tracestate`). */
+  readonly maxTraceStateBytes: number;
 }
 
 export const limits: WireLimits = {
@@ -77,4 +81,6 @@ export const limits: WireLimits = {
   maxTags: 16,
   maxTagBytes: 256,
   maxShards: 256,
+  maxTracesPerFrame: 16,
+  maxTraceStateBytes: 512,
 };

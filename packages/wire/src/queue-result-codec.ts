@@ -70,6 +70,15 @@ export function decodeShardAnswer(bytes: Uint8Array): ShardResult | Extract<Resu
   throw new CodecError(`${result.type} as the answer of a shard`);
 }
 
+/** How many messages an answer hands out, without decoding them; 0 = it hands out none. */
+export function handedOutBy(bytes: Uint8Array): number {
+  if (bytes[0] !== shardResultNumbers["handed-out"]) return 0;
+  const reader = new ByteReader(bytes, 1);
+  reader.varint();
+  reader.u8();
+  return reader.varint();
+}
+
 /** Numbers of a shard's own results begin here; below are those that all groups have. */
 const firstShardResult = 64;
 

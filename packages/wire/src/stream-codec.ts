@@ -4,6 +4,7 @@ import { limits } from "./limits.ts";
 import type { Result } from "./results.ts";
 import {
   type ClientFrame,
+  type PlainClientFrame,
   type Results,
   type ServerFrame,
   type Welcome,
@@ -30,6 +31,7 @@ import {
 } from "./stream-queue-codec.ts";
 import { decodeRefusedFields, encodeRefusedFields } from "./stream-refused.ts";
 import { ResultsBuilder, ResultsCursor } from "./stream-results.ts";
+import { decodeTracedFields, encodeTracedFrame } from "./stream-traced-codec.ts";
 import { decodeQueueSettings, encodeQueueSettings } from "./system-queue-codec.ts";
 import { clipText } from "./text.ts";
 
@@ -37,6 +39,7 @@ import { clipText } from "./text.ts";
 export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
   if (frame.type === "commands") return encodeCommandsFrame(frame.frame);
   if (frame.type === "shard-commands") return encodeShardCommandsFrame(frame.group, frame.frame);
+  if (frame.type === "traced") return encodeTracedFrame(frame.traces, encodeClientFrame(frame.frame));
   const writer = new ByteWriter(128);
   writer.u8(clientFrameNumbers[frame.type]);
   switch (frame.type) {
@@ -79,6 +82,12 @@ export function encodeCommandsFrame(frame: Uint8Array): Uint8Array<ArrayBuffer> 
 
 /** Decodes one frame of a client; command frames are views and not yet checked (see `checkFrame`). Throws CodecError. */
 export function decodeClientFrame(bytes: Uint8Array): ClientFrame {
+  if (bytes[0] !== clientFrameNumbers.traced) return decodePlainFrame(bytes);
+  const { frame, traces } = decodeTracedFields(new ByteReader(bytes, 1), bytes);
+  return { type: "traced", traces, frame: decodePlainFrame(frame) };
+}
+
+function decodePlainFrame(bytes: Uint8Array): PlainClientFrame {
   const reader = new ByteReader(bytes);
   const number = reader.u8();
   if (number === clientFrameNumbers.commands) return { type: "commands", frame: bytes.subarray(1) };
@@ -91,7 +100,7 @@ export function decodeClientFrame(bytes: Uint8Array): ClientFrame {
   return frame;
 }
 
-function decodeClientFields(reader: ByteReader, number: number): ClientFrame {
+function decodeClientFields(reader: ByteReader, number: number): PlainClientFrame {
   switch (number) {
     case clientFrameNumbers.hello:
       return {

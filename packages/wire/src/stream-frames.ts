@@ -10,6 +10,7 @@ import type {
   ToHomes,
 } from "./stream-cache-frames.ts";
 import type { Result } from "./results.ts";
+import type { TraceContext } from "./trace-context.ts";
 
 /**
  * The binary protocol of `GET /v1/stream` (WebSocket). One WebSocket message is one frame: a type byte, then the fields. A whole
@@ -20,7 +21,7 @@ import type { Result } from "./results.ts";
  * longer speaks one so old. Any change of a frame's fields, and any new frame type, takes a new protocol number; a frame of unknown
  * type is answered with `closing`, code `protocol`. Nothing but `hello` may be sent before `welcome` has arrived.
  */
-export const streamProtocol = 8;
+export const streamProtocol = 9;
 /**
  * The oldest protocol whose queues are spoken: frames of the shards, `resolve-queue` and `watch-queue`. Hand-outs of protocol 2 did not name the
  * incarnation of their group, so its queues are not.
@@ -38,6 +39,8 @@ export const begunStreamProtocol = 7;
 export const claimsStreamProtocol = 7;
 /** The oldest protocol whose nodes read frames of ordered producers (docs/decisions/0029-ordered-producers.md); others get them without their order. */
 export const orderedStreamProtocol = 8;
+/** The oldest protocol whose nodes read which traces a frame belongs to (docs/decisions/0034-spans-of-streams.md). */
+export const tracedStreamProtocol = 9;
 /** The oldest protocol that this version still speaks. */
 export const oldestStreamProtocol = 1;
 
@@ -56,6 +59,7 @@ export const clientFrameNumbers = {
   "invalidate-cache": 11,
   "load-cached": 12,
   "consumer-begun": 13,
+  traced: 14,
 } as const;
 /** Numbers of the node's frames. Append only; never reuse. */
 export const serverFrameNumbers = {
@@ -142,7 +146,8 @@ export interface ConsumerBegun {
   readonly consumer: string;
   readonly begun: Begun;
 }
-export type ClientFrame =
+/** A frame that says something for itself. */
+export type PlainClientFrame =
   | Hello
   | Commands
   | KeepAlive
@@ -156,6 +161,13 @@ export type ClientFrame =
   | ResolveNamespace
   | InvalidateCache
   | LoadCached;
+/** Protocol 9: the frame, and the traces of those who asked for what is in it; it continues the first. Any frame but `hello`. */
+export interface Traced {
+  readonly type: "traced";
+  readonly traces: readonly TraceContext[];
+  readonly frame: PlainClientFrame;
+}
+export type ClientFrame = PlainClientFrame | Traced;
 
 export interface Welcome {
   readonly type: "welcome";

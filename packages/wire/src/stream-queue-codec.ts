@@ -5,7 +5,7 @@ import { decodeDuration, decodeFlag, decodeIndexed } from "./fields.ts";
 import { limits } from "./limits.ts";
 import {
   type AwaitQueue,
-  type ClientFrame,
+  type PlainClientFrame,
   type ConsumerBegun,
   type QueueReady,
   type QueueResolved,
@@ -53,7 +53,7 @@ export function encodeQueueClientFields(writer: ByteWriter, frame: ResolveQueue 
   else encodeBegun(writer, frame.begun);
 }
 
-export function decodeQueueClientFields(reader: ByteReader, number: number): ClientFrame {
+export function decodeQueueClientFields(reader: ByteReader, number: number): PlainClientFrame {
   switch (number) {
     case clientFrameNumbers["resolve-queue"]:
       return { type: "resolve-queue", request: reader.varint(), name: reader.string(limits.maxNameBytes), create: decodeFlag(reader) };

@@ -40,6 +40,16 @@ export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly
     { type: "load-cached", request: 3, name: "items", key: "k", how: "claim", timeoutMs: 500 },
   ],
   "invalidate-cache": [{ type: "invalidate-cache", request: 1, name: "items", tag: "t", timeoutMs: 10_000 }],
+  traced: [
+    {
+      type: "traced",
+      traces: [
+        { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", flags: 1, state: "vendor=1" },
+        { traceId: "00000000000000000000000000000001", spanId: "00000000000000ff", flags: 0, state: "" },
+      ],
+      frame: { type: "shard-commands", group: 200, frame: new Uint8Array([1, 2, 3]) },
+    },
+  ],
 };
 
 const known = { request: 300, namespace: 2, version: 3, shards: 8, refusal: "none", detail: "" } as const;

@@ -141,6 +141,8 @@ export const golden: Readonly<Record<string, string>> = {
   "server frame namespace-resolved 2": "4eac020172020301000800000001ac02",
   "client frame load-cached 0": "0c02056974656d7302c3a902f403",
   "client frame load-cached 1": "0c03056974656d73016b03f403",
+  "client frame traced 0":
+    "0e020af7651916cd43dd8448eb211c80319cb7ad6b7169203331010876656e646f723d310000000000000000000000000000000100000000000000ff000005c801010203",
   "server frame cache-loaded 1": "50030700",
   "server frame cache-loaded 0": "5002050461776179",
   "server frame cache-invalidated 0": "4f01080409726571756573742031",

@@ -35,6 +35,15 @@ const group = fc.integer({ min: 0, max: limits.maxShards });
 const key = anyText(limits.maxKeyBytes);
 const sequence = fc.integer({ min: 0, max: 2 ** 50 });
 
+const anyId = (bytes: number): fc.Arbitrary<string> =>
+  fc.uint8Array({ minLength: bytes, maxLength: bytes }).filter((id) => id.some((byte) => byte > 0)).map(hex);
+const anyTrace = fc.record({
+  traceId: anyId(16),
+  spanId: anyId(8),
+  flags: fc.integer({ min: 0, max: 1 }),
+  state: fc.string({ maxLength: limits.maxTraceStateBytes, unit: "grapheme-ascii" }),
+});
+
 const clientFrames: { readonly [T in ClientFrame["type"]]: fc.Arbitrary<Extract<ClientFrame, { type: T }>> } = {
   hello: fc.record({ type: fc.constant("hello"), protocol: anyUint, caller, label: identity, session: anyUint }),
   commands: fc.record({ type: fc.constant("commands"), frame: fc.uint8Array() }),
@@ -82,6 +91,14 @@ const clientFrames: { readonly [T in ClientFrame["type"]]: fc.Arbitrary<Extract<
     name: anyText(limits.maxNameBytes),
     tag: anyText(limits.maxTagBytes),
     timeoutMs: fc.integer({ min: 0, max: limits.maxDurationMs }),
+  }),
+  traced: fc.record({
+    type: fc.constant("traced"),
+    traces: fc.array(anyTrace, { minLength: 1, maxLength: limits.maxTracesPerFrame }),
+    frame: fc.oneof(
+      fc.record({ type: fc.constant("commands" as const), frame: fc.uint8Array() }),
+      fc.record({ type: fc.constant("ping" as const), nonce: anyUint }),
+    ),
   }),
 };
 const refused = {

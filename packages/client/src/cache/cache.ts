@@ -7,6 +7,7 @@ import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError } from "../errors.ts";
 import { type QueueCodec, jsonCodec } from "../queues/codec.ts";
 import { fenceOf, heldFence } from "../queues/new-message.ts";
+import { type ClientSpan, ended, type SpanAttributes } from "../tracing/tracing.ts";
 import { cacheError } from "./answers.ts";
 import { type CacheEntry, entryOf } from "./cache-entry.ts";
 import { Loading } from "./loading.ts";
@@ -67,6 +68,7 @@ export interface CacheStatistics {
 const defaultBounds = { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, policy: "wtinylfu" } as const;
 const defaultCodec: QueueCodec<unknown> = jsonCodec();
 const always: WriteCondition = { type: "always" };
+const nothing = (): SpanAttributes => ({});
 /** No value ever has this version. */
 const never: WriteCondition = { type: "version", version: Number.MAX_SAFE_INTEGER };
 
@@ -139,21 +141,28 @@ export class Cache<T = unknown> {
   }
 
   /** What is stored, from a copy or from the key's home, or else what its namespace's origin has. Rejects with TrivetError. */
-  async get(key: string, options: CacheReadOptions = {}): Promise<CacheEntry<T>> {
+  get(key: string, options: CacheReadOptions = {}): Promise<CacheEntry<T>> {
+    return this.find(key, options, null);
+  }
+
+  /** `shared`: a span of others, too; null = what is asked for it has spans of its own. */
+  private async find(key: string, options: CacheReadOptions, shared: ClientSpan | null): Promise<CacheEntry<T>> {
     const { revalidate } = options;
     if (revalidate === "wait") {
       checkKey(key);
-      return this.loaded(key, "wait", options);
+      return this.loaded(key, "wait", options, shared);
     }
-    const entry = await this.stored(key, options);
+    const entry = await this.stored(key, options, shared);
     if (revalidate === "behind" && entry.found !== "absent") this.near.loadBehind(this.namespace, key, "behind");
     if (entry.found !== "absent" || !this.near.hasOrigin(this.namespace)) return entry;
-    return this.loaded(key, "absent", options);
+    return this.loaded(key, "absent", options, shared);
   }
 
-  private async loaded(key: string, how: "absent" | "wait", options: CacheReadOptions): Promise<CacheEntry<T>> {
-    await this.near.load(this.namespace, key, how, this.deadline(options));
-    return this.stored(key, this.afterChange(options));
+  private async loaded(key: string, how: "absent" | "wait", options: CacheReadOptions, shared: ClientSpan | null): Promise<CacheEntry<T>> {
+    const span = shared === null ? this.begin("load") : null;
+    const traces = (span ?? shared)?.traces ?? null;
+    await ended(span, this.near.load(this.namespace, key, how, this.deadline(options), traces), nothing);
+    return this.stored(key, this.afterChange(options), shared);
   }
 
   /** A copy of mode `ttl` outlives what was stored since. */
@@ -163,19 +172,20 @@ export class Cache<T = unknown> {
 
   /** Each key for itself: not one moment for all. In the order of the keys. */
   getMany(keys: readonly string[], options: CacheReadOptions = {}): Promise<CacheEntry<T>[]> {
-    return Promise.all(keys.map((key) => this.get(key, options)));
+    const span = this.near.tracing.isOn ? this.begin("getMany", { "db.operation.batch.size": keys.length }) : null;
+    return ended(span, Promise.all(keys.map((key) => this.find(key, options, span))), nothing);
   }
 
   /** Stores a value; null = a negative entry. Resolves with its version when no older copy can be read anywhere. Rejects with TrivetError. */
   async set(key: string, value: T | null, options: CacheWriteOptions = {}): Promise<number> {
-    const answer = await this.put(key, value, always, null, options);
+    const answer = await this.put("set", key, value, always, null, options);
     if (answer.type !== "cache-written") throw cacheError(this.name, key, answer);
     return answer.version;
   }
 
   /** Stores a value if the key has this version; 0 = if there is nothing. Rejects with TrivetError. */
   async compareAndSet(key: string, version: number, value: T | null, options: CacheWriteOptions = {}): Promise<CompareAndSet> {
-    const answer = await this.put(key, value, { type: "version", version }, null, options);
+    const answer = await this.put("compareAndSet", key, value, { type: "version", version }, null, options);
     if (answer.type === "cache-written") return { swapped: true, version: answer.version };
     if (answer.type === "cache-conflict") return { swapped: false, version: answer.version };
     throw cacheError(this.name, key, answer);
@@ -183,7 +193,7 @@ export class Cache<T = unknown> {
 
   /** Stores what a loader brought, if nothing has changed since the read that `token` is of (rule M8); false = something has. */
   async setLoaded(key: string, value: T | null, token: LoadToken, options: CacheWriteOptions = {}): Promise<boolean> {
-    const answer = await this.put(key, value, always, token, options);
+    const answer = await this.put("setLoaded", key, value, always, token, options);
     if (answer.type === "cache-written") return true;
     if (answer.type === "cache-conflict") return false;
     throw cacheError(this.name, key, answer);
@@ -193,7 +203,7 @@ export class Cache<T = unknown> {
   async delete(key: string, options: CacheChangeOptions = {}): Promise<boolean> {
     checkKey(key);
     const ifFence = fenceOf(options.ifFence);
-    const answer = await this.near.write(this.namespace, key, this.deadline(options), (namespace) => ({
+    const answer = await this.write("delete", key, options, (namespace) => ({
       type: "cache-delete",
       ...namespace,
       key,
@@ -215,7 +225,7 @@ export class Cache<T = unknown> {
     const raise = (namespace: { readonly namespace: number; readonly version: number }): ShardCommand => {
       return { type: "cache-delete", ...namespace, key, condition: never, ifFence };
     };
-    const answer = await this.near.write(this.namespace, key, this.deadline(options), raise, false);
+    const answer = await this.write("raiseFence", key, options, raise, false);
     if (answer.type !== "cache-conflict" && answer.type !== "cache-unloaded") throw cacheError(this.name, key, answer);
   }
 
@@ -224,7 +234,7 @@ export class Cache<T = unknown> {
     checkKey(key);
     check("by", Number.isSafeInteger(by), "a whole number below 2^53");
     const [ifFence, ttlMs] = [fenceOf(options.ifFence), ttlOf(options)];
-    const answer = await this.near.write(this.namespace, key, this.deadline(options), (namespace) => ({
+    const answer = await this.write("increment", key, options, (namespace) => ({
       type: "cache-increment",
       ...namespace,
       key,
@@ -249,12 +259,18 @@ export class Cache<T = unknown> {
   /** Everything that carries the tag is gone, and nobody can read it any more (rule M8). Resolves with the number of shards. Rejects with TrivetError. */
   async invalidateTag(tag: string, options: CacheCallOptions = {}): Promise<number> {
     checkTag(tag);
-    return this.near.invalidate(this.namespace, tag, this.deadline(options));
+    return this.invalidateAll(tag, options);
   }
 
   /** The same of everything in the namespace. */
   invalidate(options: CacheCallOptions = {}): Promise<number> {
-    return this.near.invalidate(this.namespace, "", this.deadline(options));
+    return this.invalidateAll("", options);
+  }
+
+  private invalidateAll(tag: string, options: CacheCallOptions): Promise<number> {
+    const span = this.begin("invalidate");
+    const shards = this.near.invalidate(this.namespace, tag, this.deadline(options), span?.traces ?? null);
+    return ended(span, shards, nothing);
   }
 
   statistics(): CacheStatistics {
@@ -263,13 +279,15 @@ export class Cache<T = unknown> {
   }
 
   /** Without asking the origin. */
-  private async stored(key: string, options: CacheReadOptions): Promise<CacheEntry<T>> {
+  private async stored(key: string, options: CacheReadOptions, shared: ClientSpan | null = null): Promise<CacheEntry<T>> {
     const { strict = false } = options;
     const copy = strict ? undefined : this.peek(key);
     if (copy !== undefined) return copy;
     checkKey(key);
     this.misses++;
-    const { record, source } = await this.near.read(this.namespace, key, strict, this.deadline(options));
+    const span = shared === null ? this.begin("get") : null;
+    const read = this.near.read(this.namespace, key, strict, this.deadline(options), (span ?? shared)?.traces ?? null);
+    const { record, source } = await ended(span, read, nothing);
     const entry = entryOf(key, record, source, this.codec);
     const isStale = entry.found === "value" && record.ttlMs > 0 && record.ttlMs <= (this.namespace.known?.revalidateMs ?? 0);
     if (!isStale) return entry;
@@ -277,14 +295,35 @@ export class Cache<T = unknown> {
     return { ...entry, isStale };
   }
 
+  /** Null = nobody records it. Hits have none: they take less than a span does. Keys stay out of it. */
+  private begin(operation: string, told: SpanAttributes | null = null): ClientSpan | null {
+    const { tracing } = this.near;
+    if (!tracing.isOn) return null;
+    const attributes = { "db.system.name": "trivet", "db.namespace": this.name, "db.operation.name": operation, ...told };
+    return tracing.begin("client", `${operation} ${this.name}`, attributes, "caller");
+  }
+
+  private write(
+    operation: string,
+    key: string,
+    options: CacheCallOptions,
+    command: Parameters<NearCache["write"]>[3],
+    mayLoad = true,
+  ): Promise<ShardAnswer> {
+    const span = this.begin(operation);
+    const written = this.near.write(this.namespace, key, this.deadline(options), command, mayLoad, span?.traces ?? null);
+    return ended(span, written, ({ type }) => ({ "trivet.outcome": type }));
+  }
+
   private async put(
+    operation: string,
     key: string,
     value: T | null,
     condition: WriteCondition,
     token: LoadToken | null,
     options: CacheWriteOptions,
   ): Promise<ShardAnswer> {
-    return this.near.write(this.namespace, key, this.deadline(options), this.command(key, value, condition, token, options));
+    return this.write(operation, key, options, this.command(key, value, condition, token, options));
   }
 
   private command(

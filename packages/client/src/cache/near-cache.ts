@@ -15,12 +15,14 @@ import {
   type ServerFrame,
   type ShardCommand,
   type ToHomes,
+  type TraceContext,
 } from "@trivet/wire";
 import type { CommandStream, ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
+import type { ClientTracing, Traces } from "../tracing/tracing.ts";
 import { type KnownNamespace, NamespaceNames } from "./namespace-names.ts";
 import { NearCopies } from "./near-copies.ts";
-import { loadRefusal, NearQuestions } from "./near-questions.ts";
+import { loadRefusal, NearQuestions, unknownInvalidation } from "./near-questions.ts";
 import { NearHolder, type ReadAnswer } from "./near-holder.ts";
 import { NearWrites } from "./near-writes.ts";
 import { ownedRecord } from "./packing.ts";
@@ -54,6 +56,7 @@ const retryMs = 20;
  */
 export class NearCache {
   readonly timeoutMs: number;
+  readonly tracing: ClientTracing;
   private readonly stream: CommandStream;
   private readonly names: NamespaceNames;
   private readonly writes: NearWrites;
@@ -65,15 +68,20 @@ export class NearCache {
   private readonly questions: NearQuestions;
   private outgoing: ToHomes["messages"][number][] = [];
   private outgoingBytes = 0;
+  /** Of those who asked for some of it. */
+  private outgoingTraces: TraceContext[] | null = null;
+  /** Of what is asked at this moment. */
+  private asking: Traces = null;
   private ticker: NodeJS.Timeout | null = null;
   private lastTick = 0;
   private wasLate = false;
   private isClosed = false;
   private readonly behind = new Pace();
 
-  constructor(stream: CommandStream, timeoutMs: number) {
+  constructor(stream: CommandStream, timeoutMs: number, tracing: ClientTracing) {
     this.stream = stream;
     this.timeoutMs = timeoutMs;
+    this.tracing = tracing;
     this.names = new NamespaceNames(stream, (name, known) => this.changed(name, known));
     this.writes = new NearWrites(stream, newName);
     this.questions = new NearQuestions(stream);
@@ -103,12 +111,15 @@ export class NearCache {
   }
 
   /** Rejects with TrivetError. */
-  async read(near: Near, key: string, strict: boolean, deadline: number): Promise<NonNullable<ReadAnswer>> {
+  async read(near: Near, key: string, strict: boolean, deadline: number, traces: Traces = null): Promise<NonNullable<ReadAnswer>> {
     for (;;) {
       const known = near.known ?? (await this.resolve(near, deadline));
       const { holder, line } = this.place(known, key);
       const mode = strict ? ({ type: "strict" } as const) : modeOf(near, known);
-      const answer = await new Promise<ReadAnswer>((resolve) => holder.read(line, mode, deadline, resolve));
+      this.asking = traces;
+      const asked = new Promise<ReadAnswer>((resolve) => holder.read(line, mode, deadline, resolve));
+      this.asking = null;
+      const answer = await asked;
       if (answer === null) throw this.notReached();
       // Else the name has come to mean another namespace meanwhile.
       if (near.known?.namespace === known.namespace) return answer;
@@ -122,6 +133,7 @@ export class NearCache {
     deadline: number,
     command: (namespace: { readonly namespace: number; readonly version: number }, compressOver: number) => ShardCommand,
     mayLoad = true,
+    traces: Traces = null,
   ): Promise<ShardAnswer> {
     for (;;) {
       const known = near.known ?? (await this.resolve(near, deadline));
@@ -129,10 +141,13 @@ export class NearCache {
       const { compressOver, mode, namespace, version } = known;
       const written = command({ namespace, version }, compressOver);
       const keep = mode.type === "write-through" && near.bounds.maxEntries > 0;
-      const answer = await this.writes.write(group, holder, line, written, keep, deadline);
+      this.asking = traces;
+      const asked = this.writes.write(group, holder, line, written, keep, deadline);
+      this.asking = null;
+      const answer = await asked;
       if (answer.type === "cache-unloaded" && mayLoad && this.hasOrigin(near)) {
         // What the write depends on: it was not done. Executed anew, under another number.
-        await this.load(near, key, "absent", deadline);
+        await this.load(near, key, "absent", deadline, traces);
         if (performance.now() + retryMs >= deadline) return answer;
         await new Promise((resolve) => setTimeout(resolve, retryMs));
         continue;
@@ -146,7 +161,7 @@ export class NearCache {
   }
 
   /** Everything with the tag, or of the namespace (""). Again after a lost link: it may be done twice. Rejects with TrivetError. */
-  async invalidate(near: Near, tag: string, deadline: number): Promise<number> {
+  async invalidate(near: Near, tag: string, deadline: number, traces: Traces = null): Promise<number> {
     await this.resolve(near, deadline);
     let wasAsked = false;
     for (;;) {
@@ -155,7 +170,7 @@ export class NearCache {
       // To a node that is older than this nothing is said: it would close the stream.
       const frame = (request: number): ClientFrame | null =>
         this.stream.knowsCache ? { type: "invalidate-cache", request, name: near.name, tag, timeoutMs: left } : null;
-      const answer = await this.questions.ask(frame, left, retryMs, () => {
+      const answer = await this.questions.ask(frame, left, retryMs, traces, () => {
         wasAsked = true;
       });
       if (this.isClosed) throw new TrivetError("closed", "The connection was closed");
@@ -173,14 +188,14 @@ export class NearCache {
   }
 
   /** What the key's origin has is in the store afterwards, or that it has nothing: see `LoadingWay`. Rejects with TrivetError. */
-  async load(near: Near, key: string, how: LoadingWay, deadline: number): Promise<void> {
+  async load(near: Near, key: string, how: LoadingWay, deadline: number, traces: Traces = null): Promise<void> {
     await this.resolve(near, deadline);
     for (;;) {
       const left = Math.floor(deadline - performance.now());
       if (left <= 0) throw this.notReached();
       const frame = (request: number): ClientFrame | null =>
         this.stream.loadsCache ? { type: "load-cached", request, name: near.name, key, how, timeoutMs: left } : null;
-      const answer = await this.questions.ask(frame, left, retryMs);
+      const answer = await this.questions.ask(frame, left, retryMs, traces);
       if (this.isClosed) throw new TrivetError("closed", "The connection was closed");
       if (answer !== null && answer.refusal !== "unavailable") return loadRefusal(near.name, key, answer);
       if (!this.stream.loadsCache) throw new TrivetError("upgrade_required", "The node is older than loads for programs");
@@ -290,18 +305,20 @@ export class NearCache {
     if (this.outgoingBytes + bytes > maxMessageBytes) this.flush();
     if (this.outgoing.length === 0) this.stream.atTurnEnd(() => this.flush());
     this.outgoing.push({ group, message });
+    if (this.asking !== null) (this.outgoingTraces ??= []).push(...this.asking);
     this.outgoingBytes += bytes;
   }
 
   private flush(): void {
     if (this.outgoing.length === 0) return;
-    const messages = this.outgoing;
+    const { outgoing: messages, outgoingTraces: traces } = this;
     this.outgoing = [];
+    this.outgoingTraces = null;
     this.outgoingBytes = 0;
     // What finds no node is lost, and sent again by its holder.
     if (!this.stream.isConnected || !this.stream.knowsCache) return;
     const understood = this.stream.tellsCopies ? messages : messages.map(asBefore);
-    this.stream.send(encodeClientFrame({ type: "to-homes", program: this.program, messages: understood }));
+    this.stream.send(this.stream.under(traces, encodeClientFrame({ type: "to-homes", program: this.program, messages: understood })));
   }
 
   // ── Names ──
@@ -364,16 +381,6 @@ const alone = (): void => {};
 
 function keyOf(line: LineName): string {
   return line.slice(line.indexOf("\u0000") + 1);
-}
-
-function unknownInvalidation(name: string): TrivetError {
-  return new TrivetError(
-    "commit_timeout",
-    `No answer in time; the invalidation in namespace ${name} may have taken effect; send it again`,
-    {
-      retryable: true,
-    },
-  );
 }
 
 /** What a copy keeps must not keep the whole message that it came in. */

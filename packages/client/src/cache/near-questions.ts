@@ -1,6 +1,7 @@
 import { type CacheInvalidated, type CacheLoaded, type ClientFrame, encodeClientFrame } from "@trivet/wire";
 import type { CommandStream } from "../command-stream.ts";
 import { TrivetError } from "../errors.ts";
+import type { Traces } from "../tracing/tracing.ts";
 
 export type QuestionAnswer = CacheInvalidated | CacheLoaded;
 
@@ -23,6 +24,7 @@ export class NearQuestions {
     frame: (request: number) => ClientFrame | null,
     timeoutMs: number,
     pauseMs: number,
+    traces: Traces = null,
     sent: () => void = () => {},
   ): Promise<QuestionAnswer | null> {
     return new Promise((resolve) => {
@@ -33,7 +35,7 @@ export class NearQuestions {
         resolve(answer);
       });
       const asked = frame(request);
-      if (asked !== null && this.stream.send(encodeClientFrame(asked))) sent();
+      if (asked !== null && this.stream.send(this.stream.under(traces, encodeClientFrame(asked)))) sent();
       else setTimeout(() => this.answer(request, null), pauseMs);
     });
   }
@@ -70,4 +72,14 @@ export function loadRefusal(name: string, key: string, { detail, refusal }: Ques
     default:
       throw new TrivetError("bad_request", `Cache namespace ${name}: ${detail}`);
   }
+}
+
+export function unknownInvalidation(name: string): TrivetError {
+  return new TrivetError(
+    "commit_timeout",
+    `No answer in time; the invalidation in namespace ${name} may have taken effect; send it again`,
+    {
+      retryable: true,
+    },
+  );
 }

@@ -2,6 +2,7 @@ import { type Consume, type HandedOut, type SettleOutcome, limits, shardNumberOf
 import { type AnsweredBy, Watched } from "../answered.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { OutcomeUnknownError, TrivetError, UnavailableError } from "../errors.ts";
+import { atMost } from "../patience.ts";
 import { shardError } from "./answers.ts";
 import type { QueueCodec } from "./codec.ts";
 import type { ConsumeSettings } from "./consume-options.ts";
@@ -11,6 +12,7 @@ import { Message, type MessageHolder } from "./message.ts";
 import { messageId } from "./producer.ts";
 import type { QueueClient, Watcher } from "./queue-client.ts";
 import type { KnownQueue } from "./queue-names.ts";
+import { received, receiving } from "./queue-spans.ts";
 import { type Slot, Slots } from "./slots.ts";
 
 interface Waiter<T> {
@@ -26,7 +28,6 @@ const lookAgainMs = 500;
 const askAnywayMs = 60_000;
 /** How long `return` waits for the cluster to hear what is released. */
 const goodbyeMs = 2_000;
-const nothing: Promise<void> = Promise.resolve();
 
 /**
  * Messages of one group, pushed with credit: up to `credit` are in hand, the next are asked for before the last is taken, and where there is nothing a
@@ -252,13 +253,15 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
       autoAck: false,
       start: { type: start },
     };
-    const { losses } = this;
+    const { client, losses } = this;
+    const span = client.tracing.isOn ? receiving(client.tracing, this.name, group, partition) : null;
     const sentAt = performance.now();
     this.slots.asked(slot);
     this.requested += count;
     const done: AnsweredBy<ShardAnswer> = (error, answer) => {
       slot.busy = false;
       this.requested -= count;
+      received(span, error, answer);
       if (answer === null) this.notAnswered(slot, error);
       else this.answered(queue, slot, answer, sentAt, losses);
       this.fetchSoon();
@@ -268,7 +271,7 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
       if (answer.type === "handed-out") this.take(queue, answer.messages, sentAt + answer.leaseMs, answer.leaseMs, losses);
     };
     const shard = shardNumberOf(queue.queue, partition, queue.shards);
-    this.client.stream.submitTo(shard, command, this.client.timeoutMs, new Watched(done, late));
+    client.stream.submitTo(shard, command, client.timeoutMs, new Watched(done, late), span?.traces ?? null);
   }
 
   private notAnswered(slot: Slot, error: TrivetError | null): void {
@@ -390,11 +393,8 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     this.watch(false);
     this.client.leave(this);
     if (queue !== null) this.client.remove(queue.queue, this.settings.group, this);
-    if (this.held.size === 0) return nothing;
+    if (this.held.size === 0) return;
     const settled = Promise.all([...this.held].map((message) => (message.isOpen ? this.giveBack(message) : message.whenSettled())));
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise((resolve) => (timer = setTimeout(resolve, goodbyeMs)));
-    await Promise.race([settled, patience]);
-    clearTimeout(timer);
+    await atMost(goodbyeMs, settled);
   }
 }

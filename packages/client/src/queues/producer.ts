@@ -1,7 +1,8 @@
-import { type NewMessage, type Produce, limits, partitionOf, shardNumberOf } from "@trivet/wire";
+import { type NewMessage, type Produce, type TraceContext, limits, partitionOf, shardNumberOf } from "@trivet/wire";
 import { Watched } from "../answered.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
+import type { Traces } from "../tracing/tracing.ts";
 import { shardError } from "./answers.ts";
 import { PartitionLines } from "./partition-lines.ts";
 import { Rotation } from "./rotation.ts";
@@ -29,6 +30,7 @@ interface Waiting {
   readonly timeoutMs: number;
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
+  readonly traces: Traces;
   readonly done: (error: unknown, produced: Produced | null) => void;
 }
 /** Messages that share a command. */
@@ -37,7 +39,7 @@ interface Batch {
   /** What its messages have in common. */
   readonly options: string;
   readonly fence: Fence;
-  readonly waiting: Waiting[];
+  readonly waiting: [Waiting, ...Waiting[]];
   bytes: number;
 }
 
@@ -76,7 +78,13 @@ export class Producer {
     if (isCrowded) this.endTurn();
   }
 
-  produce(message: NewMessage, fence: Fence, timeoutMs: number, signal: AbortSignal | undefined): Promise<Produced> {
+  produce(
+    message: NewMessage,
+    fence: Fence,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    traces: Traces = null,
+  ): Promise<Produced> {
     return new Promise<Produced>((resolve, reject) => {
       signal?.throwIfAborted();
       let abandon: (() => void) | null = null;
@@ -98,6 +106,7 @@ export class Producer {
         timeoutMs,
         deadline: performance.now() + timeoutMs,
         signal,
+        traces,
         done,
       });
     });
@@ -164,7 +173,7 @@ export class Producer {
   private send(queue: KnownQueue, waiting: readonly Waiting[], tries = 0): void {
     this.lines.begin(queue);
     for (const batch of this.batches(queue, waiting)) {
-      const held = this.lines.heldAt(batch.partition);
+      const held = this.lines.heldAt(batch.partition, batch.waiting[0]);
       if (held === null) this.sendBatch(queue, batch, tries);
       else this.join(held, batch.waiting);
     }
@@ -191,16 +200,17 @@ export class Producer {
           batch = undefined;
         }
       }
-      if (batch === undefined) open.set(partition, (batch = { partition, options, fence, waiting: [], bytes: 0 }));
-      batch.waiting.push(one);
-      batch.bytes += bytes;
+      if (batch === undefined) open.set(partition, { partition, options, fence, waiting: [one], bytes });
+      else {
+        batch.waiting.push(one);
+        batch.bytes += bytes;
+      }
     }
     yield* open.values();
   }
 
   private sendBatch(queue: KnownQueue, { partition, fence, waiting }: Batch, tries: number): void {
     const [first] = waiting;
-    if (first === undefined) return;
     const messages = waiting.map((one) => one.message);
     const command: Produce = { type: "produce", queue: queue.queue, partition, version: queue.version, messages, ifFence: fence };
     const timeoutMs = Math.max(1, first.deadline - performance.now());
@@ -212,12 +222,13 @@ export class Producer {
       }
       if (answer === null) for (const { done } of waiting) done(error, null);
       else this.answered(queue, waiting, answer);
-      const held = this.lines.answered(partition, answer !== null);
-      if (held.length > 0) this.send(queue, held);
+      const held = this.lines.answered(partition, queue, first, answer !== null && saysKnown(answer));
+      // It may have another definition by now: that is what they were made for.
+      if (held.length > 0) this.send(this.client.names.cached(this.name) ?? queue, held);
     };
     // Nothing overtakes it, so the stream asks for it until its end is known, also when nobody waits for that any longer.
     const asker = new Watched<ShardAnswer>(answered, () => undefined);
-    this.client.stream.submitTo(shardNumberOf(queue.queue, partition, queue.shards), command, timeoutMs, asker);
+    this.client.stream.submitTo(shardNumberOf(queue.queue, partition, queue.shards), command, timeoutMs, asker, tracesOf(waiting));
   }
 
   private answered(queue: KnownQueue, waiting: readonly Waiting[], answer: ShardAnswer): void {
@@ -235,10 +246,21 @@ export class Producer {
   }
 }
 
+/** What is refused or malformed may have been so before the queue was looked at. */
+function saysKnown({ type }: ShardAnswer): boolean {
+  return type !== "refused" && type !== "malformed";
+}
+
 function takeWhere(waiting: Waiting[], ends: (one: Waiting) => boolean): readonly Waiting[] {
   const ended = waiting.filter(ends);
   if (ended.length > 0) waiting.splice(0, waiting.length, ...waiting.filter((one) => !ends(one)));
   return ended;
+}
+
+function tracesOf(waiting: readonly Waiting[]): Traces {
+  let all: TraceContext[] | null = null;
+  for (const { traces } of waiting) if (traces !== null) (all ??= []).push(...traces);
+  return all;
 }
 
 export function messageId(queue: number, partition: number, sequence: number): string {

@@ -1,4 +1,5 @@
 import type { CommandStream } from "../command-stream.ts";
+import type { ClientTracing } from "../tracing/tracing.ts";
 import type { QueueNames } from "./queue-names.ts";
 import type { Settler } from "./settler.ts";
 
@@ -20,6 +21,7 @@ export interface QueueClient {
   readonly names: QueueNames;
   readonly settler: Settler;
   readonly timeoutMs: number;
+  readonly tracing: ClientTracing;
   /** Begins the names of consumers that were given none. */
   readonly label: string;
   /** Told of links, and closed with the connection, until it leaves. */

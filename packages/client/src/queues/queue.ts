@@ -1,12 +1,15 @@
 import { type Command, type DefinedQueue, type DefineQueue, type QueueSettings, type Result, limits } from "@trivet/wire";
 import { TrivetError, errorOf } from "../errors.ts";
 import { shownAs } from "../shown.ts";
+import { type ClientSpan, ended } from "../tracing/tracing.ts";
 import type { QueueCodec } from "./codec.ts";
 import { type ConsumeOptions, checkGroup, consumeSettings } from "./consume-options.ts";
 import { Consumer } from "./consumer.ts";
 import { inEveryPartition } from "./groups.ts";
+import type { Message } from "./message.ts";
 import { type MessageOptions, type ProduceCall, type ProduceOptions, fenceOf, newMessage } from "./new-message.ts";
 import type { Produced } from "./producer.ts";
+import { madeBy, processing, producedAs, sending } from "./queue-spans.ts";
 import type { Queues } from "./queues.ts";
 import { raiseFenceIn } from "./raise-fence.ts";
 import { type MessageHandler, Worker, type WorkerOptions } from "./worker.ts";
@@ -54,7 +57,11 @@ export class Queue<T> {
     try {
       const message = newMessage(this.codec, body, options);
       const timeoutMs = options.timeoutMs ?? this.queues.timeoutMs;
-      return this.queues.producer(this.name).produce(message, fenceOf(options.ifFence), timeoutMs, options.signal);
+      const fence = fenceOf(options.ifFence);
+      const producer = this.queues.producer(this.name);
+      if (!this.queues.tracing.isOn) return producer.produce(message, fence, timeoutMs, options.signal);
+      const span = sending(this.queues.tracing, this.name, 1);
+      return ended(span, producer.produce(madeBy(span, message), fence, timeoutMs, options.signal, span.traces), producedAs);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -66,8 +73,13 @@ export class Queue<T> {
     const encoded = messages.map(({ body, ...options }) => newMessage(this.codec, body, options));
     const fence = fenceOf(call.ifFence);
     const producer = this.queues.producer(this.name);
-    producer.makeRoom(encoded);
-    return Promise.all(encoded.map((message) => producer.produce(message, fence, call.timeoutMs ?? this.queues.timeoutMs, call.signal)));
+    const { tracing } = this.queues;
+    const span = tracing.isOn && encoded.length > 0 ? sending(tracing, this.name, encoded.length) : null;
+    const made = span === null ? encoded : encoded.map((message) => madeBy(span, message));
+    producer.makeRoom(made);
+    const timeoutMs = call.timeoutMs ?? this.queues.timeoutMs;
+    const produced = made.map((message) => producer.produce(message, fence, timeoutMs, call.signal, span?.traces ?? null));
+    return ended(span, Promise.all(produced), () => ({}));
   }
 
   /**
@@ -102,7 +114,11 @@ export class Queue<T> {
     const concurrency = options.concurrency ?? 1;
     if (!Number.isInteger(concurrency) || concurrency < 1)
       throw new TrivetError("bad_request", "concurrency must be a whole number from 1");
-    return new Worker<T>(this.consume({ ...options, credit: options.credit ?? 2 * concurrency }), handler, options);
+    const consumer = this.consume({ ...options, credit: options.credit ?? 2 * concurrency });
+    const { tracing } = this.queues;
+    const span = (message: Message<T>): ClientSpan | null =>
+      tracing.isOn ? processing(tracing, this.name, consumer.settings.group, message) : null;
+    return new Worker<T>(consumer, handler, options, span);
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { ServerFrame } from "@trivet/wire";
 import type { CommandStream } from "../command-stream.ts";
 import type { Settings } from "../options.ts";
+import type { ClientTracing } from "../tracing/tracing.ts";
 import { Producer } from "./producer.ts";
 import type { QueueClient, Watcher } from "./queue-client.ts";
 import { QueueNames } from "./queue-names.ts";
@@ -12,15 +13,17 @@ export class Queues implements QueueClient {
   readonly names: QueueNames;
   readonly settler: Settler;
   readonly timeoutMs: number;
+  readonly tracing: ClientTracing;
   readonly label: string;
   private readonly producers = new Map<string, Producer>();
   private readonly watchers = new Set<Watcher>();
   private readonly hinted = new Map<string, Set<Watcher>>();
 
-  constructor(stream: CommandStream, settings: Settings) {
+  constructor(stream: CommandStream, settings: Settings, tracing: ClientTracing) {
     this.stream = stream;
+    this.tracing = tracing;
     this.names = new QueueNames(stream);
-    this.settler = new Settler(stream);
+    this.settler = new Settler(stream, tracing);
     this.timeoutMs = settings.commandTimeoutMs;
     this.label = settings.label;
   }

@@ -1,8 +1,10 @@
 import { type Receipt, type Settle, type Settlement, type SettleOutcome, limits, shardNumberOf } from "@trivet/wire";
 import type { AnsweredBy } from "../answered.ts";
-import type { CommandStream } from "../command-stream.ts";
+import type { CommandStream, ShardAnswer } from "../command-stream.ts";
+import type { ClientSpan, ClientTracing } from "../tracing/tracing.ts";
 import { settleError } from "./answers.ts";
 import type { KnownQueue } from "./queue-names.ts";
+import { alsoSettled, settledAs, settling } from "./queue-spans.ts";
 
 export interface SettleRequest {
   readonly name: string;
@@ -18,16 +20,19 @@ interface Batch {
   readonly request: SettleRequest;
   readonly timeoutMs: number;
   readonly receipts: Receipt[];
+  readonly span: ClientSpan | null;
   readonly told: AnsweredBy<SettleOutcome>[];
 }
 
 /** Settles messages: those of one turn that are settled alike share a command. */
 export class Settler {
   private readonly stream: CommandStream;
+  private readonly tracing: ClientTracing;
   private turn = new Map<string, Batch>();
 
-  constructor(stream: CommandStream) {
+  constructor(stream: CommandStream, tracing: ClientTracing) {
     this.stream = stream;
+    this.tracing = tracing;
   }
 
   settle(request: SettleRequest, timeoutMs: number, done: AnsweredBy<SettleOutcome>): void {
@@ -39,7 +44,8 @@ export class Settler {
       this.send(batch);
       batch = undefined;
     }
-    if (batch === undefined) this.turn.set(key, (batch = { request, timeoutMs, receipts: [], told: [] }));
+    if (batch === undefined) this.turn.set(key, (batch = { request, timeoutMs, receipts: [], told: [], span: this.begin(request) }));
+    else if (batch.span !== null) alsoSettled(batch.span, this.tracing);
     batch.receipts.push(receipt);
     batch.told.push(done);
   }
@@ -51,16 +57,24 @@ export class Settler {
     for (const batch of turn.values()) this.send(batch);
   }
 
-  private send({ request, timeoutMs, receipts, told }: Batch): void {
+  private begin({ group, name, settlement }: SettleRequest): ClientSpan | null {
+    return this.tracing.isOn ? settling(this.tracing, name, group, settlement) : null;
+  }
+
+  private send({ request, timeoutMs, receipts, told, span }: Batch): void {
     const { queue, group, settlement, delayMs, reason, receipt, name } = request;
     const command: Settle = { type: "settle", queue: queue.queue, group, settlement, delayMs, reason, receipts };
-    this.stream.submitTo(shardNumberOf(queue.queue, receipt.partition, queue.shards), command, timeoutMs, (error, answer) => {
+    const answered: AnsweredBy<ShardAnswer> = (error, answer) => {
       if (answer?.type === "settled" && answer.outcomes.length === told.length) {
+        span?.end(settledAs(receipts), null);
         answer.outcomes.forEach((outcome, at) => told[at]?.(null, outcome));
         return;
       }
       const failure = answer === null ? error : settleError(name, answer);
+      span?.end(settledAs(receipts), failure);
       for (const done of told) done(failure, null);
-    });
+    };
+    const shard = shardNumberOf(queue.queue, receipt.partition, queue.shards);
+    this.stream.submitTo(shard, command, timeoutMs, answered, span?.traces ?? null);
   }
 }

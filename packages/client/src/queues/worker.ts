@@ -1,4 +1,5 @@
 import { setTimeout as passed } from "node:timers/promises";
+import type { ClientSpan } from "../tracing/tracing.ts";
 import type { Consumer } from "./consumer.ts";
 import { type Message, isWorthRepeating } from "./message.ts";
 import type { ConsumeOptions } from "./consume-options.ts";
@@ -27,13 +28,21 @@ export class Worker<T> implements AsyncDisposable {
   readonly done: Promise<void>;
   private readonly consumer: Consumer<T>;
   private readonly handler: MessageHandler<T>;
+  /** Of the work on one message; null = nothing is traced. */
+  private readonly begin: (message: Message<T>) => ClientSpan | null;
   private readonly onError: NonNullable<WorkerOptions["onError"]>;
   private readonly stopping = new AbortController();
   /** Of repeated settlements. */
   private readonly ending: AbortSignal;
   private hasFailed = false;
 
-  constructor(consumer: Consumer<T>, handler: MessageHandler<T>, options: WorkerOptions) {
+  constructor(
+    consumer: Consumer<T>,
+    handler: MessageHandler<T>,
+    options: WorkerOptions,
+    begin: (message: Message<T>) => ClientSpan | null,
+  ) {
+    this.begin = begin;
     this.consumer = consumer;
     this.handler = handler;
     this.onError = options.onError ?? warnings();
@@ -69,9 +78,19 @@ export class Worker<T> implements AsyncDisposable {
   }
 
   private async handle(message: Message<T>): Promise<void> {
+    const span = this.begin(message);
+    if (span === null) return this.work(message);
+    // Its settlement belongs to the work, too, and is no part of its outcome.
+    let failure: unknown = null;
+    await span.run(() => this.work(message, (error) => (failure = error ?? String(error))));
+    span.end({}, failure);
+  }
+
+  private async work(message: Message<T>, failed: (error: unknown) => void = () => undefined): Promise<void> {
     try {
       await this.handler(message);
     } catch (error) {
+      failed(error);
       this.onError(error, message);
       await this.settled(message, () => message.nack({ reason: reasonOf(error) }));
       return;

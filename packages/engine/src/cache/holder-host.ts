@@ -13,11 +13,15 @@ import {
 import { mutant } from "@trivet/core/mutation";
 import type { CachedRecord, HolderMessage, HomeMessage, LineName, WriteOutcome } from "@trivet/wire";
 import { DeadlineHeap, type Timed } from "../hosts/deadline-heap.ts";
+import type { Traces } from "../hosts/traces.ts";
 import type { Copied, Copies } from "./copies.ts";
+import { asSpan } from "./holder-spans.ts";
 import { wantedCopies } from "./limits.ts";
 import type { Transitions } from "./transitions.ts";
 
 export interface HolderHostOwner {
+  readonly group: number;
+  readonly traces: Traces;
   readonly copies: Copies;
   readonly transitions: Transitions;
   now(): Moment;
@@ -67,6 +71,12 @@ export class HolderHost {
 
   /** `deadline` by the steady clock. */
   read(line: LineName, mode: ReadMode, deadline: number, read: (answer: ReadAnswer) => void): void {
+    const { group, traces } = this.owner;
+    if (!traces.isOn) this.ask(line, mode, deadline, read);
+    else asSpan(traces, "holder.fetch", group, read, (told) => this.ask(line, mode, deadline, told));
+  }
+
+  private ask(line: LineName, mode: ReadMode, deadline: number, read: (answer: ReadAnswer) => void): void {
     const cold = mode.type === "write-through" && this.state.leasedAt === null ? line : null;
     const waiter = this.wait(deadline, { line, read, written: null, cold });
     this.step({ type: "read", line, mode, waiter, now: this.owner.now() }, line);
@@ -74,6 +84,12 @@ export class HolderHost {
 
   /** `command` is a frame of a caller: however often it comes, it is executed once (rule X1). */
   write(line: LineName, command: Uint8Array, keep: boolean, deadline: number, written: (outcome: WriteOutcome | null) => void): void {
+    const { group, traces } = this.owner;
+    if (!traces.isOn) this.askWrite(line, command, keep, deadline, written);
+    else asSpan(traces, "holder.write", group, written, (told) => this.askWrite(line, command, keep, deadline, told));
+  }
+
+  private askWrite(line: LineName, command: Uint8Array, keep: boolean, deadline: number, written: (outcome: WriteOutcome | null) => void): void {
     const cold = keep && this.state.leasedAt === null ? line : null;
     const waiter = this.wait(deadline, { line, read: null, written, cold });
     this.step({ type: "write", line, command, keep, waiter, now: this.owner.now() }, line);

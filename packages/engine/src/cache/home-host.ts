@@ -24,16 +24,19 @@ import {
   type WriteOutcome,
 } from "@trivet/wire";
 import type { GroupHost } from "../hosts/group-host.ts";
+import type { Traces } from "../hosts/traces.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ReadValue, WorkerAnswer, WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
 import { DueValues } from "./due-values.ts";
 import { HomeProposals } from "./home-proposals.ts";
+import { HomeSpans } from "./home-spans.ts";
 import { confirmTimeoutMs, earlyMessages } from "./limits.ts";
 import { keyOfLine } from "./lines.ts";
 import type { WriteBehind } from "./write-behind.ts";
 
 export interface HomeHostOwner {
   readonly clock: Clock;
+  readonly traces: Traces;
   /** A name that nobody has used. */
   newName(): string;
   /** Group time now (rule L3). */
@@ -83,12 +86,14 @@ export class HomeHost {
   /** Reads that a quorum has confirmed, of values that have to end first: read again then. */
   private readonly ending = new Map<LineName, Confirmation["reads"]>();
   private readonly due: DueValues;
+  private readonly spans: HomeSpans;
   private closing: (() => void) | null = null;
 
   constructor(id: GroupId, behind: WriteBehind, owner: HomeHostOwner) {
     this.id = id;
     this.behind = behind;
     this.owner = owner;
+    this.spans = new HomeSpans(id, owner.traces);
     this.due = new DueValues(id, owner, (line, version) => this.expire(line, version));
   }
 
@@ -135,6 +140,7 @@ export class HomeHost {
     this.ending.clear();
     this.due.end();
     this.closing = null;
+    this.spans.deposed();
     for (const told of this.calls.values()) told(null);
     this.calls.clear();
   }
@@ -142,6 +148,7 @@ export class HomeHost {
   receive(from: HolderId, message: HolderMessage): void {
     // Throws what only a faulty node sends.
     if (message.type === "write" && !mutant("cache-home-takes-own-frames") && !this.mayTake(message.command)) return;
+    if (this.term !== 0) this.spans.heard(from, message);
     if (!this.isHome) {
       if (this.term !== 0 && this.early.length < earlyMessages) this.early.push({ from, message });
       return this.wake();
@@ -156,7 +163,8 @@ export class HomeHost {
 
   invalidate(namespace: number, tag: string | null, command: Uint8Array, told: (answer: HomeAnswer) => void): void {
     if (!this.mayTake(command)) return told(null);
-    return this.call(told, (id, now) => ({ type: "invalidate", namespace: String(namespace), tag, id, command, now }));
+    const spanned = this.spans.call("home.invalidate", command, told);
+    return this.call(spanned, (id, now) => ({ type: "invalidate", namespace: String(namespace), tag, id, command, now }));
   }
 
   /**
@@ -252,6 +260,7 @@ export class HomeHost {
     switch (effect.type) {
       case "send":
         if (effect.message.type === "inv" || effect.message.type === "share") this.withdrawals++;
+        this.spans.said(effect.to, effect.message);
         return this.owner.send(effect.to, effect.message);
       case "read":
         this.reads.push(effect.line);

@@ -1,6 +1,7 @@
 import { type GroupId, nodeId, type RaftConfig } from "@trivet/core";
 import type { CopyBounds } from "../cache/copies.ts";
 import { logLimits } from "../log/limits.ts";
+import { absentReplicaMs, deadNodeMovesAfterMs } from "../shards/limits.ts";
 import { newestLevel, type QueueSettings } from "@trivet/wire";
 import { maxApplyBytesPerTurn, maxEntryBytes, peerWindowBytes } from "./limits.ts";
 
@@ -31,6 +32,10 @@ export interface NodeHostConfig {
   readonly trustPeerPort: boolean;
   /** Of the failure detector, which shows peers as gone; no timers of Raft. */
   readonly failureDetector: { readonly intervalMs: number; readonly timeoutMs: number };
+  /** Shards move away from a node that has been silent for so long, where others can take them. */
+  readonly deadNodeMovesAfterMs: number;
+  /** A shard does not keep a node that is to be emptied for a replica that should come and has been silent for so long. */
+  readonly absentReplicaMs: number;
   readonly heartbeatMs: number;
   readonly electionMinMs: number;
   readonly electionMaxMs: number;
@@ -58,6 +63,8 @@ export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> =
   macKeys: [],
   trustPeerPort: false,
   failureDetector: { intervalMs: 1_000, timeoutMs: 3_000 },
+  deadNodeMovesAfterMs,
+  absentReplicaMs,
   heartbeatMs: 50,
   electionMinMs: 300,
   electionMaxMs: 600,

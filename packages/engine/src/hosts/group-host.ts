@@ -28,8 +28,10 @@ import { GroupSnapshots } from "./group-snapshots.ts";
 import type { GroupMachine, MachineFactory } from "./machine.ts";
 import { ProposalQueue } from "./proposal-queue.ts";
 import { applyGatherEntries } from "./limits.ts";
+import { LogSpans } from "./log-spans.ts";
 import { RaftMeter } from "./raft-meter.ts";
 import type { StateAudit } from "./state-audit.ts";
+import type { Traces } from "./traces.ts";
 
 export interface GroupHostOwner {
   /** Asks for a `pump` at the end of this turn. */
@@ -50,6 +52,7 @@ export interface GroupHostPorts {
   readonly telemetry: Telemetry;
   readonly wal: WalApi;
   readonly snapshots: SnapshotStoreApi;
+  readonly traces: Traces;
 }
 
 /**
@@ -104,7 +107,7 @@ export class GroupHost {
     this.handedTo = restored.applied;
     this.appliedMembership = restored.snapshot?.membership ?? restored.membership;
     this.appliedMembershipIndex = restored.snapshot?.membershipIndex ?? restored.membershipIndex;
-    this.meter = new RaftMeter(ports.clock, ports.telemetry);
+    this.meter = new RaftMeter(ports.clock, ports.telemetry, new LogSpans(this.id, ports.traces));
     this.reads = new GroupReads(this, ports.clock);
     this.snapshots = new GroupSnapshots(this, config, factory, ports, owner);
   }
@@ -163,6 +166,7 @@ export class GroupHost {
   enqueue(frame: Uint8Array): boolean {
     if (this.stopped || !this.isLeader || this.raft.canPropose() !== null) return false;
     this.queue.add(frame);
+    this.meter.taken(frame);
     this.owner.markDirty();
     return true;
   }
@@ -180,6 +184,7 @@ export class GroupHost {
 
   stop(): void {
     this.stopped = true;
+    this.meter.reset();
     this.reads.stop();
     this.snapshots.stop();
   }
@@ -241,9 +246,8 @@ export class GroupHost {
     if (!this.isLeader || !this.canTakeQueued()) return;
     const entries = this.queue.take(this.config.maxEntryBytes);
     const carrying = entries.filter((frames) => frames.length > 0);
-    for (const frames of carrying) this.meter.entryBuilt(frames);
     this.raft.step({ type: "propose", payloads: entries.map((frames) => this.owner.encodeEntry(this, frames)) });
-    if (carrying.length > 0) this.meter.proposedUpTo(this.raft.lastIndex);
+    this.meter.proposedUpTo(carrying, this.raft.lastIndex);
   }
 
   private carryOut(effects: RaftEffects): void {
@@ -318,6 +322,7 @@ export class GroupHost {
       if (kind === "command") this.snapshots.grew(payload.length);
     }
     this.inHandBytes += bytes;
+    this.meter.handedUpTo(this.handedTo);
     const { machine } = this;
     this.handing = true;
     machine.apply(entries, this.sink, () => {

@@ -101,6 +101,8 @@ export class NodeCache {
       return null;
     }
     const holder = new HolderHost(this.self, firstIncarnation, {
+      group,
+      traces: host.traces,
       copies: this.copies,
       transitions: this.transitions,
       now: () => this.now(),
@@ -163,6 +165,7 @@ export class NodeCache {
     const leader = this.host.shards?.entry(group)?.leader() ?? null;
     // Whoever leads next is told then; what is lost is sent again.
     if (leader === null) return;
+    if (this.host.traces.isOn) this.host.traces.note(message);
     const bytes = message.type === "write" ? message.command.length : 0;
     if (leader === this.host.config.node) this.local.push({ to: "home", group, message, program });
     else if (program === null) this.send(leader, { type: "to-home", group, message }, bytes);

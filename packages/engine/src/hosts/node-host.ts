@@ -2,7 +2,7 @@ import { type RaftMessage, type RaftNotice, type SystemState } from "@trivet/cor
 import { type Command, encodeEntryPayload, type Result } from "@trivet/wire";
 import type { WalApi } from "../log/types.ts";
 import { takeDataDirectory } from "./open.ts";
-import type { Ports } from "../ports/index.ts";
+import { noSpans, type Ports } from "../ports/index.ts";
 import { NodeApplySink } from "./apply-sink.ts";
 import { Bootstrap, type ClusterIdentity, directoryProblem, type Preparation } from "./bootstrap.ts";
 import { bootstrapOwner } from "./bootstrap-owner.ts";
@@ -35,6 +35,7 @@ import type { QueueService } from "../queues/queue-service.ts";
 import type { ShardHosts } from "../shards/shard-hosts.ts";
 import { attachAudit, openAuditedLog } from "./state-audit-open.ts";
 import { systemFactory, systemGroup, SystemMachine } from "./system-machine.ts";
+import { Traces } from "./traces.ts";
 
 type Phase = NodeStatus["phase"];
 
@@ -45,6 +46,7 @@ type Phase = NodeStatus["phase"];
 export class NodeHost {
   readonly config: NodeHostConfig;
   readonly ports: Ports;
+  readonly traces: Traces;
   readonly groupTime: GroupTime;
   readonly outbox: FrameOutbox<Result>;
   readonly hub: PeerHub;
@@ -79,6 +81,7 @@ export class NodeHost {
     this.ports = ports;
     this.config = config;
     this.onFatal = onFatal;
+    this.traces = new Traces(ports.spans ?? noSpans);
     this.ticks = new NodeTicks(this);
     this.groupTime = new GroupTime(ports.clock, ports.telemetry);
     this.outbox = systemOutbox(this);
@@ -184,7 +187,7 @@ export class NodeHost {
           log.restored,
           systemFactory,
           log.machine,
-          { clock: this.ports.clock, telemetry: this.ports.telemetry, wal: log.wal, snapshots: log.snapshots },
+          { clock: this.ports.clock, telemetry: this.ports.telemetry, wal: log.wal, snapshots: log.snapshots, traces: this.traces },
           this,
           this.sink,
         );
@@ -211,8 +214,14 @@ export class NodeHost {
   markDirty(): void {
     if (this.dirty || this.stopped) return;
     this.dirty = true;
-    this.ports.clock.defer(() => this.pump());
+    this.ports.clock.defer(this.turn);
   }
+
+  /** The work of all who came in this turn: it belongs to the trace of none of them, also not to that of who came first. */
+  private readonly turn = (): void => {
+    if (this.traces.isOn) this.traces.spans.within(null, () => this.pump());
+    else this.pump();
+  };
 
   private pump(): void {
     this.dirty = false;
@@ -302,6 +311,7 @@ export class NodeHost {
   }
 
   submitFrame(frame: Uint8Array): Unavailable | null {
+    if (this.traces.isOn) this.traces.note(frame);
     return this.refusesWork(this.system?.isLeader === true) ?? this.outbox.submit(frame);
   }
 

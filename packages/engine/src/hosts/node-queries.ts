@@ -46,6 +46,7 @@ export class NodeQueries implements NodeApi {
       submitFrame: (frame) => this.take(frame),
       withdraw: (caller, sequence) => host.outbox.withdraw(caller, sequence),
       hasCopies: (caller, sequence) => host.outbox.hasCopies(caller, sequence),
+      traces: host.traces,
       later: (run) => host.ports.clock.defer(run),
       markDirty: () => host.markDirty(),
     });

@@ -5,11 +5,14 @@ import {
   CodecError,
   decodeHolderMessage,
   decodeHomeMessage,
+  decodeTrace,
   encodeHolderMessage,
   encodeHomeMessage,
+  encodeTrace,
   type HolderMessage,
   type HomeMessage,
   limits,
+  type TraceContext,
 } from "@trivet/wire";
 import type { ReadyHint, WorkerAnswer } from "../shards/worker-protocol.ts";
 
@@ -70,6 +73,7 @@ const messageKinds = {
   "to-holder": 11,
   "program-to-home": 12,
   "to-program": 13,
+  traced: 14,
 } as const;
 
 /** Why a leader did not take a forwarded frame; by index on the wire, append only. */
@@ -78,6 +82,11 @@ export type ForwardRefusal = (typeof forwardRefusals)[number];
 
 /** One message inside a batch frame. */
 export type PeerMessage =
+  | PlainMessage
+  /** The message, and the trace that it belongs to. Only to those who said that they read it (see TracedPeers): it came without a new number of the protocol. */
+  | { readonly type: "traced"; readonly trace: TraceContext; readonly message: PlainMessage };
+
+type PlainMessage =
   | { readonly type: "raft"; readonly group: GroupId; readonly message: RaftMessage }
   /** A command frame for the leader of `group`; no answer but through the log, or `forward-refused`. */
   | { readonly type: "forward"; readonly group: GroupId; readonly frame: Uint8Array }
@@ -244,6 +253,9 @@ export function writePeerMessage(writer: ByteWriter, message: PeerMessage): void
       writer.varint(message.group);
       encodeHomeMessage(writer, message.message);
       break;
+    case "traced":
+      encodeTrace(writer, message.trace);
+      return writePeerMessage(writer, message.message);
   }
 }
 
@@ -266,6 +278,12 @@ function readCount(reader: ByteReader): number {
 
 function readPeerMessage(reader: ByteReader, from: NodeId, to: NodeId): PeerMessage {
   const kind = reader.u8();
+  if (kind !== messageKinds.traced) return readPlainMessage(reader, kind, from, to);
+  const trace = decodeTrace(reader);
+  return { type: "traced", trace, message: readPlainMessage(reader, reader.u8(), from, to) };
+}
+
+function readPlainMessage(reader: ByteReader, kind: number, from: NodeId, to: NodeId): PlainMessage {
   switch (kind) {
     case messageKinds.raft:
       return { type: "raft", group: groupId(reader.varint()), message: decodeRaftMessage(reader, from, to) };

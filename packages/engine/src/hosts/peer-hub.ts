@@ -22,6 +22,8 @@ export interface PeerHubOwner {
   peerDown(peer: NodeId, reason: string): void;
   /** Group time of group 0 when this node leads it, else 0. */
   groupTime(): number;
+  /** As it goes to that node: under the trace that it belongs to, or as it is. */
+  traced(to: NodeId, message: PeerMessage): PeerMessage;
   /** `hello` is that of the very link the messages came on. */
   batch(from: NodeId, hello: PeerHello, groupTime: number, messages: readonly PeerMessage[]): void;
   /** A dialled address and this node do not get on; `believed` as in LinkOwner. */
@@ -162,7 +164,7 @@ export class PeerHub implements LinkOwner {
     if (link === null) return false;
     const reply = link === peer.accepted;
     if (peer.frames.length === 0 && peer.replyFrames.length === 0) this.dirty.push(peer);
-    writePeerMessage(this.frameOf(reply ? peer.replyFrames : peer.frames), message);
+    writePeerMessage(this.frameOf(reply ? peer.replyFrames : peer.frames), this.owner.traced(to, message));
     if (message.type === "forward") this.ports.telemetry.count("trivet_raft_forwarded_total", 1);
     return true;
   }

@@ -5,6 +5,7 @@ import { askHomeMethod, onAskHome } from "../cache/home-calls.ts";
 import type { Link } from "../ports/transport.ts";
 import { onShardQuery } from "../shards/embedded-storage.ts";
 import type { ShardWait } from "../shards/placement-waits.ts";
+import type { ShardHas } from "../shards/shard-placement.ts";
 import { onShardRequest } from "../shards/shard-requests.ts";
 import type { Preparation } from "./bootstrap.ts";
 import { maxQueuedProposalBytes } from "./limits.ts";
@@ -19,6 +20,7 @@ import { RemovalWatch } from "./removal.ts";
 import type { StateAudit } from "./state-audit.ts";
 import { field } from "./state-audit-fetch.ts";
 import { systemGroup } from "./system-machine.ts";
+import { readsTracesMethod, TracedPeers } from "./traced-peers.ts";
 
 const upkeepMs = 500;
 
@@ -28,6 +30,7 @@ export class Peering implements PeerHubOwner {
   readonly calls: PeerCalls;
   readonly detector: FailureDetector;
   private readonly removal: RemovalWatch;
+  private readonly tracedPeers: TracedPeers;
   private lastUpkeep = Number.NEGATIVE_INFINITY;
   /** Dialled because a member had, or said, that address. */
   private readonly followed = new Set<string>();
@@ -55,6 +58,7 @@ export class Peering implements PeerHubOwner {
     };
     this.detector = new FailureDetector(this.hub, clock, telemetry, prober, host.config.failureDetector);
     this.removal = new RemovalWatch(host);
+    this.tracedPeers = new TracedPeers(host);
   }
 
   hello(): PeerHello {
@@ -148,6 +152,10 @@ export class Peering implements PeerHubOwner {
     return this.host.system?.isLeader === true ? this.host.groupTime.now() : 0;
   }
 
+  traced(to: NodeId, message: PeerMessage): PeerMessage {
+    return this.host.traces.isOn ? this.tracedPeers.under(to, message) : message;
+  }
+
   batch(from: NodeId, hello: PeerHello, groupTime: number, messages: readonly PeerMessage[]): void {
     const { host } = this;
     if (host.isStopped) return;
@@ -202,6 +210,9 @@ export class Peering implements PeerHubOwner {
       case "to-program":
         if (this.isMemberLink(hello)) host.caching.programs.deliver(message.program, message.group, message.message);
         break;
+      case "traced":
+        host.traces.spans.within(message.trace, () => this.onMessage(from, hello, message.message));
+        break;
       case "call":
         this.calls.onCall(from, message.id, message.method, message.json);
         break;
@@ -225,6 +236,7 @@ export class Peering implements PeerHubOwner {
     this.removal.tick(now);
     if (now - this.lastUpkeep < upkeepMs) return;
     this.lastUpkeep = now;
+    this.tracedPeers.ask(now);
     this.dialRegistered();
     this.dropReplaced();
   }
@@ -280,6 +292,7 @@ export class Peering implements PeerHubOwner {
         this.onJoin(body as JoinRequest, answer);
         break;
       case "probe":
+      case readsTracesMethod:
         answer(true);
         break;
       case "leaving":
@@ -303,12 +316,10 @@ export class Peering implements PeerHubOwner {
       case claimMethod:
         onClaim(host, body, answer);
         break;
-      case "shard-has": {
-        const { group, node } = body as { readonly group: number; readonly node: string };
+      case "shard-has":
         if (host.shards === null) answer(null);
-        else host.shards.placement.hasMember(groupId(group), nodeId(node), answer);
+        else host.shards.placement.hasMember(body as ShardHas, answer);
         break;
-      }
       case "shard-waits":
         host.shards?.placement.waits.heard(from, body as readonly ShardWait[]);
         answer(true);

@@ -1,5 +1,6 @@
-import type { Command, Result } from "@trivet/wire";
+import type { Command, LaneFrame, Result } from "@trivet/wire";
 import type { CallerRoute, Outcome, SubmitOptions, Unavailable } from "./node-api.ts";
+import type { Traces } from "./traces.ts";
 
 /** What calls that this node submits for its clients need of the node. */
 export interface SubmissionsOwner<R = Result> {
@@ -12,9 +13,15 @@ export interface SubmissionsOwner<R = Result> {
   /** Takes back the frame that begins at `sequence`; false = a copy of it may be in a log. */
   withdraw(caller: string, sequence: number): boolean;
   hasCopies(caller: string, sequence: number): boolean;
+  readonly traces: Traces;
   /** Runs later in this turn: no outcome is told inside the call that asks for it. */
   later(run: () => void): void;
   markDirty(): void;
+}
+
+/** Calls that share a frame share its place in the log, and so the trace of the first of them that has one. */
+export function noteFrame(traces: Traces, frame: LaneFrame | undefined): void {
+  if (traces.isOn && frame !== undefined) traces.note(frame);
 }
 
 export const nothingHappened: Unavailable = {

@@ -3,7 +3,7 @@ import { invariant } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { KeyedSubmissions } from "./keyed-submissions.ts";
 import type { CallerRoute, Outcome, Submission, SubmitOptions, Unavailable } from "./node-api.ts";
-import { mayBeWaiting, nothingHappened, notAfterOf, outcomeOf, type SubmissionsOwner } from "./submission-outcomes.ts";
+import { mayBeWaiting, noteFrame, nothingHappened, notAfterOf, outcomeOf, type SubmissionsOwner } from "./submission-outcomes.ts";
 
 interface Context {
   readonly command: Command;
@@ -65,6 +65,7 @@ export class Submissions {
     context.caller = this.lanes.caller;
     context.sequence = sequence;
     context.requestId = formatRequestId({ group: 0, caller: context.caller, sequence, notAfter });
+    noteFrame(this.owner.traces, this.lanes.frameOfSubmitted(sequence));
     this.owner.markDirty();
     return { requestId: context.requestId, abandon: () => this.abandon(context) };
   }
@@ -78,6 +79,7 @@ export class Submissions {
         this.routed.set(frame.caller, route);
         this.owner.setRoute(frame.caller, route);
       }
+      if (this.owner.traces.isOn) this.owner.traces.pass(frame, frame.bytes);
       const refused = this.owner.submitFrame(frame.bytes);
       if (refused !== null) this.refuse(frame.caller, frame.firstSequence, frame.count, refused);
     });

@@ -4,6 +4,7 @@ import type { Crypto } from "./crypto.ts";
 import type { FileStore } from "./file.ts";
 import type { QueueStorage } from "./queue-storage.ts";
 import type { Random } from "./random.ts";
+import type { Spans } from "./spans.ts";
 import type { Telemetry } from "./telemetry.ts";
 import type { ApplyWorker } from "../shards/worker-protocol.ts";
 import type { Transport } from "./transport.ts";
@@ -16,6 +17,7 @@ export * from "./file.ts";
 export * from "./ordered-store.ts";
 export * from "./queue-storage.ts";
 export * from "./random.ts";
+export * from "./spans.ts";
 export * from "./telemetry.ts";
 export * from "./transport.ts";
 export * from "./value-packing.ts";
@@ -27,6 +29,8 @@ export interface Ports {
   readonly files: FileStore;
   readonly packing: ValuePacking;
   readonly random: Random;
+  /** Left out = nothing is traced. */
+  readonly spans?: Spans;
   readonly telemetry: Telemetry;
   readonly transport: Transport;
   /** Where the shards are applied; left out = this node takes part in none. */

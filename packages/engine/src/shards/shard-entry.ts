@@ -55,6 +55,7 @@ export class ShardEntry {
       submitFrame: (frame) => this.submitFrame(frame),
       withdraw: (caller, sequence) => this.outbox.withdraw(caller, sequence),
       hasCopies: (caller, sequence) => this.outbox.hasCopies(caller, sequence),
+      traces: host.traces,
       later: (run) => host.ports.clock.defer(run),
       markDirty: () => host.markDirty(),
     });
@@ -113,10 +114,16 @@ export class ShardEntry {
   }
 
   submitFrame(frame: Uint8Array): Unavailable | null {
+    const { features, traces } = this.hosts.host;
     const refused = this.hosts.host.refusesWork(this.replica?.group.isLeader === true);
     // While somebody in the cluster knows of no order (decision 0022) it is what it was before: what clients can do alone.
-    const knowsOrder = this.hosts.host.features.admits(featureLevels.ordered) || mutant("host-order-not-asked");
-    return refused ?? this.outbox.submit(knowsOrder ? frame : withoutOrder(frame));
+    const knowsOrder = features.admits(featureLevels.ordered) || mutant("host-order-not-asked");
+    const given = knowsOrder ? frame : withoutOrder(frame);
+    if (traces.isOn) {
+      traces.pass(frame, given);
+      traces.note(given);
+    }
+    return refused ?? this.outbox.submit(given);
   }
 
   /** Answers that another node's apply gave for callers of this one. */

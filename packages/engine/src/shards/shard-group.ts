@@ -62,7 +62,8 @@ export class ShardGroup implements GroupHostOwner {
     const machine = (loaded: Opened): ShardMachine => new ShardMachine(hosts.worker, group, loaded, this);
     const retryLater = (run: () => void): void => this.retryLater(run);
     const factory = { loader: (index: LogIndex) => shardLoader(hosts.worker, group, index, machine, retryLater) };
-    this.group = new GroupHost(config, restored, factory, machine(opened), { clock, telemetry, wal: hosts.wal, snapshots }, this, nobody);
+    const ports = { clock, telemetry, wal: hosts.wal, snapshots, traces: hosts.host.traces };
+    this.group = new GroupHost(config, restored, factory, machine(opened), ports, this, nobody);
     attachAudit(hosts.host, this.group, { snapshots, stateDoubt }, () => {
       this.sentAt = clock.now();
     });

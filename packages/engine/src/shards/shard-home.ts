@@ -26,6 +26,7 @@ export function homeOf(replica: ShardGroup, { host }: ShardHosts): HomeHost {
   });
   const home = new HomeHost(id, behind, {
     clock,
+    traces: host.traces,
     newName: () => random.hex(16),
     groupTime: () => host.groupTime.now(),
     group: () => replica.group,

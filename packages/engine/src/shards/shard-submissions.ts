@@ -9,7 +9,7 @@ import {
   type ShardCommand,
 } from "@trivet/wire";
 import type { CallerRoute, Submission, SubmitOptions, Unavailable } from "../hosts/node-api.ts";
-import { nothingHappened, notAfterOf, type SubmissionsOwner } from "../hosts/submission-outcomes.ts";
+import { noteFrame, nothingHappened, notAfterOf, type SubmissionsOwner } from "../hosts/submission-outcomes.ts";
 
 /** An answer as apply encoded it, or why there is none. */
 export type ShardOutcome =
@@ -67,6 +67,7 @@ export class ShardSubmissions {
       return none;
     }
     requestId.text = formatRequestId({ group: this.group, caller: this.lanes.caller, sequence, notAfter });
+    noteFrame(this.owner.traces, this.lanes.frameOfSubmitted(sequence));
     this.owner.markDirty();
     return { requestId: requestId.text, abandon: () => undefined };
   }
@@ -78,12 +79,14 @@ export class ShardSubmissions {
   /** Ends the turn: frames of the commands submitted since the last call go out. */
   collect(): void {
     if (!this.lanes.hasPending) return;
-    this.lanes.collect(({ caller, bytes, firstSequence, count }) => {
+    this.lanes.collect((frame) => {
+      const { caller, bytes, firstSequence, count } = frame;
       if (!this.routed.has(caller)) {
         const route = this.laneRoute(caller);
         this.routed.set(caller, route);
         this.owner.setRoute(caller, route);
       }
+      if (this.owner.traces.isOn) this.owner.traces.pass(frame, bytes);
       const refused = this.owner.submitFrame(bytes);
       if (refused !== null) this.refuse(caller, firstSequence, count, refused);
     });

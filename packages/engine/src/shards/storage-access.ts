@@ -36,6 +36,8 @@ interface OpenFrame {
 /** All partitions share one group, so that a turn of a client is one frame. */
 const shards = 1;
 const shortestRetryMs = 20;
+/** Who sent a command has given it up by itself so long after its deadline. */
+const givenUpMs = 1_000;
 
 /**
  * A storage without Raft groups, behind the terms of one: a frame's commands are executed one by one, with (caller, sequence) as idempotency key, so
@@ -101,7 +103,8 @@ export class StorageAccess implements ShardAccess {
     const { caller, notAfter } = frame.header;
     const timeoutMs = notAfter - this.groupTime();
     if (timeoutMs <= 0) {
-      this.answerLater(frame, sequence, { type: "refused", reason: "past-deadline" });
+      // It may have been executed when it came through another node, which no log says here. So this is no news to whoever still waits, but ends an ordered producer's questions.
+      this.answerLater(frame, sequence, { type: "refused", reason: "past-deadline" }, Math.max(0, timeoutMs + givenUpMs));
       return;
     }
     const idempotency = { key: `${caller}/${sequence}`, fingerprint: "" };
@@ -118,12 +121,14 @@ export class StorageAccess implements ShardAccess {
     this.countDown(frame);
   }
 
-  private answerLater(frame: OpenFrame, sequence: number, answer: Answer): void {
-    this.clock.defer(() => {
+  private answerLater(frame: OpenFrame, sequence: number, answer: Answer, afterMs = 0): void {
+    const told = (): void => {
       frame.touched = true;
       this.answer(frame, sequence, answer);
       this.countDown(frame);
-    });
+    };
+    if (afterMs > 0) this.clock.schedule(afterMs, told);
+    else this.clock.defer(told);
   }
 
   private countDown(frame: OpenFrame): void {

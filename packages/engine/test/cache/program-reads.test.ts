@@ -1,4 +1,5 @@
 import { groupId } from "@trivet/core";
+import { noSpans } from "@trivet/engine";
 import type { HolderMessage, HomeMessage, NamespaceSettings } from "@trivet/wire";
 import { expect, test, vi } from "vitest";
 import { Copies } from "../../src/cache/copies.ts";
@@ -7,6 +8,7 @@ import { openProgramReads } from "../../src/cache/limits.ts";
 import { lineOfKey } from "../../src/cache/lines.ts";
 import { ProgramReads } from "../../src/cache/program-reads.ts";
 import { Transitions } from "../../src/cache/transitions.ts";
+import { Traces } from "../../src/hosts/traces.ts";
 import { guard } from "../hosts/guard.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
@@ -30,7 +32,8 @@ class Bench {
     this.copies = new Copies(bounds, { settings: () => null, evict: () => {}, seed: () => 1 });
     const moment = (): { readonly steady: number; readonly wall: number } => ({ steady: this.now, wall: this.now });
     const send = (message: HolderMessage): number => this.sent.push(message);
-    this.holder = new HolderHost("n1", 1, { copies: this.copies, transitions: new Transitions(), now: moment, send });
+    const traces = new Traces(noSpans);
+    this.holder = new HolderHost("n1", 1, { group: 1, traces, copies: this.copies, transitions: new Transitions(), now: moment, send });
     this.holder.hearHome(1);
     this.reads = new ProgramReads({
       copies: this.copies,

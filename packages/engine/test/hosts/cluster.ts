@@ -18,6 +18,7 @@ import {
 } from "@trivet/engine";
 import { Prng } from "@trivet/core";
 import type { AcquireLock, Command } from "@trivet/wire";
+import type { MemorySpans } from "../memory-spans.ts";
 import { faultyStores, StoreProblems } from "./faulty-stores.ts";
 
 export interface Member {
@@ -55,6 +56,8 @@ export class Cluster {
   withShards = false;
   /** What the apply worker of a program that starts from here on keeps of each store in memory; undefined = as a node does. */
   bufferedBytes: number | undefined = undefined;
+  /** Where a node that starts from here on leaves its spans; null = it traces nothing. */
+  spansOf: (node: string) => MemorySpans | null = () => null;
   /** Of all nodes, as they are at the time of each load. */
   readonly cacheOrigins: { redis?: CacheOrigin; postgres?: CacheOrigin } = {};
 
@@ -69,8 +72,15 @@ export class Cluster {
     return cluster.addAll(size, overrides);
   }
 
-  static sharded(size: number, overrides: Partial<NodeHostConfig> = {}, seed = 1, bufferedBytes?: number): Cluster {
+  static sharded(
+    size: number,
+    overrides: Partial<NodeHostConfig> = {},
+    seed = 1,
+    bufferedBytes?: number,
+    spansOf: Cluster["spansOf"] = () => null,
+  ): Cluster {
     const cluster = new Cluster(seed);
+    cluster.spansOf = spansOf;
     cluster.withShards = true;
     cluster.bufferedBytes = bufferedBytes;
     return cluster.addAll(size, overrides);
@@ -111,12 +121,15 @@ export class Cluster {
 
   private boot(member: Member): void {
     member.failure = null;
+    const spans = this.spansOf(member.config.node);
+    spans?.tie(member.view);
     const ports = {
       clock: member.view,
       crypto: new MemoryCrypto(),
       files: member.files,
       packing: new MemoryPacking(),
       random: new MemoryRandom(this.prng.nextUint32()),
+      ...(spans === null ? {} : { spans }),
       telemetry: member.telemetry,
       cacheOrigins: this.cacheOrigins,
       transport: this.transportOf(this.network, member.url),

@@ -1,7 +1,8 @@
 import { expect, vi } from "vitest";
-import type { CallerRoute, Outcome } from "@trivet/engine";
+import { type CallerRoute, noSpans, type Outcome } from "@trivet/engine";
 import { readFrameHeader } from "@trivet/wire";
 import { Submissions } from "../../src/hosts/submissions.ts";
+import { Traces } from "../../src/hosts/traces.ts";
 import { acquire } from "./cluster.ts";
 import { guard } from "./guard.ts";
 
@@ -26,6 +27,7 @@ guard("host-routes-kept", "lanes that are over leave no route behind, however ma
     },
     withdraw: () => false,
     hasCopies: () => true,
+    traces: new Traces(noSpans),
     later: (run) => run(),
     markDirty: () => undefined,
   });

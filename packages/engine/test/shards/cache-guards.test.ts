@@ -1,5 +1,5 @@
 import { groupId, nothingRecorded } from "@trivet/core";
-import { MemoryClock, MemoryCrypto, MemoryFiles, MemoryPacking, MemoryRandom, MemoryTelemetry } from "@trivet/engine";
+import { MemoryClock, MemoryCrypto, MemoryFiles, MemoryPacking, MemoryRandom, MemoryTelemetry, noSpans } from "@trivet/engine";
 import {
   cacheShardOf,
   CodecError,
@@ -15,6 +15,7 @@ import { describe, expect, vi } from "vitest";
 import { HomeHost, type HomeHostOwner } from "../../src/cache/home-host.ts";
 import { nextLife } from "../../src/cache/lives.ts";
 import { WriteBehind } from "../../src/cache/write-behind.ts";
+import { Traces } from "../../src/hosts/traces.ts";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
@@ -49,6 +50,7 @@ class Home {
     const group = { reads: { barrier: (_ms: number, done: (ready: boolean) => void) => void this.rounds.push(done) } };
     this.host = new HomeHost(groupId(1), this.behind, {
       clock: this.clock,
+      traces: new Traces(noSpans),
       newName: () => "home",
       groupTime: () => this.clock.now(),
       group: () => group as unknown as ReturnType<HomeHostOwner["group"]>,

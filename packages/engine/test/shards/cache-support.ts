@@ -12,15 +12,15 @@ import type {
 } from "@trivet/engine";
 import { groupId, nodeId } from "@trivet/core";
 import { cacheShardOf, decodeUtf8, encodeUtf8 } from "@trivet/wire";
-import { Told } from "../hosts/cluster.ts";
+import { type Cluster, Told } from "../hosts/cluster.ts";
 import { Shards } from "./support.ts";
 
 const patient: CacheCallOptions = { timeoutMs: 10_000 };
 
 /** A cluster that caches, asked as its programs do. */
 export class Caches extends Shards {
-  constructor(size = 3, overrides: Partial<NodeHostConfig> = {}) {
-    super(size, overrides);
+  constructor(size = 3, overrides: Partial<NodeHostConfig> = {}, spansOf?: Cluster["spansOf"]) {
+    super(size, overrides, undefined, spansOf);
     this.untilLed();
   }
 

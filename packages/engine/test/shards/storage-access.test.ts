@@ -115,6 +115,20 @@ describe("a storage outside, behind the terms of a shard", () => {
     expect(told.refusals).toEqual([]);
   });
 
+  test("what comes after its deadline may have come before, through another node: that nothing happened is said when who sent it has given up", () => {
+    const { clock, access, told, asked } = bench();
+    clock.advance(1_010);
+    access.submitFrame(1, frame([purge(1)], 1_000));
+    clock.advance(500);
+    expect(told.answers).toEqual([]);
+    clock.advance(1_000);
+    expect(told.answers).toEqual([[5, "refused"]]);
+    access.submitFrame(1, frame([purge(1)], 1_000));
+    clock.advance(10);
+    expect(told.answers).toHaveLength(2);
+    expect(asked).toEqual([]);
+  });
+
   test("of what nobody knows nothing is said, and what is not for callers is malformed", () => {
     const { clock, access, told, asked } = bench(new Map([[1, [unknown]]]));
     access.submitFrame(1, frame([purge(1), { type: "fence-floor", fence: 3 }]));

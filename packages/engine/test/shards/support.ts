@@ -68,8 +68,8 @@ export class Shards {
   readonly cluster: Cluster;
   queue = 0;
 
-  constructor(size = 3, overrides: Partial<NodeHostConfig> = {}, bufferedBytes?: number) {
-    this.cluster = Cluster.sharded(size, { shards: 4, ...overrides }, 1, bufferedBytes);
+  constructor(size = 3, overrides: Partial<NodeHostConfig> = {}, bufferedBytes?: number, spansOf?: Cluster["spansOf"]) {
+    this.cluster = Cluster.sharded(size, { shards: 4, ...overrides }, 1, bufferedBytes, spansOf);
     this.cluster.untilReady();
   }
 

@@ -15,10 +15,15 @@ export class NodeClock implements Clock {
   private running: (() => void)[] = [];
   private scheduled = false;
   private readonly late: (ms: number) => void;
+  private readonly bound: ((run: () => void) => () => void) | null;
 
-  /** `late`: by how much a timer fired after its time, which is how long the event loop did something else. */
-  constructor(late: (ms: number) => void = () => undefined) {
+  /**
+   * `late`: by how much a timer fired after its time, which is how long the event loop did something else. `bound`: ties what is deferred to the trace of who
+   * defers it, as it runs in a turn that others have asked for; null = nobody traces.
+   */
+  constructor(late: (ms: number) => void = () => undefined, bound: ((run: () => void) => () => void) | null = null) {
     this.late = late;
+    this.bound = bound;
   }
 
   now(): number {
@@ -55,7 +60,7 @@ export class NodeClock implements Clock {
    * turn has been seen. What a callback defers itself runs in the next turn, so that it cannot starve I/O.
    */
   defer(run: () => void): void {
-    this.deferred.push(run);
+    this.deferred.push(this.bound === null ? run : this.bound(run));
     if (this.scheduled) return;
     this.scheduled = true;
     setImmediate(this.runDeferred);

@@ -1,7 +1,8 @@
 import { describeError, errorCatalogue, httpLimits, type queueRoutes, type queueSchemas } from "@trivet/contract";
 import type { BrowsedMessage } from "@trivet/core";
-import type { Consumed, ConsumeRequest, Produced, Settled, SettleRequest } from "@trivet/engine";
-import type { NewMessage } from "@trivet/wire";
+import type { Consumed, ConsumeRequest, Produced, ProduceRequest, Settled, SettleRequest } from "@trivet/engine";
+import { type NewMessage, tracedHeaders } from "@trivet/wire";
+import { traceOf, traceOfHeaders } from "../observability/tracing.ts";
 import { badField, failure, ok, type Answer, type Failure } from "./answer.ts";
 import { isFailure, type AnyCall, type Some } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
@@ -21,10 +22,11 @@ export async function produce(
   call: AnyCall,
   queue: string,
   messages: readonly NewMessage[],
-  ifFence: { readonly lock: string; readonly fence: number } | null = null,
+  conditions: Partial<Pick<ProduceRequest, "ifFence" | "ack">> = {},
 ): Promise<Produced | Failure> {
   const started = context.now();
-  const request = { queue, messages, ifFence, create: context.config.queues.autoCreate };
+  const create = context.config.queues.autoCreate;
+  const request = { queue, messages: traced(call, messages), ifFence: null, create, ...conditions };
   const outcome = await ask<Produced>(context, call, queue, (queues, options, done) => queues.produce(request, options, done));
   const { metrics } = context;
   metrics.observe("queue_produce_duration_seconds", (context.now() - started) / 1_000, {
@@ -39,6 +41,12 @@ export async function produce(
   metrics.count("queue_produced_total", outcome.messages.length - duplicates, { outcome: "stored" });
   metrics.count("queue_produced_total", duplicates, { outcome: "duplicate" });
   return outcome;
+}
+
+/** With the trace of the call that they are made by: this node's span of it, or the caller's own where nothing is traced here. */
+function traced({ request }: AnyCall, messages: readonly NewMessage[]): readonly NewMessage[] {
+  const trace = (request.traced === null ? null : traceOf(request.traced)) ?? traceOfHeaders(request.headers);
+  return trace === null ? messages : messages.map((message) => ({ ...message, headers: tracedHeaders(message.headers, trace) }));
 }
 
 /** Waits no longer than the client stays: what it would have been handed goes to others. */
@@ -127,7 +135,7 @@ async function settled(
 }
 
 function messagesOf(body: queueSchemas.ProduceBody): readonly NewMessage[] | Failure {
-  const { messages, if_fence: _fence, request_id: _key, ...one } = body;
+  const { ack: _ack, messages, if_fence: _fence, request_id: _key, ...one } = body;
   if (messages === undefined) {
     const single = newMessage(one);
     return isFailure(single) ? single : [single];
@@ -189,8 +197,10 @@ export const messageHandlers: Some<Extract<keyof typeof queueRoutes, MessageRout
     if (bad !== null) return bad;
     const messages = messagesOf(body);
     if (isFailure(messages)) return messages;
-    const fence = ifFence === undefined ? null : { lock: ifFence.lock, fence: numberOf(ifFence.fence) };
-    const outcome = await produce(context, call, params.queue, messages, fence);
+    const outcome = await produce(context, call, params.queue, messages, {
+      ...(ifFence === undefined ? {} : { ifFence: { lock: ifFence.lock, fence: numberOf(ifFence.fence) } }),
+      ...(body.ack === undefined ? {} : { ack: body.ack as NonNullable<ProduceRequest["ack"]> }),
+    });
     if (isFailure(outcome)) return outcome;
     return ok(
       {

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { failure, type Failure } from "./answer.ts";
-import { endSpan, traceHeaders, type Traced } from "../observability/tracing.ts";
+import { endSpan, traceHeaders, type Traced, traceOf } from "../observability/tracing.ts";
 import type { HttpContext } from "./context.ts";
 
 /** A node that does not take a connection in this time is passed by. */
@@ -57,11 +57,12 @@ export class RoleProxy {
     const isSecure = url.protocol === "https:";
     const { nodeId } = this.context.config;
     const trust = isSecure ? (this.context.tls?.dialOptions() ?? {}) : {};
+    const trace = traced === null ? null : traceOf(traced);
     const headers = {
       ...passedOn(request.headers),
       ...forwardedOf(request, nodeId),
       ...lengthOf(request),
-      ...(traced === null ? {} : traceHeaders(traced)),
+      ...(trace === null ? {} : traceHeaders(trace)),
     };
     return new Promise((resolve) => {
       // A connection of its own: one that was kept may be closed by its server the moment it is used, and nobody would know what happened.

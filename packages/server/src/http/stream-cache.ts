@@ -1,6 +1,6 @@
 import { httpLimits } from "@trivet/contract";
 import { groupId } from "@trivet/core";
-import type { CacheEntry, CacheFailure, NamespaceView } from "@trivet/engine";
+import type { CacheEntry, CacheFailure, NamespaceView, ProgramsApi } from "@trivet/engine";
 import {
   type CacheInvalidated,
   cacheStreamProtocol,
@@ -18,8 +18,11 @@ import {
   type ServerFrame,
   type ToHolders,
   type ToHomes,
+  type TraceContext,
 } from "@trivet/wire";
+import { faultOf } from "../observability/tracing.ts";
 import type { HttpContext } from "./context.ts";
+import { StreamCacheSpans } from "./stream-cache-spans.ts";
 import type { StreamCaller } from "./stream-commands.ts";
 
 /** Names of namespaces that a stream is told of when they come to mean something else. */
@@ -49,6 +52,8 @@ const toldOf = ({ namespace, version }: NamespaceView): Told => ({ namespace, ve
 export class StreamCache {
   readonly #stream: CacheStream;
   readonly #context: HttpContext;
+  /** Null = nothing is traced. */
+  readonly #spans: StreamCacheSpans | null;
   #program: string | null = null;
   #detach: (() => void) | null = null;
   #messages: ToHolders["messages"][number][] = [];
@@ -65,20 +70,21 @@ export class StreamCache {
   constructor(stream: CacheStream, context: HttpContext) {
     this.#stream = stream;
     this.#context = context;
+    this.#spans = context.tracing === null ? null : new StreamCacheSpans(context.tracing);
   }
 
   /** Throws CodecError for what no program may say. */
-  frame(frame: ToHomes | ResolveNamespace | InvalidateCache | LoadCached, protocol: number): void {
+  frame(frame: ToHomes | ResolveNamespace | InvalidateCache | LoadCached, protocol: number, traces: readonly TraceContext[]): void {
     this.#protocol = protocol;
     if (protocol < protocolOf(frame)) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
-    else if (frame.type === "to-homes") this.#toHomes(frame, protocol >= packedStreamProtocol);
+    else if (frame.type === "to-homes") this.#toHomes(frame, protocol >= packedStreamProtocol, traces);
     else if (frame.type === "resolve-namespace") this.#resolve(frame);
-    else if (frame.type === "load-cached") this.#load(frame);
-    else this.#invalidate(frame);
+    else if (frame.type === "load-cached") this.#load(frame, traces);
+    else this.#invalidate(frame, traces);
   }
 
   /** `unpacks`: the program reads and writes compressed values. */
-  #toHomes({ messages, program }: ToHomes, unpacks: boolean): void {
+  #toHomes({ messages, program }: ToHomes, unpacks: boolean, traces: readonly TraceContext[]): void {
     const { programs } = this.#context;
     if (programs === null || programs.shards === 0) return;
     if (this.#program !== null && this.#program !== program) {
@@ -90,7 +96,9 @@ export class StreamCache {
     // Over its rate nothing is asked; a holder asks again, as it does after a lost message. What others wait for always goes.
     const asks = messages.filter(({ message }) => isCall(message)).length;
     const isOver = asks > 0 && this.#stream.caller.take(asks) !== null;
-    for (const { group, message } of messages) if (!isOver || !isCall(message)) programs.toHome(program, groupId(group), message);
+    const passed = isOver ? messages.filter(({ message }) => !isCall(message)) : messages;
+    if (this.#spans === null) pass(programs, program, passed);
+    else this.#spans.pass(passed, traces, () => pass(programs, program, passed));
   }
 
   #resolve({ name, request }: ResolveNamespace): void {
@@ -108,7 +116,7 @@ export class StreamCache {
     });
   }
 
-  #invalidate({ name, request, tag, timeoutMs }: InvalidateCache): void {
+  #invalidate({ name, request, tag, timeoutMs }: InvalidateCache, traces: readonly TraceContext[]): void {
     const { cache } = this.#context;
     const answer = (shards: number, refusal: NamespaceRefusal, detail: string): void => {
       const frame: CacheInvalidated = { type: "cache-invalidated", request, shards, refusal, detail };
@@ -116,14 +124,22 @@ export class StreamCache {
     };
     if (cache === null) return answer(0, "invalid", "this node keeps no cached values");
     if (!this.#begin()) return answer(0, "unavailable", tooMany);
-    cache.invalidate(name, tag === "" ? null : tag, { timeoutMs }, (outcome) => {
-      this.#asked -= 1;
-      if (outcome.type === "invalidated") answer(outcome.shards, "none", "");
-      else answer(0, ...refusalOf(outcome));
-    });
+    this.#ask("stream invalidate", traces, (ended) =>
+      cache.invalidate(name, tag === "" ? null : tag, { timeoutMs }, (outcome) => {
+        this.#asked -= 1;
+        ended(outcome.type);
+        if (outcome.type === "invalidated") answer(outcome.shards, "none", "");
+        else answer(0, ...refusalOf(outcome));
+      }),
+    );
   }
 
-  #load(frame: LoadCached): void {
+  #ask(name: string, traces: readonly TraceContext[], ask: (ended: (outcome: string) => void) => void): void {
+    if (this.#spans === null) ask(() => undefined);
+    else this.#spans.ask(name, traces, (ended) => ask((outcome) => ended(outcome, faultOf(outcome))));
+  }
+
+  #load(frame: LoadCached, traces: readonly TraceContext[]): void {
     const { how, key, name, request, timeoutMs } = frame;
     const { cache } = this.#context;
     const answer = (refusal: NamespaceRefusal, detail: string): void => {
@@ -133,12 +149,16 @@ export class StreamCache {
     if (how === "claim") return this.#claim(frame, answer);
     if (cache === null) return answer("invalid", "this node keeps no cached values");
     if (this.#stream.caller.take(1) !== null || !this.#begin()) return answer("unavailable", tooMany);
-    const told = (outcome: CacheEntry | CacheFailure): void => {
-      this.#asked -= 1;
-      if (outcome.type === "entry") answer("none", "");
-      else answer(...refusalOf(outcome));
-    };
-    return how === "absent" ? cache.get(name, key, "strict", timeoutMs, told) : cache.revalidate(name, key, how, timeoutMs, told);
+    return this.#ask("stream load", traces, (ended) => {
+      const told = (outcome: CacheEntry | CacheFailure): void => {
+        this.#asked -= 1;
+        ended(outcome.type);
+        if (outcome.type === "entry") answer("none", "");
+        else answer(...refusalOf(outcome));
+      };
+      if (how === "absent") cache.get(name, key, "strict", timeoutMs, told);
+      else cache.revalidate(name, key, how, timeoutMs, told);
+    });
   }
 
   /** Claims wait long, and so take no place of what is asked. */
@@ -190,6 +210,7 @@ export class StreamCache {
     this.#detach?.();
     this.#detach = null;
     this.#messages = [];
+    this.#spans?.closed();
     for (const request of this.#loaders.keys()) this.#release(request);
   }
 
@@ -205,6 +226,7 @@ export class StreamCache {
     const bytes = mostBytesOf(message);
     const hasValue = (message.type === "data" || message.type === "done") && message.record.value !== null;
     if (hasValue && this.#stream.bufferedBytes > httpLimits.maxBufferedBytes / 2) return;
+    this.#spans?.told(group, message);
     if (this.#bytes + bytes > wireLimits.maxFrameBytes) this.#flush();
     this.#messages.push({ group, message });
     this.#bytes += bytes;
@@ -242,6 +264,10 @@ export class StreamCache {
     const frame: NamespaceResolved = { type: "namespace-resolved", request, name, ...nothing, refusal, detail };
     if (!this.#closed) this.#stream.send(frame);
   }
+}
+
+function pass(programs: ProgramsApi, program: string, messages: ToHomes["messages"]): void {
+  for (const { group, message } of messages) programs.toHome(program, groupId(group), message);
 }
 
 function protocolOf(frame: ToHomes | ResolveNamespace | InvalidateCache | LoadCached): number {

@@ -17,12 +17,15 @@ import {
   type ResolveQueue,
   type ShardCommands,
   shardCommandNumbers,
+  type TraceContext,
   type WatchQueue,
 } from "@trivet/wire";
 import { queueDefaults } from "../config/index.ts";
 import { anonymousPrincipal, type HttpContext } from "./context.ts";
 import { rateRefusal, type StreamCaller, whyForbiddenToShard } from "./stream-commands.ts";
-import { type ShardSink, StreamShardRoute } from "./stream-shard-route.ts";
+import { lastUsed } from "./stream-route.ts";
+import type { ShardSink, StreamShardRoute } from "./stream-shard-route.ts";
+import { shardRouteOf, TracedShardRoute } from "./stream-shard-spans.ts";
 import type { ReadyListener, StreamWatches } from "./stream-watches.ts";
 import { WatchedConsumers } from "./watched-consumers.ts";
 
@@ -77,17 +80,21 @@ export class StreamQueues implements ReadyListener {
   }
 
   /** Throws CodecError. */
-  frame(frame: ShardCommands | ResolveQueue | AwaitQueue | WatchQueue | ConsumerBegun, protocol: number): void {
+  frame(
+    frame: ShardCommands | ResolveQueue | AwaitQueue | WatchQueue | ConsumerBegun,
+    protocol: number,
+    traces: readonly TraceContext[],
+  ): void {
     const oldest = frame.type === "consumer-begun" ? begunStreamProtocol : queueStreamProtocol;
     if (protocol < oldest) this.#stream.close("protocol", `${frame.type} is not of protocol ${protocol}`);
-    else if (frame.type === "shard-commands") this.commands(frame);
+    else if (frame.type === "shard-commands") this.commands(frame, traces);
     else if (frame.type === "resolve-queue") this.resolve(frame);
     else if (frame.type === "await-queue") this.await(frame);
     else if (frame.type === "consumer-begun") this.#watching.begun(frame);
     else this.watch(frame);
   }
 
-  commands({ group, frame }: ShardCommands): void {
+  commands({ group, frame }: ShardCommands, traces: readonly TraceContext[]): void {
     const header = checkFrame(frame);
     const { shards } = this.#context.node;
     const spread = shards.spread();
@@ -110,7 +117,10 @@ export class StreamQueues implements ReadyListener {
     }
     this.#context.metrics.count("stream_frames_total", 1);
     const route = this.#route(group, header.caller);
-    const refused = shards.submitFrame(group, frame);
+    const refused =
+      route instanceof TracedShardRoute
+        ? route.submit(frame, header, traces, () => shards.submitFrame(group, frame))
+        : shards.submitFrame(group, frame);
     if (refused !== null) route.refused(header.firstSequence, header.count, refused);
   }
 
@@ -216,9 +226,9 @@ export class StreamQueues implements ReadyListener {
   /** The answers of this caller come here from now on, also when another connection had them (a reconnect). */
   #route(group: number, caller: string): StreamShardRoute {
     const key = `${group}/${caller}`;
-    const known = this.#routes.get(key);
+    const known = lastUsed(this.#routes, key);
     if (known !== undefined) return known;
-    const route = new StreamShardRoute(group, caller, this.#stream);
+    const route = shardRouteOf(group, caller, this.#stream, this.#context.tracing);
     this.#routes.set(key, route);
     this.#context.node.shards.route(group, caller, route);
     if (this.#routes.size > maxRoutes) {
@@ -234,6 +244,7 @@ export class StreamQueues implements ReadyListener {
     if (route === undefined) return;
     this.#routes.delete(key);
     this.#context.node.shards.endRoute(group, caller, route);
+    if (route instanceof TracedShardRoute) route.ends();
   }
 
   #made(frame: ResolveQueue, made: Outcome): void {

@@ -9,11 +9,14 @@ import {
   limits as wireLimits,
   oldestStreamProtocol,
   streamProtocol,
+  tracedStreamProtocol,
   type ClosingCode,
   type Hello,
   type KeepAlive,
+  type PlainClientFrame,
   type Result,
   type ServerFrame,
+  type TraceContext,
 } from "@trivet/wire";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -25,11 +28,11 @@ import type { HttpContext } from "./context.ts";
 import type { Identity } from "../security/policy.ts";
 import { countResult } from "./outcomes.ts";
 import { bytesOf } from "./socket-data.ts";
-import { leadership } from "./raft-view.ts";
 import { StreamCache } from "./stream-cache.ts";
 import { refusalOf, StreamCaller } from "./stream-commands.ts";
+import { type Leader, leaderOf } from "./stream-leader.ts";
 import { StreamQueues } from "./stream-queues.ts";
-import type { StreamRoute } from "./stream-route.ts";
+import { lastUsed, type StreamRoute } from "./stream-route.ts";
 import { routeOf, TracedRoute } from "./stream-spans.ts";
 import { StreamWatches } from "./stream-watches.ts";
 
@@ -38,12 +41,7 @@ const maxCallersPerStream = 4_096;
 const leaderPollMs = 50;
 /** Batches of keepalives of one stream that wait for their round. The SDK has a few; each may name thousands of sessions. */
 const maxKeepAlives = 128;
-
-interface Leader {
-  readonly leader: string;
-  readonly leaderUrl: string;
-  readonly term: number;
-}
+const noTraces: readonly TraceContext[] = [];
 
 class StreamConnection {
   readonly #socket: WebSocket;
@@ -169,11 +167,18 @@ class StreamConnection {
 
   #frame(bytes: Uint8Array): void {
     const frame = decodeClientFrame(bytes);
-    if (frame.type === "hello") return this.#hello(frame);
-    if (this.#protocol === 0) return this.close("protocol", "the first frame must be hello");
+    if (this.#protocol === 0 && frame.type !== "hello") return this.close("protocol", "the first frame must be hello");
+    if (frame.type !== "traced") return this.#plain(frame, noTraces);
+    if (this.#protocol < tracedStreamProtocol) return this.close("protocol", `traced is not of protocol ${this.#protocol}`);
+    return this.#plain(frame.frame, frame.traces);
+  }
+
+  #plain(frame: PlainClientFrame, traces: readonly TraceContext[]): void {
     switch (frame.type) {
+      case "hello":
+        return this.#hello(frame);
       case "commands":
-        return this.#commands(frame.frame);
+        return this.#commands(frame.frame, traces);
       case "keep-alive":
         this.#keepAlive(frame);
         return;
@@ -184,10 +189,10 @@ class StreamConnection {
       case "resolve-namespace":
       case "invalidate-cache":
       case "load-cached":
-        this.#cache.frame(frame, this.#protocol);
+        this.#cache.frame(frame, this.#protocol, traces);
         return;
       default:
-        this.#queues.frame(frame, this.#protocol);
+        this.#queues.frame(frame, this.#protocol, traces);
     }
   }
 
@@ -208,7 +213,7 @@ class StreamConnection {
       protocol: this.#protocol,
       cluster: status.cluster ?? "",
       node: status.node,
-      ...this.#server.leader(),
+      ...leaderOf(this.#context),
       groupTime: this.#context.node.groupTime(),
       callerWindow: wireLimits.callerWindow,
       maxFrameBytes: wireLimits.maxFrameBytes,
@@ -217,7 +222,7 @@ class StreamConnection {
     });
   }
 
-  #commands(frame: Uint8Array): void {
+  #commands(frame: Uint8Array, traces: readonly TraceContext[]): void {
     const header = checkFrame(frame);
     this.#cursor.open(frame);
     const { caller, firstSequence, count } = header;
@@ -228,8 +233,8 @@ class StreamConnection {
     }
     this.#context.metrics.count("stream_frames_total", 1);
     const route = this.#route(caller);
-    if (route instanceof TracedRoute) route.begins(firstSequence, count);
-    const refused = this.#context.node.submitFrame(frame);
+    const { node } = this.#context;
+    const refused = route instanceof TracedRoute ? route.submit(header, traces, () => node.submitFrame(frame)) : node.submitFrame(frame);
     if (refused !== null) route.refused(firstSequence, count, refused);
   }
 
@@ -240,7 +245,7 @@ class StreamConnection {
 
   /** The answers of this caller come here from now on, also when another connection had them (a reconnect). */
   #route(caller: string): StreamRoute {
-    const known = this.#routes.get(caller);
+    const known = lastUsed(this.#routes, caller);
     if (known !== undefined) return known;
     const route = routeOf(caller, this, this.#context.tracing);
     this.#routes.set(caller, route);
@@ -320,16 +325,6 @@ export class StreamServer {
     });
   };
 
-  /** The leader as told to clients. */
-  leader(): Leader {
-    const status = this.#context.node.status();
-    const { leader, term } = leadership(this.#context, status);
-    if (leader === null) return { leader: "", leaderUrl: "", term };
-    const url =
-      leader === status.node ? this.#context.config.advertiseUrl : (status.peers.find((peer) => peer.node === leader)?.address ?? "");
-    return { leader, leaderUrl: url, term };
-  }
-
   uses(session: number, connection: StreamConnection): void {
     const users = this.#bySession.get(session) ?? new Set();
     users.add(connection);
@@ -359,7 +354,7 @@ export class StreamServer {
 
   /** Timers run only while somebody listens. */
   #begin(): void {
-    this.#leader = this.leader();
+    this.#leader = leaderOf(this.#context);
     this.#timers = [
       setInterval(() => this.#lookForLeader(), leaderPollMs),
       setInterval(() => this.#pingAll(), httpLimits.streamPingIntervalMs),
@@ -387,7 +382,7 @@ export class StreamServer {
       return;
     }
     for (const connection of this.#connections) connection.lookForNames();
-    const now = this.leader();
+    const now = leaderOf(this.#context);
     const before = this.#leader;
     if (now.leader === before.leader && now.term === before.term && now.leaderUrl === before.leaderUrl) return;
     this.#leader = now;

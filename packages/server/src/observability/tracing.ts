@@ -1,31 +1,40 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import {
   context as contexts,
   createTraceState,
+  isSpanContextValid,
+  ProxyTracerProvider,
   ROOT_CONTEXT,
   type Attributes,
   type Context,
+  type Link,
   type Span,
+  type SpanContext,
   SpanKind,
   SpanStatusCode,
   trace,
   type Tracer,
 } from "@opentelemetry/api";
+import { formatTrace, keptState, parseTrace, type TraceContext } from "@trivet/wire";
 import type { IncomingHttpHeaders } from "node:http";
 
-const traceparent = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
-/** Longer ones may be left out (W3C Trace Context, 3.3.1.5). */
-const maxStateLength = 512;
+/** What a caller says of the trace that it continues, in the headers of a call or of a message (W3C Trace Context). Null = nothing that is valid. */
+export function traceOfHeaders({ traceparent, tracestate }: IncomingHttpHeaders): TraceContext | null {
+  const text = (header: string | readonly string[] | undefined): string | undefined => (typeof header === "string" ? header : undefined);
+  return parseTrace(text(traceparent), text(tracestate));
+}
 
-/** What the caller's headers say of the trace this call belongs to (W3C Trace Context); none, or none that is valid = it begins one. */
-function remoteContext(headers: IncomingHttpHeaders): Context {
-  const { traceparent: parent, tracestate } = headers;
-  const [, version, traceId = "", spanId = "", flags = "0", more] = traceparent.exec(typeof parent === "string" ? parent : "") ?? [];
-  // Version 00 has four parts; a later one may have more, and ff is none.
-  if (version === undefined || version === "ff" || (version === "00" && more !== undefined)) return contexts.active();
-  if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return contexts.active();
-  const state = typeof tracestate === "string" && tracestate.length <= maxStateLength ? { traceState: createTraceState(tracestate) } : {};
-  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true, ...state });
+function contextOf({ flags, spanId, state, traceId }: TraceContext): Context {
+  const vendors = state === "" ? {} : { traceState: createTraceState(state) };
+  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: flags, isRemote: true, ...vendors });
+}
+
+/** Null = it is of no trace, as where no provider gives spans their ids. */
+export function traceOf({ span }: Traced): TraceContext | null {
+  const own = span.spanContext();
+  if (!isSpanContextValid(own)) return null;
+  const { spanId, traceFlags, traceId, traceState } = own;
+  return { traceId, spanId, flags: traceFlags & 1, state: keptState(traceState?.serialize() ?? "") };
 }
 
 /** A span that is under way. */
@@ -41,11 +50,19 @@ export interface Traced {
 export class Tracing {
   private readonly tracer: Tracer;
   private readonly node: string;
-  private readonly active = new AsyncLocalStorage<Traced>();
+  /** Null = what runs belongs to no trace, whatever runs around it. */
+  private readonly active = new AsyncLocalStorage<Traced | null>();
+  private isRegistered = false;
 
   constructor(node: string, version: string) {
     this.node = node;
     this.tracer = trace.getTracer("trivet", version);
+  }
+
+  /** The process has a provider: without one all spans are none. */
+  get isOn(): boolean {
+    this.isRegistered ||= hasProvider();
+    return this.isRegistered;
   }
 
   /** The span of a call that came over HTTP, continuing its caller's trace. */
@@ -57,18 +74,29 @@ export class Tracing {
       "trivet.node": this.node,
       "trivet.request_id": requestId,
     };
-    return this.start(`${method} ${route}`, SpanKind.SERVER, attributes, remoteContext(headers));
+    const caller = traceOfHeaders(headers);
+    return this.start(`${method} ${route}`, SpanKind.SERVER, attributes, caller === null ? contexts.active() : contextOf(caller));
   }
 
-  /** The span of what came over a stream, which tells of no trace. */
-  begin(name: string, attributes: Attributes): Traced {
-    return this.start(name, SpanKind.SERVER, { ...attributes, "trivet.node": this.node }, contexts.active());
+  /** The span of a frame of a stream. It continues the first of these traces, and is linked with the others; without any it begins one. */
+  frame(name: string, attributes: Attributes, [parent, ...others]: readonly TraceContext[]): Traced {
+    const links = others.map((other) => ({ context: linkOf(other) }));
+    const told = { ...attributes, "trivet.node": this.node };
+    return this.start(name, SpanKind.SERVER, told, parent === undefined ? ROOT_CONTEXT : contextOf(parent), links);
   }
 
   /** A part of what is under way here; null = nothing is. */
   child(name: string, kind: SpanKind, attributes: Attributes): Traced | null {
-    const parent = this.active.getStore();
-    return parent === undefined ? null : this.start(name, kind, attributes, parent.context);
+    const parent = this.active.getStore() ?? null;
+    return parent === null ? null : this.start(name, kind, attributes, parent.context);
+  }
+
+  /** A part of something in that trace, on this node. */
+  part(name: string, parent: TraceContext, attributes: Attributes): Traced {
+    const active = this.active.getStore() ?? null;
+    const isHere = active?.span.spanContext().spanId === parent.spanId;
+    const told = { ...attributes, "trivet.node": this.node };
+    return this.start(name, SpanKind.INTERNAL, told, isHere && active !== null ? active.context : contextOf(parent));
   }
 
   /** Runs what belongs to `traced`: what it starts are its children, also those of other libraries. */
@@ -76,10 +104,38 @@ export class Tracing {
     return this.active.run(traced, () => contexts.with(traced.context, run));
   }
 
-  private start(name: string, kind: SpanKind, attributes: Attributes, parent: Context): Traced {
-    const span = this.tracer.startSpan(name, { kind, attributes }, parent);
+  /** The same of a trace that was begun elsewhere; null = what is run belongs to none. */
+  withinTrace<T>(of: TraceContext | null, run: () => T): T {
+    if (of === null) return this.active.run(null, () => contexts.with(ROOT_CONTEXT, run));
+    const context = contextOf(of);
+    const span = trace.getSpan(context);
+    return span === undefined ? run() : this.within({ span, context }, run);
+  }
+
+  /** Which trace what runs now belongs to. */
+  current(): TraceContext | null {
+    const active = this.active.getStore() ?? null;
+    return active === null ? null : traceOf(active);
+  }
+
+  /** What is run later than this, in a turn that it shares with others, belongs where this does. */
+  bound(run: () => void): () => void {
+    return this.isOn ? AsyncResource.bind(run) : run;
+  }
+
+  private start(name: string, kind: SpanKind, attributes: Attributes, parent: Context, links: Link[] = []): Traced {
+    const span = this.tracer.startSpan(name, { kind, attributes, links }, parent);
     return { span, context: trace.setSpan(parent, span) };
   }
+}
+
+function hasProvider(): boolean {
+  const provider = trace.getTracerProvider();
+  return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer("trivet") !== undefined;
+}
+
+function linkOf({ flags, spanId, traceId }: TraceContext): SpanContext {
+  return { traceId, spanId, traceFlags: flags, isRemote: true };
 }
 
 /** Ends a span; `fault` = why what it is about failed. */
@@ -89,14 +145,9 @@ export function endSpan({ span }: Traced, attributes: Attributes, fault: string 
   span.end();
 }
 
-/** Headers that continue a trace at another node. */
-export function traceHeaders({ span }: Traced): Record<string, string> {
-  const { traceId, spanId, traceFlags, traceState } = span.spanContext();
-  const state = traceState?.serialize() ?? "";
-  return {
-    traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`,
-    ...(state === "" ? {} : { tracestate: state }),
-  };
+/** Headers that continue a trace at another node, or in a message. */
+export function traceHeaders(of: TraceContext): Record<string, string> {
+  return { traceparent: formatTrace(of), ...(of.state === "" ? {} : { tracestate: of.state }) };
 }
 
 type Callback = (outcome: unknown, ...more: readonly unknown[]) => unknown;
@@ -104,6 +155,8 @@ type Method = (...args: readonly unknown[]) => unknown;
 
 /** What an outcome says besides its type: the call took no effect, or nobody knows. */
 const faults: ReadonlySet<string> = new Set(["unavailable", "unknown", "timeout"]);
+/** Why an outcome of this type is a failure; null = it is none. */
+export const faultOf = (type: string): string | null => (faults.has(type) ? type : null);
 const typeOf = (outcome: unknown): string => {
   const type = typeof outcome === "object" && outcome !== null ? (outcome as { readonly type?: unknown }).type : undefined;
   return typeof type === "string" ? type : "done";
@@ -133,7 +186,7 @@ const withSpan =
     const command = typeof first === "object" && first !== null && "type" in first ? { "trivet.command": typeOf(first) } : {};
     const answered: Callback = (outcome, ...more) => {
       const type = typeOf(outcome);
-      endSpan(span, { ...command, "trivet.outcome": type }, faults.has(type) ? type : null);
+      endSpan(span, { ...command, "trivet.outcome": type }, faultOf(type));
       return (done as Callback)(outcome, ...more);
     };
     return tracing.within(span, () => method(...args.slice(0, -1), answered));

@@ -8,6 +8,7 @@ import {
   MemoryTelemetry,
   NodeHost,
   type CacheOrigins,
+  type Spans,
   type QueueStorage,
   type Transport,
 } from "@trivet/engine";
@@ -17,8 +18,12 @@ import { until } from "./harness.ts";
 const alone: Transport = { dial: (_address, opened) => setImmediate(() => opened(null, "no network here")), onAccept: () => undefined };
 
 /** One real node with its shards on memory stores, or with a storage outside. */
-export async function startQueueNode(queueStorage?: QueueStorage, cacheOrigins: CacheOrigins = {}): Promise<NodeHost> {
-  const clock = new NodeClock();
+export async function startQueueNode(
+  queueStorage?: QueueStorage,
+  cacheOrigins: CacheOrigins = {},
+  traced?: { readonly spans: Spans; readonly bound: (run: () => void) => () => void },
+): Promise<NodeHost> {
+  const clock = new NodeClock(undefined, traced?.bound ?? null);
   const config = {
     ...defaultHostConfig,
     node: "node1",
@@ -40,6 +45,7 @@ export async function startQueueNode(queueStorage?: QueueStorage, cacheOrigins: 
     applyWorker: new MemoryApplyWorker(clock, new MemoryOrderedStores(clock)),
     cacheOrigins,
     ...(queueStorage === undefined ? {} : { queueStorage }),
+    ...(traced === undefined ? {} : { spans: traced.spans }),
   };
   const host = new NodeHost(ports, config, (error) => {
     throw error;

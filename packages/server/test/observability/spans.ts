@@ -8,6 +8,7 @@ import {
   type Attributes,
   type Context,
   type ContextManager,
+  type Link,
   type Span,
   type SpanContext,
   type SpanOptions,
@@ -24,6 +25,9 @@ export interface Ended {
   readonly parent: string;
   readonly attributes: Attributes;
   readonly status: SpanStatus;
+  /** Ids of the spans that it is linked with. */
+  readonly links: readonly string[];
+  readonly events: readonly string[];
 }
 
 class MemorySpan implements Span {
@@ -34,6 +38,8 @@ class MemorySpan implements Span {
   private readonly parent: string;
   private attributes: Attributes;
   private status: SpanStatus = { code: 0 };
+  private readonly links: string[];
+  private readonly events: string[] = [];
   private isOver = false;
 
   constructor(ended: Ended[], name: string, options: SpanOptions, parent: SpanContext | undefined) {
@@ -41,6 +47,7 @@ class MemorySpan implements Span {
     this.name = name;
     this.kind = options.kind ?? SpanKind.INTERNAL;
     this.attributes = options.attributes ?? {};
+    this.links = (options.links ?? []).map(({ context: of }) => of.spanId);
     this.parent = parent?.spanId ?? "";
     const traceId = parent?.traceId ?? randomBytes(16).toString("hex");
     const state = parent?.traceState === undefined ? {} : { traceState: parent.traceState };
@@ -63,16 +70,23 @@ class MemorySpan implements Span {
   end(): void {
     if (this.isOver) throw new Error(`the span ${this.name} ended twice`);
     this.isOver = true;
-    const { name, kind, own, parent, attributes, status } = this;
-    this.ended.push({ name, kind, traceId: own.traceId, spanId: own.spanId, parent, attributes, status });
+    if (!this.isKept) return;
+    const { name, kind, own, parent, attributes, status, links, events } = this;
+    this.ended.push({ name, kind, traceId: own.traceId, spanId: own.spanId, parent, attributes, status, links, events });
   }
   isRecording(): boolean {
-    return !this.isOver;
+    return !this.isOver && this.isKept;
   }
-  addEvent(): this {
+  /** A caller that keeps no spans wants none kept (a sampler by the parent). */
+  private get isKept(): boolean {
+    return (this.own.traceFlags & 1) === 1;
+  }
+  addEvent(name: string): this {
+    this.events.push(name);
     return this;
   }
-  addLink(): this {
+  addLink({ context: of }: Link): this {
+    this.links.push(of.spanId);
     return this;
   }
   addLinks(): this {
