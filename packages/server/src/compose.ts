@@ -89,6 +89,7 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     noLeaderWaitMs: config.raft.noLeaderWaitMs,
     snapshotEveryEntries: config.storage.snapshotEntries,
     snapshotEveryBytes: config.storage.snapshotLogBytes,
+    snapshotAtRestBytes: Math.min(defaultHostConfig.snapshotAtRestBytes, config.storage.snapshotLogBytes),
     retainBytes: config.storage.walRetainBytes,
     featureLevel: config.featureLevel,
     walSegmentBytes: config.storage.walSegmentBytes,

@@ -41,6 +41,8 @@ export class SnapshotCursor implements BeforeImages {
   private maxBytes = 0;
   private work = 0;
   private rest: Uint8Array = nothing;
+  /** Those with lower numbers are written. */
+  private packedAt = 0;
   private walking = true;
 
   constructor(locks: LockState, queues: readonly QueueView[], audited: readonly AuditedNodeView[], header: SnapshotHeader) {
@@ -79,6 +81,10 @@ export class SnapshotCursor implements BeforeImages {
     this.writer.closeLength(start);
   }
 
+  unpacking(id: number): void {
+    if (id >= this.packedAt) this.packed(id);
+  }
+
   wait(wait: Wait): void {
     const start = this.open(recordKinds.wait);
     writeWait(this.writer, wait);
@@ -115,6 +121,11 @@ export class SnapshotCursor implements BeforeImages {
     this.writer.reset();
   }
 
+  private packed(id: number): void {
+    this.work += writeCost;
+    this.writer.raw(this.locks.packed.bytes(id));
+  }
+
   private open(kind: number): number {
     this.work += writeCost;
     const start = this.writer.openLength();
@@ -128,6 +139,7 @@ export class SnapshotCursor implements BeforeImages {
 
   private *records(): Generator<void> {
     yield* this.sessions();
+    yield* this.packedHolds();
     yield* this.holds();
     yield* this.waits();
     yield* this.delays();
@@ -142,6 +154,16 @@ export class SnapshotCursor implements BeforeImages {
       if (account.epoch === epoch) continue;
       account.epoch = epoch;
       this.session(account);
+    }
+  }
+
+  /** As they came. Before the others: who is unpacked meanwhile is met there, and passed over as written. */
+  private *packedHolds(): Generator<void> {
+    const { packed } = this.locks;
+    while (this.packedAt < packed.end) {
+      if (this.full) yield;
+      const id = this.packedAt++;
+      if (packed.isPacked(id)) this.packed(id);
     }
   }
 

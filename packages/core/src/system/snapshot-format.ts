@@ -240,34 +240,6 @@ export function writeHold(writer: ByteWriter, hold: Hold): void {
   writer.varint(hold.since);
 }
 
-export interface HoldFields {
-  readonly name: string;
-  readonly account: AccountRef;
-  readonly owner: string;
-  readonly mode: Hold["mode"];
-  readonly of: number;
-  readonly fence: number;
-  readonly depth: number;
-  readonly anonymous: boolean;
-  readonly ttlMs: number;
-  readonly since: number;
-}
-
-export function readHold(reader: ByteReader): HoldFields {
-  return {
-    name: reader.string(text),
-    account: readAccount(reader),
-    owner: reader.string(text),
-    mode: decodeMode(reader),
-    of: reader.varint(),
-    fence: reader.varint(),
-    depth: reader.varint(),
-    anonymous: reader.u8() === 1,
-    ttlMs: reader.varint(),
-    since: reader.varint(),
-  };
-}
-
 export function writeWait(writer: ByteWriter, wait: Wait): void {
   writer.varint(wait.id);
   writeAccount(writer, wait.account);

@@ -10,7 +10,7 @@ import { AuditAnchors } from "./audit-anchors.ts";
 import { execute } from "./execute.ts";
 import { FeatureLevelRecord } from "./feature-level.ts";
 import { Ledger, nobody } from "./ledger.ts";
-import { arrangedPerCall, type CounterFloor, defaultSystemLimits, type SystemLimits } from "./limits.ts";
+import { type CounterFloor, defaultSystemLimits, type SystemLimits } from "./limits.ts";
 import { compareNames } from "./names.ts";
 import { NamespaceRegistry } from "./namespace-registry.ts";
 import { NodeRegistry } from "./node-registry.ts";
@@ -172,7 +172,7 @@ export class SystemState implements SystemView {
 
   /** Work that may wait for an idle moment, a millisecond of it at most: puts new names in order for listings. True when none is left. */
   tidy(): boolean {
-    return this.lockState.table.index.arrange(arrangedPerCall);
+    return this.lockState.arrange();
   }
 
   /** Raises the counters of a state that founds a new cluster (rule W9). Never on a member of a running one. */
@@ -203,7 +203,7 @@ export class SystemState implements SystemView {
   }
 
   locks(prefix: string, cursor: string, limit: number): { readonly locks: readonly LockView[]; readonly next: string | null } {
-    return listLocks(this.lockState.table, prefix, cursor, limit);
+    return listLocks(this.lockState, prefix, cursor, limit);
   }
 
   lockCount(): number {

@@ -16,6 +16,7 @@ const suites = [
   "../locks/holding.test.ts",
   "../locks/waiting.test.ts",
   "../locks/deadlock.test.ts",
+  "../locks/packed-holds.test.ts",
   "../sessions/sessions.test.ts",
   "../sessions/dedupe.test.ts",
   "../system/views.test.ts",

@@ -43,6 +43,7 @@ export interface NodeHostConfig {
   readonly noLeaderWaitMs: number;
   readonly snapshotEveryEntries: number;
   readonly snapshotEveryBytes: number;
+  readonly snapshotAtRestBytes: number;
   readonly retainBytes: number;
   /** The highest feature level that this node says it knows; lower than the version's own only where an older one is to be played. */
   readonly featureLevel: number;
@@ -71,6 +72,7 @@ export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> =
   noLeaderWaitMs: 2_000,
   snapshotEveryEntries: 50_000,
   snapshotEveryBytes: 16 * 1024 * 1024,
+  snapshotAtRestBytes: 1024 * 1024,
   retainBytes: 16 * 1024 * 1024,
   featureLevel: newestLevel,
   walSegmentBytes: 64 * 1024 * 1024,
@@ -81,6 +83,8 @@ export interface GroupHostConfig {
   readonly raft: RaftConfig;
   readonly snapshotEveryEntries: number;
   readonly snapshotEveryBytes: number;
+  /** So much of a log is worth a snapshot once it rests. */
+  readonly snapshotAtRestBytes: number;
   /** A snapshot stands for the log before it; not where the machine keeps itself on disk (see GroupSnapshots.flushed). */
   readonly snapshotsMoveFloor: boolean;
   /** Entries kept in memory behind a snapshot for lagging followers, in bytes. */
@@ -118,6 +122,7 @@ export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number
     },
     snapshotEveryEntries: config.snapshotEveryEntries,
     snapshotEveryBytes: config.snapshotEveryBytes,
+    snapshotAtRestBytes: config.snapshotAtRestBytes,
     snapshotsMoveFloor: true,
     retainBytes: config.retainBytes,
     maxEntryBytes,
