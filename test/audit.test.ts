@@ -31,8 +31,7 @@ describe("the audit log, with its head anchored in the cluster", () => {
       return levels.every((level) => Number(level) >= 6) ? ready(true) : JSON.stringify(levels);
     });
   const logOf = (each: TestNode): string => join(cluster.folder, `${each.id}.audit`);
-  const start = (each: TestNode, env: Readonly<Record<string, string>> = {}): void =>
-    void each.start({ AUDIT_LOG: logOf(each), ...env });
+  const start = (each: TestNode, env: Readonly<Record<string, string>> = {}): void => void each.start({ AUDIT_LOG: logOf(each), ...env });
   const restart = async (each: TestNode, env: Readonly<Record<string, string>> = {}): Promise<void> => {
     start(each, env);
     await each.waitUntilHealthy();
@@ -121,7 +120,10 @@ describe("the audit log, with its head anchored in the cluster", () => {
     const admin = whole.findLastIndex((line) => line.includes('"event":"admin"'));
     write(path, whole.slice(0, admin));
     await bad(/of which there is an anchor, is not there: the end of the log is missing/);
-    write(path, whole.map((line, at) => (at === 1 ? line.replace("force-release", "acquire") : line)));
+    write(
+      path,
+      whole.map((line, at) => (at === 1 ? line.replace("force-release", "acquire") : line)),
+    );
     await bad(/line 2: its code does not follow/);
     rmSync(path);
     await bad(/the audit log of node\d is gone.*the cluster has anchors of it/);

@@ -34,7 +34,8 @@ export const security: Board["rows"][number] = {
     },
     {
       title: "Audit log",
-      about: "Records written in five minutes; records that are not anchored in the cluster, for a second at a time; failures since the node started: one is too many.",
+      about:
+        "Records written in five minutes; records that are not anchored in the cluster, for a second at a time; failures since the node started: one is too many.",
       queries: [
         { expr: `increase(audit_records{${of}}[5m])`, legend: `${by} records` },
         { expr: `audit_unanchored_records{${of}}`, legend: `${by} not anchored` },

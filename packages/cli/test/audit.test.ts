@@ -18,8 +18,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const trivet = (words: readonly string[], env: NodeJS.ProcessEnv = key, answer: Parameters<typeof runCli>[1] = () => nobody): Promise<Ran> =>
-  runCli(words, answer, { env });
+const trivet = (
+  words: readonly string[],
+  env: NodeJS.ProcessEnv = key,
+  answer: Parameters<typeof runCli>[1] = () => nobody,
+): Promise<Ran> => runCli(words, answer, { env });
 /** A log of its start and one call, whose anchors were printed. */
 async function written(maxBytes = 1_000_000, calls = 1): Promise<AuditLog> {
   const audit = new AuditLog({ path: log, key: key.AUDIT_KEY, maxBytes }, "node1", {
@@ -66,7 +69,10 @@ describe("trivet audit verify", () => {
 
   test("takes what was put aside with it, and says where files begin that are given alone", async () => {
     await written(300, 6);
-    const all = JSON.parse((await trivet(["audit", "verify", log, "--json", "--offline"])).stdout) as { files: string[]; begins_at: number };
+    const all = JSON.parse((await trivet(["audit", "verify", log, "--json", "--offline"])).stdout) as {
+      files: string[];
+      begins_at: number;
+    };
     expect(all.files.length).toBeGreaterThan(1);
     expect(all.begins_at).toBe(1);
     rmSync(all.files[0] ?? "");
@@ -84,10 +90,21 @@ describe("trivet audit verify", () => {
       return anchors({ chain, anchors: whole });
     });
     expect(ran.calls).toEqual(["GET http://n1/v1/audit/anchors"]);
-    expect(JSON.parse(ran.stdout)).toMatchObject({ ok: true, node: "node1", chain, records: 2, anchors_met: 2, cluster: { asked: true, problem: null } });
+    expect(JSON.parse(ran.stdout)).toMatchObject({
+      ok: true,
+      node: "node1",
+      chain,
+      records: 2,
+      anchors_met: 2,
+      cluster: { asked: true, problem: null },
+    });
     writeFileSync(log, `${lines()[0]}\n`);
     const cut = cliError(await trivet(["audit", "verify", log, "--url", "http://n1"], key, () => anchors({ chain, anchors: whole })));
-    expect(cut).toMatchObject({ code: "audit_broken", exitCode: 13, message: expect.stringMatching(/record 2, of which there is an anchor/) });
+    expect(cut).toMatchObject({
+      code: "audit_broken",
+      exitCode: 13,
+      message: expect.stringMatching(/record 2, of which there is an anchor/),
+    });
   });
 
   test("finds a log that was put in the place of another, until that is given or known to be lost", async () => {
@@ -98,7 +115,9 @@ describe("trivet audit verify", () => {
     const { chain } = await written();
     const cluster = () => anchors(known, { chain, anchors: marks() });
     const alone = cliError(await trivet(["audit", "verify", log, "--url", "n1"], key, cluster));
-    expect(alone.message).toMatch(new RegExp(`^Of node1 the cluster has anchors of another log \\(1 of 2, chain ${former.chain}\\) up to its record 2`));
+    expect(alone.message).toMatch(
+      new RegExp(`^Of node1 the cluster has anchors of another log \\(1 of 2, chain ${former.chain}\\) up to its record 2`),
+    );
     const both = await trivet(["audit", "verify", log, "--former", kept, "--url", "n1"], key, cluster);
     expect(both.stdout).toMatch(/kept\.log: 2 records, none changed; 2 anchors were met[^]*audit\.log: 2 records/);
     expect((await trivet(["audit", "verify", log, "--lost", former.chain, "--url", "n1"], key, cluster)).error).toBeNull();
@@ -116,7 +135,9 @@ describe("trivet audit verify", () => {
     rmSync(log);
     const gone = cliError(await trivet(["audit", "verify", log, "--url", "n1"], { ...key, NODE_ID: "node1" }, () => known));
     expect(gone).toMatchObject({ exitCode: 13, message: expect.stringMatching(/^The audit log of node1 is gone: .*up to record 2/) });
-    expect(cliError(await trivet(["audit", "verify", log, "--url", "n1", "--node", "node2"], key, () => known))).toMatchObject({ exitCode: 78 });
+    expect(cliError(await trivet(["audit", "verify", log, "--url", "n1", "--node", "node2"], key, () => known))).toMatchObject({
+      exitCode: 78,
+    });
     expect(cliError(await trivet(["audit", "verify", log, "--url", "n1"], key, () => known)).next).toMatch(/--node ID/);
   });
 
@@ -125,10 +146,14 @@ describe("trivet audit verify", () => {
     expect(cliError(await trivet(["audit", "verify", log, "--url", "n1"]))).toMatchObject({ exitCode: 69 });
     expect(cliError(await trivet(["audit", "verify", log], { ...key, TRIVET_URL: "n1" }))).toMatchObject({ exitCode: 69 });
     const older = () => ({ status: 404, body: { code: "not_found", title: "Not found" } });
-    expect((await trivet(["audit", "verify", log, "--url", "n1"], key, older)).stdout).toMatch(/not compared: the nodes are of a version that has none/);
+    expect((await trivet(["audit", "verify", log, "--url", "n1"], key, older)).stdout).toMatch(
+      /not compared: the nodes are of a version that has none/,
+    );
     const forbidden = () => ({ status: 403, body: { code: "forbidden", title: "Not allowed" } });
     expect((await trivet(["audit", "verify", log], key, forbidden)).stdout).toMatch(/not compared: Not allowed\./);
-    expect((await trivet(["audit", "verify", log], key, () => ({ body: "hello" }))).stdout).toMatch(/not compared: what answers is no node/);
+    expect((await trivet(["audit", "verify", log], key, () => ({ body: "hello" }))).stdout).toMatch(
+      /not compared: what answers is no node/,
+    );
   });
 });
 

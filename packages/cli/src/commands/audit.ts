@@ -54,7 +54,10 @@ export function registerAudit(program: Command, context: Context): void {
       "check that no line was changed, moved or left out; against the anchors in the cluster (--url), that none is missing at the end and that no other log " +
         "was put in its place. Needs AUDIT_KEY",
     )
-    .addHelpText("after", "\nExit code 13 when something is wrong with the log; 69 when a cluster that was named (--url, TRIVET_URL) cannot be asked.")
+    .addHelpText(
+      "after",
+      "\nExit code 13 when something is wrong with the log; 69 when a cluster that was named (--url, TRIVET_URL) cannot be asked.",
+    )
     .action((files: readonly string[], options: VerifyOptions, command: Command) => verify(context, files, options, command));
 
   audit
@@ -166,7 +169,8 @@ function otherLogs(printed: readonly Anchor[], logs: readonly CheckedLog[], lost
   const known = new Set<string | null>([null, ...lost, ...logs.map(({ verdict }) => verdict.chain)]);
   const others = new Map(printed.filter(({ chain }) => !known.has(chain)).map(({ chain, seq }) => [chain, seq]));
   return [...others].map(
-    ([chain, seq]) => `the node has printed anchors of another log (chain ${chain ?? ""}), up to its record ${seq}, which is not among these`,
+    ([chain, seq]) =>
+      `the node has printed anchors of another log (chain ${chain ?? ""}), up to its record ${seq}, which is not among these`,
   );
 }
 
@@ -199,10 +203,20 @@ function notWhatIsKnown(file: string, records: number, faults: readonly string[]
 function gone({ nodes }: ClusterAudit, paths: readonly string[], node: string | undefined): CliError {
   const where = paths.join(", ");
   if (node === undefined)
-    return missing(`${where} is not there.`, "Which node's log it was is not known, so the cluster cannot be asked about it.", "--node ID, or name the file");
-  const known = nodes.find((one) => one.node === node)?.logs.map(({ anchors, chain }) => `chain ${chain} up to record ${anchors.at(-1)?.seq ?? 0}`);
+    return missing(
+      `${where} is not there.`,
+      "Which node's log it was is not known, so the cluster cannot be asked about it.",
+      "--node ID, or name the file",
+    );
+  const known = nodes
+    .find((one) => one.node === node)
+    ?.logs.map(({ anchors, chain }) => `chain ${chain} up to record ${anchors.at(-1)?.seq ?? 0}`);
   if (known === undefined || known.length === 0)
-    return missing(`${where} is not there.`, `The cluster has no anchor of an audit log of ${node}.`, "name the file that AUDIT_LOG of the node names");
+    return missing(
+      `${where} is not there.`,
+      `The cluster has no anchor of an audit log of ${node}.`,
+      "name the file that AUDIT_LOG of the node names",
+    );
   const faults = [`the audit log of ${node} is gone: ${where} is not there, and the cluster has anchors of it (${known.join("; ")})`];
   return notWhatIsKnown(where, 0, faults);
 }
@@ -225,7 +239,9 @@ function anchorsTable({ anchoring, nodes }: ClusterAudit, { paint }: Output): st
       return [node, member ? "" : "removed", `${number} of ${begun}`, newest?.seq ?? "", at, chain];
     }),
   );
-  const none = anchoring ? "No node has anchored an audit log (AUDIT_LOG)." : "Not every member of the cluster knows anchors yet (feature level 6).";
+  const none = anchoring
+    ? "No node has anchored an audit log (AUDIT_LOG)."
+    : "Not every member of the cluster knows anchors yet (feature level 6).";
   return rows.length === 0 ? none : table(["node", "", "log", "record", "anchored", "chain"], rows, paint);
 }
 
@@ -266,11 +282,13 @@ function anchorOption(text: string, before: readonly Anchor[]): readonly Anchor[
 
 /** In the lines of a log, whether for people or JSON. */
 const anchorsIn = (text: string): readonly Anchor[] =>
-  [...text.matchAll(/audit log anchor ([0-9]{1,15}):([0-9a-f]{64})(?: of chain ([0-9a-f]{1,64}))?/g)].map(([, seq, mac = "", chain = null]) => ({
-    seq: Number(seq),
-    mac,
-    chain,
-  }));
+  [...text.matchAll(/audit log anchor ([0-9]{1,15}):([0-9a-f]{64})(?: of chain ([0-9a-f]{1,64}))?/g)].map(
+    ([, seq, mac = "", chain = null]) => ({
+      seq: Number(seq),
+      mac,
+      chain,
+    }),
+  );
 
 const fileOption = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 

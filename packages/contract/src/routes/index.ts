@@ -1,7 +1,16 @@
 import { s0Routes, s4Routes } from "./aliases.ts";
 import { cacheAliasRoutes } from "./cache-aliases.ts";
 import { cacheRoutes } from "./cache.ts";
-import { auditRoutes, backupRoutes, clusterRoutes, documentRoutes, healthRoutes, metricsRoutes, raftRoutes, streamRoutes } from "./cluster.ts";
+import {
+  auditRoutes,
+  backupRoutes,
+  clusterRoutes,
+  documentRoutes,
+  healthRoutes,
+  metricsRoutes,
+  raftRoutes,
+  streamRoutes,
+} from "./cluster.ts";
 import { commonErrors, type RouteDefinition } from "./definition.ts";
 import { lockRoutes } from "./locks.ts";
 import { queueAliasRoutes } from "./queue-aliases.ts";

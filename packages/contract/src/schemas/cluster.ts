@@ -118,7 +118,9 @@ export const AuditAnchors = Type.Object({
     Type.Object({
       node: Type.String(),
       member: Type.Boolean({ description: "False: it was removed." }),
-      logs_begun: Type.Integer({ description: "Audit logs that it has begun. Above the number of `logs`: the anchors of others are no longer kept." }),
+      logs_begun: Type.Integer({
+        description: "Audit logs that it has begun. Above the number of `logs`: the anchors of others are no longer kept.",
+      }),
       logs: Type.Array(
         Type.Object({
           chain: Type.String({ description: "Drawn when the log was begun; its first record has it." }),

@@ -82,8 +82,8 @@ function longestSilent(chains: readonly AuditChainView[]): AuditChainView | null
 }
 
 function continued(known: AuditedNodeView, chain: string, newest: AuditAnchor): AuditedNodeView {
-  const chains = known.chains.map(
-    (one): AuditChainView => (one.chain === chain ? { ...one, anchors: withNewest(one.anchors, newest) } : one),
+  const chains = known.chains.map((one): AuditChainView =>
+    one.chain === chain ? { ...one, anchors: withNewest(one.anchors, newest) } : one,
   );
   return { ...known, chains };
 }

@@ -1,11 +1,4 @@
-import {
-  type ByteReader,
-  type ByteWriter,
-  decodeAuditChain,
-  decodeAuditMark,
-  encodeAuditMark,
-  limits as wireLimits,
-} from "@trivet/wire";
+import { type ByteReader, type ByteWriter, decodeAuditChain, decodeAuditMark, encodeAuditMark, limits as wireLimits } from "@trivet/wire";
 import { auditLimits } from "./limits.ts";
 import type { AuditAnchor, AuditChainView, AuditedNodeView } from "./view.ts";
 

@@ -170,7 +170,17 @@ export function readHeader(reader: ByteReader): SnapshotHeader {
     const told = decodeResult(reader);
     resolutions.push({ at, victim, name, cycle: told.type === "deadlock" ? told.cycle : [] });
   }
-  const all = { ...numbers, hash, nodes, resolutions, lastNamespace: 1, lastNamespaceVersion: 1, namespaces: [], featureLevel: 0, auditedNodes: 0 };
+  const all = {
+    ...numbers,
+    hash,
+    nodes,
+    resolutions,
+    lastNamespace: 1,
+    lastNamespaceVersion: 1,
+    namespaces: [],
+    featureLevel: 0,
+    auditedNodes: 0,
+  };
   if (version === 1) {
     return { ...all, limits: { ...defaultSystemLimits, ...limits }, lastQueue: 0, lastVersion: 0, queues: 0, placement: null };
   }

@@ -15,7 +15,8 @@ export function hashOfState(state: SystemState): string {
   extra = (extra + queueRegistry.countersDigest() + Math.imul(placementRecord.digest(), 7)) | 0;
   extra = (extra + Math.imul(namespaceRegistry.digest(), 17) + Math.imul(features.digest(), 23)) | 0;
   const lows = ledger.digest.low + Math.imul(dedupe.digest.low, 3) + Math.imul(digest.low, 11) + Math.imul(auditAnchors.digest.low, 29);
-  const highs = ledger.digest.high + Math.imul(dedupe.digest.high, 5) + Math.imul(digest.high, 13) + Math.imul(auditAnchors.digest.high, 31);
+  const highs =
+    ledger.digest.high + Math.imul(dedupe.digest.high, 5) + Math.imul(digest.high, 13) + Math.imul(auditAnchors.digest.high, 31);
   const low = (lows + extra) >>> 0;
   const high = (highs + Math.imul(extra, 0x9e3779b1)) >>> 0;
   return high.toString(16).padStart(8, "0") + low.toString(16).padStart(8, "0");

@@ -8,7 +8,14 @@ import { Bench, frameOf } from "./support.ts";
 
 const mac = (seq: number, log = "a"): string => `${log}${seq.toString(16)}`.padStart(64, "0");
 const mark = (seq: number, log = "a"): AuditMark => ({ seq, mac: mac(seq, log) });
-const member = (node: string): Command => ({ type: "set-node", node, storage: `disk of ${node}`, url: "http://a", roles: "lock", voter: true });
+const member = (node: string): Command => ({
+  type: "set-node",
+  node,
+  storage: `disk of ${node}`,
+  url: "http://a",
+  roles: "lock",
+  voter: true,
+});
 
 function cluster(...nodes: readonly string[]): Bench {
   const bench = new Bench();

@@ -51,7 +51,10 @@ function outcome(cluster: Cluster, anchoring: AuditAnchoring): Anchored {
 }
 /** Of `node`'s logs, as the leader has them. */
 function inCluster(cluster: Cluster, node = "n1"): readonly AuditMark[] {
-  const audited = cluster.leader()?.host.machine?.auditedNodes().find((one) => one.node === node);
+  const audited = cluster
+    .leader()
+    ?.host.machine?.auditedNodes()
+    .find((one) => one.node === node);
   return audited?.chains.flatMap(({ anchors }) => anchors.map(({ seq, mac }) => ({ seq, mac }))) ?? [];
 }
 const lastIn = (cluster: Cluster, node = "n1"): AuditMark | null => inCluster(cluster, node).at(-1) ?? null;
@@ -68,24 +71,28 @@ function levelled(overrides: Parameters<typeof ready>[0] = {}): Cluster {
 }
 
 describe("anchoring the audit log of a node", () => {
-  guard("host-anchor-told-unheard", "is told once the head is committed, through any node, and what comes meanwhile shares the next command", () => {
-    const cluster = levelled();
-    for (const node of ["n1", "n2", "n3"]) {
-      const log = new Log(`chain of ${node}`);
-      log.write(2);
-      const anchoring = keeper(cluster, node, log);
-      const there = new Told<readonly AuditMark[]>();
-      anchoring.anchor(() => there.hear(inCluster(cluster, node)));
-      log.write(3);
-      const others = [begun(anchoring), begun(anchoring)];
-      cluster.until("both", () => others.every(({ value }) => value !== null));
-      for (const { value } of others) expect(value).toEqual({ type: "anchored" });
-      expect(there.value).toEqual([log.mark(2)]);
-      expect(inCluster(cluster, node)).toEqual([log.mark(2), log.mark(5)]);
-      expect([anchoring.behind, outcome(cluster, anchoring).type]).toEqual([0, "anchored"]);
-    }
-    expect(proposed(cluster)).toBe(6);
-  });
+  guard(
+    "host-anchor-told-unheard",
+    "is told once the head is committed, through any node, and what comes meanwhile shares the next command",
+    () => {
+      const cluster = levelled();
+      for (const node of ["n1", "n2", "n3"]) {
+        const log = new Log(`chain of ${node}`);
+        log.write(2);
+        const anchoring = keeper(cluster, node, log);
+        const there = new Told<readonly AuditMark[]>();
+        anchoring.anchor(() => there.hear(inCluster(cluster, node)));
+        log.write(3);
+        const others = [begun(anchoring), begun(anchoring)];
+        cluster.until("both", () => others.every(({ value }) => value !== null));
+        for (const { value } of others) expect(value).toEqual({ type: "anchored" });
+        expect(there.value).toEqual([log.mark(2)]);
+        expect(inCluster(cluster, node)).toEqual([log.mark(2), log.mark(5)]);
+        expect([anchoring.behind, outcome(cluster, anchoring).type]).toEqual([0, "anchored"]);
+      }
+      expect(proposed(cluster)).toBe(6);
+    },
+  );
 
   test("happens by itself within a second or so, once for all that was written, and at rest proposes nothing", () => {
     const cluster = levelled();
@@ -118,29 +125,33 @@ describe("anchoring the audit log of a node", () => {
     expect([inCluster(cluster), log.asked]).toEqual([[log.mark(4), log.mark(6)], 1]);
   });
 
-  guard("host-anchor-unknown-counts", "without a quorum says so, also where the command is under way; with one again it is anchored", () => {
-    const cluster = levelled();
-    const leader = cluster.leader()?.host.config.node ?? "";
-    const log = new Log();
-    log.write();
-    const anchoring = keeper(cluster, leader, log);
-    const others = [...cluster.members.keys()].filter((node) => node !== leader);
-    for (const node of others) cluster.kill(node);
-    expect(outcome(cluster, anchoring).type).toBe("unavailable");
-    expect(outcome(cluster, anchoring).type).toBe("unavailable");
-    for (const node of others) cluster.restart(node);
-    cluster.untilReady();
-    anchoring.moved();
-    cluster.until("the anchor", () => anchoring.behind === 0);
-    expect(lastIn(cluster, leader)).toEqual(log.mark(1));
-    // An answer that did not come was of a head that is known here: the log was not asked.
-    expect(log.asked).toBe(0);
-    const { lines } = cluster.member(leader).telemetry;
-    expect(lines.filter(({ event }) => event === "audit.unanchored" || event === "audit.anchored").map(({ event }) => event)).toEqual([
-      "audit.unanchored",
-      "audit.anchored",
-    ]);
-  });
+  guard(
+    "host-anchor-unknown-counts",
+    "without a quorum says so, also where the command is under way; with one again it is anchored",
+    () => {
+      const cluster = levelled();
+      const leader = cluster.leader()?.host.config.node ?? "";
+      const log = new Log();
+      log.write();
+      const anchoring = keeper(cluster, leader, log);
+      const others = [...cluster.members.keys()].filter((node) => node !== leader);
+      for (const node of others) cluster.kill(node);
+      expect(outcome(cluster, anchoring).type).toBe("unavailable");
+      expect(outcome(cluster, anchoring).type).toBe("unavailable");
+      for (const node of others) cluster.restart(node);
+      cluster.untilReady();
+      anchoring.moved();
+      cluster.until("the anchor", () => anchoring.behind === 0);
+      expect(lastIn(cluster, leader)).toEqual(log.mark(1));
+      // An answer that did not come was of a head that is known here: the log was not asked.
+      expect(log.asked).toBe(0);
+      const { lines } = cluster.member(leader).telemetry;
+      expect(lines.filter(({ event }) => event === "audit.unanchored" || event === "audit.anchored").map(({ event }) => event)).toEqual([
+        "audit.unanchored",
+        "audit.anchored",
+      ]);
+    },
+  );
 
   test("below its level is no failure: the members of an older version would not know it", () => {
     const cluster = levelled({ featureLevel: featureLevels.anchors - 1 });
@@ -163,7 +174,11 @@ describe("anchoring the audit log of a node", () => {
 describe("a log that is not what was anchored", () => {
   guard("host-anchor-any-adopted", "is not anchored any more: cut off, cut off and written on, or put back to an earlier state", () => {
     const forgeries: readonly (readonly [string, (log: Log) => void, RegExp])[] = [
-      ["cut", (log) => void (log.records = log.records.slice(0, 3)), /ends at record 3, and the cluster has an anchor of its record 5: the end is missing/],
+      [
+        "cut",
+        (log) => void (log.records = log.records.slice(0, 3)),
+        /ends at record 3, and the cluster has an anchor of its record 5: the end is missing/,
+      ],
       [
         "cut and written on",
         (log) => {
@@ -200,7 +215,13 @@ describe("a log that is not what was anchored", () => {
     log.write();
     expect(outcome(cluster, keeper(cluster, "n1", log)).type).toBe("anchored");
     const audited = cluster.leader()?.host.machine?.auditedNodes()[0];
-    expect(audited).toMatchObject({ begun: 2, chains: [{ chain: "c1", number: 1 }, { chain: "c2", number: 2 }] });
+    expect(audited).toMatchObject({
+      begun: 2,
+      chains: [
+        { chain: "c1", number: 1 },
+        { chain: "c2", number: 2 },
+      ],
+    });
   });
 });
 
@@ -215,7 +236,8 @@ describe("a cluster that was restored from a backup", () => {
     log.write(4);
     expect(outcome(cluster, anchoring).type).toBe("anchored");
     // As group 0 was at the backup; this program has seen more.
-    for (const [at, { host }] of [...cluster.members.values()].entries()) for (const view of then[at] ?? []) host.machine?.auditAnchors.insert(view);
+    for (const [at, { host }] of [...cluster.members.values()].entries())
+      for (const view of then[at] ?? []) host.machine?.auditAnchors.insert(view);
     log.write();
     expect(outcome(cluster, anchoring).type).toBe("anchored");
     expect(inCluster(cluster)).toEqual([log.mark(3), log.mark(8)]);

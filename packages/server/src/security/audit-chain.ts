@@ -168,7 +168,8 @@ class Verification {
   private look(record: AuditRecord, head: AuditHead, line: number): AuditVerdict | null {
     this.node = record.node;
     const chain = chainIn(record);
-    if (chain !== null && this.chain !== null && chain !== this.chain) return this.bad(line, "it is of another log: its chain has another name");
+    if (chain !== null && this.chain !== null && chain !== this.chain)
+      return this.bad(line, "it is of another log: its chain has another name");
     const wrong = chain === null || this.chain !== null ? null : this.belongTo(chain, head.seq);
     if (wrong !== null) return wrong;
     const anchor = this.wanted.get(head.seq);

@@ -80,7 +80,8 @@ function unknownTo({ file, verdict }: ComparedLog, audited: AuditedNode | null):
 }
 
 function notesOn({ anchoring }: ClusterAudit, audited: AuditedNode | null, node: string | null): string[] {
-  if (!anchoring) return ["Not every member of the cluster knows anchors yet (feature level 6), so it has none: a missing end would not be noticed."];
+  if (!anchoring)
+    return ["Not every member of the cluster knows anchors yet (feature level 6), so it has none: a missing end would not be noticed."];
   if (audited === null) return [];
   const gone = audited.logs_begun - audited.logs.length;
   return [

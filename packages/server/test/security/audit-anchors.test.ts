@@ -152,7 +152,10 @@ describe("the logs of a node beside what the cluster knows of it", () => {
     const log = await written(3);
     await log.close();
     const anchors = marksIn(linesOf()).map(({ seq, mac }) => ({ seq: String(seq), mac, at_ms: at }));
-    const cluster = { anchoring: true, nodes: [{ node: "node1", member: true, logs_begun: 1, logs: [{ chain: log.chain, number: 1, anchors }] }] };
+    const cluster = {
+      anchoring: true,
+      nodes: [{ node: "node1", member: true, logs_begun: 1, logs: [{ chain: log.chain, number: 1, anchors }] }],
+    };
     const told = change(cluster, log.chain);
     const verdict = verifyAudit(key, readFileSync(path, "utf8"), [], anchorsOfChains(told));
     expect(verdict.ok).toBe(true);
@@ -262,7 +265,9 @@ describe("calls", () => {
     await server.call("POST", "/v1/locks/kept/acquire", { owner: "o" });
     const refused = await server.call("POST", "/v1/locks/kept/force-release", { reason: "x" });
     expect(refused.json).toMatchObject({ status: 503, code: "audit_unanchored", retryable: true, retry_after_ms: 250 });
-    expect(refused.json.detail).toMatch(/audit log of node node1, and the cluster has no anchor of that\. No leader is known to this node\./);
+    expect(refused.json.detail).toMatch(
+      /audit log of node node1, and the cluster has no anchor of that\. No leader is known to this node\./,
+    );
     expect(await held(server, "kept")).toBe("held");
     await until(() => eventsIn().includes("done"), "how it ended");
     expect(linesOf().at(-1)).toMatch(/"event":"done".*"status":503/);

@@ -117,7 +117,8 @@ const groups: Readonly<Record<string, string>> = {
   "host-mac-sequence-unbound": "a recorded frame is accepted again on its own connection",
   "host-mac-unchecked": "frames are taken whatever their authentication code",
   "host-refusal-unproven": "a refusal that the key does not vouch for changes what this node does",
-  "host-traced-unasked": "a node is told the trace of a message without having said that it reads it: its version may take that for no message",
+  "host-traced-unasked":
+    "a node is told the trace of a message without having said that it reads it: its version may take that for no message",
   "host-removed-node-unaware": "G4: a removed node goes on as if it were a member",
   "host-renew-after-expiry-proposed": "L1: a lease is renewed although its end is on its way",
   "host-routes-kept": "routes of lanes that are over stay for ever",

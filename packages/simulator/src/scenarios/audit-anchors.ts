@@ -151,8 +151,14 @@ class Round {
       api.read("linearizable", 1_000, (outcome) => {
         if (outcome.type !== "ready") return;
         for (const { machine, told } of toldBefore) {
-          const last = outcome.state.auditedNodes().find(({ node }) => node === machine.name)?.chains.at(-1)?.anchors.at(-1)?.seq ?? 0;
-          if (last < told) this.found ??= new Found("audit-anchored-kept", `${machine.name} was told that ${told} is anchored, and it is ${last}`);
+          const last =
+            outcome.state
+              .auditedNodes()
+              .find(({ node }) => node === machine.name)
+              ?.chains.at(-1)
+              ?.anchors.at(-1)?.seq ?? 0;
+          if (last < told)
+            this.found ??= new Found("audit-anchored-kept", `${machine.name} was told that ${told} is anchored, and it is ${last}`);
         }
       }),
     );
@@ -175,7 +181,11 @@ class Round {
       this.bench.on(machine, () => audited.anchoring?.anchor((anchored) => void (heard.anchored = anchored)));
       this.bench.until(() => heard.anchored !== null, 10_000, "what became of the forged log");
     }
-    expect(heard.anchored?.type === "mismatch", "audit-forged", () => `a log of ${kept} and ${written} records: ${JSON.stringify(heard.anchored)}`);
+    expect(
+      heard.anchored?.type === "mismatch",
+      "audit-forged",
+      () => `a log of ${kept} and ${written} records: ${JSON.stringify(heard.anchored)}`,
+    );
     expect(JSON.stringify(anchorsOf(this.bench.theLeader(), machine.name)) === before, "audit-forged", () => "its anchors moved");
   }
 }
@@ -187,7 +197,12 @@ function isOf(log: Log, anchor: AuditAnchor): void {
 
 function anchorsOf(machine: Machine, node: string): readonly AuditAnchor[] {
   const state = machine.running?.program.group()?.machine;
-  return state?.auditedNodes().find((one) => one.node === node)?.chains.flatMap(({ anchors }) => anchors) ?? [];
+  return (
+    state
+      ?.auditedNodes()
+      .find((one) => one.node === node)
+      ?.chains.flatMap(({ anchors }) => anchors) ?? []
+  );
 }
 
 function levelOf(machine: Machine): number | null {
