@@ -145,17 +145,16 @@ describe("a storage outside, behind the terms of a shard", () => {
   });
 
   test("a node that has not heard of a queue asks the log before it says so: another node may have stored what it is asked for", () => {
-    const once = (): Map<number, StorageOutcome[]> => new Map([[1, [unheard]]]);
-    const behind = bench(once(), queue7);
+    const behind = bench(new Map([[1, [unheard]]]), queue7);
     behind.access.submitFrame(1, frame([purge(1)]));
     behind.clock.advance(10);
     expect(behind.told.answers).toEqual([[5, "counted 1"]]);
     expect([behind.configured, behind.asked.map(({ key }) => key)]).toEqual([[7], ["lane/5", "lane/5"]]);
-    const gone = bench(once());
+    const gone = bench(new Map([[1, [unheard]]]));
     gone.access.submitFrame(1, frame([purge(1)]));
     gone.clock.advance(10);
     expect(gone.told.answers).toEqual([[5, "not-configured"]]);
-    const alone = bench(once(), { type: "unavailable", code: "no_quorum", retryAfterMs: 100, detail: "" });
+    const alone = bench(new Map([[1, [unheard]]]), { type: "unavailable", code: "no_quorum", retryAfterMs: 100, detail: "" });
     alone.access.submitFrame(1, frame([purge(1)]));
     alone.clock.advance(10);
     expect([alone.told.answers, alone.told.refusals]).toEqual([[], [[5, 1, "no_quorum"]]]);

@@ -17,7 +17,7 @@ beforeAll(async () => {
   // The same messages behind the terms of a storage that has no shards of its own.
   const definitions: ConstructorParameters<typeof StorageAccess>[3] = {
     refresh: (timeoutMs, done) =>
-      void host.api.read("linearizable", timeoutMs, (read) => done(read.type === "ready" ? { type: "ready" } : read)),
+      host.api.read("linearizable", timeoutMs, (read) => done(read.type === "ready" ? { type: "ready" } : read)),
     byNumber: (queue) => host.machine?.queueByNumber(queue) ?? null,
   };
   const access = new StorageAccess(host.queueStorage, host.ports.clock, () => host.api.groupTime(), definitions);
