@@ -124,7 +124,7 @@ describe("the audit log, with its head anchored in the cluster", () => {
     write(path, whole.map((line, at) => (at === 1 ? line.replace("force-release", "acquire") : line)));
     await bad(/line 2: its code does not follow/);
     rmSync(path);
-    await bad(/the audit log of node\d is gone.*the cluster has anchors of it/);
+    await bad(/The audit log of node\d is gone.*the cluster has anchors of it/);
     write(path, linesOf(logOf(others[0] ?? node)));
     await bad(/is a log of node\d, not of node\d/);
     write(path, whole);
