@@ -5,12 +5,13 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { run, trivet } from "./support/processes.ts";
+import { freePorts, run, trivet } from "./support/processes.ts";
 
 /** Bash of the system without anybody's settings, and the command on its PATH. */
 describe("trivet completion bash, in bash", () => {
   let folder: string;
   let server: Server;
+  let url: string;
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "trivet-bash-"));
     writeFileSync(join(folder, "trivet"), `#!/bin/sh\nexec "${process.execPath}" -- "${trivet}" "$@"\n`);
@@ -21,6 +22,7 @@ describe("trivet completion bash, in bash", () => {
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
   afterAll(() => {
     server.close();
@@ -28,15 +30,14 @@ describe("trivet completion bash, in bash", () => {
   });
 
   /** What is in COMPREPLY after Tab at the end of `line`. */
-  const tab = async (line: string): Promise<readonly string[]> => {
+  const tab = async (line: string, node: string = url): Promise<readonly string[]> => {
     const script = `
 source <(trivet completion bash) || exit 9
 [[ $(complete -p trivet) == "complete -F _trivet trivet" ]] || exit 8
 COMP_LINE=$LINE COMP_POINT=\${#LINE}
 _trivet trivet
 printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const { port } = server.address() as AddressInfo;
-    const env = { PATH: `${folder}:${process.env["PATH"] ?? ""}`, LINE: line, TRIVET_URL: `http://127.0.0.1:${port}` };
+    const env = { PATH: `${folder}:${process.env["PATH"] ?? ""}`, LINE: line, TRIVET_URL: node };
     const { code, output } = await run("bash", ["--norc", "--noprofile", "-c", script], { cwd: folder, env });
     expect(code, output).toBe(0);
     return output.split("\n").filter((word) => word !== "");
@@ -61,7 +62,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
   });
 
   it("is silent where no cluster answers", async () => {
-    server.close();
-    expect(await tab("trivet lock show t")).toEqual([]);
+    const [port = 0] = await freePorts(1);
+    expect(await tab("trivet lock show t", `http://127.0.0.1:${port}`)).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createCluster, startCluster, type TestCluster } from "./support/cluster.ts";
 import { startCutProxy } from "./support/cut-proxy.ts";
 import { expectStatus, textOf, type Json } from "./support/http.ts";
@@ -53,12 +53,10 @@ describe("trivet lock NAME -- COMMAND, on three nodes", () => {
   });
   afterAll((): Promise<void> => cluster.destroy());
   const begun = (words: readonly string[], env: Env = {}): Started => begin(cluster.folder, urls, ["lock", ...words], env);
-  const own = (): void => {
+  beforeEach(() => {
     name = `test/${++tests}`;
     file = join(cluster.folder, `file-${tests}`);
-  };
-  afterEach(own);
-  own();
+  });
 
   const first = (): string => urls[0] ?? "";
   const touched = (): string => `fs.writeFileSync(${JSON.stringify(file)}, process.env.TRIVET_FENCE ?? "")`;

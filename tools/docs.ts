@@ -3,7 +3,7 @@
  * Also fails on links that lead nowhere, on npm scripts and on `trivet` verbs that a document names and that do not exist.
  */
 import { buildProgram } from "@trivet/cli";
-import { defaultCoherenceLimits, defaultShardLimits, defaultSystemLimits, evictionLimits, raftLimits } from "@trivet/core";
+import { auditLimits, defaultCoherenceLimits, defaultShardLimits, defaultSystemLimits, evictionLimits, raftLimits } from "@trivet/core";
 import { errorCatalogue, errorCodes, exitCodes, httpLimits, settingNames, settingOf, type SettingAlias } from "@trivet/contract";
 import { limits as wireLimits } from "@trivet/wire";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -120,6 +120,7 @@ function limitsTables(): string {
   const groups: readonly (readonly [title: string, limits: object])[] = [
     ["HTTP API (`packages/contract/src/limits.ts`)", httpLimits],
     ["Locks and sessions (`packages/core/src/system/limits.ts`)", defaultSystemLimits],
+    ["Anchors of audit logs (`packages/core/src/system/limits.ts`)", auditLimits],
     ["Queues and cached values of a shard (`packages/core/src/queues/limits.ts`)", defaultShardLimits],
     ["Homes and holders of copies (`packages/core/src/coherence/limits.ts`)", defaultCoherenceLimits],
     ["Raft (`packages/core/src/kernel/limits.ts`)", raftLimits],

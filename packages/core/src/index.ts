@@ -20,7 +20,7 @@ export { type Takeover, termBase } from "./kernel/counter-base.ts";
 export { adoptDefinitions } from "./system/adopt-definitions.ts";
 export { definitionsIn, type ShardDefinitions } from "./queues/definitions.ts";
 export { type NewCluster, renewSystem } from "./system/new-cluster.ts";
-export { type SystemLimits, defaultQueueSettings, defaultSystemLimits } from "./system/limits.ts";
+export { type SystemLimits, auditLimits, defaultQueueSettings, defaultSystemLimits } from "./system/limits.ts";
 export { levelRaisedBy } from "./system/feature-level.ts";
 export { FenceSweep } from "./locks/fence-sweep.ts";
 export { ShardedMap } from "./system/sharded-map.ts";

@@ -29,6 +29,7 @@ import { collectNodeMetrics } from "./observability/node-metrics.ts";
 import { LoopLag } from "./observability/loop-lag.ts";
 import { collectSystemMetrics } from "./observability/system-metrics.ts";
 import { AccessControl } from "./security/access-control.ts";
+import { anchoredInTime, anchorInCluster } from "./security/audit-anchoring.ts";
 import { AuditLog } from "./security/audit-log.ts";
 import { NodeTls, type NodeTlsTools } from "./security/node-tls.ts";
 import { endInTime, startExport } from "./observability/trace-export.ts";
@@ -255,6 +256,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     cacheOrigins: origins,
   };
   const host: NodeHost = new NodeHost(ports, hostConfig(config), options.onFatal ?? ((error) => endProcess(logger, error)));
+  const endAnchoring = audit === null ? null : anchorInCluster(audit, config, { api: host.api, clock, metrics, telemetry });
   const http = await createHttpApp({
     node: host.api,
     queues: host.queues,
@@ -278,6 +280,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     () => telemetry.stop(),
     () => tls?.stop(),
     () => access?.stop(),
+    () => endAnchoring?.(),
   ];
   tls?.start();
   access?.start();
@@ -306,6 +309,7 @@ function stopHost(host: NodeHost, limitMs: number): Promise<boolean> {
 async function stopParts(parts: Parts): Promise<void> {
   const { config, logger, host, http, transport } = parts;
   logger.log("info", "node.stop", "stopping: handing over and finishing what is under way");
+  if (parts.audit !== null) await anchoredInTime(parts.audit);
   const left = config.scalable && (await leaveCluster(host.api, config, logger));
   const inTime = await stopHost(host, config.shutdownTimeoutMs);
   if (!inTime) logger.log("warn", "node.stop", "the node did not hand over in time; closing anyway");

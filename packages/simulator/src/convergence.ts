@@ -63,7 +63,10 @@ export function misledShards(world: World): string | null {
   const leading = systemLeader(world);
   const placement = leading?.placement();
   const { learners = [], voters = [] } = leading?.group()?.raft.membership ?? {};
-  const staying = leading?.group()?.machine.nodes().filter(({ draining, node }) => !draining && [...voters, ...learners].some((member) => member === node));
+  const staying = leading
+    ?.group()
+    ?.machine.nodes()
+    .filter(({ draining, node }) => !draining && [...voters, ...learners].some((member) => member === node));
   const outside = staying?.find(({ node }) => placement?.shards.flat().includes(node) !== true);
   if (world.options.shards > 0 && outside !== undefined) return `${outside.node} has no shards`;
   for (let shard = 1; shard <= world.options.shards; shard += 1) {

@@ -20,6 +20,7 @@ export function describeSystem(state: SystemState): string[] {
   for (const view of queueRegistry.values()) lines.push(text("queue", view));
   for (const view of namespaceRegistry.defined()) lines.push(text("namespace", view));
   for (const node of registry.nodes.values()) lines.push(text("node", node));
+  for (const audited of state.auditedNodes()) lines.push(text("audited", audited));
   for (const account of sessionTable.sessions.values()) lines.push(text("session", sessionView(account)));
   for (const lock of lockState.table.values()) lines.push(text("lock", { ...lockView(lock.name, lock), delays: delaysOf(lock) }));
   for (const { name, of, owner, session, mode, fence, depth, anonymous, ttlMs, since } of lockState.packed.all()) {

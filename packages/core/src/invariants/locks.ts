@@ -1,14 +1,14 @@
 import { invariant } from "../kernel/assert.ts";
+import { holdDigest, packedDigest, waitDigest } from "../locks/digests.ts";
 import type { Hold } from "../locks/hold.ts";
 import type { Lock } from "../locks/lock.ts";
-import { holdDigest, packedDigest, waitDigest } from "../locks/lock-state.ts";
 import { compatible } from "../locks/modes.ts";
 import type { Ticket, Wait } from "../locks/wait.ts";
 import type { Account } from "../sessions/account.ts";
 import { hashText } from "../system/digest.ts";
 import { sessionDigest } from "../sessions/session-table.ts";
 import type { SystemState } from "../system/system-state.ts";
-import { placementIsWhole, queuesAreIndexed } from "./definitions.ts";
+import { anchorsRise, placementIsWhole, queuesAreIndexed } from "./definitions.ts";
 import { deadlockedWaits } from "./locks-reduction.ts";
 
 /** A named property of group 0's state that holds between any two commands. Throws InvariantError when it does not. */
@@ -225,6 +225,7 @@ export const systemPredicates: Readonly<Record<string, SystemPredicate>> = {
   hashIsCurrent,
   queuesAreIndexed,
   placementIsWhole,
+  anchorsRise,
 };
 
 /** All of them. Walks the whole state: for tests and the simulator. */

@@ -7,6 +7,7 @@ import type { LockState } from "../locks/lock-state.ts";
 import type { Wait } from "../locks/wait.ts";
 import type { Account } from "../sessions/account.ts";
 import type { CallerRecord } from "../sessions/caller-record.ts";
+import { writeAudited } from "./audit-codec.ts";
 import type { BeforeImages } from "./ledger.ts";
 import {
   type SnapshotHeader,
@@ -18,7 +19,7 @@ import {
   writeSession,
   writeWait,
 } from "./snapshot-format.ts";
-import type { QueueView } from "./view.ts";
+import type { AuditedNodeView, QueueView } from "./view.ts";
 
 /** Work of one step at most: a record passed over costs 1, one written costs 5. About 1 ms where all memory is cold. */
 const workPerStep = 10_000;
@@ -34,6 +35,7 @@ export class SnapshotCursor implements BeforeImages {
   private readonly locks: LockState;
   /** Those of the instant: a definition is replaced, never changed, so these need no images. */
   private readonly queues: readonly QueueView[];
+  private readonly audited: readonly AuditedNodeView[];
   private readonly writer = new ByteWriter(65_536);
   private readonly walk: Iterator<void>;
   private maxBytes = 0;
@@ -43,11 +45,12 @@ export class SnapshotCursor implements BeforeImages {
   private packedAt = 0;
   private walking = true;
 
-  constructor(locks: LockState, queues: readonly QueueView[], header: SnapshotHeader) {
+  constructor(locks: LockState, queues: readonly QueueView[], audited: readonly AuditedNodeView[], header: SnapshotHeader) {
     const { ledger } = locks;
     invariant(ledger.images === null, "one-snapshot-at-a-time");
     this.locks = locks;
     this.queues = queues;
+    this.audited = audited;
     ledger.epoch++;
     ledger.images = this;
     const start = this.open(recordKinds.header);
@@ -218,6 +221,12 @@ export class SnapshotCursor implements BeforeImages {
       if (this.full) yield;
       const start = this.open(recordKinds.queue);
       encodeQueue(this.writer, view);
+      this.writer.closeLength(start);
+    }
+    for (const view of this.audited) {
+      if (this.full) yield;
+      const start = this.open(recordKinds.audited);
+      writeAudited(this.writer, view);
       this.writer.closeLength(start);
     }
   }

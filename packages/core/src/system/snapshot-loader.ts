@@ -3,6 +3,8 @@ import { HoldFields } from "../locks/hold-record.ts";
 import { Hold, holdByFence } from "../locks/hold.ts";
 import { Delay, type Lock } from "../locks/lock.ts";
 import { Ticket, Wait } from "../locks/wait.ts";
+import { auditFault } from "./audit-anchors.ts";
+import { readAudited } from "./audit-codec.ts";
 import { Account } from "../sessions/account.ts";
 import { CallerRecord } from "../sessions/caller-record.ts";
 import {
@@ -64,14 +66,15 @@ export class SnapshotLoader {
     if (this.awaited.size > 0) throw new CodecError("a snapshot that lacks a session");
     this.later.sort((a, b) => a.id - b.id);
     for (const record of this.later) this.insertWait(state, record);
-    const { lockState, sessionTable, dedupe, queueRegistry } = state;
+    const { auditAnchors, lockState, sessionTable, dedupe, queueRegistry } = state;
     const complete =
       sessionTable.sessions.size === header.sessions &&
       lockState.holdCount === header.holds &&
       lockState.waits.size === header.waits &&
       lockState.delays.size === header.delays &&
       dedupe.size === header.callers &&
-      queueRegistry.size === header.queues;
+      queueRegistry.size === header.queues &&
+      auditAnchors.nodes.size === header.auditedNodes;
     if (!complete) throw new CodecError("a snapshot that lacks records");
     lockState.packed.completed();
     if (state.stateHash() !== header.hash) throw new CodecError("a snapshot whose state differs from its hash");
@@ -117,6 +120,8 @@ export class SnapshotLoader {
         return this.caller(state, reader);
       case recordKinds.queue:
         return this.queue(state, reader);
+      case recordKinds.audited:
+        return this.audited(state, reader);
       case recordKinds.end:
         this.ended = true;
         return;
@@ -263,6 +268,13 @@ export class SnapshotLoader {
       throw new CodecError(`queue ${view.queue} in version ${version} was never defined`);
     if (queueRegistry.withNumber(view.queue) !== null || queueRegistry.get(name) !== null) throw new CodecError(`queue ${name} twice`);
     queueRegistry.insert(view);
+  }
+
+  private audited({ auditAnchors }: SystemState, reader: ByteReader): void {
+    const view = readAudited(reader);
+    const fault = auditAnchors.nodes.has(view.node) ? `${view.node} twice` : auditFault(view);
+    if (fault !== null) throw new CodecError(fault);
+    auditAnchors.insert(view);
   }
 
   private account(state: SystemState, session: number, principal: string): Account {

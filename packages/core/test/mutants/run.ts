@@ -26,6 +26,7 @@ const suites = [
   "../system/new-cluster.test.ts",
   "../system/adopt-definitions.test.ts",
   "../system/feature-level.test.ts",
+  "../system/audit-anchors.test.ts",
   "../system/total.test.ts",
   "../system/replicas.test.ts",
   "../locks/oracle.test.ts",

@@ -1,3 +1,4 @@
+import { auditAnchors } from "./audit-anchors.ts";
 import { expiryAfterPause, leaseOverPause, renewalAfterExpiry, renewalBeforeStart, renewalWithoutQuorum } from "./leases.ts";
 import { doubtfulTails } from "./doubtful-tails.ts";
 import { mixedLevels } from "./feature-levels.ts";
@@ -60,6 +61,7 @@ export const scenarios: readonly Scenario[] = [
   shrinkAndGrow,
   staleLeader,
   leadersChange,
+  auditAnchors,
   installCrash,
   logDamage,
   snapshotRandom,
