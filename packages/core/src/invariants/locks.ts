@@ -1,7 +1,7 @@
 import { invariant } from "../kernel/assert.ts";
+import { holdDigest, packedDigest, waitDigest } from "../locks/digests.ts";
 import type { Hold } from "../locks/hold.ts";
 import type { Lock } from "../locks/lock.ts";
-import { holdDigest, packedDigest, waitDigest } from "../locks/lock-state.ts";
 import { compatible } from "../locks/modes.ts";
 import type { Ticket, Wait } from "../locks/wait.ts";
 import type { Account } from "../sessions/account.ts";
@@ -203,8 +203,9 @@ export function hashIsCurrent(state: SystemState): void {
     low = (low + hash) | 0;
   };
   for (const lock of state.lockState.table.values()) for (const hold of holdsOf(lock)) add(holdDigest(hold));
-  for (const fields of state.lockState.packed.all()) {
-    add(packedDigest({ ...fields, nameHash: hashText(fields.name), ownerHash: hashText(fields.owner) }));
+  for (const { name, owner, session, mode, fence, depth, anonymous, ttlMs } of state.lockState.packed.all()) {
+    const hashes = { nameHash: hashText(name), ownerHash: hashText(owner) };
+    add(packedDigest({ ...hashes, session, mode, fence, depth, anonymous, ttlMs }));
   }
   for (const wait of state.lockState.waits.values()) add(waitDigest(wait));
   for (const account of state.sessionTable.sessions.values()) add(sessionDigest(account));

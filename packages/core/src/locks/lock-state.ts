@@ -4,7 +4,7 @@ import { invariant } from "../kernel/assert.ts";
 import type { Account } from "../sessions/account.ts";
 import type { DedupeTable } from "../sessions/dedupe.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
-import { avalanche, hashText, mix } from "../system/digest.ts";
+import { hashText } from "../system/digest.ts";
 import type { Ledger } from "../system/ledger.ts";
 import type { ForcedBy, ReleaseCause } from "../system/ports.ts";
 import type { DeadlockResolution } from "../system/view.ts";
@@ -13,6 +13,7 @@ import { ShardedMap } from "../system/sharded-map.ts";
 import { Hold, linkToLock, unlinkFromLock } from "./hold.ts";
 import { Delay, type Lock } from "./lock.ts";
 import { LockTable } from "./lock-table.ts";
+import { delayDigest, holdDigest, packedDigest, waitDigest } from "./digests.ts";
 import type { HoldFields } from "./hold-record.ts";
 import { PackedHolds, type PackedRecord } from "./packed-holds.ts";
 import { PackedOrder } from "./packed-order.ts";
@@ -374,34 +375,3 @@ export class LockState {
     ledger.images.wait(wait);
   }
 }
-
-export function holdDigest(hold: Hold): number {
-  let hash = mix(hold.lock.hash ^ modeSalt[hold.mode], hold.fence);
-  hash = mix(hash ^ hashText(hold.owner), accountWord(hold.account));
-  return avalanche(mix(hash ^ hold.ttlMs, hold.depth * 2 + (hold.anonymous ? 1 : 0)));
-}
-
-/** The same of one that is packed. */
-export function packedDigest(record: Omit<PackedRecord, "nameStart" | "nameEnd">): number {
-  const { anonymous, depth, fence, mode, nameHash, ownerHash, session, ttlMs } = record;
-  const hash = mix(mix(nameHash ^ modeSalt[mode], fence) ^ ownerHash, session);
-  return avalanche(mix(hash ^ ttlMs, depth * 2 + (anonymous ? 1 : 0)));
-}
-
-export function waitDigest(wait: Wait): number {
-  let hash = mix(hashText(wait.owner) ^ 0x57414954, wait.id);
-  hash = mix(hash, accountWord(wait.account));
-  for (const ticket of wait.tickets) hash = mix(hash ^ modeSalt[ticket.mode], ticket.lock.hash);
-  hash = mix(hash ^ hashText(wait.caller), wait.sequence);
-  return avalanche(mix(hash, wait.waitMs));
-}
-
-export function delayDigest(delay: Delay): number {
-  return avalanche(mix(mix(delay.lock.hash ^ modeSalt[delay.mode] ^ 0x44454c41, delay.id), delay.ms));
-}
-
-function accountWord(account: Account): number {
-  return account.session === 0 ? hashText(account.principal) : account.session;
-}
-
-const modeSalt: Readonly<Record<LockMode, number>> = { shared: 0x1b54a32d, update: 0x2c9277b5, exclusive: 0x3d1f4e91, permit: 0x4ab86307 };

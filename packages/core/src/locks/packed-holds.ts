@@ -183,7 +183,7 @@ export class PackedHolds {
   /** What it says. Overwritten by the next call. */
   fieldsOf(id: number): HoldFields {
     const page = this.pages[this.pageOf[id] as number] as Uint8Array;
-    this.reader.reset(page, this.starts[id] as number);
+    this.reader.reset(page, this.starts[id]);
     this.reader.varint();
     this.reader.u8();
     this.fields.read(this.reader);
