@@ -29,6 +29,11 @@ export function producedAs({ id, partition }: Produced): SpanAttributes {
   return { "messaging.message.id": id, "messaging.destination.partition.id": String(partition) };
 }
 
+/** Their number was known before. */
+export function producedAll(): SpanAttributes {
+  return {};
+}
+
 /** Of nobody: what is handed out is for whoever takes it from the consumer later. */
 export function receiving(tracing: ClientTracing, queue: string, group: string, partition: number): ClientSpan {
   const attributes = {

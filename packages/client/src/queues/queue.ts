@@ -9,7 +9,7 @@ import { inEveryPartition } from "./groups.ts";
 import type { Message } from "./message.ts";
 import { type MessageOptions, type ProduceCall, type ProduceOptions, fenceOf, newMessage } from "./new-message.ts";
 import type { Produced } from "./producer.ts";
-import { madeBy, processing, producedAs, sending } from "./queue-spans.ts";
+import { madeBy, processing, producedAll, producedAs, sending } from "./queue-spans.ts";
 import type { Queues } from "./queues.ts";
 import { raiseFenceIn } from "./raise-fence.ts";
 import { type MessageHandler, Worker, type WorkerOptions } from "./worker.ts";
@@ -79,7 +79,7 @@ export class Queue<T> {
     producer.makeRoom(made);
     const timeoutMs = call.timeoutMs ?? this.queues.timeoutMs;
     const produced = made.map((message) => producer.produce(message, fence, timeoutMs, call.signal, span?.traces ?? null));
-    return ended(span, Promise.all(produced), () => ({}));
+    return ended(span, Promise.all(produced), producedAll);
   }
 
   /**

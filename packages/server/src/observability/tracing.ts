@@ -20,8 +20,8 @@ import type { IncomingHttpHeaders } from "node:http";
 
 /** What a caller says of the trace that it continues, in the headers of a call or of a message (W3C Trace Context). Null = nothing that is valid. */
 export function traceOfHeaders({ traceparent, tracestate }: IncomingHttpHeaders): TraceContext | null {
-  const text = (header: string | readonly string[] | undefined): string | undefined => (typeof header === "string" ? header : undefined);
-  return parseTrace(text(traceparent), text(tracestate));
+  if (typeof traceparent !== "string") return null;
+  return parseTrace(traceparent, typeof tracestate === "string" ? tracestate : undefined);
 }
 
 function contextOf({ flags, spanId, state, traceId }: TraceContext): Context {
