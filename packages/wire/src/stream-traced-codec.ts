@@ -18,7 +18,8 @@ export function encodeTracedFrame(traces: readonly TraceContext[], frame: Uint8A
 /** What is behind the number of a traced frame; the frame in it is a view, not decoded. Throws CodecError. */
 export function decodeTracedFields(reader: ByteReader, bytes: Uint8Array): { readonly traces: TraceContext[]; readonly frame: Uint8Array } {
   const count = reader.u8();
-  if (count === 0 || count > limits.maxTracesPerFrame) throw new CodecError(`${count} traces where 1 to ${limits.maxTracesPerFrame} are allowed`);
+  if (count === 0 || count > limits.maxTracesPerFrame)
+    throw new CodecError(`${count} traces where 1 to ${limits.maxTracesPerFrame} are allowed`);
   const traces = Array.from({ length: count }, () => decodeTrace(reader));
   const frame = bytes.subarray(reader.position);
   // Nothing that is said before the protocol is agreed on, and nothing under two layers of traces.

@@ -36,7 +36,10 @@ const key = anyText(limits.maxKeyBytes);
 const sequence = fc.integer({ min: 0, max: 2 ** 50 });
 
 const anyId = (bytes: number): fc.Arbitrary<string> =>
-  fc.uint8Array({ minLength: bytes, maxLength: bytes }).filter((id) => id.some((byte) => byte > 0)).map(hex);
+  fc
+    .uint8Array({ minLength: bytes, maxLength: bytes })
+    .filter((id) => id.some((byte) => byte > 0))
+    .map(hex);
 const anyTrace = fc.record({
   traceId: anyId(16),
   spanId: anyId(8),

@@ -49,7 +49,8 @@ describe("the headers of a trace", () => {
 });
 
 describe("headers of a message", () => {
-  const some = (count: number): readonly (readonly [string, string])[] => Array.from({ length: count }, (_, at) => [`h${at}`, "x"] as const);
+  const some = (count: number): readonly (readonly [string, string])[] =>
+    Array.from({ length: count }, (_, at) => [`h${at}`, "x"] as const);
 
   test("say in which trace it was made, and tell it again", () => {
     const made = { ...trace, state: "vendor=1" };

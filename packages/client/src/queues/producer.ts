@@ -78,13 +78,7 @@ export class Producer {
     if (isCrowded) this.endTurn();
   }
 
-  produce(
-    message: NewMessage,
-    fence: Fence,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
-    traces: Traces = null,
-  ): Promise<Produced> {
+  produce(message: NewMessage, fence: Fence, timeoutMs: number, signal: AbortSignal | undefined, traces: Traces = null): Promise<Produced> {
     return new Promise<Produced>((resolve, reject) => {
       signal?.throwIfAborted();
       let abandon: (() => void) | null = null;

@@ -1,4 +1,13 @@
-import { type HandedOut, type NewMessage, type Receipt, type Settlement, type TraceContext, limits, traceOfMessage, tracedHeaders } from "@trivet/wire";
+import {
+  type HandedOut,
+  type NewMessage,
+  type Receipt,
+  type Settlement,
+  type TraceContext,
+  limits,
+  traceOfMessage,
+  tracedHeaders,
+} from "@trivet/wire";
 import type { ShardAnswer } from "../command-stream.ts";
 import type { ClientSpan, ClientTracing, SpanAttributes } from "../tracing/tracing.ts";
 import type { Produced } from "./producer.ts";

@@ -36,7 +36,8 @@ export class OpenTelemetry implements ClientTracing {
   }
 
   begin(kind: Kind, name: string, attributes: SpanAttributes, parent: "caller" | "none" | TraceContext): ClientSpan {
-    const below = parent === "caller" ? contexts.active() : parent === "none" ? ROOT_CONTEXT : traces.setSpanContext(ROOT_CONTEXT, remote(parent));
+    const below =
+      parent === "caller" ? contexts.active() : parent === "none" ? ROOT_CONTEXT : traces.setSpanContext(ROOT_CONTEXT, remote(parent));
     const span = this.tracer.startSpan(name, { kind: kinds[kind], attributes }, below);
     return new Recorded(span, traces.setSpan(below, span));
   }

@@ -25,7 +25,12 @@ export interface ClientTracing {
   /** Which trace the program is in at the moment; null = none. */
   current(): TraceContext | null;
   /** `parent`: what the program does at the moment (`caller`), something of another process, or nothing. */
-  begin(kind: "client" | "producer" | "consumer", name: string, attributes: SpanAttributes, parent: "caller" | "none" | TraceContext): ClientSpan;
+  begin(
+    kind: "client" | "producer" | "consumer",
+    name: string,
+    attributes: SpanAttributes,
+    parent: "caller" | "none" | TraceContext,
+  ): ClientSpan;
 }
 
 const noSpan: ClientSpan = { traces: null, run: (work) => work(), link: () => undefined, end: () => undefined };

@@ -89,7 +89,13 @@ export class HolderHost {
     else asSpan(traces, "holder.write", group, written, (told) => this.askWrite(line, command, keep, deadline, told));
   }
 
-  private askWrite(line: LineName, command: Uint8Array, keep: boolean, deadline: number, written: (outcome: WriteOutcome | null) => void): void {
+  private askWrite(
+    line: LineName,
+    command: Uint8Array,
+    keep: boolean,
+    deadline: number,
+    written: (outcome: WriteOutcome | null) => void,
+  ): void {
     const cold = keep && this.state.leasedAt === null ? line : null;
     const waiter = this.wait(deadline, { line, read: null, written, cold });
     this.step({ type: "write", line, command, keep, waiter, now: this.owner.now() }, line);

@@ -4,7 +4,13 @@ import type { Traces } from "../hosts/traces.ts";
  * What a holder asks of its home, as a span of the call that waits for it; null = not in time. What `ask` sends at once says so. Without a call that is traced it
  * is none.
  */
-export function asSpan<A>(traces: Traces, name: string, group: number, told: (answer: A | null) => void, ask: (told: (answer: A | null) => void) => void): void {
+export function asSpan<A>(
+  traces: Traces,
+  name: string,
+  group: number,
+  told: (answer: A | null) => void,
+  ask: (told: (answer: A | null) => void) => void,
+): void {
   const parent = traces.spans.current();
   const span = parent === null ? null : traces.spans.begin(name, parent, { "trivet.group": group });
   if (span === null) return ask(told);

@@ -39,7 +39,11 @@ test("what is asked is a span until it is answered, also when it was asked twice
   home.said("n2", data(4));
   home.said("n2", data(4));
   expect(spans.ended).toHaveLength(1);
-  expect(spans.ended[0]).toMatchObject({ name: "home.fetch", attributes: { "trivet.grant": "S", "trivet.outcome": "answered" }, fault: null });
+  expect(spans.ended[0]).toMatchObject({
+    name: "home.fetch",
+    attributes: { "trivet.grant": "S", "trivet.outcome": "answered" },
+    fault: null,
+  });
 });
 
 test("a write's command takes its place in the trace", () => {
@@ -63,7 +67,9 @@ test("who asked a home that is deposed asks the next one: here it failed", () =>
   const bench = new Bench();
   bench.hear("n2", fetched(1));
   const told: unknown[] = [];
-  const asked = bench.spans.within(callersTrace, () => bench.home.call("home.invalidate", new Uint8Array(1), (answer) => told.push(answer)));
+  const asked = bench.spans.within(callersTrace, () =>
+    bench.home.call("home.invalidate", new Uint8Array(1), (answer) => told.push(answer)),
+  );
   bench.home.deposed();
   asked(null);
   expect(told).toEqual([null]);

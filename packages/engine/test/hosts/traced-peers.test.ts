@@ -44,7 +44,16 @@ class Traced extends Shards {
 
   /** A message that is produced at the node, as a part of the caller's trace. */
   produceTraced(node: string, body: string): void {
-    const message = { key: "", body: new TextEncoder().encode(body), headers: [], priority: 0, delayMs: 0, dueAt: 0, ttlMs: 0, dedupId: "" };
+    const message = {
+      key: "",
+      body: new TextEncoder().encode(body),
+      headers: [],
+      priority: 0,
+      delayMs: 0,
+      dueAt: 0,
+      ttlMs: 0,
+      dedupId: "",
+    };
     const command = { type: "produce", queue: this.queue, partition: 0, version: 1, messages: [message], ifFence: null } as const;
     const told = this.of(node).within(callersTrace, () => this.begin(node, command));
     this.cluster.until(`${body} is produced`, () => told.value !== null);
@@ -183,7 +192,13 @@ test("a traced message comes back as it went, under one trace alone", () => {
     return writer.finish();
   };
   const [from, to] = [nodeId("n1"), nodeId("n2")];
-  expect(decodePeerFrame(written((writer) => writePeerMessage(writer, message)), from, to)).toEqual({
+  expect(
+    decodePeerFrame(
+      written((writer) => writePeerMessage(writer, message)),
+      from,
+      to,
+    ),
+  ).toEqual({
     type: "batch",
     groupTime: 7,
     messages: [message],

@@ -52,7 +52,10 @@ test("a write at another node: its wait there, the home's work and the log's are
   const waiting = traced.one(other, "holder.write");
   const work = traced.one(home, "home.write");
   const commit = traced.one(home, "log.commit");
-  expect(waiting).toMatchObject({ parent: callersTrace.spanId, attributes: { "trivet.group": traced.group, "trivet.outcome": "answered" } });
+  expect(waiting).toMatchObject({
+    parent: callersTrace.spanId,
+    attributes: { "trivet.group": traced.group, "trivet.outcome": "answered" },
+  });
   expect(work).toMatchObject({ parent: waiting.trace.spanId, attributes: { "trivet.outcome": "answered" } });
   expect(commit).toMatchObject({ parent: work.trace.spanId, events: ["proposed", "committed"] });
   expect(new Set([waiting, work, commit].map(({ trace }) => trace.traceId))).toEqual(new Set([callersTrace.traceId]));
@@ -89,7 +92,12 @@ test("an invalidation is a span at each home, with its place in the log below it
   expect(work.length).toBeGreaterThan(0);
   for (const { parent, trace } of work) {
     expect(parent).toBe(callersTrace.spanId);
-    expect(traced.of(home).named("log.commit").filter(({ parent: of }) => of === trace.spanId)).toHaveLength(1);
+    expect(
+      traced
+        .of(home)
+        .named("log.commit")
+        .filter(({ parent: of }) => of === trace.spanId),
+    ).toHaveLength(1);
   }
 });
 
@@ -104,7 +112,15 @@ test("what a program asks through a node is of the program's trace at the home",
   const builder = new CommandFrameBuilder();
   builder.begin("caller", "", 2 ** 50, 0, 1);
   const version = namespace?.version ?? 0;
-  const put = { key, value: encodeUtf8("by a program"), tags: [], ttlMs: 0, condition: { type: "always" }, token: null, ifFence: null } as const;
+  const put = {
+    key,
+    value: encodeUtf8("by a program"),
+    tags: [],
+    ttlMs: 0,
+    condition: { type: "always" },
+    token: null,
+    ifFence: null,
+  } as const;
   builder.add({ type: "cache-put", namespace: namespace?.namespace ?? 0, version, ...put });
   const term = caches.cluster.member(home).host.shards?.entry(groupId(group))?.leaderTerm() ?? 0;
   const message = { type: "write", term, incarnation: 1, line, txn: 1, command: builder.finish(), keep: false } as const;

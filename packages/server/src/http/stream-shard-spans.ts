@@ -1,5 +1,12 @@
 import type { Unavailable } from "@trivet/engine";
-import { formerShardCommandNumbers, FrameCursor, type FrameHeader, handedOutBy, shardCommandNumbers, type TraceContext } from "@trivet/wire";
+import {
+  formerShardCommandNumbers,
+  FrameCursor,
+  type FrameHeader,
+  handedOutBy,
+  shardCommandNumbers,
+  type TraceContext,
+} from "@trivet/wire";
 import type { Tracing } from "../observability/tracing.ts";
 import { type ShardSink, StreamShardRoute } from "./stream-shard-route.ts";
 import { OpenFrames } from "./stream-spans.ts";
@@ -52,12 +59,7 @@ export class TracedShardRoute extends StreamShardRoute {
   }
 
   /** Gives the frame to the shard, as what belongs to its span. */
-  submit(
-    frame: Uint8Array,
-    header: FrameHeader,
-    traces: readonly TraceContext[],
-    submit: () => Unavailable | null,
-  ): Unavailable | null {
+  submit(frame: Uint8Array, header: FrameHeader, traces: readonly TraceContext[], submit: () => Unavailable | null): Unavailable | null {
     const { tracing } = this;
     if (!tracing.isOn) return submit();
     const operation = commonOperation(this.cursor, frame);

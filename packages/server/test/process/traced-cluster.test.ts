@@ -31,7 +31,13 @@ test("three nodes and a program: what it asks of one node is one trace to the lo
   try {
     for (const [at, port] of ports.entries()) {
       const node = `node${at + 1}`;
-      const env = { NODE_ID: node, HTTP_PORT: String(port), PEERS: urls.map((url, of) => `node${of + 1}=${url}`).join(","), DATA_DIR: join(folder, node), LOG_DIR: join(folder, "logs") };
+      const env = {
+        NODE_ID: node,
+        HTTP_PORT: String(port),
+        PEERS: urls.map((url, of) => `node${of + 1}=${url}`).join(","),
+        DATA_DIR: join(folder, node),
+        LOG_DIR: join(folder, "logs"),
+      };
       const { config } = loadConfig(given({ env: { ...env, TRACING: "on", SHARDS: "4" } }));
       nodes.push(await startNode(config, { write: () => undefined }));
     }
@@ -40,7 +46,8 @@ test("three nodes and a program: what it asks of one node is one trace to the lo
     await queue.ensure({ partitions: 8 });
     const items = trivet.cache<number>("default");
     const entry = `node${1 + urls.indexOf(trivet.node ?? "")}`;
-    const below = ({ spanId }: Ended, name: string): readonly Ended[] => spans.ended.filter((span) => span.parent === spanId && span.name === name);
+    const below = ({ spanId }: Ended, name: string): readonly Ended[] =>
+      spans.ended.filter((span) => span.parent === spanId && span.name === name);
     const isElsewhere = ({ attributes }: Ended): boolean => attributes["trivet.node"] !== entry;
 
     /** Work at another node that is below a frame of this name, which is itself of the program's request. */

@@ -106,7 +106,8 @@ const groups: Readonly<Record<string, string>> = {
   "host-mac-sequence-unbound": "a recorded frame is accepted again on its own connection",
   "host-mac-unchecked": "frames are taken whatever their authentication code",
   "host-refusal-unproven": "a refusal that the key does not vouch for changes what this node does",
-  "host-traced-unasked": "a node is told the trace of a message without having said that it reads it: its version may take that for no message",
+  "host-traced-unasked":
+    "a node is told the trace of a message without having said that it reads it: its version may take that for no message",
   "host-drained-by-the-map": "G4: a node counts as empty when the map does not name it, before the shards have let it go",
   "host-removed-by-the-map": "G4: a node that the map does not name is removed, although shards still count it",
   "host-removed-node-unaware": "G4: a removed node goes on as if it were a member",
