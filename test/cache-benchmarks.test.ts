@@ -21,6 +21,7 @@ const effort: Effort = {
   sessions: 1,
   locksPerSession: 1,
   messages: 1,
+  backlogMs: 1,
   httpMs: 1,
   cache: { hits: 20_000, reads: 20, writes: 3, deaths: 1, staleWrites: 40 },
 };

@@ -7,7 +7,7 @@ import { ready, waitFor } from "./support/wait.ts";
 
 const older = { FEATURE_LEVEL: "1" };
 const before = { FEATURE_LEVEL: "2" };
-const newest = 5;
+const newest = 6;
 
 describe("nodes of different versions in one cluster (decision 0022)", () => {
   let cluster: TestCluster;
@@ -77,7 +77,7 @@ describe("nodes of different versions in one cluster (decision 0022)", () => {
     const started = node.start(before);
     expect((await started.exited).code).toBe(78);
     expect(started.output()).toMatch(
-      /FEATURE_LEVEL of node\d is 2: start node\d with|node\d knows feature level 2, and the cluster is at 5: start it with/,
+      /FEATURE_LEVEL of node\d is 2: start node\d with|node\d knows feature level 2, and the cluster is at 6: start it with/,
     );
     node.start();
     await node.waitUntilHealthy();

@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { judgeQueue, type Acked, type Acking, type Delivery, type QueueRecord, type Sent } from "./support/queue-history.ts";
+import {
+  judgeLossyQueue,
+  judgeQueue,
+  type Acked,
+  type Acking,
+  type Delivery,
+  type QueueRecord,
+  type Sent,
+} from "./support/queue-history.ts";
 
 const sent = (content: string, place: number, other: Partial<Sent> = {}): Sent => ({
   type: "sent",
@@ -134,5 +142,41 @@ describe("the judge of queue histories finds", () => {
 
   it("an answer to an ack that was not sent, which is a mistake of the recorder", () => {
     expect(() => judgeQueue([sent("a", 0), came("a", 10), acked("a", 12)])).toThrow(/was not sent/);
+  });
+});
+
+describe("the judge of histories of a queue that may lose what it has not confirmed", () => {
+  const fine: readonly (readonly [what: string, records: readonly QueueRecord[]])[] = [
+    [
+      "a message of unknown fate that is lost",
+      [sent("a", 0), sent("b", 1, unknown), sent("c", 2), ...settled("a", 10), ...settled("c", 20)],
+    ],
+    ["a settlement that is undone", [sent("a", 0), ...settled("a", 10), ...settled("a", 20)]],
+    [
+      "a repeat that is stored again, as the first copy is lost",
+      [sent("a", 0, { id: "id-x" }), came("a", 10), ...settled("a", 20).map((record) => ({ ...record, id: "id-x" }))],
+    ],
+  ];
+  it.each(fine)("finds nothing in %s", (_what, records) => {
+    expect(judgeLossyQueue(records)).toEqual([]);
+  });
+
+  const bad: readonly (readonly [what: string, problem: RegExp, records: readonly QueueRecord[]])[] = [
+    ["a confirmed message that is lost", /id-b .*never came/, [sent("a", 0), sent("b", 1), ...settled("a", 10)]],
+    [
+      "a confirmed message that left unsettled",
+      /never settled/,
+      [sent("a", 0), came("a", 10), acking("a", 12), acked("a", 13, 1, "stale")],
+    ],
+    ["an invented message", /nobody sent/, [...settled("a", 10)]],
+    ["a key out of order", /id-b came before id-a/, [sent("a", 0), sent("b", 1), ...settled("b", 10), ...settled("a", 20)]],
+    [
+      "a number that was given twice",
+      /more than one content/,
+      [sent("a", 0, unknown), sent("b", 1, unknown), came("a", 10), came("b", 20, { id: "id-a" })],
+    ],
+  ];
+  it.each(bad)("finds %s", (_what, problem, records) => {
+    expect(judgeLossyQueue(records).join("\n")).toMatch(problem);
   });
 });

@@ -25,7 +25,7 @@ const problemsOf = (text: string, parts: Readonly<Record<string, string>> = {}):
 describe("document check", () => {
   it("accepts links, scripts and commands that exist", () => {
     const text =
-      "[limits](docs/limits.md#sizes) [web](https://example.com) `npm run check` `npx trivet lock ls`, `trivet lock NAME`\n\ntrivet is a word\n";
+      "[limits](docs/limits.md#sizes) [web](https://example.com) `npm run check` `npx trivet lock ls`, `trivet lock NAME`, `npx trivet lock orders -- true`\n\ntrivet is a word\n";
     expect(problemsOf(text)).toEqual([]);
   });
 

@@ -12,7 +12,9 @@ const racePage = "docs/cache-races.md";
 const guide = "docs/deployment_guide.md";
 const compatibilityPage = "docs/compatibility.md";
 const study = "../shared/reference/seeds.md";
-const mutantRegistries = ["registry", "cache-mutants", "queue-mutants"].map((name) => `packages/simulator/src/mutants/${name}.ts`);
+const mutantRegistries = ["registry", "cache-mutants", "placement-mutants", "queue-mutants"].map(
+  (name) => `packages/simulator/src/mutants/${name}.ts`,
+);
 
 const numbered = (letter: string, numbers: readonly number[]): string[] => numbers.map((n) => `${letter}-${String(n).padStart(2, "0")}`);
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);

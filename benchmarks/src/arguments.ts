@@ -12,6 +12,7 @@ export interface RunArguments {
   readonly failovers: number | null;
   readonly messages: number | null;
   readonly seconds: number | null;
+  readonly minutes: number | null;
   /** Puts each node of queue-backlog into a memory cgroup of 1 GiB. */
   readonly cgroup: boolean;
   readonly directory: string | null;
@@ -29,7 +30,7 @@ export type Arguments =
 
 export const usage: string = `npm run bench -- list
 npm run bench -- run WORKLOAD… [--peers etcd,redis,floor,…] [--json FILE] [--quick] [--rounds N] [--failovers N]
-                     [--messages N] [--seconds N] [--cgroup] [--directory DIR]
+                     [--messages N] [--seconds N] [--minutes N] [--cgroup] [--directory DIR]
 npm run bench -- state [--locks N]
 npm run bench -- hit-ratio [TRACE…] [--traces DIR]
 npm run bench -- eviction
@@ -38,16 +39,19 @@ npm run bench -- report [FILE…] [--quick]
 
   run     starts everything it needs, measures ours and each peer in the same run, alternating, and prints a table
           --peers LIST      also measure these; their Debian and npm packages are installed when they are missing. \`nats\` is two
-                            subjects: with its default, and as nats-always with sync_interval: always. Caches have lru-cache,cacheable,
-                            node-redis,redis
+                            subjects: with its default, and as nats-always with sync_interval: always. So is \`trivet-redis\`: ours with its
+                            queues in one Redis, appendfsync everysec and always, for queue-http. Caches have
+                            lru-cache,cacheable,node-redis,redis
           --subjects LIST   measure exactly these (for work on the harness itself)
           --json FILE       also write the results there; they are kept in .cache/benchmarks anyway
           --quick           seconds instead of minutes: shows that everything works, proves nothing
           --rounds N        rounds whose median is taken
           --failovers N     leaders to kill in lock-failover and queue-failover
           --messages N      messages of queue-backlog (default: ten million)
+          --minutes N       longest that queue-backlog may take for a subject, half of it to fill (default: 120): then it goes on with
+                            what there is, and every verdict names the count
           --seconds N       length of queue-http (default: 300)
-          --cgroup          each node of queue-backlog in a memory cgroup of 1 GiB, where cgroup v2 can be used
+          --cgroup          each node of queue-backlog in a memory cgroup of 1 GiB, where the kernel and the user allow one
           --directory DIR   where data directories are made (default: the system's temporary folder)
   state   measures the state of locks alone, without a cluster: memory per lock, snapshot, restore, listing, the end of large sessions,
           and the longest time any of them keeps the loop from turning (default: a million locks)
@@ -62,6 +66,9 @@ npm run bench -- report [FILE…] [--quick]
                             what has become hot; 15 counts that in
   report  writes docs/benchmarks.md, its charts and the raw results from the newest results of this machine,
           or from the files named; --quick also takes results of quick runs, and says so`;
+
+/** Names that stand for several subjects: the same software in more than one setting. */
+const together: Readonly<Record<string, readonly SubjectName[]>> = { "trivet-redis": ["trivet-redis-everysec", "trivet-redis-always"] };
 
 function list(value: string | undefined): string[] {
   return (value ?? "")
@@ -79,9 +86,10 @@ function count(name: string, value: string | undefined, max = 10_000, min = 1): 
 }
 
 function subjectsFrom(option: string, value: string | undefined): SubjectName[] {
-  return list(value).map((name) => {
-    const known = subjectNames.find((candidate) => candidate === name);
-    if (known === undefined) throw new Error(`--${option}: no subject "${name}"; there are ${subjectNames.join(", ")}`);
+  return list(value).flatMap((name): readonly SubjectName[] => {
+    const known = together[name] ?? subjectNames.filter((candidate) => candidate === name);
+    const all = [...Object.keys(together), ...subjectNames].join(", ");
+    if (known.length === 0) throw new Error(`--${option}: no subject "${name}"; there are ${all}`);
     return known;
   });
 }
@@ -99,6 +107,7 @@ function parseRun(args: readonly string[], workloadNames: readonly string[]): Ru
       failovers: { type: "string" },
       messages: { type: "string" },
       seconds: { type: "string" },
+      minutes: { type: "string" },
       cgroup: { type: "boolean", default: false },
       directory: { type: "string" },
     },
@@ -120,6 +129,7 @@ function parseRun(args: readonly string[], workloadNames: readonly string[]): Ru
     failovers: count("failovers", values.failovers),
     messages: count("messages", values.messages, 100_000_000, 1000),
     seconds: count("seconds", values.seconds),
+    minutes: count("minutes", values.minutes),
     cgroup: values.cgroup,
     directory: values.directory ?? null,
   };

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { hasPeerModule, peerModuleVersion, peersFolder } from "./clients/peer-modules.ts";
 import type { SubjectName } from "./subjects/subject.ts";
 
-/** What a peer needs beside this workspace. */
+/** What a subject needs beside this workspace. */
 interface Needs {
   readonly program: string;
   readonly debianPackage: string;
@@ -16,28 +16,26 @@ interface Needs {
   readonly since?: { readonly version: readonly [major: number, minor: number]; readonly what: string };
 }
 
+/** The nodes bring their own client. */
+const redisServer: Needs = {
+  program: "redis-server",
+  debianPackage: "redis-server",
+  modules: [],
+  version: ["redis-server", "--version"],
+};
+
 const needs: Readonly<Partial<Record<SubjectName, Needs>>> = {
+  "trivet-redis-everysec": redisServer,
+  "trivet-redis-always": redisServer,
   etcd: {
     program: "etcd",
     debianPackage: "etcd-server",
     modules: ["@grpc/grpc-js", "@grpc/proto-loader"],
     version: ["etcd", "--version"],
   },
-  redis: { program: "redis-server", debianPackage: "redis-server", modules: ["@redis/client"], version: ["redis-server", "--version"] },
-  "node-redis": {
-    program: "redis-server",
-    debianPackage: "redis-server",
-    modules: ["@redis/client"],
-    version: ["redis-server", "--version"],
-    library: "@redis/client",
-  },
-  bullmq: {
-    program: "redis-server",
-    debianPackage: "redis-server",
-    modules: ["bullmq", "ioredis"],
-    version: ["redis-server", "--version"],
-    library: "bullmq",
-  },
+  redis: { ...redisServer, modules: ["@redis/client"] },
+  "node-redis": { ...redisServer, modules: ["@redis/client"], library: "@redis/client" },
+  bullmq: { ...redisServer, modules: ["bullmq", "ioredis"], library: "bullmq" },
   nats: { program: "nats-server", debianPackage: "nats-server", modules: ["nats"], version: ["nats-server", "--version"] },
   "nats-always": {
     program: "nats-server",
@@ -110,8 +108,15 @@ function tooOld(subject: SubjectName, { program, since }: Needs): string | null 
   return `${program} ${found ?? "of unknown version"} has no ${since.what}; ${needsMajor}.${needsMinor} and later do: put a newer one on the PATH`;
 }
 
-/** Version of a peer's program, for the report. */
-export function versionOf(subject: SubjectName): string | null {
+/** Version of what is measured, for the report; `own` is that of this repository. */
+export function versionIn(subject: SubjectName, own: string): string {
+  if (subject === "trivet" || subject === "floor") return own;
+  const found = versionOf(subject) ?? "missing";
+  return needs[subject] === redisServer ? `${own} on redis-server ${found}` : found;
+}
+
+/** Version of a peer's program. */
+function versionOf(subject: SubjectName): string | null {
   if (subject === "lru-cache" || subject === "cacheable") return peerModuleVersion(subject);
   const wanted = needs[subject];
   if (wanted === undefined || !onPath(wanted.program)) return null;

@@ -5,10 +5,11 @@ import { fileURLToPath } from "node:url";
 import { parseArguments, usage, type RunArguments } from "./arguments.ts";
 import { measureEvictionCost } from "./eviction/cost.ts";
 import { compareHitRatios } from "./eviction/hit-ratio.ts";
-import { provide, versionOf } from "./installation.ts";
+import { provide, versionIn } from "./installation.ts";
 import { measureIdle } from "./idle.ts";
 import { describeMachine, filesystemOf } from "./measure/machine.ts";
 import { ProcessKeeper } from "./processes.ts";
+import { verdictLines } from "./report/targets.ts";
 import { writeReport } from "./report/write.ts";
 import { writeResults, type Missing, type Result } from "./results.ts";
 import { subjects } from "./subjects/all.ts";
@@ -24,6 +25,7 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 const tracesFolder = join(root, "..", "shared", "traces");
 const resultsFolder = join(root, ".cache", "benchmarks");
 
+const minuteMs = 60_000;
 const quickCache = { hits: 200_000, reads: 500, writes: 50, deaths: 1, staleWrites: 500 };
 const fullCache = { hits: 600_000, reads: 10_000, writes: 400, deaths: 4, staleWrites: 20_000 };
 const quickEffort = {
@@ -47,14 +49,17 @@ const fullEffort = {
   cache: fullCache,
 };
 
-function effortOf({ quick, rounds, failovers, messages, seconds }: RunArguments): Effort {
-  const base = quick ? { ...quickEffort, messages: 20_000, httpMs: 5000 } : { ...fullEffort, messages: 10_000_000, httpMs: 300_000 };
+function effortOf({ quick, rounds, failovers, messages, minutes, seconds }: RunArguments): Effort {
+  const base = quick
+    ? { ...quickEffort, messages: 20_000, backlogMs: 10 * minuteMs, httpMs: 5000 }
+    : { ...fullEffort, messages: 10_000_000, backlogMs: 120 * minuteMs, httpMs: 5 * minuteMs };
   return {
     quick,
     ...base,
     rounds: rounds ?? base.rounds,
     failovers: failovers ?? base.failovers,
     messages: messages ?? base.messages,
+    backlogMs: minutes === null ? base.backlogMs : minutes * minuteMs,
     httpMs: seconds === null ? base.httpMs : seconds * 1000,
   };
 }
@@ -102,6 +107,7 @@ async function runWorkload(
   workload: Workload,
   usable: readonly Subject[],
   reasons: ReadonlyMap<Subject, string>,
+  earlier: readonly (Result | Missing)[],
 ): Promise<readonly (Result | Missing)[]> {
   narrate(`${workload.name}: ${workload.summary}`);
   const missing: Missing[] = [...reasons].map(([subject, reason]) => {
@@ -109,13 +115,15 @@ async function runWorkload(
   });
   const taking = usable.filter((subject) => {
     const other = { locks: "is no lock service", queues: "is no queue", cache: "is no cache" }[workload.service];
-    const reason = subject.services.includes(workload.service) ? workload.excludes(subject) : other;
+    const elsewhere = subject.onlyIn?.includes(workload.name) === false ? `is measured in ${subject.onlyIn.join(", ")}` : null;
+    const reason = subject.services.includes(workload.service) ? (elsewhere ?? workload.excludes(subject)) : other;
     if (reason !== null)
       missing.push({ run: context.run, workload: workload.name, subject: subject.name, missing: `does not apply: ${reason}` });
     return reason === null;
   });
   const results = [...(await workload.run(context, taking)), ...missing];
-  say(`\n${workload.name}: ${workload.summary}\n${describeResults(results)}\n`);
+  const verdicts = verdictLines([...earlier, ...results], workload.name);
+  say([`\n${workload.name}: ${workload.summary}`, describeResults(results), ...verdicts, ""].join("\n"));
   return results;
 }
 
@@ -135,9 +143,7 @@ async function run(args: RunArguments): Promise<number> {
   const memoryMax = args.cgroup ? 2 ** 30 : null;
   const context: RunContext = { run: started, keeper, effort: effortOf(args), memoryMax, directory, note: narrate };
   const machine = describeMachine(directory);
-  const versions = Object.fromEntries(
-    args.subjects.map((name) => [name, name === "trivet" || name === "floor" ? ownVersion() : (versionOf(name) ?? "missing")]),
-  );
+  const versions = Object.fromEntries(args.subjects.map((name) => [name, versionIn(name, ownVersion())]));
   narrate(
     `${machine.cores} × ${machine.cpu}, ${machine.filesystem}, append + fdatasync ${machine.fdatasync_p50_ms} ms, Node ${machine.node}`,
   );
@@ -146,7 +152,7 @@ async function run(args: RunArguments): Promise<number> {
   const file = join(resultsFolder, `${started.replaceAll(/[:.]/g, "-")}.json`);
   try {
     for (const workload of workloads.filter(({ name }) => args.workloads.includes(name))) {
-      results.push(...(await runWorkload(context, workload, usable, reasons)));
+      results.push(...(await runWorkload(context, workload, usable, reasons, results)));
       // After each workload: an hour of measurements must not be lost to a mishap in the last minute.
       for (const path of args.json === null ? [file] : [file, args.json]) writeResults(path, { machine, versions, results });
     }
@@ -164,7 +170,7 @@ function list(): void {
   say("workloads:");
   for (const { name, summary, minutes } of workloads) say(`  ${name.padEnd(18)} ${summary} (about ${minutes} min per subject)`);
   say("subjects:");
-  for (const { name, wire, durability } of Object.values(subjects)) say(`  ${name.padEnd(18)} ${wire}; ${durability}`);
+  for (const { name, wire, durability } of Object.values(subjects)) say(`  ${name.padEnd(22)} ${wire}; ${durability}`);
 }
 
 async function main(): Promise<number> {

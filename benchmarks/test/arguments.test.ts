@@ -16,6 +16,7 @@ describe("the command line of the benchmarks", () => {
       failovers: null,
       messages: null,
       seconds: null,
+      minutes: null,
       cgroup: false,
       directory: null,
     });
@@ -57,17 +58,26 @@ describe("the command line of the benchmarks", () => {
     expect(parse("run lock-soak --subjects nats")).toMatchObject({ subjects: ["nats"] });
   });
 
+  it("takes ours with its queues in Redis in both settings of the file, or in the one that is named", () => {
+    const both = ["trivet-redis-everysec", "trivet-redis-always"];
+    expect(parse("run lock-soak --peers trivet-redis,redis")).toMatchObject({ subjects: ["trivet", ...both, "redis"] });
+    expect(parse("run lock-soak --subjects trivet-redis")).toMatchObject({ subjects: both });
+    expect(parse("run lock-soak --peers trivet-redis-always")).toMatchObject({ subjects: ["trivet", "trivet-redis-always"] });
+  });
+
   it("sizes the backlog, the time over HTTP and the cage", () => {
-    const line = "run lock-soak --messages 20000 --seconds 10 --cgroup";
-    expect(parse(line)).toMatchObject({ messages: 20_000, seconds: 10, cgroup: true });
+    const line = "run lock-soak --messages 20000 --minutes 40 --seconds 10 --cgroup";
+    expect(parse(line)).toMatchObject({ messages: 20_000, minutes: 40, seconds: 10, cgroup: true });
   });
 
   it.each([
     ["run lock-soak --messages 10", "--messages"],
     ["run lock-soak --seconds 0", "--seconds"],
+    ["run lock-soak --minutes half", "--minutes"],
     ["run", "at least one workload"],
     ["run lock-unknown", 'no workload "lock-unknown"'],
     ["run lock-soak --peers etdc", 'no subject "etdc"'],
+    ["run lock-soak --peers trivet-rdis", "there are trivet-redis, trivet,"],
     ["run lock-soak --rounds 0", "--rounds"],
     ["run lock-soak --rounds many", "--rounds"],
     ["run lock-soak --bogus", "--bogus"],

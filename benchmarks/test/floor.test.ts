@@ -21,6 +21,7 @@ const shortEffort = {
   sessions: 1,
   locksPerSession: 1,
   messages: 1,
+  backlogMs: 1,
   httpMs: 1,
   cache: { hits: 1, reads: 1, writes: 1, deaths: 1, staleWrites: 1 },
 };

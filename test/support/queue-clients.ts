@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { call, expectStatus, textOf, type Answer, type Json } from "./http.ts";
-import { judgeQueue, type Acked, type QueueRecord } from "./queue-history.ts";
+import { judgeLossyQueue, judgeQueue, type Acked, type QueueRecord } from "./queue-history.ts";
 import { ready, waitFor } from "./wait.ts";
 
 /** Of this machine, whichever process asks. */
@@ -126,6 +126,10 @@ export interface LoadOptions {
   readonly failing?: number;
   /** Producers stop by themselves after so many messages together. */
   readonly messages?: number;
+  /** Of a producer between two calls: a load that goes on for long, with few messages. */
+  readonly pauseMs?: number;
+  /** Asked of every produce. What was stored and has not reached it may be lost. */
+  readonly ack?: string;
 }
 
 export interface QueueLoad {
@@ -167,16 +171,19 @@ export function startQueueLoad(options: LoadOptions): QueueLoad {
         body: { content: `${producer}/${from + at}` },
         key: `${producer}/${(from + at) % options.keysPerProducer}`,
       }));
-      const answer = await caller.insist(`${path}/messages`, { messages });
+      const asked = options.ack === undefined ? {} : { ack: options.ack };
+      const answer = await caller.insist(`${path}/messages`, { messages, ...asked });
       const ids = answer?.status === 201 ? (answer.body["message_ids"] as readonly string[]) : null;
       if (ids === null) surprised(`a produce of ${producer}: ${answer === null ? "no answer" : `${answer.status} ${answer.text}`}`);
-      const outcome = ids === null ? "unknown" : "stored";
+      const isSafe = ids !== null && (options.ack === undefined || answer?.body["ack"] === options.ack);
+      const outcome = isSafe ? "stored" : "unknown";
       messages.forEach(({ body: { content }, key }, at) => {
         record({ type: "sent", content, key, place: from + at, outcome, id: ids?.[at] ?? "" });
       });
       counts.sent += messages.length;
       // Its keys have no order any more.
       if (ids === null) return;
+      if (options.pauseMs !== undefined) await pause(options.pauseMs);
     }
   };
 
@@ -239,8 +246,32 @@ export function startQueueLoad(options: LoadOptions): QueueLoad {
  * records.
  */
 export async function problemsOf(load: QueueLoad, queue: string, urls: readonly string[]): Promise<readonly string[]> {
-  const problems = [...load.surprises];
   const stored = load.records.filter((record) => record.type === "sent" && record.outcome === "stored").length;
+  const wanted = JSON.stringify({ messages: 0, produced: stored, settled: stored, dead: 0 });
+  const problems = await throughEvery(load, queue, urls, (totals, group) => {
+    const { messages, produced, dead } = totals;
+    const numbers = JSON.stringify({ messages, produced, settled: group?.["settled"], dead });
+    return numbers === wanted ? [] : [`${numbers}; the clients know ${wanted}`];
+  });
+  return [...load.surprises, ...problems, ...judgeQueue(load.records)];
+}
+
+/** The same where the storage may lose what it has not confirmed: counts are what it has, and only what it confirmed must have come. */
+export async function problemsOfLossy(load: QueueLoad, queue: string, urls: readonly string[]): Promise<readonly string[]> {
+  const problems = await throughEvery(load, queue, urls, ({ messages }) =>
+    messages === 0 ? [] : [`${JSON.stringify(messages)} messages`],
+  );
+  return [...load.surprises, ...problems, ...judgeLossyQueue(load.records)];
+}
+
+/** Takes what is left through each node, and looks at its numbers. */
+async function throughEvery(
+  load: QueueLoad,
+  queue: string,
+  urls: readonly string[],
+  look: (totals: Json, group: Json | undefined) => readonly string[],
+): Promise<readonly string[]> {
+  const problems: string[] = [];
   for (const url of urls) {
     const asked = nowMs();
     const left = (await expectStatus(200, `${url}/v1/queues/${queue}/consume`, { body: { max: 100, consumer: "drain" } })).body;
@@ -248,12 +279,10 @@ export async function problemsOf(load: QueueLoad, queue: string, urls: readonly 
     if ((left["messages"] as readonly Json[]).length > 0) problems.push(`${url} had messages left`);
     const { body } = await expectStatus(200, `${url}/v1/queues/${queue}`);
     const totals = body["totals"] as Json;
-    const [group] = body["groups"] as readonly Json[];
-    const numbers = { messages: totals["messages"], produced: totals["produced"], settled: group?.["settled"], dead: totals["dead"] };
-    const wanted = { messages: 0, produced: stored, settled: stored, dead: 0 };
-    if (JSON.stringify(numbers) !== JSON.stringify(wanted)) {
-      problems.push(`${url} says ${JSON.stringify(numbers)}; the clients know ${JSON.stringify(wanted)}`);
-    }
+    const sum = (names: readonly string[]): number => names.reduce((all, name) => all + Number(totals[name]), 0);
+    const [came, is] = [sum(["produced", "returned"]), sum(["messages", "acked", "died", "expired", "purged", "dropped"])];
+    if (came !== is) problems.push(`${url}: ${came} came, and ${is} are there or have left: ${JSON.stringify(totals)}`);
+    for (const problem of look(totals, (body["groups"] as readonly Json[])[0])) problems.push(`${url} says ${problem}`);
   }
-  return [...problems, ...judgeQueue(load.records)];
+  return problems;
 }

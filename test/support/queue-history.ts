@@ -77,6 +77,17 @@ export function judgeQueue(records: readonly QueueRecord[]): readonly string[] {
   ];
 }
 
+/**
+ * The same where acknowledged messages may be lost and settlements undone, as by a fail-over of Redis: `stored` are those that must have come. What is
+ * lost may be stored again by a repeat, and be settled again; it is still nobody's else, in no other order, and no name is of two messages.
+ */
+export function judgeLossyQueue(records: readonly QueueRecord[]): readonly string[] {
+  const sent = new Map<string, Sent>();
+  for (const record of records) if (record.type === "sent") sent.set(record.content, record);
+  const messages = byMessage(records);
+  return [...invented(sent, messages), ...missing(sent, messages), ...outOfOrder(sent, messages)];
+}
+
 function byMessage(records: readonly QueueRecord[]): ReadonlyMap<string, Message> {
   const messages = new Map<string, Message>();
   const of = (id: string): Message => {
@@ -104,15 +115,25 @@ function unexpected(sent: ReadonlyMap<string, Sent>, messages: ReadonlyMap<strin
   const problems: string[] = [];
   const idOf = new Map<string, string>();
   for (const { id, deliveries } of messages.values()) {
-    for (const { content, key, consumer } of deliveries) {
+    for (const { content } of deliveries) {
       const origin = sent.get(content);
       const known = idOf.get(content) ?? id;
       idOf.set(content, known);
+      if (origin?.outcome === "stored" && origin.id !== id) problems.push(`${content} was stored as ${origin.id} and came as ${id}`);
+      if (known !== id) problems.push(`${content} came as ${known} and as ${id}: it was stored twice`);
+    }
+  }
+  return [...invented(sent, messages), ...new Set(problems)];
+}
+
+function invented(sent: ReadonlyMap<string, Sent>, messages: ReadonlyMap<string, Message>): readonly string[] {
+  const problems: string[] = [];
+  for (const { id, deliveries } of messages.values()) {
+    for (const { content, key, consumer } of deliveries) {
+      const origin = sent.get(content);
       if (origin === undefined) problems.push(`${consumer} got ${id} with ${content}, which nobody sent`);
       else if (origin.outcome === "refused") problems.push(`${consumer} got ${id} with ${content}, which was refused`);
       else if (origin.key !== key) problems.push(`${id} was sent with key ${origin.key} and came with ${key}`);
-      else if (origin.outcome === "stored" && origin.id !== id) problems.push(`${content} was stored as ${origin.id} and came as ${id}`);
-      if (known !== id) problems.push(`${content} came as ${known} and as ${id}: it was stored twice`);
     }
     if (new Set(deliveries.map(({ content }) => content)).size > 1) problems.push(`${id} came with more than one content`);
   }

@@ -34,10 +34,13 @@ export const security: Board["rows"][number] = {
     },
     {
       title: "Audit log",
-      about: "Records written in five minutes, and failures since the node started; one is too many.",
+      about:
+        "Records written in five minutes; records that are not anchored in the cluster, for a second at a time; failures since the node started: one is too many.",
       queries: [
         { expr: `increase(audit_records{${of}}[5m])`, legend: `${by} records` },
+        { expr: `audit_unanchored_records{${of}}`, legend: `${by} not anchored` },
         { expr: `audit_failures_total{${of}}`, legend: `${by} failures` },
+        { expr: `audit_anchor_failures_total{${of}, reason="mismatch"}`, legend: `${by} not what was anchored` },
       ],
     },
     {

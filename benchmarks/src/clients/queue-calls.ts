@@ -1,5 +1,5 @@
 import { aliasLoop } from "../driver/alias-loop.ts";
-import { drainBacklog, fillBacklog } from "../driver/backlog.ts";
+import { drainBacklog, fillBacklog, type BacklogProgress } from "../driver/backlog.ts";
 import { encodeMessage } from "../driver/message.ts";
 import { closedOperations, openOperations } from "../driver/operations.ts";
 import type { QueueClient } from "../driver/queue-client.ts";
@@ -13,6 +13,7 @@ import type { QueueCalls } from "./queue-protocol.ts";
 export function queueCalls(client: QueueClient, target: ClientTarget): Handlers<keyof QueueCalls> {
   let sent = 0;
   let steady: SteadyStream | null = null;
+  const backlog: BacklogProgress = { done: 0 };
   const produce = (queue: string): Promise<void> => client.produce(queue, encodeMessage({ id: sent++, key: 0, place: 0 }), null);
   const running = (): SteadyStream => {
     if (steady === null) throw new Error("no steady stream was started");
@@ -26,8 +27,9 @@ export function queueCalls(client: QueueClient, target: ClientTarget): Handlers<
     produceClosed: ({ queue, callers, durationMs }) => closedOperations(callers, durationMs, () => produce(queue)),
     produceOpen: ({ queue, ...options }) => openOperations(options, () => produce(queue)),
     roundTrips: (options) => roundTrips(client, options),
-    backlogFill: (options) => fillBacklog(client, options),
-    backlogDrain: (options) => drainBacklog(client, options),
+    backlogFill: (options) => fillBacklog(client, options, backlog),
+    backlogDrain: (options) => drainBacklog(client, options, backlog),
+    backlogDone: () => Promise.resolve(backlog.done),
     steadyStart: async (options) => {
       steady = new SteadyStream(client, options);
       await steady.start();

@@ -16,6 +16,8 @@ export interface QueueCalls {
   readonly roundTrips: { readonly options: RoundTripOptions; readonly result: RoundTripResult };
   readonly backlogFill: { readonly options: BacklogFillOptions; readonly result: BacklogFillResult };
   readonly backlogDrain: { readonly options: BacklogDrainOptions; readonly result: BacklogDrainResult };
+  /** How many messages the fill or the drain that is under way has behind it. */
+  readonly backlogDone: { readonly options: null; readonly result: number };
   readonly steadyStart: { readonly options: SteadyOptions; readonly result: null };
   readonly steadyHold: { readonly options: { readonly timeoutMs: number }; readonly result: null };
   readonly steadyAfterKill: { readonly options: { readonly killedAtMs: number; readonly timeoutMs: number }; readonly result: Failover };

@@ -19,6 +19,7 @@ function peek(figures: Figures): Target {
   const bytes = figures.find("cache-hit", "trivet", 1, "synchronous")?.more["heap_bytes"];
   const times = ratio(ours, theirs);
   return {
+    workload: "cache-hit",
     what: "cache: a hit in this process, synchronous",
     target: "≤ 4 × get of lru-cache, no allocation",
     reached: `${figure(ours)} ns = ${figure(times)} × ${figure(theirs)} ns, ${figure(bytes)} bytes of heap a hit`,
@@ -31,6 +32,7 @@ function promise(figures: Figures): Target {
   const theirs = hitNs(figures, "node-redis", "promise");
   const times = ratio(theirs, ours);
   return {
+    workload: "cache-hit",
     what: "cache: a hit in this process, with a promise",
     target: "≥ 5 × faster than node-redis's cached GET",
     reached: `${figure(ours)} ns, node-redis ${figure(theirs)} ns: ${figure(times)} × faster`,
@@ -48,6 +50,7 @@ function stale(figures: Figures): Target {
   const reads = ours["reads"] ?? null;
   const heldShare = ratio(ours["held"], reads);
   return {
+    workload: "cache-stale",
     what: "cache: stale reads after another client's acknowledged write",
     target: "0 of 20 000, link healthy and cut; 9 of 10 reads, and with the link cut one, of keys that the reader had a copy of",
     reached:
@@ -69,6 +72,7 @@ function remote(figures: Figures): Target {
   const redis = figures.find("cache-read-remote", "redis", 1);
   const times = near?.more["round_trips"] ?? null;
   return {
+    workload: "cache-read-remote",
     what: "cache: a hit in another process, p50",
     target: "≤ 2.5 × a round trip of the loopback interface",
     reached:
@@ -82,6 +86,7 @@ function write(figures: Figures): Target {
   const ours = figures.find("cache-write", "trivet");
   const commits = ours?.more["commits"] ?? null;
   return {
+    workload: "cache-write",
     what: "cache: a write with 2 sharers, p50",
     target: "≤ 1.5 × one commit (a write that nobody else has a copy of)",
     reached: `${figure(ours?.p50_ms)} ms = ${figure(commits)} × ${figure(ours?.more["commit_p50_ms"])} ms`,
@@ -97,6 +102,7 @@ function death(figures: Figures): Target {
   const later = (how: string): number | null => more[`${how}_later_max_ms`] ?? null;
   const within = (value: number | null): boolean | null => (bound === null ? null : atMost(value, bound));
   return {
+    workload: "cache-write",
     what: "cache: a sharer is killed, or stopped",
     target: "delays one write by at most its lease (700 ms and 1 %), then never again",
     reached:
@@ -117,6 +123,7 @@ function zipf(figures: Figures): Target {
   const theirs = figures.find("cache-mixed", "node-redis");
   const replayed = ours?.more["zipf_hit_percent"] ?? null;
   return {
+    workload: "cache-mixed",
     what: "cache: Zipf 0.99 over 10 000 keys, room for 5 000",
     target: "≥ 90 % hits",
     reached:

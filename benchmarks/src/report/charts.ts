@@ -99,7 +99,8 @@ function bars(
   const groups = rows.map(([figureName, label]) =>
     results.flatMap(({ subject, more }): Bar[] => {
       const value = more[figureName];
-      return typeof value === "number" && value > 0 ? [{ label: `${subject}, ${label}`, subject, value }] : [];
+      const whole = label === "" ? subject : `${subject}, ${label}`;
+      return typeof value === "number" && value > 0 ? [{ label: whole, subject, value }] : [];
     }),
   );
   return { file, workload, alt: title, svg: barChart(title, "messages/s", groups, true) };
@@ -157,6 +158,14 @@ export function charts(results: readonly (Result | Missing)[]): Chart[] {
       ],
     ],
     ["queue-backlog", backlog],
+    [
+      "queue-http",
+      (own) => [
+        bars(own, "queue-http.svg", "queue-http", "Messages per second by S4's three calls over HTTP (logarithmic)", [
+          ["messages_per_s", ""],
+        ]),
+      ],
+    ],
     ["queue-failover", (own) => [failover(own, "queue-failover.svg", "queue-failover", "first consume")]],
   ];
   return makers.flatMap(([workload, make]) => {

@@ -1,12 +1,33 @@
 import { isMissing, type Missing, type Result } from "../results.ts";
 import type { SubjectName } from "../subjects/subject.ts";
+import { figure } from "../table.ts";
 
 /** One number of the issue's table and what was measured. `met` is null where a figure is missing. */
 export interface Target {
+  /** Where it is measured. */
+  readonly workload: string;
   readonly what: string;
   readonly target: string;
   readonly reached: string;
   readonly met: boolean | null;
+  /** How much of what is wanted was done, where that is less than all of it: what is met then is met for that. */
+  readonly part?: string | null;
+}
+
+/** In words. */
+export function verdictOf({ met, part }: Target): string {
+  const word = met === null ? "not measured in full" : met ? "met" : "MISSED";
+  return part === undefined || part === null ? word : `${word} (${part})`;
+}
+
+/** Null when all that is wanted was done, or when nobody knows how much it was. */
+export function partOf(done: number | null, wanted: number, unit: string): string | null {
+  return done === null || done >= wanted ? null : `${counted(done)} of ${counted(wanted)} ${unit}`;
+}
+
+/** A small count has no digits behind the point. */
+export function counted(value: number | null | undefined): string {
+  return Number.isInteger(value) && Number(value) < 1000 ? String(value) : figure(value);
 }
 
 /** Finds figures in the selected results. */
@@ -33,8 +54,13 @@ export function all(conditions: readonly (boolean | null)[]): boolean | null {
   return conditions.includes(null) ? null : true;
 }
 
-export function atLeast(value: number | null, bound: number): boolean | null {
-  return value === null ? null : value >= bound;
+export function atLeast(value: number | null | undefined, bound: number): boolean | null {
+  return value === null || value === undefined ? null : value >= bound;
+}
+
+/** Less, and not as much. */
+export function below(value: number | null | undefined, bound: number): boolean | null {
+  return value === null || value === undefined ? null : value < bound;
 }
 
 export function atMost(value: number | null | undefined, bound: number): boolean | null {

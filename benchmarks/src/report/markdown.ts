@@ -4,6 +4,7 @@ import { columns, disturbances, figure } from "../table.ts";
 import { workloads } from "../workloads/all.ts";
 import type { Chart } from "./charts.ts";
 import type { Selection } from "./select.ts";
+import { verdictOf, type Target } from "./figures.ts";
 import { targets } from "./targets.ts";
 
 function row(cells: readonly string[]): string {
@@ -44,14 +45,14 @@ function machineTable({ machines, versions }: Selection): string {
   return `${machineRows}\n\nMeasured: ${subjects.join(", ")}.`;
 }
 
-function verdict(met: boolean | null): string {
-  if (met === null) return "not measured in full";
-  return met ? "reached" : "**missed**";
+/** What is missed stands out. */
+function verdict(target: Target): string {
+  return target.met === false ? `**${verdictOf(target)}**` : verdictOf(target);
 }
 
 function targetTable(results: Selection["results"]): string {
-  const rows = targets(results).map(({ what, target, reached, met }) => [what, target, reached, verdict(met)]);
-  return table(["Workload", "Target", "Reached", ""], rows, 4);
+  const rows = targets(results).map((target) => [target.what, target.target, target.reached, verdict(target)]);
+  return table(["Workload", "Target", "Reached", "Verdict"], rows, 4);
 }
 
 /** Figures that only this workload has, by subject. */
@@ -120,7 +121,7 @@ function durability(results: Selection["results"]): string {
 const lockCommand = "npm run bench -- run lock-uncontended lock-contended lock-failover lock-soak lock-million --peers etcd,redis,floor";
 const queueCommand =
   "npm run bench -- run queue-produce queue-roundtrip queue-fanout queue-backlog queue-failover queue-http " +
-  "--peers floor,redis,bullmq,nats,rabbitmq --cgroup";
+  "--peers floor,redis,bullmq,nats,rabbitmq,trivet-redis --cgroup";
 
 const cacheCommand =
   "npm run bench -- run cache-hit cache-read-remote cache-write cache-mixed cache-stale --peers lru-cache,cacheable,node-redis,redis";
@@ -142,7 +143,14 @@ const queueMethod = `- Messages have 1 KiB of text. \`floor\` takes records of t
   consumers find something waiting. Its latency runs from the time it was due to the confirmed ack (\`received_…\`: to the consumer). BullMQ's
   concurrency is the credit; JetStream's acks are the confirmed ones; RabbitMQ confirms none.
 - After a kill, what counts is the first delivery of a message that was sent after the kill; redelivery is that of a message a consumer had in hand
-  then, and gave back. Each key has one producer, which sends its next message when the one before is known to be safe.`;
+  then, and gave back. Each key has one producer, which sends its next message when the one before is known to be safe.
+- queue-backlog fills a queue that nobody reads, kills and starts all nodes, and drains it; \`lost\` are messages that were acknowledged and never came. With
+  \`--cgroup\` each node has a memory cgroup of its own, whose limit holds for the page cache too, and \`oom_kills\` is what the kernel says of them.
+  \`fill_…\` and \`drain_…\`: \`leader_changes\` are those of all groups, planned ones (a leader that goes back to the node that is to lead) included;
+  \`heartbeats_missed\` counts how often a node heard no leader for so long that it asked for an election; both begin when every group has a leader.
+  \`longest_gap_ms\` is the longest time in which the client got no answer, \`longest_loop_delay_ms\` the longest that the event loop of a node was late.
+- queue-http: each worker makes the three calls in turn, at one node after the other; then the queue is emptied and every message accounted for.
+  \`trivet-redis-…\` are three nodes with \`REDIS_HOST\` set; what the one Redis takes is counted with the nodes.`;
 
 /** The page docs/benchmarks.md. Made from the results alone, so the same results give the same page. */
 export function page(selection: Selection, pictures: readonly Chart[]): string {

@@ -24,6 +24,9 @@ interface Colours {
   readonly subjects: Readonly<Record<SubjectName, string>>;
 }
 
+const lightOurs = { trivet: "#0072b2", "trivet-redis-everysec": "#3f8fc4", "trivet-redis-always": "#7a5fb5" };
+const darkOurs = { trivet: "#56b4e9", "trivet-redis-everysec": "#9ed2f2", "trivet-redis-always": "#b9a3f0" };
+
 const lightQueues = { bullmq: "#c2410c", nats: "#00897b", "nats-always": "#4d908e", rabbitmq: "#8a6d00" };
 const darkQueues = { bullmq: "#ff9a62", nats: "#3cc9b8", "nats-always": "#8fc9c4", rabbitmq: "#e0b93a" };
 
@@ -35,14 +38,14 @@ const light: Colours = {
   soft: "#59636e",
   line: "#d1d9e0",
   paper: "#ffffff",
-  subjects: { trivet: "#0072b2", floor: "#7a8490", etcd: "#d55e00", redis: "#aa4499", ...lightQueues, ...lightCaches },
+  subjects: { ...lightOurs, floor: "#7a8490", etcd: "#d55e00", redis: "#aa4499", ...lightQueues, ...lightCaches },
 };
 const dark: Colours = {
   ink: "#f0f6fc",
   soft: "#9198a1",
   line: "#3d444d",
   paper: "#0d1117",
-  subjects: { trivet: "#56b4e9", floor: "#9aa4b0", etcd: "#f0904a", redis: "#dd88cc", ...darkQueues, ...darkCaches },
+  subjects: { ...darkOurs, floor: "#9aa4b0", etcd: "#f0904a", redis: "#dd88cc", ...darkQueues, ...darkCaches },
 };
 
 /** Plain rules, no custom properties: viewers other than browsers do not know those. */

@@ -7,11 +7,14 @@ import { rabbitmq } from "./rabbitmq.ts";
 import { redis } from "./redis.ts";
 import { nodeRedis } from "./node-redis.ts";
 import type { Subject, SubjectName } from "./subject.ts";
+import { trivetRedisAlways, trivetRedisEverySecond } from "./trivet-redis.ts";
 import { trivet } from "./trivet.ts";
 
 /** Every subject by its name. */
 export const subjects: Readonly<Record<SubjectName, Subject>> = {
   trivet,
+  "trivet-redis-everysec": trivetRedisEverySecond,
+  "trivet-redis-always": trivetRedisAlways,
   floor,
   etcd,
   redis,

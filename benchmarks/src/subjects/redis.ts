@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { freePorts, waitFor } from "../waiting.ts";
 import { tailOf, type Started } from "../processes.ts";
-import type { RunningSubject, Subject, SubjectContext } from "./subject.ts";
+import type { RunningNode, RunningSubject, Subject, SubjectContext } from "./subject.ts";
 
 const startMs = 60_000;
 
@@ -19,11 +19,21 @@ function ping(port: number): Promise<string> {
   });
 }
 
-/** One server, for its own commands or for what is built on them. */
-export async function startRedis(context: SubjectContext, kind: "redis" | "bullmq" | "node-redis"): Promise<RunningSubject> {
+/** When the server brings its file to the disk: before it answers, or every second. */
+export type AppendFsync = "always" | "everysec";
+
+/** A server that answers. */
+export interface RedisServer {
+  readonly port: number;
+  readonly node: RunningNode;
+  healthy(timeoutMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function launchRedis(context: SubjectContext, appendFsync: AppendFsync): Promise<RedisServer> {
   const [port = 0] = await freePorts(1);
   const args = ["--port", String(port), "--bind", "127.0.0.1", "--dir", context.directory, "--save", ""];
-  const durable = ["--appendonly", "yes", "--appendfsync", "always"];
+  const durable = ["--appendonly", "yes", "--appendfsync", appendFsync];
   const launch = (): Started =>
     context.keeper.start("redis-server", [...args, ...durable], { name: "redis", logPath: join(context.directory, "redis.out") });
   let server = launch();
@@ -34,27 +44,33 @@ export async function startRedis(context: SubjectContext, kind: "redis" | "bullm
     });
   };
   await healthy(startMs);
+  const node = {
+    name: "redis",
+    get pid() {
+      return server.pid;
+    },
+    kill: () => context.keeper.kill(server),
+    restart: () => {
+      server = launch();
+    },
+  };
+  return { port, node, healthy, stop: () => context.keeper.stop(server) };
+}
+
+/** One server that is as durable as one can be, for its own commands or for what is built on them. */
+export async function startRedis(context: SubjectContext, kind: "redis" | "bullmq" | "node-redis"): Promise<RunningSubject> {
+  const server = await launchRedis(context, "always");
+  const { node, port } = server;
   return {
-    nodes: [
-      {
-        name: "redis",
-        get pid() {
-          return server.pid;
-        },
-        kill: () => context.keeper.kill(server),
-        restart: () => {
-          server = launch();
-        },
-      },
-    ],
+    nodes: [node],
     leadership: () => Promise.resolve(null),
-    healthy,
-    participants: () => Promise.resolve([{ role: "node", pid: server.pid }]),
+    healthy: (timeoutMs) => server.healthy(timeoutMs),
+    participants: () => Promise.resolve([{ role: "node", pid: node.pid }]),
     // Redis 7 has no counter of its fsync calls.
     fsyncs: () => Promise.resolve(null),
     queueLeader: () => Promise.resolve(null),
     target: () => Promise.resolve({ kind, urls: [`redis://127.0.0.1:${port}`] }),
-    stop: () => context.keeper.stop(server),
+    stop: () => server.stop(),
   };
 }
 

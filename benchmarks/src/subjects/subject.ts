@@ -4,6 +4,8 @@ import type { ProcessKeeper } from "../processes.ts";
 
 export const subjectNames = [
   "trivet",
+  "trivet-redis-everysec",
+  "trivet-redis-always",
   "floor",
   "etcd",
   "redis",
@@ -34,9 +36,25 @@ export interface Leadership {
   readonly term: number;
 }
 
+/** What a node says about itself, of all Raft groups it takes part in. */
+export interface Vitals {
+  /** Times it became the leader of a group since it started, as was planned or not. */
+  readonly leaderChanges: number;
+  /** Times it heard no leader of a group for so long that it asked whether an election could be won. */
+  readonly heartbeatsMissed: number;
+  /** Groups of which it knows no leader. */
+  readonly leaderless: number;
+  /** The longest delay of its event loop since it was asked before. */
+  readonly loopDelayMs: number;
+}
+
 export interface RunningNode {
   readonly name: string;
   readonly pid: number;
+  /** Absent: it does not say. */
+  vitals?(): Promise<Vitals>;
+  /** Bytes on disk of what it keeps for queues, without its log. Absent: not known. */
+  storedBytes?(): number;
   /** SIGKILL. */
   kill(): Promise<void>;
   /** Starts it again on its data; ready when `RunningSubject.healthy` says so. */
@@ -82,6 +100,8 @@ export interface CacheAbilities {
 export interface Subject {
   readonly name: SubjectName;
   readonly services: readonly Service[];
+  /** Workloads that measure it; absent: every one that it can take part in. */
+  readonly onlyIn?: readonly string[];
   /** Null for one that is no queue. */
   readonly queues: QueueAbilities | null;
   /** Null for one that is no cache. */

@@ -1,14 +1,18 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bytesOnDisk } from "../measure/folder.ts";
 import { counterIn } from "../measure/prometheus.ts";
 import { siblingModule } from "../modules.ts";
 import { tailOf, type Started } from "../processes.ts";
 import { freePorts, waitFor } from "../waiting.ts";
-import type { Leadership, RunningSubject, Subject, SubjectContext } from "./subject.ts";
+import type { Leadership, RunningSubject, Subject, SubjectContext, Vitals } from "./subject.ts";
+import { loopDelayIn, vitalsIn } from "./trivet-vitals.ts";
 
 const startMs = 60_000;
 const requestMs = 2000;
+/** A page that nobody waits for any more has taken the loop's delay with it, and it is late just when that was long. */
+const pageMs = 60_000;
 /** The built command of this repository: what is measured is what people start. */
 const program = fileURLToPath(new URL("../../../packages/cli/dist/main.js", import.meta.url));
 /** As its first line starts it. */
@@ -32,6 +36,7 @@ class TrivetNode {
   readonly url: string;
   readonly #context: SubjectContext;
   readonly #env: Readonly<Record<string, string>>;
+  #loopDelayMs = 0;
   process: Started;
 
   constructor(context: SubjectContext, name: string, url: string, env: Readonly<Record<string, string>>) {
@@ -67,9 +72,29 @@ class TrivetNode {
     this.process = this.#launch();
   }
 
-  async #get(path: string): Promise<Response> {
+  async #get(path: string, timeoutMs = requestMs): Promise<Response> {
     if (!this.#context.keeper.isRunning(this.process)) throw new Error(`${this.name} ended: ${tailOf(this.process.logPath)}`);
-    return fetch(`${this.url}${path}`, { signal: AbortSignal.timeout(requestMs) });
+    return fetch(`${this.url}${path}`, { signal: AbortSignal.timeout(timeoutMs) });
+  }
+
+  /** Whoever asks for the page, the delay it tells is kept for `vitals`: it is told once. */
+  async #metrics(): Promise<string> {
+    const response = await this.#get("/v1/metrics", pageMs);
+    if (!response.ok) throw new Error(`metrics: status ${response.status} from ${this.name}`);
+    const page = await response.text();
+    this.#loopDelayMs = Math.max(this.#loopDelayMs, loopDelayIn(page));
+    return page;
+  }
+
+  async vitals(): Promise<Vitals> {
+    const vitals = vitalsIn(await this.#metrics());
+    const loopDelayMs = this.#loopDelayMs;
+    this.#loopDelayMs = 0;
+    return { ...vitals, loopDelayMs };
+  }
+
+  storedBytes(): number {
+    return bytesOnDisk(join(this.#context.directory, this.name, "shards"));
   }
 
   async status(): Promise<RaftStatus> {
@@ -91,8 +116,10 @@ class TrivetNode {
     return partitions[0]?.leader ?? null;
   }
 
+  /** Null: it is dead, and its counter with it. */
   async fsyncs(): Promise<number | null> {
-    const page = await (await this.#get("/v1/metrics")).text();
+    if (!this.#context.keeper.isRunning(this.process)) return null;
+    const page = await this.#metrics();
     const name = "wal_fsync_duration_seconds_count";
     return counterIn(page, `trivet_${name}`) ?? counterIn(page, name);
   }
@@ -161,7 +188,8 @@ class Cluster implements RunningSubject {
   }
 }
 
-async function start(context: SubjectContext): Promise<RunningSubject> {
+/** Three nodes on their default settings, but for `settings`. */
+export async function startTrivet(context: SubjectContext, settings: Readonly<Record<string, string>> = {}): Promise<RunningSubject> {
   if (!existsSync(program)) throw new Error(`${program} does not exist; run npm run build`);
   const ports = await freePorts(3);
   const ids = ["node1", "node2", "node3"];
@@ -170,7 +198,7 @@ async function start(context: SubjectContext): Promise<RunningSubject> {
   const nodes = ids.map((id, index) => {
     const url = urls[index] ?? "";
     const place = { NODE_ID: id, HTTP_HOST: "127.0.0.1", HTTP_PORT: String(ports[index]), ADVERTISE_URL: url, PEERS: peers };
-    return new TrivetNode(context, id, url, { ...place, DATA_DIR: join(context.directory, id) });
+    return new TrivetNode(context, id, url, { ...place, DATA_DIR: join(context.directory, id), ...settings });
   });
   const cluster = new Cluster(context, nodes);
   await cluster.healthy(startMs);
@@ -190,5 +218,5 @@ export const trivet: Subject = {
   keepsLocks: true,
   collectable: true,
   http: true,
-  start,
+  start: (context) => startTrivet(context),
 };

@@ -1,99 +1,37 @@
 import type { ClientProcess } from "../clients/client-process.ts";
 import type { BacklogDrainResult, BacklogFillResult } from "../driver/backlog.ts";
 import { ratio } from "../driver/statistics.ts";
-import { memoryCgroup, type MemoryCgroup } from "../measure/memory-cgroup.ts";
-import { usageOf } from "../measure/proc.ts";
 import type { Cost } from "../measure/window.ts";
 import type { Missing, Result } from "../results.ts";
-import type { RunningSubject, Subject } from "../subjects/subject.ts";
+import type { Subject } from "../subjects/subject.ts";
 import { monotonicMs } from "../waiting.ts";
+import { BacklogSteps, type Step } from "./backlog-steps.ts";
 import { resultOf, type Round } from "./cells.ts";
-import { Attempts, slackMs, withSubject, type Bench, type RunContext, type Workload } from "./workload.ts";
+import { MemoryCage } from "./memory-cage.ts";
+import { leastStored } from "./node-watch.ts";
+import { duration } from "./pace.ts";
+import { Attempts, withSubject, type Bench, type RunContext, type Workload } from "./workload.ts";
 
 const name = "queue-backlog";
-const group = "workers";
-const shape = { groups: [group], keyed: false, onePartition: false };
-const inFlight = 256;
-const credit = 1024;
 /** The rates on an empty queue are taken over so many messages at most. */
 const referenceMessages = 200_000;
-const silenceMs = 30_000;
 const restartMs = 600_000;
-const watchEveryMs = 500;
-
-/** Longest a step with so many messages may take: a rate below 200 per second is a failure to report, not to wait for. */
-function longest(messages: number): number {
-  return messages * 5 + 10 * slackMs;
-}
-
-/** Anonymous memory of the largest node over the run. */
-class MemoryWatch {
-  readonly samples: number[] = [];
-  readonly #running: RunningSubject;
-  readonly #timer: NodeJS.Timeout;
-
-  constructor(running: RunningSubject) {
-    this.#running = running;
-    this.#timer = setInterval(() => {
-      this.#look();
-    }, watchEveryMs);
-  }
-
-  #look(): void {
-    const known = this.#running.nodes.flatMap(({ pid }) => usageOf(pid).rss_anon_bytes ?? []);
-    if (known.length > 0) this.samples.push(Math.max(...known));
-  }
-
-  get peak(): number {
-    return Math.max(0, ...this.samples);
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
-    this.#look();
-  }
-}
-
-/** A cgroup around each node, or the reason why there is none. The nodes that are started again go in again. */
-class Cage {
-  readonly reason: string | null;
-  readonly #groups: readonly MemoryCgroup[];
-  readonly #running: RunningSubject;
-
-  constructor(running: RunningSubject, maxBytes: number) {
-    this.#running = running;
-    const made = running.nodes.map((_, index) => memoryCgroup(String(index), maxBytes));
-    this.#groups = made.filter((group): group is MemoryCgroup => typeof group !== "string");
-    this.reason = made.find((group) => typeof group === "string") ?? null;
-    this.enter();
-  }
-
-  enter(): void {
-    for (const [index, group] of this.#groups.entries()) {
-      const node = this.#running.nodes[index];
-      if (node !== undefined) group.add(node.pid);
-    }
-  }
-
-  kills(): number {
-    return this.#groups.reduce((sum, group) => sum + group.kills(), 0);
-  }
-
-  remove(): void {
-    for (const group of this.#groups) group.remove();
-  }
-}
-
-function fill(client: ClientProcess, queue: string, messages: number): Promise<BacklogFillResult> {
-  return client.call("backlogFill", { queue, from: 0, messages, inFlight }, longest(messages));
-}
-
-function drain(client: ClientProcess, queue: string, messages: number): Promise<BacklogDrainResult> {
-  return client.call("backlogDrain", { queue, group, from: 0, messages, credit, silenceMs }, longest(messages));
-}
+/** What is left to drain in, however long the fill and the restart took. */
+const leastDrainMs = 60_000;
+const inFlight = 256;
 
 function rateOf(count: number, seconds: number): number | null {
   return seconds > 0 ? count / seconds : null;
+}
+
+/** Without the time until the first message: the consumer's start is no part of its speed. */
+function drainRateOf({ acked, seconds, first_ms: firstMs }: BacklogDrainResult): number | null {
+  return rateOf(acked, seconds - (firstMs ?? 0) / 1000);
+}
+
+interface Empty {
+  readonly producePerSecond: number | null;
+  readonly drainPerSecond: number | null;
 }
 
 interface Backlog {
@@ -104,90 +42,162 @@ interface Backlog {
   readonly more: Round["more"];
 }
 
-/** kill -9 of all nodes at once, all started again: until a fresh client has been handed a message. */
+/** What the nodes went through in a step, by name of the figure. */
+function ordealOf(step: "fill" | "drain", { seen, result }: Step<{ readonly longest_gap_ms: number }>): Round["more"] {
+  const { ordeal } = seen;
+  return {
+    [`${step}_leader_changes`]: ordeal.leaderChanges,
+    [`${step}_heartbeats_missed`]: ordeal.heartbeatsMissed,
+    [`${step}_longest_gap_ms`]: result.longest_gap_ms,
+    [`${step}_longest_loop_delay_ms`]: ordeal.longestLoopDelayMs,
+    [`${step}_unanswered_looks`]: ordeal.unanswered,
+    [`${step}_nodes_died`]: seen.died,
+  };
+}
+
+/** Produce and drain where no backlog is: a quarter of it first, unmeasured. */
+async function measureEmpty(steps: BacklogSteps, client: ClientProcess, queue: string, messages: number): Promise<Empty> {
+  await steps.open(client, queue);
+  const warmUp = await steps.fill(client, queue, Math.ceil(messages / 4), restartMs);
+  await steps.drain(client, queue, warmUp, restartMs);
+  const filled = await steps.fill(client, queue, messages, restartMs);
+  const drained = await steps.drain(client, queue, filled, restartMs);
+  return { producePerSecond: rateOf(filled.produced, filled.seconds), drainPerSecond: drainRateOf(drained) };
+}
+
+/** kill -9 of all nodes at once, all started again, until a fresh client is there. */
 async function restartAll(
   bench: Bench,
-  cage: Cage | null,
+  steps: BacklogSteps,
+  cage: MemoryCage | null,
   queue: string,
-): Promise<{ readonly ms: number; readonly client: ClientProcess }> {
+): Promise<{ readonly startedAtMs: number; readonly client: ClientProcess }> {
   const { nodes } = bench.running;
   await Promise.all(nodes.map((node) => node.kill()));
-  const startedAt = monotonicMs();
+  const startedAtMs = monotonicMs();
   for (const node of nodes) node.restart();
   cage?.enter();
   await bench.running.healthy(restartMs);
   const client = await bench.queueClient();
-  await client.call("queueOpen", { queue, shape }, slackMs * 2);
-  return { ms: monotonicMs() - startedAt, client };
+  await steps.open(client, queue);
+  return { startedAtMs, client };
 }
 
-async function measureOn(context: RunContext, bench: Bench, cage: Cage | null): Promise<Backlog> {
-  const { messages } = context.effort;
-  const { name: subject } = bench.subject;
+async function measureOn(context: RunContext, bench: Bench, cage: MemoryCage | null): Promise<Backlog> {
+  const { backlogMs, messages } = context.effort;
+  const endsAt = monotonicMs() + backlogMs;
+  const say = (line: string): void => {
+    context.note(`  ${bench.subject.name}: ${line}`);
+  };
+  const steps = new BacklogSteps(bench.running, inFlight, say);
   const client = await bench.queueClient();
   const reference = Math.min(referenceMessages, Math.ceil(messages / 4));
-  await client.call("queueOpen", { queue: "bench-shallow", shape }, slackMs * 2);
-  await fill(client, "bench-shallow", Math.ceil(reference / 4));
-  await drain(client, "bench-shallow", Math.ceil(reference / 4));
-  const emptyFill = await fill(client, "bench-shallow", reference);
-  const emptyDrain = await drain(client, "bench-shallow", reference);
+  const empty = await measureEmpty(steps, client, "bench-shallow", reference);
 
   const queue = "bench-deep";
-  await client.call("queueOpen", { queue, shape }, slackMs * 2);
-  const watch = new MemoryWatch(bench.running);
-  try {
-    const { result: filled, cost } = await bench.cost(client, () => fill(client, queue, messages));
-    if (filled.produced !== messages)
-      throw new Error(`${filled.produced} of ${messages} were produced: ${filled.first_error ?? "no error"}`);
-    context.note(
-      `  ${subject}: ${messages} messages in ${filled.seconds.toFixed(1)} s, RssAnon at most ${Math.round(watch.peak / 2 ** 20)} MiB`,
-    );
-    const filledPeak = watch.peak;
-    await client.stop();
-    const { ms, client: fresh } = await restartAll(bench, cage, queue);
-    const drained = await drain(fresh, queue, messages);
-    context.note(`  ${subject}: first message ${((ms + (drained.first_ms ?? 0)) / 1000).toFixed(1)} s after the start of all nodes`);
-    context.note(`  ${subject}: ${drained.acked} drained in ${drained.seconds.toFixed(1)} s, ${drained.lost} lost`);
-    watch.stop();
-    const produceRate = rateOf(messages, filled.seconds);
-    const drainRate = rateOf(drained.acked, drained.seconds - (drained.first_ms ?? 0) / 1000);
-    const emptyProduceRate = rateOf(reference, emptyFill.seconds);
-    const emptyDrainRate = rateOf(emptyDrain.acked, emptyDrain.seconds - (emptyDrain.first_ms ?? 0) / 1000);
-    const more = {
-      messages,
-      produce_per_s: produceRate,
-      empty_produce_per_s: emptyProduceRate,
-      produce_ratio: ratio(produceRate, emptyProduceRate),
-      drain_per_s: drainRate,
-      empty_drain_per_s: emptyDrainRate,
-      drain_ratio: ratio(drainRate, emptyDrainRate),
-      rss_anon_filled_bytes: filledPeak,
-      rss_anon_peak_bytes: watch.peak,
-      restart_to_first_message_ms: drained.first_ms === null ? null : ms + drained.first_ms,
-      lost: drained.lost,
-      duplicates: drained.duplicates,
-      memory_max_bytes: cage === null || cage.reason !== null ? null : context.memoryMax,
-      oom_kills: cage === null || cage.reason !== null ? null : cage.kills(),
-    };
-    return { fill: filled, drained, cost, memory: watch.samples, more };
-  } finally {
-    watch.stop();
-  }
+  await steps.open(client, queue);
+  const drainMs = empty.drainPerSecond === null ? null : (messages / empty.drainPerSecond) * 1000;
+  say(
+    `at most ${duration(backlogMs)} for ${messages} messages${drainMs === null ? "" : `, of which draining takes about ${duration(drainMs)}`}`,
+  );
+  const { result: filling, cost } = await bench.cost(client, () =>
+    steps.watched(client, "filled", messages, () => steps.fill(client, queue, messages, backlogMs / 2)),
+  );
+  const filled = filling.result;
+  if (filled.produced === 0) throw new Error(`nothing was produced: ${filled.first_error ?? "no error either"}`);
+  const stored = leastStored(bench.running.nodes);
+  const filledPeak = peakOf(filling.seen.memory);
+  say(
+    `${filled.produced} of ${messages} messages in ${duration(filled.seconds * 1000)}, RssAnon at most ${mib(filledPeak)}, on disk ${mib(stored)} a node`,
+  );
+  await client.stop();
+
+  const { startedAtMs, client: fresh } = await restartAll(bench, steps, cage, queue);
+  const drainAtMs = monotonicMs();
+  const draining = await steps.watched(fresh, "drained", filled.produced, () =>
+    steps.drain(fresh, queue, filled, Math.max(leastDrainMs, endsAt - drainAtMs)),
+  );
+  const drained = draining.result;
+  const toFirstMs = drained.first_ms === null ? null : drainAtMs - startedAtMs + drained.first_ms;
+  const missing = drained.lost === null ? `${drained.undelivered} not drained in time` : `${drained.lost} lost`;
+  say(`first message ${toFirstMs === null ? "never" : duration(toFirstMs)} after the start of all nodes`);
+  say(`${drained.acked} drained in ${duration(drained.seconds * 1000)}, ${missing}`);
+
+  const memory = [...filling.seen.memory, ...draining.seen.memory];
+  const isCaged = cage !== null && cage.reason === null;
+  const produceRate = rateOf(filled.produced, filled.seconds);
+  const drainRate = drainRateOf(drained);
+  const more = {
+    messages: filled.produced,
+    produce_per_s: produceRate,
+    empty_produce_per_s: empty.producePerSecond,
+    produce_ratio: ratio(produceRate, empty.producePerSecond),
+    drain_per_s: drainRate,
+    empty_drain_per_s: empty.drainPerSecond,
+    drain_ratio: ratio(drainRate, empty.drainPerSecond),
+    rss_anon_filled_bytes: filledPeak,
+    rss_anon_peak_bytes: peakOf(memory),
+    stored_bytes: stored,
+    restart_to_first_message_ms: toFirstMs,
+    lost: drained.lost,
+    undelivered: drained.undelivered,
+    duplicates: drained.duplicates,
+    ...ordealOf("fill", filling),
+    ...ordealOf("drain", draining),
+    nodes: bench.running.nodes.length,
+    memory_max_bytes: isCaged ? cage.maxBytes : null,
+    cgroup_version: isCaged ? cage.version : null,
+    oom_kills: isCaged ? cage.kills() : null,
+  };
+  return { fill: filled, drained, cost, memory, more };
+}
+
+/** `Math.max` takes no ten thousand arguments. */
+function peakOf(samples: readonly number[]): number | null {
+  return samples.reduce<number | null>((most, bytes) => Math.max(most ?? 0, bytes), null);
+}
+
+function mib(bytes: number | null): string {
+  return bytes === null ? "unknown" : `${Math.round(bytes / 2 ** 20)} MiB`;
 }
 
 async function measure(context: RunContext, subject: Subject): Promise<Backlog> {
-  let cage: Cage | null = null;
+  const held: { cage: MemoryCage | null } = { cage: null };
   try {
     return await withSubject(context, subject, async (bench) => {
       if (context.memoryMax !== null) {
-        cage = new Cage(bench.running, context.memoryMax);
-        if (cage.reason !== null) context.note(`  ${subject.name}: without a memory cgroup: ${cage.reason}`);
+        held.cage = new MemoryCage(bench.running, context.memoryMax);
+        held.cage.enter();
+        const { reason, version } = held.cage;
+        context.note(`  ${subject.name}: ${reason === null ? `in cgroups of version ${version}` : `without a memory cgroup: ${reason}`}`);
       }
-      return measureOn(context, bench, cage);
+      return measureOn(context, bench, held.cage);
+    });
+  } catch (error) {
+    // A node that is killed may show as anything.
+    const kills = held.cage?.kills() ?? 0;
+    if (kills === 0) throw error;
+    throw new Error(`the kernel killed ${kills} times for want of memory: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
     });
   } finally {
-    (cage as Cage | null)?.remove();
+    held.cage?.remove();
   }
+}
+
+function roundOf({ fill: filled, drained, cost, more }: Backlog): Round {
+  const lost = drained.lost === null || drained.lost === 0 ? null : `${drained.lost} messages were never delivered`;
+  return {
+    ops: filled.produced,
+    seconds: filled.seconds,
+    errors: filled.errors + drained.errors + (drained.lost ?? 0),
+    firstError: lost ?? filled.first_error ?? drained.first_error,
+    p50_ms: null,
+    p99_ms: null,
+    p999_ms: null,
+    cost,
+    more,
+  };
 }
 
 async function run(context: RunContext, subjects: readonly Subject[]): Promise<readonly (Result | Missing)[]> {
@@ -195,22 +205,16 @@ async function run(context: RunContext, subjects: readonly Subject[]): Promise<r
   for (const subject of subjects) await attempts.add(subject, () => measure(context, subject));
   return attempts.results((subject, values) => {
     const key = { workload: name, subject, transport: subject.transport, clients: inFlight, latency: "none" };
-    const rounds = values.map(({ fill: filled, drained, cost, more }) => {
-      const lost = drained.lost === 0 ? null : `${drained.lost} messages were never delivered`;
-      const errors = filled.errors + drained.errors + drained.lost;
-      const base = { ops: filled.produced, seconds: filled.seconds, errors, cost, more };
-      return { ...base, firstError: lost ?? filled.first_error ?? drained.first_error, p50_ms: null, p99_ms: null, p999_ms: null };
-    });
     const samples = {
       produced_per_second: values.flatMap(({ fill: filled }) => filled.per_second),
       drained_per_second: values.flatMap(({ drained }) => drained.per_second),
       rss_anon_bytes: values.flatMap(({ memory }) => memory),
     };
-    return [{ ...resultOf(context, key, rounds), samples }];
+    return [{ ...resultOf(context, key, values.map(roundOf)), samples }];
   });
 }
 
-/** Consumers are away: what the backlog does to speed, to memory, and to a restart. */
+/** Consumers are away: what the backlog does to speed, to memory, to the nodes' heartbeats, and to a restart. */
 export const queueBacklog: Workload = {
   name,
   service: "queues",

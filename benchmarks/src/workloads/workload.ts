@@ -19,6 +19,8 @@ export interface Effort {
   readonly locksPerSession: number;
   /** Of queue-backlog. */
   readonly messages: number;
+  /** Longest that queue-backlog may take for a subject. */
+  readonly backlogMs: number;
   /** Length of queue-http. */
   readonly httpMs: number;
   readonly cache: CacheEffort;

@@ -85,20 +85,73 @@ describe("round trips", () => {
   });
 });
 
+const patience = { silenceMs: 5000, maxMs: 60_000 };
+const filling = { queue: "q", from: 0, inFlight: 4, ...patience };
+const draining = { queue: "q", group: "workers", from: 0, unsure: [], credit: 4, ...patience };
+
 describe("the backlog", () => {
-  it("is filled with exactly so many and drained to the last", async () => {
+  it("is filled with exactly so many and drained to the last, and tells how far it is", async () => {
     const queue = new FakeQueue();
-    expect(await fillBacklog(queue, { queue: "q", from: 100, messages: 500, inFlight: 16 })).toMatchObject({ produced: 500, errors: 0 });
-    const drained = await drainBacklog(queue, { queue: "q", group: "workers", from: 100, messages: 500, credit: 32, silenceMs: 5000 });
-    expect(drained).toMatchObject({ acked: 500, lost: 0, duplicates: 0, errors: 0 });
+    const progress = { done: 7 };
+    const filled = await fillBacklog(queue, { ...filling, from: 100, messages: 500, inFlight: 16 }, progress);
+    expect(filled).toMatchObject({ produced: 500, begun: 500, unsure: [], errors: 0 });
+    expect(progress.done).toBe(500);
+    const drained = await drainBacklog(queue, { ...draining, from: 100, messages: 500, credit: 32 }, progress);
+    expect(drained).toMatchObject({ acked: 500, lost: 0, undelivered: 0, duplicates: 0, errors: 0 });
+    expect(progress.done).toBe(500);
   });
 
   it("tells what never came", async () => {
     const queue = new FakeQueue();
-    await fillBacklog(queue, { queue: "q", from: 0, messages: 20, inFlight: 4 });
+    await fillBacklog(queue, { ...filling, messages: 20 });
     queue.waiting.get("workers")?.splice(3, 2);
-    const drained = await drainBacklog(queue, { queue: "q", group: "workers", from: 0, messages: 20, credit: 4, silenceMs: 50 });
-    expect(drained).toMatchObject({ acked: 18, lost: 2 });
+    const drained = await drainBacklog(queue, { ...draining, messages: 20, silenceMs: 50 });
+    expect(drained).toMatchObject({ acked: 18, lost: 2, undelivered: 2 });
+  });
+
+  it("is as large as the time allows, and what its time is too short for is not called lost", async () => {
+    const queue = new FakeQueue();
+    const filled = await fillBacklog(queue, { ...filling, messages: 1e9, maxMs: 50 });
+    expect(filled.produced).toBeGreaterThan(0);
+    expect(filled).toMatchObject({ begun: filled.produced, unsure: [], errors: 0 });
+
+    const slow = new FakeQueue();
+    await fillBacklog(slow, { ...filling, messages: 20 });
+    // What has not come when the time is over may come yet.
+    slow.waiting.get("workers")?.splice(0, 1);
+    const drained = await drainBacklog(slow, { ...draining, messages: 20, maxMs: 1 });
+    expect(drained).toMatchObject({ lost: null, undelivered: 1, acked: 19 });
+  });
+
+  it("knows the messages that nobody has acknowledged: they may come, once, and need not", async () => {
+    class Deaf extends FakeQueue {
+      override async produce(queue: string, body: Uint8Array, key: string | null): Promise<void> {
+        const { id } = decodeMessage(body);
+        // It is told of neither; one is there all the same.
+        if (id === 3) throw new Error("no leader");
+        await super.produce(queue, body, key);
+        if (id === 5) throw new Error("no answer");
+      }
+    }
+    const queue = new Deaf();
+    const filled = await fillBacklog(queue, { ...filling, messages: 8, inFlight: 8, maxMs: 200 });
+    expect(filled.unsure.toSorted((a, b) => a - b)).toEqual([3, 5]);
+    expect(filled).toMatchObject({ produced: 6, begun: 8, first_error: "no leader" });
+    const drained = await drainBacklog(queue, { ...draining, messages: 8, unsure: filled.unsure, credit: 1000 });
+    expect(drained).toMatchObject({ lost: 0, undelivered: 0 });
+    // It was sent again and again, and is there as often.
+    expect(drained.duplicates).toBeGreaterThan(0);
+  });
+
+  it("ends when nothing is answered any more, and the silence is its longest gap", async () => {
+    class Silent extends FakeQueue {
+      override produce(queue: string, body: Uint8Array, key: string | null): Promise<void> {
+        return this.produced >= 10 ? Promise.reject(new Error("no leader")) : super.produce(queue, body, key);
+      }
+    }
+    const filled = await fillBacklog(new Silent(), { ...filling, messages: 1000, inFlight: 1, silenceMs: 100 });
+    expect(filled).toMatchObject({ produced: 10, begun: 11, unsure: [10] });
+    expect(filled.longest_gap_ms).toBeGreaterThanOrEqual(100);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseCpuSeconds, parseField, parseMachineCpu, usageOf } from "../../src/measure/proc.ts";
-import { counterIn } from "../../src/measure/prometheus.ts";
+import { counterIn, samplesIn } from "../../src/measure/prometheus.ts";
+import { loopDelayIn, vitalsIn } from "../../src/subjects/trivet-vitals.ts";
 import { costBetween, type Participant, type Reading } from "../../src/measure/window.ts";
 
 describe("what the kernel says about a process", () => {
@@ -32,6 +33,37 @@ describe("a Prometheus page", () => {
     expect(counterIn(page, "a_total")).toBe(7);
     expect(counterIn(page, "b")).toBe(1500);
     expect(counterIn(page, "c")).toBeNull();
+  });
+
+  it("is summed over those with a label, and taken apart", () => {
+    const more = 'a_total{group="0",kind="x"} 3\na_total{group="1",kind="x"} 4\na_total{group="10",kind="y"} 5\n';
+    expect(counterIn(more, "a_total", 'kind="x"')).toBe(7);
+    expect(counterIn(more, "a_total", 'group="1"')).toBe(4);
+    expect(counterIn(more, "a_total", 'kind="z"')).toBeNull();
+    expect(samplesIn(more, "a_total").map(({ value }) => value)).toEqual([3, 4, 5]);
+  });
+});
+
+describe("what a node says about itself", () => {
+  const page = [
+    'raft_has_leader{group="0"} 1',
+    'raft_has_leader{group="1"} 0',
+    'raft_leader_changes_total{group="0"} 2',
+    'raft_leader_changes_total{group="7"} 1',
+    'raft_role_changes_total{role="pre-candidate"} 4',
+    'raft_role_changes_total{role="leader"} 3',
+    "nodejs_eventloop_lag_max_seconds 0.25",
+    "",
+  ].join("\n");
+
+  it("is of all its groups: leaders, missed heartbeats, and how late its loop was", () => {
+    expect(vitalsIn(page)).toEqual({ leaderChanges: 3, heartbeatsMissed: 4, leaderless: 1 });
+    expect(loopDelayIn(page)).toBe(250);
+  });
+
+  it("is nothing where nothing has been counted, and a page of something else is refused", () => {
+    expect(vitalsIn('raft_has_leader{group="0"} 1\n')).toEqual({ leaderChanges: 0, heartbeatsMissed: 0, leaderless: 0 });
+    expect(() => vitalsIn("up 1\n")).toThrow("without Raft groups");
   });
 });
 

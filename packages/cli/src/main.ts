@@ -1,7 +1,7 @@
 import { CommanderError } from "commander";
 import { exitCodes } from "@trivet/contract";
 import { processContext } from "./context.ts";
-import { CliError } from "./output/errors.ts";
+import { CliError, Ended } from "./output/errors.ts";
 import { createOutput } from "./output/output.ts";
 import { buildProgram } from "./program.ts";
 
@@ -9,6 +9,10 @@ import { buildProgram } from "./program.ts";
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(exitCodes.ok);
   throw error;
+});
+// Nor is one of what is told beside: `trivet lock NAME -- COMMAND` must see its command to the end.
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
 });
 
 const interrupt = new AbortController();
@@ -25,7 +29,11 @@ try {
 function report(error: unknown): number {
   // Commander has printed its own text (help, version, wrong usage) already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-  const output = createOutput({ json: process.argv.includes("--json"), streams: context.streams, env: context.env });
+  if (error instanceof Ended) return error.exitCode;
+  // What stands behind dashes is another command's.
+  const dashes = process.argv.indexOf("--");
+  const own = dashes < 0 ? process.argv : process.argv.slice(0, dashes);
+  const output = createOutput({ json: own.includes("--json"), streams: context.streams, env: context.env });
   output.fail(error instanceof CliError ? error : unexpected(error));
   return error instanceof CliError ? error.exitCode : exitCodes.internal;
 }

@@ -1,7 +1,9 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, InvalidArgumentError, Option, type ParseOptions } from "commander";
 import { registerAudit } from "./commands/audit.ts";
+import { registerBench } from "./commands/bench.ts";
 import { registerCache } from "./commands/cache.ts";
 import { registerCert } from "./commands/cert.ts";
+import { registerCompletion } from "./commands/completion.ts";
 import { registerConfig } from "./commands/config.ts";
 import { registerDebug } from "./commands/debug.ts";
 import { registerDev } from "./commands/dev.ts";
@@ -19,14 +21,26 @@ import { registerSnapshot } from "./commands/snapshot.ts";
 import { registerStatus } from "./commands/status.ts";
 import { registerWal } from "./commands/wal.ts";
 import type { Context } from "./context.ts";
+import { withVerb } from "./locking/words.ts";
 import { version } from "./version.ts";
 
-/** Verbs that run a node or a cluster: they handle signals themselves. */
-const longRunning = new Set(["dev", "serve"]);
+/** Verbs that run a node, a cluster or a command: they handle signals themselves. */
+const longRunning = new Set(["dev", "serve", "run"]);
+
+/** Keeps the command line as it was typed: what stands behind dashes may be another command's. */
+class Program extends Command {
+  typed: readonly string[] = [];
+
+  override parseAsync(argv: readonly string[] = process.argv, options?: ParseOptions): Promise<this> {
+    this.typed = withVerb(argv, this);
+    return super.parseAsync(this.typed, options);
+  }
+}
 
 /** The whole command tree. `onInterruptible` is called before a verb that ends on Ctrl-C. */
 export function buildProgram(context: Context, onInterruptible: () => void = () => undefined): Command {
-  const program = new Command("trivet")
+  const program = new Program("trivet");
+  program
     .description("Distributed locks, queues and a coherent cache on one Raft quorum: start a cluster, look at it, work with it.")
     .version(version, "-V, --version")
     .addOption(new Option("--url <urls>", "nodes to ask, comma-separated").env("TRIVET_URL"))
@@ -52,7 +66,7 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerHealth,
     registerMember,
     registerLeader,
-    registerLock,
+    (all: Command) => registerLock(all, context, () => program.typed),
     registerQueue,
     registerCache,
     registerCert,
@@ -65,6 +79,8 @@ export function buildProgram(context: Context, onInterruptible: () => void = () 
     registerDebug,
     registerAudit,
     registerConfig,
+    registerBench,
+    registerCompletion,
   ];
   for (const register of families) register(program, context);
   return program;
@@ -74,7 +90,8 @@ const helpFooter = `
 TRIVET_TOKEN holds the key or token of a cluster that asks for one (AUTH_MODE=keys, jwt), TRIVET_TOKEN_FILE names a file with it.
 
 Exit codes: 0 done, 1 failed, 10 locked, 11 deadlock, 12 lock, session or message lost, 13 conflict, 14 outcome unknown, 64 wrong use,
-65 bad request, 66 not found, 69 no node or no leader, 70 a fault in Trivet, 74 disk, 75 try again, 77 not allowed, 78 configuration.`;
+65 bad request, 66 not found, 69 no node or no leader, 70 a fault in Trivet, 74 disk, 75 try again, 77 not allowed, 78 configuration.
+trivet lock NAME -- COMMAND ends as the command does: with its code, 128+n when signal n ended it, 126 it cannot be run, 127 there is none.`;
 
 function positiveNumber(text: string): number {
   const value = Number(text);

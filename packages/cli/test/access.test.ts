@@ -23,10 +23,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const trivet = (words: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> => {
-  const named = words[0] === "audit" ? words : [...words, "--file", file];
-  return runCli(named, () => ({ body: { leader: "node1" } }), { env });
-};
+const trivet = (words: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> =>
+  runCli([...words, "--file", file], () => ({ body: { leader: "node1" } }), { env });
 const good = async (...words: readonly string[]): Promise<string> => {
   const ran = await trivet(words);
   expect(ran.error, ran.stderr).toBeNull();
@@ -129,51 +127,5 @@ describe("TRIVET_TOKEN_FILE", () => {
     writeFileSync(path, "second\n");
     await run();
     expect(seen).toEqual(["Bearer first", "Bearer second"]);
-  });
-});
-
-describe("trivet audit", () => {
-  test("needs the key, and says which line is wrong", async () => {
-    const { AuditLog } = await import("../../server/src/security/audit-log.ts");
-    const log = join(folder, "audit.log");
-    const ordinary: string[] = [];
-    const audit = new AuditLog({ path: log, key: "0123456789abcdef", maxBytes: 1_000_000 }, "node1", {
-      log: (_level, _event, text) => void ordinary.push(text),
-      count: () => undefined,
-      wallNow: () => Date.now(),
-    });
-    await audit.append("admin", { call: "POST /v1/raft/snapshot" });
-    await audit.close();
-    const key = { AUDIT_KEY: "0123456789abcdef" };
-    expect(cliError(await trivet(["audit", "verify", log])).message).toBe("AUDIT_KEY is not set.");
-    const ran = await trivet(["audit", "verify", log], key);
-    expect(ran.stdout).toMatch(/2 records, none changed\. The last is 2:[0-9a-f]{64}/);
-    expect(await good("audit", "tail", log)).toMatch(/POST \/v1\/raft\/snapshot/);
-    const head = /2:[0-9a-f]{64}/.exec(ran.stdout)?.[0] ?? "";
-    writeFileSync(log, `${readFileSync(log, "utf8").split("\n")[0]}\n`);
-    expect((await trivet(["audit", "verify", log], key)).error).toBeNull();
-    expect(cliError(await trivet(["audit", "verify", log, "--anchor", head], key))).toMatchObject({ exitCode: 13 });
-    const node = join(folder, "node1.log");
-    writeFileSync(node, ordinary.map((text) => `2026-01-01 INFO ${text}\n`).join(""));
-    expect(cliError(await trivet(["audit", "verify", log, "--anchors-of", node], key)).message).toMatch(
-      /record 2, of which there is an anchor/,
-    );
-    writeFileSync(log, readFileSync(log, "utf8").replace("node1", "node2"));
-    expect(cliError(await trivet(["audit", "verify", log], key)).message).toMatch(/audit\.log, line 1: its code does not follow/);
-  });
-
-  test("takes what was put aside with it, and says where files begin that are given alone", async () => {
-    const { AuditLog } = await import("../../server/src/security/audit-log.ts");
-    const key = { AUDIT_KEY: "0123456789abcdef" };
-    const log = join(folder, "audit.log");
-    const tools = { log: () => undefined, count: () => undefined, wallNow: () => Date.now() };
-    const audit = new AuditLog({ path: log, key: key.AUDIT_KEY, maxBytes: 300 }, "node1", tools);
-    for (let n = 0; n < 6; n += 1) await audit.append("admin", { call: "POST /v1/raft/snapshot" });
-    await audit.close();
-    const all = JSON.parse((await trivet(["audit", "verify", log, "--json"], key)).stdout) as { files: string[]; begins_at: number };
-    expect(all.files.length).toBeGreaterThan(1);
-    expect(all.begins_at).toBe(1);
-    rmSync(all.files[0] ?? "");
-    expect((await trivet(["audit", "verify", log], key)).stdout).toMatch(/They begin with record [2-9]/);
   });
 });

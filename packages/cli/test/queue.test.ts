@@ -53,6 +53,12 @@ describe("trivet queue", () => {
     }));
     expect(json.calls).toEqual([`POST ${base}/q/messages {"body":{"n":1},"key":"k","delay_ms":5,"headers":{"a":"b=c"}}`]);
     expect(json.stdout).toBe("7-0-1 (was there already) quorum\n");
+    const asked = await runCli(["queue", "produce", "q", "1", "--ack", "replicas:1"], () => ({
+      status: 201,
+      body: { ...produced, ack: "primary" },
+    }));
+    expect(asked.calls).toEqual([`POST ${base}/q/messages {"body":1,"ack":"replicas:1"}`]);
+    expect(asked.stdout).toBe("7-0-1 (was there already) primary\n");
     const text = await runCli(["--json", "queue", "produce", "q", "hello"], () => ({ status: 201, body: produced }));
     expect(text.calls).toEqual([`POST ${base}/q/messages {"body":"hello"}`]);
     expect(JSON.parse(text.stdout)).toMatchObject({ version: 1, kind: "produced", ack: "quorum" });

@@ -173,6 +173,7 @@ export function errorOf(result: Result, asker?: Pick<Actor, "owner" | "session">
     case "namespace-refused":
     case "namespace-defined":
     case "namespace-deleted":
+    case "anchor-refused":
     case "placement-set":
     case "done":
     case "granted":

@@ -119,8 +119,7 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
     if (frame === undefined) return;
     frame.sends--;
     this.lastRefusal = refused;
-    if (refused.code === "forbidden")
-      return this.withdraw(frame, new TrivetError("forbidden", refused.detail === "" ? "Not allowed" : refused.detail));
+    if (refused.code === "forbidden") return this.forbidden(frame, refused.detail === "" ? "Not allowed" : refused.detail);
     if (frame.isOrdered) return this.hold(frame, refused.retryAfterMs);
     if (this.refusedFrames.has(frame)) return;
     const timer = setTimeout(() => {
@@ -181,14 +180,20 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
     this.link.send(frame.bytes, this.traced.of(frame));
   }
 
+  /** Not to be asked for again. An earlier sending may be in some log: "not allowed" would say that nothing happened. */
+  private forbidden(frame: LaneFrame, detail: string): void {
+    if (frame.sends > 0) this.withdraw(frame, (sequence) => this.unknownOutcome(frame, sequence));
+    else this.withdraw(frame, () => new TrivetError("forbidden", detail));
+  }
+
   /** Gives up what is open of a frame. */
-  private withdraw(frame: LaneFrame, error: TrivetError): void {
+  private withdraw(frame: LaneFrame, why: (sequence: number) => TrivetError): void {
     const { caller, count, firstSequence, isOrdered, sends } = frame;
     for (let sequence = firstSequence; sequence < firstSequence + count; sequence++) {
       this.unknown.delete(nameOf(caller, sequence));
       // What is behind it must not wait for what never comes.
       const command = isOrdered && sends === 0 ? this.lanes.takeBack(caller, sequence) : this.lanes.giveUp(caller, sequence);
-      if (command !== undefined) tell(command.context, error, null);
+      if (command !== undefined) tell(command.context, why(sequence), null);
     }
     if (this.order.isWaiting) this.sendOrdered();
   }
@@ -220,7 +225,7 @@ export class GroupCommands<C extends Command | ShardCommand, R extends Result | 
     for (const command of this.lanes.due(now)) {
       const { frame, sequence } = command;
       // No sending of this frame can have reached a log. It is withdrawn as a whole, so that this stays true.
-      if (frame.sends === 0) this.withdraw(frame, this.unavailable());
+      if (frame.sends === 0) this.withdraw(frame, () => this.unavailable());
       else this.outcomeUnknown(command, sequence, frame);
     }
   }

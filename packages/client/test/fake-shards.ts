@@ -46,6 +46,9 @@ export class FakeShards {
   leaseMs = 60_000;
   /** So many commands are answered `not-configured` first. */
   unconfigured = 0;
+  /** Of every queue's definition, and what shards know of it: they hear of a newer one when somebody has asked for it. */
+  version = 1;
+  private configured = 1;
   /** There is no room for another group. */
   fullOfGroups = false;
   /** Settlements are answered `malformed`. */
@@ -67,7 +70,7 @@ export class FakeShards {
       this.queues.set(name, queue);
       for (const wake of this.awaiting.get(name)?.splice(0) ?? []) wake();
     }
-    const found = { queue: queue?.queue ?? 0, version: queue === undefined ? 0 : 1, partitions: queue?.partitions ?? 0 };
+    const found = { queue: queue?.queue ?? 0, version: queue === undefined ? 0 : this.version, partitions: queue?.partitions ?? 0 };
     const refusal = queue === undefined ? "unknown" : "none";
     return { type: "queue-resolved", request, ...found, shards: this.shards, backend: "embedded", refusal, detail: "" };
   }
@@ -101,13 +104,13 @@ export class FakeShards {
       const { sequence } = cursor;
       const key = `${lane}/${sequence}`;
       let bytes = sequence <= acked ? alreadyAcknowledged : this.answers.get(key);
+      if (bytes === undefined && notAfter < this.groupTime()) bytes = pastDeadline;
       if (bytes === undefined && ordered && sequence - 1 > acked && !this.answers.has(`${lane}/${sequence - 1}`)) {
         this.gaps++;
         answers.push({ sequence, bytes: outOfOrder });
         continue;
       }
-      if (bytes === undefined && notAfter < this.groupTime()) bytes = pastDeadline;
-      else if (bytes === undefined) {
+      if (bytes === undefined) {
         bytes = this.answerTo(group, cursor.decodeShard());
         this.answers.set(key, bytes);
       }
@@ -132,6 +135,11 @@ export class FakeShards {
     if (queue === undefined || this.unconfigured > 0) {
       this.unconfigured--;
       return { type: "not-configured", queue: "queue" in command ? command.queue : 0, version: 0 };
+    }
+    if (command.type === "produce" && command.version > this.configured) {
+      const version = this.configured;
+      this.configured = command.version;
+      return { type: "not-configured", queue: command.queue, version };
     }
     this.executed.push(command);
     switch (command.type) {

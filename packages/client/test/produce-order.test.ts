@@ -58,7 +58,7 @@ describe("what a client produces without waiting is stored in that order", () =>
     expect(shardFrames.length - sent).toBe(2);
   });
 
-  test("when every frame is refused at random, links are lost and nodes change", async () => {
+  test("when every frame is refused at random, links are lost, nodes and the queue's settings change", async () => {
     const fake = await cluster(2);
     const queue = (await connected(fake, { commandTimeoutMs: 20_000 })).queue<number>("q");
     await queue.produce(0, { key });
@@ -66,6 +66,10 @@ describe("what a client produces without waiting is stored in that order", () =>
     const outcomes: Promise<unknown>[] = [];
     for (let n = 1; n <= 300; n++) {
       outcomes.push(queue.produce(n, { key }));
+      if (n % 29 === 0) {
+        fake.shards.version++;
+        outcomes.push(queue.raiseFence({ name: "l", fence: 1n }));
+      }
       for (const node of fake.nodes) {
         if (n % 5 === 0)
           node.shardPolicies.push({ refuse: refusals[n % 3] ?? "storage", retryAfterMs: 10 + (n % 7) * 5 }, "answer", "answer");
@@ -118,6 +122,39 @@ describe("what a client produces without waiting is stored in that order", () =>
     },
   );
 
+  test("when what nobody knew of was stored, and one behind it was never sent: those behind that are stored", async () => {
+    const fake = await cluster();
+    const node = fake.node(0);
+    const trivet = await connected(fake);
+    const queue = trivet.queue<number>("q");
+    await queue.produce(0, { key });
+    node.shardPolicies.push("swallow");
+    const unknown = queue.produce(1, { key, timeoutMs: 200 });
+    await until(() => node.shardPolicies.length === 0, "it is stored");
+    await node.stop();
+    await until(() => trivet.node === null, "there is no link");
+    const unsent = failure(queue.produce(2, { key, timeoutMs: 300 }));
+    await new Promise((resolve) => setTimeout(resolve, 15));
+    const last = queue.produce(3, { key, timeoutMs: 5_000 });
+    expect(await failure(unknown)).toBeInstanceOf(OutcomeUnknownError);
+    expect(await unsent).toBeInstanceOf(UnavailableError);
+    await node.restart();
+    await last;
+    await queue.produce(4, { key });
+    expect(stored(fake)).toEqual([0, 1, 3, 4]);
+  });
+
+  test("what was stored before its caller lost the right to is unknown, not told as forbidden; what was never taken is forbidden", async () => {
+    const fake = await cluster();
+    const queue = (await connected(fake)).queue<number>("q");
+    await queue.produce(0, { key });
+    fake.node(0).shardPolicies.push("drop-unanswered", { refuse: "forbidden" }, { refuse: "forbidden" });
+    expect(await failure(queue.produce(1, { key }))).toBeInstanceOf(OutcomeUnknownError);
+    expect(await failure(queue.produce(2, { key }))).toMatchObject({ code: "forbidden" });
+    await queue.produce(3, { key });
+    expect(stored(fake)).toEqual([0, 1, 3]);
+  });
+
   test("what was held until the shard knew the queue, and then sent, is unknown without an answer: not told as never stored", async () => {
     const fake = await cluster();
     const queue = (await connected(fake)).queue<number>("q");
@@ -145,6 +182,41 @@ describe("what a client produces without waiting is stored in that order", () =>
     }
     await Promise.all(outcomes);
     expect(stored(fake)).toEqual(Array.from({ length: 30 }, (_, n) => n));
+  });
+
+  test("when the queue gets other settings: that the shard knew the former ones does not say that it knows these", async () => {
+    const fake = await cluster();
+    const queue = (await connected(fake)).queue<number>("q");
+    await queue.produce(0, { key });
+    const { shardPolicies } = fake.node(0);
+    shardPolicies.push({ refuse: "overloaded", retryAfterMs: 100 });
+    const outcomes = [queue.produce(1, { key })];
+    await until(() => shardPolicies.length === 0, "it is refused");
+    fake.shards.version = 2;
+    // Looks its name up anew.
+    await queue.raiseFence({ name: "l", fence: 1n });
+    for (const n of [2, 3]) {
+      outcomes.push(queue.produce(n, { key }));
+      await new Promise((resolve) => setTimeout(resolve, 15));
+    }
+    await Promise.all(outcomes);
+    expect(stored(fake)).toEqual([0, 1, 2, 3]);
+  });
+
+  test("when the first came too late: that says nothing of what the shard knows", async () => {
+    const fake = await cluster();
+    const queue = (await connected(fake)).queue<number>("q");
+    fake.shards.groupTime = () => Date.now() + 60_000;
+    expect(await failure(queue.produce(0, { key }))).toMatchObject({ code: "not_executed" });
+    fake.shards.groupTime = () => Date.now();
+    fake.shards.unconfigured = 1;
+    const { shardPolicies } = fake.node(0);
+    shardPolicies.push({ refuse: "overloaded", retryAfterMs: 100 });
+    const outcomes = [queue.produce(1, { key })];
+    await until(() => shardPolicies.length === 0, "it is refused");
+    outcomes.push(queue.produce(2, { key }));
+    await Promise.all(outcomes);
+    expect(stored(fake)).toEqual([1, 2]);
   });
 });
 

@@ -21,6 +21,9 @@ export const exitCodes = {
   tryAgain: 75,
   permission: 77,
   configuration: 78,
+  /** Of `trivet lock NAME -- COMMAND`, as of shells: the command is there and cannot be run; it is not there. */
+  commandNotExecutable: 126,
+  commandNotFound: 127,
 } as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
@@ -99,6 +102,8 @@ export const errorCodes = [
   "not_executed",
   "redis_unavailable",
   "feature_level",
+  "audit_unanchored",
+  "audit_mismatch",
   "origin_unavailable",
   "role_unreachable",
   "peer_silent",
@@ -640,6 +645,24 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     what: "The call was refused and nothing changed.",
     why: "A command goes into the log once every member knows it, and some run an older version, or are away.",
     next: "Start the other nodes with this version; the level rises by itself then (`feature_level` in GET /v1/raft/status). Then send it again.",
+  },
+  audit_unanchored: {
+    status: 503,
+    title: "The audit log is not anchored",
+    retryable: true,
+    exitCode: exitCodes.unavailable,
+    what: "Nothing was administered: the call stands in the audit log of node {node}, and the cluster has no anchor of that.",
+    why: "{reason}. What is not anchored could be cut off the log unseen (AUDIT_LOG).",
+    next: "Bring back the majority of the voters (GET /v1/raft/status shows who is missing), then send it again; or call another node.",
+  },
+  audit_mismatch: {
+    status: 503,
+    title: "The audit log is not what was anchored",
+    retryable: false,
+    exitCode: exitCodes.conflict,
+    what: "Nothing was administered: the audit log of node {node} was cut off, written anew or put back to an earlier state.",
+    why: "In short: {reason}.",
+    next: "Keep AUDIT_LOG and what was put aside of it for whoever looks into it, move them away and start the node again; it begins a new log, which trivet audit verify tells. Other nodes administer meanwhile.",
   },
   origin_unavailable: {
     status: 503,

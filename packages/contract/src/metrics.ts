@@ -201,6 +201,19 @@ export const metrics = define({
 
   audit_records: { kind: "gauge", help: "Records of this node's audit log, over all its files; it never falls." },
   audit_failures_total: { kind: "counter", help: "Times the audit log could not be written." },
+  audit_unanchored_records: {
+    kind: "gauge",
+    help: "Records of the audit log that are on disk and of which the cluster has no anchor yet; above 0 for a second at a time.",
+  },
+  audit_anchor_age_seconds: {
+    kind: "gauge",
+    help: "Since the audit log was anchored in the cluster last; nothing is anchored while nothing is written. 0 before the first time.",
+  },
+  audit_anchor_failures_total: {
+    kind: "counter",
+    help: "Times the audit log could not be anchored: no quorum or no answer (unavailable); or it is not what was anchored (mismatch), once.",
+    labels: ["reason"],
+  },
   access_refused_total: {
     kind: "counter",
     help: "Refused for who asked: none, form, unknown, expired, revoked credential, token_… for tokens, forbidden, over its rate (rate), not looked at after too many wrong ones of its address (guesses); ended: a watch or stream was closed.",

@@ -29,6 +29,7 @@ import { collectNodeMetrics } from "./observability/node-metrics.ts";
 import { LoopLag } from "./observability/loop-lag.ts";
 import { collectSystemMetrics } from "./observability/system-metrics.ts";
 import { AccessControl } from "./security/access-control.ts";
+import { anchoredInTime, anchorInCluster } from "./security/audit-anchoring.ts";
 import { AuditLog } from "./security/audit-log.ts";
 import { NodeTls, type NodeTlsTools } from "./security/node-tls.ts";
 import { endInTime, startExport } from "./observability/trace-export.ts";
@@ -79,6 +80,8 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     macKeys: [config.macKey, config.macKeyPrevious].filter((key) => key !== null).map((key) => encoder.encode(key)),
     trustPeerPort: config.cluster !== null,
     failureDetector: config.failureDetector,
+    deadNodeMovesAfterMs: defaultHostConfig.deadNodeMovesAfterMs,
+    absentReplicaMs: defaultHostConfig.absentReplicaMs,
     heartbeatMs: config.raft.heartbeatMs,
     electionMinMs: config.raft.electionMinMs,
     electionMaxMs: config.raft.electionMaxMs,
@@ -86,6 +89,7 @@ export function hostConfig(config: NodeConfig): NodeHostConfig {
     noLeaderWaitMs: config.raft.noLeaderWaitMs,
     snapshotEveryEntries: config.storage.snapshotEntries,
     snapshotEveryBytes: config.storage.snapshotLogBytes,
+    snapshotAtRestBytes: Math.min(defaultHostConfig.snapshotAtRestBytes, config.storage.snapshotLogBytes),
     retainBytes: config.storage.walRetainBytes,
     featureLevel: config.featureLevel,
     walSegmentBytes: config.storage.walSegmentBytes,
@@ -252,6 +256,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     cacheOrigins: origins,
   };
   const host: NodeHost = new NodeHost(ports, hostConfig(config), options.onFatal ?? ((error) => endProcess(logger, error)));
+  const endAnchoring = audit === null ? null : anchorInCluster(audit, config, { api: host.api, clock, metrics, telemetry });
   const http = await createHttpApp({
     node: host.api,
     queues: host.queues,
@@ -275,6 +280,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
     () => telemetry.stop(),
     () => tls?.stop(),
     () => access?.stop(),
+    () => endAnchoring?.(),
   ];
   tls?.start();
   access?.start();
@@ -303,6 +309,7 @@ function stopHost(host: NodeHost, limitMs: number): Promise<boolean> {
 async function stopParts(parts: Parts): Promise<void> {
   const { config, logger, host, http, transport } = parts;
   logger.log("info", "node.stop", "stopping: handing over and finishing what is under way");
+  if (parts.audit !== null) await anchoredInTime(parts.audit);
   const left = config.scalable && (await leaveCluster(host.api, config, logger));
   const inTime = await stopHost(host, config.shutdownTimeoutMs);
   if (!inTime) logger.log("warn", "node.stop", "the node did not hand over in time; closing anyway");

@@ -1,5 +1,5 @@
 import type { Machine } from "./world/machine.ts";
-import type { AnyGroupInspection } from "./world/program.ts";
+import type { AnyGroupInspection, Program } from "./world/program.ts";
 import type { World } from "./world/world.ts";
 
 /** One leader, and every member has applied all that is committed, with one state. */
@@ -35,7 +35,7 @@ export function describe(world: World): string {
 
 /** Every shard lies where the map says, and its replicas are one. Null = so it is. */
 export function shardsConverged(world: World): string | null {
-  const leading = world.machines.find(({ running }) => running?.program.group()?.raft.role === "leader")?.running?.program;
+  const leading = systemLeader(world);
   const placement = leading?.placement();
   const { voters: members = [], learners: others = [] } = leading?.group()?.raft.membership ?? {};
   // A machine that was removed serves nothing any more, and nothing counts what it has left.
@@ -56,6 +56,47 @@ export function shardsConverged(world: World): string | null {
     if (!isPlaced || !isOne) return `shard ${shard} should be at ${wanted.join()}: ${replicas.map(describeReplica).join("; ")}`;
   }
   return null;
+}
+
+/** Members without a place in the map, or shards that are not led by whom it wants to lead them; null = none. */
+export function misledShards(world: World): string | null {
+  const leading = systemLeader(world);
+  const placement = leading?.placement();
+  const { learners = [], voters = [] } = leading?.group()?.raft.membership ?? {};
+  const staying = leading
+    ?.group()
+    ?.machine.nodes()
+    .filter(({ draining, node }) => !draining && [...voters, ...learners].some((member) => member === node));
+  const outside = staying?.find(({ node }) => placement?.shards.flat().includes(node) !== true);
+  if (world.options.shards > 0 && outside !== undefined) return `${outside.node} has no shards`;
+  for (let shard = 1; shard <= world.options.shards; shard += 1) {
+    const leader = world.machines.find(({ running }) => running?.program.shard(shard)?.raft.role === "leader");
+    const wanted = placement?.shards[shard - 1]?.[0];
+    if (leader?.name !== wanted) return `shard ${shard} should be led by ${wanted ?? "nobody"}, and is by ${leader?.name ?? "nobody"}`;
+  }
+  return null;
+}
+
+/** Tells later what has changed since: of the map, and of where its shards are. Null = nothing. */
+export function placementStood(world: World): () => string | null {
+  const before = placements(world);
+  return () => {
+    const after = placements(world);
+    return before === after ? null : `what came to rest goes on: first ${before}, then ${after}`;
+  };
+}
+
+function placements(world: World): string {
+  const shards = world.shards.map((_, index) => {
+    const { running } = world.machines.find((machine) => machine.running?.program.shard(index + 1)?.raft.role === "leader") ?? {};
+    const raft = running?.program.shard(index + 1)?.raft;
+    return `shard ${index + 1} of configuration ${raft?.membershipIndex ?? "none"} in term ${raft?.term ?? "none"}`;
+  });
+  return [`map ${systemLeader(world)?.placement()?.epoch ?? "none"}`, ...shards].join(", ");
+}
+
+function systemLeader(world: World): Program | undefined {
+  return world.machines.find(({ running }) => running?.program.group()?.raft.role === "leader")?.running?.program;
 }
 
 function replicaOf(machine: Machine, shard: number): readonly { readonly machine: Machine; readonly group: AnyGroupInspection }[] {

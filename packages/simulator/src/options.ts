@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly nearClients: number;
   /** Clients that write under the fences of locks they hold, where there are shards; 0 = as it was before there were any. */
   readonly fencedClients: number;
+  /** Shards move away from nodes that are silent for so long, where there are shards; 0 = after a minute, which no run lasts. */
+  readonly deadNodesMoveMs: number;
   /** Length of the safety phase in virtual milliseconds. */
   readonly durationMs: number;
   /** Kinds that the plan made from the seed may use; null = a random subset (swarm). */
@@ -56,6 +58,7 @@ export const defaultOptions = (seed: number): RunOptions => {
     behindClients: shards === 0 ? 0 : behindClientsOf(seed),
     nearClients: shards === 0 ? 0 : nearClientsOf(seed),
     fencedClients: shards === 0 ? 0 : fencedClientsOf(seed),
+    deadNodesMoveMs: shards === 0 ? 0 : deadNodesMoveMsOf(seed),
     durationMs: 60_000,
     kinds: null,
     laterKinds: true,
@@ -76,6 +79,7 @@ export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunO
     behindClients: 0,
     nearClients: 0,
     fencedClients: 0,
+    deadNodesMoveMs: 0,
     laterKinds: false,
     asInProduction: false,
     ...clients,
@@ -117,6 +121,12 @@ function behindClientsOf(seed: number): number {
 function fencedClientsOf(seed: number): number {
   const prng = new Prng(Math.imul(seed, 6_700_417) + 67);
   return prng.chance(0.6) ? prng.pick([2, 3]) : 0;
+}
+
+/** Nor is this. */
+function deadNodesMoveMsOf(seed: number): number {
+  const prng = new Prng(Math.imul(seed, 4_256_233) + 83);
+  return prng.chance(0.6) ? prng.pick([1_000, 3_000]) : 0;
 }
 
 /** Nor is this. */

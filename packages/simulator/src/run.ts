@@ -7,7 +7,7 @@ import { LockWorkload } from "./clients/lock-workload.ts";
 import { QueueWorkload } from "./clients/queue-workload.ts";
 import type { Workload } from "./clients/workload.ts";
 import { Workloads } from "./clients/workloads.ts";
-import { converged, describe, shardsConverged } from "./convergence.ts";
+import { converged, describe, misledShards, placementStood, shardsConverged } from "./convergence.ts";
 import { Nemesis } from "./faults/nemesis.ts";
 import { makePlan } from "./faults/plan.ts";
 import { type MutantSwitch, noMutants } from "./mutants/switch.ts";
@@ -40,6 +40,8 @@ const serveMs = 4_000;
 /** What a healed cluster may take until nobody waits any more and all nodes agree. */
 const settleLimitMs = 60_000;
 const supervisionMs = 1_000;
+/** Longer than anything that the placement waits for between two steps: a healed cluster that rests does not move its shards. */
+const restMs = 6_000;
 
 /** Runs one world from founding to judgement. The same options give the same report. */
 export function run(options: RunOptions, view: RunView = silent, mutants: MutantSwitch = noMutants): RunReport {
@@ -98,8 +100,21 @@ function live(world: World, workload: Workload, nemesis: Nemesis): void {
   else if (shardsConverged(world) !== null) world.fail("liveness-converge", shardsConverged(world) ?? "");
   else if (workload.answered() === answered && answered < workload.issued())
     world.fail("liveness-serve", "nothing was answered after the heal");
+  else rest(world);
   const found = world.violation === null ? judge(workload) : null;
   if (found !== null) world.fail(found.invariant, found.detail);
+}
+
+/** The map has come to where it should be: shards are led as it says, and it stays as it is. */
+function rest(world: World): void {
+  world.runUntil(world.clock.now() + settleLimitMs, () => misledShards(world) === null);
+  const misled = misledShards(world);
+  if (world.violation === null && misled !== null) world.fail("liveness-leaders", misled);
+  if (world.violation !== null) return;
+  const stands = placementStood(world);
+  world.runUntil(world.clock.now() + restMs);
+  const moved = stands();
+  if (world.violation === null && moved !== null) world.fail("placement-rest", moved);
 }
 
 function supervise(world: World, nemesis: Nemesis): void {

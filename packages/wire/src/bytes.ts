@@ -263,6 +263,20 @@ export class ByteReader {
     return length <= shortRead ? this.shortString(start, start + length) : this.decodeText(start, start + length);
   }
 
+  /** The same, and `known` itself where it says nothing else: what comes again and again is then one string, and costs no new one. */
+  stringAs(known: string, max: number): string {
+    const { buffer, position: start } = this;
+    const units = known.length;
+    // One byte of length, and one for each character.
+    if (units > shortWrite || start + units >= this.limit || units > max || buffer[start] !== units) return this.string(max);
+    for (let i = 0; i < units; i++) {
+      const unit = known.charCodeAt(i);
+      if (unit !== buffer[start + 1 + i] || unit >= 0x80) return this.string(max);
+    }
+    this.position = start + 1 + units;
+    return known;
+  }
+
   /** Length-prefixed bytes, as a view. */
   bytes(max: number): Uint8Array {
     const length = this.varint();

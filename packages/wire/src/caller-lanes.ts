@@ -177,7 +177,7 @@ export class CallerLanes<T extends object> {
   answer(caller: string, sequence: number): T | undefined {
     const lane = this.find(caller);
     if (lane === undefined || !lane.isOpen(sequence)) return undefined;
-    return this.end(lane, sequence, true);
+    return this.end(lane, sequence, "answered");
   }
 
   isOpen(caller: string, sequence: number): boolean {
@@ -214,13 +214,13 @@ export class CallerLanes<T extends object> {
 
   /**
    * Gives up one command: a later answer is ignored. Its lane takes no more commands and never acknowledges it, so that the outcome
-   * can still be asked for (rule X3). Undefined when it is not open.
+   * can still be asked for (rule X3), unless one behind it was taken back. Undefined when it is not open.
    */
   giveUp(caller: string, sequence: number): OpenCommand<T> | undefined {
     const lane = this.find(caller);
     if (lane === undefined || !lane.isOpen(sequence)) return undefined;
     const command = openCommand(lane, sequence);
-    this.end(lane, sequence, false);
+    this.end(lane, sequence, "given up");
     return command;
   }
 
@@ -229,7 +229,7 @@ export class CallerLanes<T extends object> {
     const lane = this.find(caller);
     if (lane === undefined || !lane.isOpen(sequence)) return undefined;
     const command = openCommand(lane, sequence);
-    this.end(lane, sequence, true);
+    this.end(lane, sequence, "taken back");
     return command;
   }
 
@@ -247,9 +247,9 @@ export class CallerLanes<T extends object> {
     return mayWait(command) ? this.patient : this.prompt;
   }
 
-  private end(lane: Lane<T>, sequence: number, answered: boolean): T {
+  private end(lane: Lane<T>, sequence: number, how: Parameters<Lane<T>["close"]>[1]): T {
     const frame = lane.frameOf(sequence);
-    const context = lane.close(sequence, answered);
+    const context = lane.close(sequence, how);
     this.open--;
     if (frame !== undefined && frame.open === 0) this.unanswered.delete(frame);
     if (lane.open === 0) this.dropFinished(lane);

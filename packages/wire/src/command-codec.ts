@@ -1,3 +1,4 @@
+import { decodeAnchorAudit, encodeAnchorAudit } from "./audit-codec.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { CodecError } from "./codec-error.ts";
 import {
@@ -108,6 +109,8 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
       return encodeDeleteNamespace(writer, command);
     case "raise-level":
       return writer.varint(command.level);
+    case "anchor-audit":
+      return encodeAnchorAudit(writer, command);
   }
 }
 
@@ -197,6 +200,8 @@ export function decodeCommand(reader: ByteReader): Command {
       return decodeDeleteNamespace(reader);
     case commandNumbers["raise-level"]:
       return { type: "raise-level", level: reader.varint() };
+    case commandNumbers["anchor-audit"]:
+      return decodeAnchorAudit(reader);
     default:
       throw new CodecError(`unknown command type ${number}`);
   }

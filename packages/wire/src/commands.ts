@@ -191,6 +191,23 @@ export interface RaiseLevel {
   readonly level: number;
 }
 
+/** The end of an audit log at some moment: number and code of a record. */
+export interface AuditMark {
+  readonly seq: number;
+  /** HMAC of the record and all before it, 64 hexadecimal digits. */
+  readonly mac: string;
+}
+/** The head of a node's audit log, where nobody who can write that file can change it (docs/decisions/0036-audit-anchors.md). */
+export interface AnchorAudit {
+  readonly type: "anchor-audit";
+  readonly node: string;
+  /** Of the log's chain, drawn when it was begun: a log that is begun anew has another one. */
+  readonly chain: string;
+  readonly head: AuditMark;
+  /** Compare-and-set: the anchor of this chain before, which the node has found in its log; null = there is none. */
+  readonly before: AuditMark | null;
+}
+
 export type Command =
   | OpenSession
   | CloseSession
@@ -213,7 +230,8 @@ export type Command =
   | SetPlacement
   | DefineNamespace
   | DeleteNamespace
-  | RaiseLevel;
+  | RaiseLevel
+  | AnchorAudit;
 export type CommandType = Command["type"];
 
 /** Numbers of the command types on the wire and in the log. Append only; never reuse. */
@@ -240,4 +258,5 @@ export const commandNumbers: Readonly<Record<CommandType, number>> = {
   "define-namespace": 19,
   "delete-namespace": 20,
   "raise-level": 21,
+  "anchor-audit": 22,
 };

@@ -22,10 +22,12 @@ export const featureLevels = {
   ordered: 5,
   /** What a lost consumer had begun, and the rules of shards that go with it. */
   begun: 5,
+  /** Heads of audit logs in group 0's state. */
+  anchors: 6,
 } as const;
 
 /** The highest level that this version knows. */
-export const newestLevel: number = featureLevels.begun;
+export const newestLevel: number = featureLevels.anchors;
 /** What the versions knew that said nothing of levels in the handshake: all that they speak to have the same peer protocol, and with it the cache. */
 export const levelBeforeLevels: number = featureLevels.cache;
 /** Of commands that this version does not know: another one may, and then replicas would differ. */
@@ -61,5 +63,6 @@ function levelTable(): readonly number[] {
   for (const type of ["consumer-gone", "adopt-rules"] as const) table[shardCommandNumbers[type]] = featureLevels.begun;
   for (const type of ["define-namespace", "delete-namespace"] as const) table[commandNumbers[type]] = featureLevels.cache;
   table[commandNumbers["raise-level"]] = featureLevels.levels;
+  table[commandNumbers["anchor-audit"]] = featureLevels.anchors;
   return table;
 }

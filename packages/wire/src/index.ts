@@ -1,3 +1,4 @@
+export { decodeAuditChain, decodeAuditMark, encodeAuditMark } from "./audit-codec.ts";
 export * from "./bytes.ts";
 export { PartsWriter } from "./parts-writer.ts";
 export * from "./cache-command-codec.ts";

@@ -31,7 +31,7 @@ const abandonedState = 3;
  */
 export class Lane<T extends object> {
   readonly caller: string;
-  /** Every sequence up to here is answered, never merely given up. */
+  /** Every sequence up to here is answered, or was taken back; one that was given up only where something behind it was taken back. */
   ackedUpTo = 0;
   /** The sequence that the next command gets. */
   nextSequence = 1;
@@ -44,6 +44,8 @@ export class Lane<T extends object> {
   private readonly deadlines: Float64Array;
   private readonly contexts: (T | undefined)[];
   private readonly frames: (MutableFrame | undefined)[];
+  /** The last that was taken back: until it is acknowledged nothing behind it can be executed (rule X4). */
+  private takenBack = 0;
   /** No open command's deadline is before this. */
   private earliest = Number.POSITIVE_INFINITY;
 
@@ -85,18 +87,19 @@ export class Lane<T extends object> {
     return sequence > this.ackedUpTo && sequence < this.nextSequence ? this.frames[this.slot(sequence)] : undefined;
   }
 
-  /** Ends an open sequence: answered, or given up. Returns its context. */
-  close(sequence: number, answered: boolean): T {
+  /** Ends an open sequence: answered, taken back as if it were, or given up. Returns its context. */
+  close(sequence: number, how: "answered" | "taken back" | "given up"): T {
     const slot = this.slot(sequence);
     const context = this.contexts[slot];
     const frame = this.frames[slot];
     if (context === undefined || frame === undefined || this.states[slot] !== openState) throw new RangeError(`${sequence} is not open`);
     this.contexts[slot] = undefined;
-    this.states[slot] = answered ? answeredState : abandonedState;
+    this.states[slot] = how === "given up" ? abandonedState : answeredState;
     this.open--;
     frame.open--;
-    if (!answered) this.retired = true;
-    else if (sequence === this.ackedUpTo + 1) this.advance();
+    if (how === "given up") this.retired = true;
+    if (how === "taken back" && sequence > this.takenBack) this.takenBack = sequence;
+    if (sequence === this.ackedUpTo + 1 || this.takenBack > this.ackedUpTo) this.advance();
     return context;
   }
 
@@ -128,7 +131,10 @@ export class Lane<T extends object> {
 
   private advance(): void {
     let acked = this.ackedUpTo;
-    while (acked + 1 < this.nextSequence && this.states[this.slot(acked + 1)] === answeredState) {
+    while (acked + 1 < this.nextSequence) {
+      const state = this.states[this.slot(acked + 1)];
+      // An acknowledgement is of all that comes before.
+      if (state !== answeredState && !(state === abandonedState && acked + 1 < this.takenBack)) break;
       acked++;
       this.frames[this.slot(acked)] = undefined;
     }

@@ -53,6 +53,10 @@ export interface WireLimits {
   readonly maxTracesPerFrame: number;
   /** What vendors add to a trace (`tracestate`). */
   readonly maxTraceStateBytes: number;
+  /** Name of the chain of an audit log, UTF-8 bytes; at least 1. */
+  readonly maxAuditChainBytes: number;
+  /** Code of a record of an audit log: so many, not fewer. */
+  readonly auditMacBytes: number;
 }
 
 export const limits: WireLimits = {
@@ -83,4 +87,6 @@ export const limits: WireLimits = {
   maxShards: 256,
   maxTracesPerFrame: 16,
   maxTraceStateBytes: 512,
+  maxAuditChainBytes: 64,
+  auditMacBytes: 64,
 };

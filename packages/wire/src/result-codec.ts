@@ -1,3 +1,4 @@
+import { decodeOptionalMark, encodeOptionalMark } from "./audit-codec.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { CodecError } from "./codec-error.ts";
 import { decodeMode, encodeMode, modeOfNumber, numberOfMode } from "./command-codec.ts";
@@ -107,6 +108,8 @@ export function encodeResult(writer: ByteWriter, result: Result): void {
       return encodeNamespaceRefused(writer, result);
     case "namespace-deleted":
       return writer.varint(result.namespace);
+    case "anchor-refused":
+      return encodeOptionalMark(writer, result.last);
   }
 }
 
@@ -164,6 +167,8 @@ export function decodeResult(reader: ByteReader): Result {
       return decodeNamespaceRefused(reader);
     case resultNumbers["namespace-deleted"]:
       return { type: "namespace-deleted", namespace: reader.varint() };
+    case resultNumbers["anchor-refused"]:
+      return { type: "anchor-refused", last: decodeOptionalMark(reader) };
     default:
       throw new CodecError(`unknown result type ${number}`);
   }

@@ -1,5 +1,5 @@
 import type { CacheMode, NamespaceSettings } from "./cache-commands.ts";
-import type { LockMode } from "./commands.ts";
+import type { AuditMark, LockMode } from "./commands.ts";
 import type { QueueDefinition } from "./queue-commands.ts";
 
 /** One current holder, as told to a caller that was refused. `expiresInMs` is added by the leader's lease host, never by apply. */
@@ -122,7 +122,9 @@ export type Result =
   /** The namespace as it is now; `created` = it was not there before. */
   | ({ readonly type: "namespace-defined"; readonly created: boolean } & DefinedNamespace)
   | NamespaceRefused
-  | { readonly type: "namespace-deleted"; readonly namespace: number };
+  | { readonly type: "namespace-deleted"; readonly namespace: number }
+  /** The audit log's chain has this anchor (null = none), and the new one does not follow from it. */
+  | { readonly type: "anchor-refused"; readonly last: AuditMark | null };
 
 export const conflictReasons = ["semaphore-size", "lock-kind", "already-waiting", "not-upgradable", "mode"] as const;
 export type ConflictReason = (typeof conflictReasons)[number];
@@ -169,4 +171,5 @@ export const resultNumbers: Readonly<Record<ResultType, number>> = {
   "namespace-defined": 20,
   "namespace-refused": 21,
   "namespace-deleted": 22,
+  "anchor-refused": 23,
 };

@@ -85,6 +85,10 @@ const namespaceSettings = {
   origin: fc.constantFrom(...originNames),
 };
 const namespace = { namespace: uint, name, version: uint, settings: fc.record(namespaceSettings), createdAt: uint };
+const mark = fc.record({
+  seq: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+  mac: fc.string({ minLength: limits.auditMacBytes, maxLength: limits.auditMacBytes, unit: fc.constantFrom(..."0123456789abcdef") }),
+});
 const namespaceRefused = fc.constant("namespace-refused" as const);
 
 /** One arbitrary per type: a new command without one does not compile. */
@@ -149,6 +153,13 @@ export const commandArbitraries: { readonly [T in CommandType]: fc.Arbitrary<Ext
   }),
   "delete-namespace": fc.record({ type: fc.constant("delete-namespace"), name, principal: identity }),
   "raise-level": fc.record({ type: fc.constant("raise-level"), level: uint }),
+  "anchor-audit": fc.record({
+    type: fc.constant("anchor-audit"),
+    node: identity,
+    chain: text(limits.maxAuditChainBytes, 1),
+    head: mark,
+    before: fc.option(mark),
+  }),
   "set-placement": fc.record({
     type: fc.constant("set-placement"),
     epoch: uint,
@@ -244,6 +255,7 @@ export const resultArbitraries: { readonly [T in ResultType]: fc.Arbitrary<Extra
     fc.record({ type: namespaceRefused, reason: fc.constant("invalid" as const), detail }),
   ),
   "namespace-deleted": fc.record({ type: fc.constant("namespace-deleted"), namespace: uint }),
+  "anchor-refused": fc.record({ type: fc.constant("anchor-refused"), last: fc.option(mark) }),
 };
 
 export const anyCommand: fc.Arbitrary<Command> = fc.oneof(...Object.values(commandArbitraries));

@@ -118,6 +118,32 @@ describe("text", () => {
     expect(reading("00").string(2)).toBe("");
   });
 
+  test("a text that is known already comes back as it is, any other as it was written", () => {
+    const texts = fc.oneof(fc.constantFrom("", "a", "owner", "é", "ÿ", "漢", "x".repeat(48), "x".repeat(49), "x".repeat(130)), fc.string());
+    fc.assert(
+      fc.property(texts, texts, (known, text) => {
+        const bytes = written((writer) => {
+          writer.string(text);
+          writer.u8(7);
+        });
+        const reader = new ByteReader(bytes);
+        expect(reader.stringAs(known, 1000)).toBe(text);
+        expect(reader.u8()).toBe(7);
+      }),
+    );
+  });
+
+  test("knowing a text makes nothing of it good that is not", () => {
+    // As bytes of Latin-1, the first would be what is known.
+    expect(() => reading("01e9").stringAs("é", 10)).toThrow(CodecError);
+    expect(() => reading("056162").stringAs("abcde", 10)).toThrow(CodecError);
+    expect(() => reading("0561626364").stringAs("abcde", 10)).toThrow(CodecError);
+    expect(() => reading("03616263").stringAs("abc", 2)).toThrow(CodecError);
+    expect(() => reading("").stringAs("", 2)).toThrow(CodecError);
+    const part = new ByteReader(unhex("0361626364"), 0, 3);
+    expect(() => part.stringAs("abc", 10)).toThrow(CodecError);
+  });
+
   test("clipped text is well-formed, short enough and a prefix", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 60 }), fc.integer({ min: 0, max: 80 }), (text, max) => {

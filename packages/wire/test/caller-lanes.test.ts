@@ -359,5 +359,40 @@ describe("lanes", () => {
       place(lanes, produce);
       expect(collected(lanes)).toMatchObject([{ caller: "caller-0", firstSequence: 4 }]);
     });
+
+    test.each([
+      ["before", [1, 2]],
+      ["after", [2, 1]],
+    ] as const)(
+      "let what was taken back be no gap where one before it was given up, %s: the lane ends, and what it has goes on",
+      (_, ends) => {
+        const lanes = new CallerLanes<Context>({ newCaller: countingCallers(), ordersProduces: true });
+        const frames = [1, 2, 3].flatMap(() => {
+          place(lanes, produce);
+          return collected(lanes);
+        });
+        for (const sequence of ends) {
+          expect(checkFrame(frames[2]?.bytes ?? new Uint8Array()).ackedUpTo).toBe(0);
+          if (sequence === 1) lanes.giveUp("caller-0", 1);
+          else lanes.takeBack("caller-0", 2);
+          for (const frame of frames) lanes.refresh(frame);
+        }
+        expect(frames.map(({ bytes }) => checkFrame(bytes).ackedUpTo)).toEqual([0, 0, 2]);
+        place(lanes, produce);
+        expect(collected(lanes)).toMatchObject([{ caller: "caller-1", firstSequence: 1 }]);
+      },
+    );
+
+    test("never acknowledge what was given up and has nothing behind it that was taken back (X3)", () => {
+      const lanes = new CallerLanes<Context>({ newCaller: countingCallers(), ordersProduces: true });
+      const frames = [1, 2, 3].flatMap(() => {
+        place(lanes, produce);
+        return collected(lanes);
+      });
+      lanes.takeBack("caller-0", 1);
+      lanes.giveUp("caller-0", 2);
+      for (const frame of frames) lanes.refresh(frame);
+      expect(frames.map(({ bytes }) => checkFrame(bytes).ackedUpTo)).toEqual([0, 1, 1]);
+    });
   });
 });

@@ -130,6 +130,16 @@ export const commandSamples: { readonly [T in CommandType]: readonly Extract<Com
     },
   ],
   "raise-level": [{ type: "raise-level", level: 3 }],
+  "anchor-audit": [
+    { type: "anchor-audit", node: "node1", chain: "0a1b2c", head: { seq: 1, mac: "ab".repeat(32) }, before: null },
+    {
+      type: "anchor-audit",
+      node: "node1",
+      chain: "0a1b2c",
+      head: { seq: 300, mac: "0f".repeat(32) },
+      before: { seq: 1, mac: "ab".repeat(32) },
+    },
+  ],
   "define-namespace": [
     { type: "define-namespace", name: "users", mode: "ensure", settings: withoutOrigin, principal: "alice" },
     { type: "define-namespace", name: "users", mode: "update", settings: { ttlMs: 1000 }, principal: "" },
@@ -213,4 +223,8 @@ export const resultSamples: { readonly [T in ResultType]: readonly Extract<Resul
     { type: "namespace-refused", reason: "standing" },
   ],
   "namespace-deleted": [{ type: "namespace-deleted", namespace: 2 }],
+  "anchor-refused": [
+    { type: "anchor-refused", last: { seq: 7, mac: "ab".repeat(32) } },
+    { type: "anchor-refused", last: null },
+  ],
 };

@@ -116,7 +116,7 @@ export function createApi(options: ApiOptions): Api {
 }
 
 /** This node cannot, and nothing happened: another one may. */
-const elsewhere: ReadonlySet<string> = new Set(["no_leader", "no_quorum", "stopping", "node_removed", "not_ready"]);
+const elsewhere: ReadonlySet<string> = new Set(["no_leader", "no_quorum", "stopping", "node_removed", "not_ready", "audit_unanchored"]);
 
 function parse(text: string): unknown {
   try {

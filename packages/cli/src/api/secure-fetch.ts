@@ -47,10 +47,15 @@ export function secureFetch(files: TlsFiles): typeof fetch | null {
 }
 
 function trustIn(files: TlsFiles): object {
+  return { minVersion: "TLSv1.3", agent: false, ...pemsOf(files) };
+}
+
+/** What the files hold now. Throws CliError where one cannot be read. */
+export function pemsOf(files: TlsFiles): { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer } {
   const ca = readPem("--ca", files.ca);
   const cert = readPem("--client-cert", files.clientCert);
   const key = readPem("--client-key", files.clientKey);
-  return { minVersion: "TLSv1.3", agent: false, ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }
 
 /** As much of `fetch` as the CLI uses; fails as `fetch` does, with the reason as the cause. */

@@ -1,12 +1,18 @@
 import type { Command } from "commander";
-import type { GraphAnswer, LockAnswer, LockListAnswer } from "../api/answers.ts";
-import type { Api } from "../api/http.ts";
+import type { GraphAnswer, LockAnswer } from "../api/answers.ts";
+import { listLocks, lockPath, showLock } from "../api/locks.ts";
 import { confirm, toolsOf, type Context } from "../context.ts";
 import { usageError } from "../output/errors.ts";
 import { milliseconds, printable, table, type Output } from "../output/output.ts";
+import { registerLockRun } from "./lock-run.ts";
 
-export function registerLock(program: Command, context: Context): void {
-  const lock = program.command("lock").description("locks: who holds them, who waits");
+export function registerLock(program: Command, context: Context, typed: () => readonly string[]): void {
+  const lock = program
+    .command("lock")
+    .usage("[options] NAME... -- COMMAND [ARGUMENT...]\n       trivet lock [options] VERB")
+    .description("locks: run a command under one; who holds them, who waits");
+
+  registerLockRun(lock, context, typed);
 
   lock
     .command("ls")
@@ -15,7 +21,7 @@ export function registerLock(program: Command, context: Context): void {
     .description("locks that are held or waited for")
     .action(async (prefix: string, options: { limit: number }, command: Command) => {
       const { output, api } = toolsOf(context, command);
-      const { locks, total, waiters, more } = await list(api, prefix, options.limit);
+      const { locks, total, waiters, more } = await listLocks(api, prefix, options.limit);
       output.result("locks", { locks, total, waiters, more }, () =>
         locks.length === 0 ? "No locks are held.\n" : lockTable(output, locks),
       );
@@ -28,7 +34,7 @@ export function registerLock(program: Command, context: Context): void {
     .description("holders and waiters of one lock")
     .action(async (name: string, _options: unknown, command: Command) => {
       const { output, api } = toolsOf(context, command);
-      const found = await show(api, name);
+      const found = await showLock(api, name);
       output.result("lock", { lock: found }, () => lockText(output, found));
     });
 
@@ -52,11 +58,14 @@ export function registerLock(program: Command, context: Context): void {
       const { output, api } = toolsOf(context, command);
       await confirm(context, `The holder of ${printable(name)} may go on working as if it still held it.`, name, options.yes);
       const body = { reason: options.reason, ...(options.fence === undefined ? {} : { fence: options.fence }) };
-      const answer = (await api.call("POST", `${pathOf(name)}/force-release`, body)) as { granted_to: readonly string[] };
+      const answer = (await api.call("POST", `${lockPath(name)}/force-release`, body)) as { granted_to: readonly string[] };
       output.result("force-release", { name, granted_to: answer.granted_to }, () =>
         answer.granted_to.length > 0 ? `Released; now held by ${answer.granted_to.map(printable).join(", ")}.` : "Released; it is free.",
       );
     });
+
+  // Of the family alone: its verbs have been made.
+  lock.showHelpAfterError("(to run a command under a lock: trivet lock NAME -- COMMAND; --help shows the verbs)");
 }
 
 function wholeNumber(text: string): number {
@@ -64,39 +73,6 @@ function wholeNumber(text: string): number {
   if (!Number.isInteger(value) || value < 1 || value > 100_000)
     throw usageError(`${text} is not a whole number from 1 to 100000.`, "--limit 100");
   return value;
-}
-
-function pathOf(name: string): string {
-  // A URL parser removes these two from any path, encoded or not.
-  if (name === "." || name === "..")
-    throw usageError(`The name ${name} cannot travel in a path.`, "POST /locks/release with it in the body");
-  return `/v1/locks/${encodeURIComponent(name)}`;
-}
-
-async function show(api: Api, name: string): Promise<LockAnswer> {
-  if (name !== "." && name !== "..") return (await api.call("GET", pathOf(name))) as LockAnswer;
-  const { locks } = await list(api, name, 1_000);
-  return locks.find((found) => found.name === name) ?? { name, status: "available", holders: [], waiters: [] };
-}
-
-const pageSize = 500;
-
-async function list(
-  api: Api,
-  prefix: string,
-  limit: number,
-): Promise<{ locks: LockAnswer[]; total: number; waiters: number; more: boolean }> {
-  const locks: LockAnswer[] = [];
-  let cursor: string | null = null;
-  for (;;) {
-    const query = new URLSearchParams({ limit: String(Math.min(pageSize, limit - locks.length)) });
-    if (prefix !== "") query.set("prefix", prefix);
-    if (cursor !== null) query.set("cursor", cursor);
-    const page = (await api.call("GET", `/v1/locks?${query.toString()}`)) as LockListAnswer;
-    locks.push(...page.locks);
-    cursor = page.next_cursor;
-    if (cursor === null || locks.length >= limit) return { locks, total: page.total, waiters: page.waiters, more: cursor !== null };
-  }
 }
 
 function lockTable(output: Output, locks: readonly LockAnswer[]): string {

@@ -23,6 +23,7 @@ interface ProduceOptions {
   readonly ttlMs?: number;
   readonly priority?: number;
   readonly dedupId?: string;
+  readonly ack?: string;
   readonly header: readonly (readonly [string, string])[];
 }
 
@@ -36,12 +37,13 @@ function registerProduce(queue: Command, context: Context): void {
     .option("--ttl-ms <ms>", "dropped when not settled by then", wholeNumber("--ttl-ms", 1, maxDurationMs))
     .option("--priority <n>", "0 is handed out first, 3 last", wholeNumber("--priority", 0, 3))
     .option("--dedup-id <id>", "a second message with it is not stored again")
+    .option("--ack <level>", "of queues on Redis: primary, aof or replicas:N; the answer says what was reached")
     .option("--header <name=value>", "kept with the content (repeatable)", pairs("--header"), [])
     .description("put a message into a queue, which comes into being if need be")
     .action(async (name: string, body: string, options: ProduceOptions, command: Command) => {
       const { output, api } = toolsOf(context, command);
-      const { key, delayMs, ttlMs, priority, dedupId, header } = options;
-      const fields = given({ key, delay_ms: delayMs, ttl_ms: ttlMs, priority, dedup_id: dedupId });
+      const { ack, key, delayMs, ttlMs, priority, dedupId, header } = options;
+      const fields = given({ ack, key, delay_ms: delayMs, ttl_ms: ttlMs, priority, dedup_id: dedupId });
       const headers = header.length === 0 ? {} : { headers: Object.fromEntries(header) };
       const answer = (await api.call("POST", `${queuePath(name)}/messages`, {
         body: bodyOf(body),

@@ -29,6 +29,17 @@ export class CliError extends Error {
   }
 }
 
+/** A command that a verb ran has ended, or a signal has ended the verb: nothing is to be told, the process ends with this code. */
+export class Ended extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`ends with exit code ${exitCode}`);
+    this.name = "Ended";
+    this.exitCode = exitCode;
+  }
+}
+
 /** Wrong use of a verb: exit 64. */
 export function usageError(what: string, next: string): CliError {
   return new CliError({ code: "usage", exitCode: exitCodes.usage, what, next });

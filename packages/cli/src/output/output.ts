@@ -23,6 +23,8 @@ export interface Output {
   result(kind: string, value: Readonly<Record<string, unknown>>, asText: () => string): void;
   /** Narration: progress, hints, warnings. */
   say(text: string): void;
+  /** Narration of a verb whose stdout is another program's: JSON on stderr when asked, else text. */
+  tell(kind: string, value: Readonly<Record<string, unknown>>, text: string): void;
   fail(error: CliError): void;
 }
 
@@ -39,6 +41,7 @@ export function createOutput(options: { readonly json: boolean; readonly streams
       streams.stdout.write(json ? `${JSON.stringify({ version: jsonVersion, kind, ...value })}\n` : withNewline(asText()));
     },
     say: (text) => void streams.stderr.write(`${text}\n`),
+    tell: (kind, value, text) => void streams.stderr.write(`${json ? JSON.stringify({ version: jsonVersion, kind, ...value }) : text}\n`),
     fail: (error) => void streams.stderr.write(json ? `${errorAsJson(error)}\n` : errorAsText(error, errorPaint)),
   };
 }

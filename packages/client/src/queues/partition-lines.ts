@@ -1,4 +1,11 @@
+/** What must be known of a definition of a queue to tell it from another. */
+interface Definition {
+  readonly queue: number;
+  readonly version: number;
+}
 interface Line<T> {
+  /** Of the first message that is under way there. */
+  readonly first: number;
   /** What has to stay behind what is under way, in its order. */
   readonly held: T[];
   /** The shard did not know the queue: its number is looked up again. */
@@ -16,25 +23,25 @@ export class PartitionLines<T extends { readonly serial: number }> {
   private readonly lines = new Map<number, Line<T>>();
 
   /** From now on it is about this definition of the queue. */
-  begin({ queue, version }: { readonly queue: number; readonly version: number }): void {
-    const definition = `${queue}/${version}`;
+  begin(queue: Definition): void {
+    const definition = nameOf(queue);
     if (definition === this.definition) return;
     this.definition = definition;
     this.known.clear();
   }
 
-  /** Null = a command may go there at once. Else where to hold it. */
-  heldAt(partition: number): T[] | null {
+  /** Null = the command that begins with `first` may go there at once. Else where to hold it. */
+  heldAt(partition: number, first: T): T[] | null {
     const line = this.lines.get(partition);
     if (line !== undefined) return line.held;
-    if (!this.known.has(partition)) this.lines.set(partition, { held: [], isRenewed: false });
+    if (!this.known.has(partition)) this.lines.set(partition, { first: first.serial, held: [], isRenewed: false });
     return null;
   }
 
   /** The shard does not know the queue: all that has to be sent again. Null = whoever was told first sees to it. */
-  unknown(partition: number, refused: readonly T[]): T[] | null {
+  unknown(partition: number, refused: readonly [T, ...T[]]): T[] | null {
     this.known.delete(partition);
-    const line = this.lines.get(partition) ?? { held: [], isRenewed: false };
+    const line = this.lines.get(partition) ?? { first: refused[0].serial, held: [], isRenewed: false };
     this.lines.set(partition, line);
     line.held.push(...refused);
     line.held.sort((a, b) => a.serial - b.serial);
@@ -43,11 +50,14 @@ export class PartitionLines<T extends { readonly serial: number }> {
     return line.held;
   }
 
-  /** A command has its outcome; `isKnown`: and it says that the shard knows the queue. What was held for it. */
-  answered(partition: number, isKnown: boolean): readonly T[] {
+  /**
+   * The command of `queue` that begins with `first` has its outcome; `isKnown`: and it says that the shard knows that. What was held for it: nothing where it
+   * was sent when all could go, as what is held there now waits for another one.
+   */
+  answered(partition: number, queue: Definition, first: T, isKnown: boolean): readonly T[] {
     const line = this.lines.get(partition);
-    if (line?.isRenewed === true) return [];
-    if (isKnown) this.known.add(partition);
+    if (line?.isRenewed === true || (line !== undefined && line.first !== first.serial)) return [];
+    if (isKnown && nameOf(queue) === this.definition) this.known.add(partition);
     this.lines.delete(partition);
     // Taken out: the deadlines of those who waited here are not of what is sent.
     return line?.held.splice(0) ?? [];
@@ -57,4 +67,8 @@ export class PartitionLines<T extends { readonly serial: number }> {
   renewed(partition: number): void {
     this.lines.delete(partition);
   }
+}
+
+function nameOf({ queue, version }: Definition): string {
+  return `${queue}/${version}`;
 }

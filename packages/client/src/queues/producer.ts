@@ -1,4 +1,4 @@
-import { type NewMessage, type Produce, type TraceContext, limits, partitionOf, shardNumberOf } from "@trivet/wire";
+import { type NewMessage, type Produce, type TraceContext, limits, partitionOf, shardNumberOf, utf8Length } from "@trivet/wire";
 import { Watched } from "../answered.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
@@ -39,7 +39,7 @@ interface Batch {
   /** What its messages have in common. */
   readonly options: string;
   readonly fence: Fence;
-  readonly waiting: Waiting[];
+  readonly waiting: [Waiting, ...Waiting[]];
   bytes: number;
 }
 
@@ -66,6 +66,11 @@ export class Producer {
   constructor(name: string, client: QueueClient) {
     this.name = name;
     this.client = client;
+  }
+
+  /** May all of them share a command? */
+  fit(messages: readonly NewMessage[]): boolean {
+    return messages.length <= limits.maxMessagesPerCommand && messages.reduce((sum, message) => sum + sizeOf(message), 0) <= maxBatchBytes;
   }
 
   /**
@@ -167,7 +172,7 @@ export class Producer {
   private send(queue: KnownQueue, waiting: readonly Waiting[], tries = 0): void {
     this.lines.begin(queue);
     for (const batch of this.batches(queue, waiting)) {
-      const held = this.lines.heldAt(batch.partition);
+      const held = this.lines.heldAt(batch.partition, batch.waiting[0]);
       if (held === null) this.sendBatch(queue, batch, tries);
       else this.join(held, batch.waiting);
     }
@@ -194,16 +199,17 @@ export class Producer {
           batch = undefined;
         }
       }
-      if (batch === undefined) open.set(partition, (batch = { partition, options, fence, waiting: [], bytes: 0 }));
-      batch.waiting.push(one);
-      batch.bytes += bytes;
+      if (batch === undefined) open.set(partition, { partition, options, fence, waiting: [one], bytes });
+      else {
+        batch.waiting.push(one);
+        batch.bytes += bytes;
+      }
     }
     yield* open.values();
   }
 
   private sendBatch(queue: KnownQueue, { partition, fence, waiting }: Batch, tries: number): void {
     const [first] = waiting;
-    if (first === undefined) return;
     const messages = waiting.map((one) => one.message);
     const command: Produce = { type: "produce", queue: queue.queue, partition, version: queue.version, messages, ifFence: fence };
     const timeoutMs = Math.max(1, first.deadline - performance.now());
@@ -215,8 +221,9 @@ export class Producer {
       }
       if (answer === null) for (const { done } of waiting) done(error, null);
       else this.answered(queue, waiting, answer);
-      const held = this.lines.answered(partition, answer !== null);
-      if (held.length > 0) this.send(queue, held);
+      const held = this.lines.answered(partition, queue, first, answer !== null && saysKnown(answer));
+      // It may have another definition by now: that is what they were made for.
+      if (held.length > 0) this.send(this.client.names.cached(this.name) ?? queue, held);
     };
     // Nothing overtakes it, so the stream asks for it until its end is known, also when nobody waits for that any longer.
     const asker = new Watched<ShardAnswer>(answered, () => undefined);
@@ -238,6 +245,11 @@ export class Producer {
   }
 }
 
+/** What is refused or malformed may have been so before the queue was looked at. */
+function saysKnown({ type }: ShardAnswer): boolean {
+  return type !== "refused" && type !== "malformed";
+}
+
 function takeWhere(waiting: Waiting[], ends: (one: Waiting) => boolean): readonly Waiting[] {
   const ended = waiting.filter(ends);
   if (ended.length > 0) waiting.splice(0, waiting.length, ...waiting.filter((one) => !ends(one)));
@@ -256,6 +268,6 @@ export function messageId(queue: number, partition: number, sequence: number): s
 
 function sizeOf({ key, dedupId, headers, body }: NewMessage): number {
   let bytes = perMessageBytes + body.length + 3 * (key.length + dedupId.length);
-  for (const [name, value] of headers) bytes += 3 * (name.length + value.length) + 4;
+  for (const [name, value] of headers) bytes += utf8Length(name) + utf8Length(value) + 4;
   return bytes;
 }

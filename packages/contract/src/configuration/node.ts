@@ -132,13 +132,13 @@ export const nodeSettings = define({
   },
   FEATURE_LEVEL: {
     kind: "integer",
-    default: 5,
+    default: 6,
     min: 1,
-    max: 5,
+    max: 6,
     use: "peers",
     about:
       "The highest feature level that this node says it knows. Below the default the cluster is not raised beyond it, so that the version before can be put back; commands that need more are refused (docs/decisions/0022-feature-levels.md).",
-    example: "4",
+    example: "5",
   },
 
   // ── Consensus ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -39,6 +39,13 @@ export const serviceSettings = define({
     about: "What the sentinels call the primary; mymaster when not set.",
     example: "mymaster",
   },
+  REDIS_SENTINEL_USERNAME: {
+    kind: "string",
+    default: null,
+    use: "queues",
+    about: "User of the sentinels (ACL).",
+    example: "trivet",
+  },
   REDIS_SENTINEL_PASSWORD: {
     kind: "string",
     default: null,

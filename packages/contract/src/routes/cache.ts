@@ -143,6 +143,7 @@ export const cacheRoutes = {
     path: "/v1/cache-namespaces/:namespace",
     tag: "cache",
     summary: "Make a namespace, or give it these settings",
+    administers: "anchored",
     description:
       "Settings left out keep their value, or get the default. 201 when the namespace is new. With `If-None-Match: *` an existing one is 409. `mode` is fixed: another one is 409.",
     params: NamespaceParams,
@@ -157,6 +158,7 @@ export const cacheRoutes = {
     path: "/v1/cache-namespaces/:namespace",
     tag: "cache",
     summary: "Change settings of a namespace",
+    administers: "anchored",
     params: NamespaceParams,
     body: s.NamespaceBody,
     responses: { 200: s.NamespaceSummary },
@@ -168,6 +170,7 @@ export const cacheRoutes = {
     path: "/v1/cache-namespaces/:namespace",
     tag: "cache",
     summary: "Delete a namespace with all its values",
+    administers: "anchored",
     description: "`default` cannot go.",
     params: NamespaceParams,
     responses: { 200: s.NamespaceDeleted },

@@ -1,6 +1,7 @@
 import { Type } from "typebox";
 import * as a from "../schemas/aliases.ts";
 import * as s from "../schemas/cluster.ts";
+import { Consistency } from "../schemas/common.ts";
 import { readErrors, route } from "./definition.ts";
 
 export const raftRoutes = {
@@ -26,6 +27,7 @@ export const raftRoutes = {
     path: "/v1/raft/log",
     tag: "raft",
     summary: "Entries of group 0's log on this node",
+    administers: "recorded",
     description: "At most 1000 entries in one answer; bounds are inclusive, negative ones count from the end.",
     query: a.S4LogQuery,
     responses: { 200: s.LogPage },
@@ -44,6 +46,7 @@ export const raftRoutes = {
     path: "/v1/raft/members",
     tag: "raft",
     summary: "Add a node, first as learner",
+    administers: "anchored",
     description: "The node becomes a voter once it is caught up (unless `voter` is false). Refused when the quorum would be at risk.",
     body: s.AddMemberBody,
     responses: { 200: s.MemberList },
@@ -58,6 +61,7 @@ export const raftRoutes = {
     path: "/v1/raft/members/:node",
     tag: "raft",
     summary: "Remove a node",
+    administers: "anchored",
     params: Type.Object({ node: Type.String({ minLength: 1, maxLength: 64 }) }),
     responses: { 200: s.MemberList },
     errors: ["membership_refused", "member_not_found", ...readErrors],
@@ -67,6 +71,7 @@ export const raftRoutes = {
     path: "/v1/raft/members/:node/replace",
     tag: "raft",
     summary: "Give up the lost disk of a node",
+    administers: "anchored",
     description:
       "For a node whose data is gone for good: when it asks to join with an empty disk under its id, whichever leader there is takes it in as a " +
       "learner in place of the old one. The approval is kept in the log until then. Refused while the node is up with its disk.",
@@ -79,6 +84,7 @@ export const raftRoutes = {
     path: "/v1/raft/transfer-leader",
     tag: "raft",
     summary: "Hand leadership to another voter",
+    administers: "anchored",
     body: s.TransferBody,
     bodyOptional: true,
     responses: { 200: s.Transferred },
@@ -90,6 +96,7 @@ export const raftRoutes = {
     path: "/v1/raft/snapshot",
     tag: "raft",
     summary: "Write a snapshot of this node's state now",
+    administers: "recorded",
     responses: { 200: s.SnapshotTaken },
     errors: ["storage_unavailable", ...readErrors],
   }),
@@ -101,6 +108,7 @@ export const backupRoutes = {
     path: "/v1/backup/groups/:group",
     tag: "cluster",
     summary: "The state of one group, for a backup",
+    administers: "anchored",
     description:
       "Group 0 or a shard that the asked node has a replica of, with everything acknowledged before this call. `trivet snapshot save` asks for all groups, " +
       "shards first, and makes one file of them; docs/operations.md has the format. An answer that was cut off lacks its last record.",
@@ -108,6 +116,28 @@ export const backupRoutes = {
     responses: { 200: Type.String() },
     contentType: "application/octet-stream",
     errors: ["not_found", "no_quorum", "stopping", "node_removed"],
+  }),
+} as const;
+
+export const auditRoutes = {
+  auditAnchors: route({
+    method: "GET",
+    path: "/v1/audit/anchors",
+    tag: "cluster",
+    summary: "Anchors of the nodes' audit logs",
+    administers: "recorded",
+    description:
+      "What group 0's state has of the heads of audit logs (AUDIT_LOG): each was on that node's disk when it came here. `trivet audit verify` compares a log with them. " +
+      "Older ones are kept the more sparsely the older they are; those of a node that was removed stay.",
+    query: Type.Object(
+      {
+        node: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: "Of this node only." })),
+        consistency: Type.Optional(Consistency),
+      },
+      { additionalProperties: false },
+    ),
+    responses: { 200: s.AuditAnchors },
+    errors: readErrors,
   }),
 } as const;
 

@@ -59,6 +59,11 @@ export interface RouteDefinition {
   readonly takes?: boolean;
   /** Query parameters are ignored when unknown (health probes add their own). */
   readonly looseQuery?: boolean;
+  /**
+   * Needs the right to administer, and stands in the audit log before it is done: on the node's disk (`recorded`), or anchored in the Raft log as well
+   * (`anchored`). The first are those that change nothing in the cluster and that people need where it has no quorum.
+   */
+  readonly administers?: "anchored" | "recorded";
 }
 
 /** Keeps the literal types of one definition while checking its shape. */

@@ -1,7 +1,16 @@
 import { s0Routes, s4Routes } from "./aliases.ts";
 import { cacheAliasRoutes } from "./cache-aliases.ts";
 import { cacheRoutes } from "./cache.ts";
-import { backupRoutes, clusterRoutes, documentRoutes, healthRoutes, metricsRoutes, raftRoutes, streamRoutes } from "./cluster.ts";
+import {
+  auditRoutes,
+  backupRoutes,
+  clusterRoutes,
+  documentRoutes,
+  healthRoutes,
+  metricsRoutes,
+  raftRoutes,
+  streamRoutes,
+} from "./cluster.ts";
 import { commonErrors, type RouteDefinition } from "./definition.ts";
 import { lockRoutes } from "./locks.ts";
 import { queueAliasRoutes } from "./queue-aliases.ts";
@@ -11,6 +20,7 @@ import type { ErrorCode } from "../errors.ts";
 
 export * from "./definition.ts";
 export {
+  auditRoutes,
   backupRoutes,
   cacheAliasRoutes,
   cacheRoutes,
@@ -41,6 +51,7 @@ export const routes = {
   ...raftRoutes,
   ...clusterRoutes,
   ...backupRoutes,
+  ...auditRoutes,
   ...healthRoutes,
   ...metricsRoutes,
   ...documentRoutes,
@@ -76,5 +87,7 @@ export function errorsOf(definition: RouteDefinition): readonly ErrorCode[] {
   // The body is read, and its size looked at, whether a path wants one or not.
   if (definition.method !== "GET") always.push("payload_too_large");
   if (definition.path.includes("/:")) always.push("uri_too_long");
+  if (definition.administers !== undefined) always.push("storage_unavailable");
+  if (definition.administers === "anchored") always.push("audit_unanchored", "audit_mismatch");
   return [...new Set([...definition.errors, ...always])];
 }

@@ -93,6 +93,7 @@ export const lockRoutes = {
     path: "/v1/locks/:name/force-release",
     tag: "locks",
     summary: "Take a lock away from its holder",
+    administers: "anchored",
     description:
       "For operators. The holder's fence is stale from then on. Without `fence` every hold of the name ends. The reason is in the event, " +
       "in the raft log and in the log of every node.",

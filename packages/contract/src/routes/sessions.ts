@@ -44,6 +44,7 @@ export const sessionRoutes = {
     path: "/v1/sessions",
     tag: "sessions",
     summary: "All sessions",
+    administers: "recorded",
     query: Type.Object(
       { cursor: Type.Optional(Type.String({ pattern: "^(0|[1-9][0-9]{0,15})$" })), limit: Type.Optional(Limit) },
       { additionalProperties: false },

@@ -107,6 +107,31 @@ export const ClusterState = Type.Object({
   members: Type.Array(Member),
 });
 
+export const AuditAnchor = Type.Object({
+  seq: Decimal,
+  mac: Type.String({ description: "Code of the record `seq`, under AUDIT_KEY: it covers all records before it." }),
+  at_ms: Type.Number({ description: "When it came here: group time, Unix milliseconds." }),
+});
+export const AuditAnchors = Type.Object({
+  anchoring: Type.Boolean({ description: "The cluster takes anchors: all its members know them (feature level 6)." }),
+  nodes: Type.Array(
+    Type.Object({
+      node: Type.String(),
+      member: Type.Boolean({ description: "False: it was removed." }),
+      logs_begun: Type.Integer({
+        description: "Audit logs that it has begun. Above the number of `logs`: the anchors of others are no longer kept.",
+      }),
+      logs: Type.Array(
+        Type.Object({
+          chain: Type.String({ description: "Drawn when the log was begun; its first record has it." }),
+          number: Type.Integer({ description: "The how manieth of its node." }),
+          anchors: Type.Array(AuditAnchor, { description: "Oldest first; the last is the newest there was." }),
+        }),
+      ),
+    }),
+  ),
+});
+
 export const Liveness = Type.Object({
   status: Type.Enum(["ok", "failed"]),
   node_id: Type.String(),

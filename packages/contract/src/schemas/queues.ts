@@ -110,6 +110,12 @@ export const Durability = Type.String({
   description:
     "What an acknowledged message has reached: `quorum` = on the disks of a majority; on Redis `primary`, `aof`, or `replicas:n`; `memory` = nothing that outlives the process.",
 });
+/** Asked of a produce. */
+const AckLevel = Type.String({
+  pattern: "^(quorum|primary|aof|replicas:[1-9])$",
+  description:
+    "How safe the message is to be before the answer, which says what was reached. On Redis `primary`, `aof` or `replicas:N`; REDIS_ACK when not given. Elsewhere it is `quorum`, which is more, whatever is asked for.",
+});
 export const QueueState = Type.Object({
   ...summary,
   backend: Backend,
@@ -160,6 +166,7 @@ export const ProduceBody = Type.Object(
         { ...closed, description: "Only if no later holder of the lock has written (rule K5)." },
       ),
     ),
+    ack: Type.Optional(AckLevel),
     request_id: Type.Optional(IdempotencyInBody),
   },
   closed,

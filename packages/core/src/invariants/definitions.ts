@@ -1,4 +1,6 @@
 import { invariant } from "../kernel/assert.ts";
+import { auditDigest, auditFault } from "../system/audit-anchors.ts";
+import { auditLimits } from "../system/limits.ts";
 import { compareNames } from "../system/names.ts";
 import { queueDigest } from "../system/queue-registry.ts";
 import type { SystemState } from "../system/system-state.ts";
@@ -33,4 +35,18 @@ export function placementIsWhole(state: SystemState): void {
   invariant(shards.length > 0 && founders.length === shards.length, "placement-founded", () => `${founders.length} of ${shards.length}`);
   for (const nodes of shards) invariant(nodes.length > 0 && new Set(nodes).size === nodes.length, "placement-nodes", () => nodes.join());
   for (const founded of founders) invariant(founded.length > 0 && founded.every(({ storage }) => storage !== ""), "placement-disks");
+}
+
+/** The anchors of each chain rise, and there is no more of them than is kept. */
+export function anchorsRise(state: SystemState): void {
+  const { auditAnchors, registry } = state;
+  let low = 0;
+  for (const view of auditAnchors.nodes.values()) {
+    const fault = auditFault(view);
+    invariant(fault === null, "audit-anchors-rise", () => fault ?? "");
+    low = (low + auditDigest(view)) | 0;
+  }
+  invariant(low === auditAnchors.digest.low, "audit-hash-current");
+  const gone = [...auditAnchors.nodes.keys()].filter((node) => !registry.nodes.has(node)).length;
+  invariant(gone <= auditLimits.keptRemovedNodes, "audit-anchors-bounded", () => `anchors of ${gone} removed nodes`);
 }

@@ -20,8 +20,14 @@ export function describeSystem(state: SystemState): string[] {
   for (const view of queueRegistry.values()) lines.push(text("queue", view));
   for (const view of namespaceRegistry.defined()) lines.push(text("namespace", view));
   for (const node of registry.nodes.values()) lines.push(text("node", node));
+  for (const audited of state.auditedNodes()) lines.push(text("audited", audited));
   for (const account of sessionTable.sessions.values()) lines.push(text("session", sessionView(account)));
   for (const lock of lockState.table.values()) lines.push(text("lock", { ...lockView(lock.name, lock), delays: delaysOf(lock) }));
+  for (const { name, of, owner, session, mode, fence, depth, anonymous, ttlMs, since } of lockState.packed.all()) {
+    const principal = sessionTable.sessions.get(session)?.principal ?? "";
+    const holders = [{ owner, principal, session, mode, fence, depth, anonymous, ttlMs, since }];
+    lines.push(text("lock", { name, status: "held", of, holders, waiters: [], delays: [] }));
+  }
   for (const wait of lockState.waits.values()) {
     const { id, owner, ttlMs, reentrant, anonymous, upgrade, account } = wait;
     const tickets = wait.tickets.map(({ lock, mode, coveredBy }) => [lock.name, mode, coveredBy?.fence ?? 0]);

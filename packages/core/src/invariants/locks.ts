@@ -1,13 +1,14 @@
 import { invariant } from "../kernel/assert.ts";
 import type { Hold } from "../locks/hold.ts";
 import type { Lock } from "../locks/lock.ts";
-import { holdDigest, waitDigest } from "../locks/lock-state.ts";
+import { holdDigest, packedDigest, waitDigest } from "../locks/lock-state.ts";
 import { compatible } from "../locks/modes.ts";
 import type { Ticket, Wait } from "../locks/wait.ts";
 import type { Account } from "../sessions/account.ts";
+import { hashText } from "../system/digest.ts";
 import { sessionDigest } from "../sessions/session-table.ts";
 import type { SystemState } from "../system/system-state.ts";
-import { placementIsWhole, queuesAreIndexed } from "./definitions.ts";
+import { anchorsRise, placementIsWhole, queuesAreIndexed } from "./definitions.ts";
 import { deadlockedWaits } from "./locks-reduction.ts";
 
 /** A named property of group 0's state that holds between any two commands. Throws InvariantError when it does not. */
@@ -56,6 +57,13 @@ export function locksAreWellFormed(state: SystemState): void {
     const ids = tickets.map((ticket) => ticket.wait.id);
     invariant(isRising(ids.slice(0, first)) && isRising(ids.slice(first)), "locks-fifo", () => `${lock.name}: ${ids.join()}`);
   }
+  const names = new Set<string>();
+  for (const { name, depth } of state.lockState.packed.all()) {
+    locks++;
+    invariant(!names.has(name) && depth > 0, "packed-alone", name);
+    names.add(name);
+  }
+  for (const lock of state.lockState.table.values()) invariant(!names.has(lock.name), "packed-alone", lock.name);
   invariant(locks === state.lockState.table.size, "locks-table-size");
   invariant(state.lockState.dirty.length === 0 && state.lockState.uncovered.length === 0, "locks-settled");
 }
@@ -99,6 +107,11 @@ export function idsAreUnique(state: SystemState): void {
       invariant(hold.fence >= 1 && hold.fence <= lockState.lastFence, "fences-counted", () => `${hold.fence} of ${lockState.lastFence}`);
     }
   }
+  for (const { fence } of lockState.packed.all()) {
+    holds++;
+    fences.add(fence);
+    invariant(fence >= 1 && fence <= lockState.lastFence, "fences-counted", () => `${fence} of ${lockState.lastFence}`);
+  }
   invariant(fences.size === holds, "fences-unique");
   invariant(holds === lockState.holdCount, "holds-counted");
   for (const wait of lockState.waits.values()) invariant(wait.id <= lockState.lastWait, "waits-counted");
@@ -111,13 +124,19 @@ export function accountsAreConsistent(state: SystemState): void {
   const { lockState, sessionTable } = state;
   let holds = 0;
   let waits = 0;
+  const packed = new Map<number, number>();
+  for (const { session } of lockState.packed.all()) {
+    packed.set(session, (packed.get(session) ?? 0) + 1);
+    invariant(sessionTable.sessions.get(session) !== undefined, "packed-of-a-session", () => `session ${session}`);
+  }
   const accounts = [...sessionTable.sessions.values(), ...sessionTable.principals.values()];
   for (const account of accounts) {
     const owned = account.orderedHolds();
     const waiting = account.orderedWaits();
-    holds += owned.length;
+    const held = owned.length + (packed.get(account.session) ?? 0);
+    holds += held;
     waits += waiting.length;
-    invariant(owned.length === account.holdCount && waiting.length === account.waitCount, "accounts-counts", account.principal);
+    invariant(held === account.holdCount && waiting.length === account.waitCount, "accounts-counts", account.principal);
     const claimed = waiting.reduce((sum, wait) => sum + (wait.upgrade === null ? wait.tickets.length : 0), 0);
     invariant(claimed === account.claimed, "accounts-claims", account.principal);
     for (const hold of owned) invariant(hold.account === account && inList(hold), "accounts-holds", () => `fence ${hold.fence}`);
@@ -184,6 +203,9 @@ export function hashIsCurrent(state: SystemState): void {
     low = (low + hash) | 0;
   };
   for (const lock of state.lockState.table.values()) for (const hold of holdsOf(lock)) add(holdDigest(hold));
+  for (const fields of state.lockState.packed.all()) {
+    add(packedDigest({ ...fields, nameHash: hashText(fields.name), ownerHash: hashText(fields.owner) }));
+  }
   for (const wait of state.lockState.waits.values()) add(waitDigest(wait));
   for (const account of state.sessionTable.sessions.values()) add(sessionDigest(account));
   for (const delay of state.lockState.delays.values()) add(delay.digest);
@@ -202,6 +224,7 @@ export const systemPredicates: Readonly<Record<string, SystemPredicate>> = {
   hashIsCurrent,
   queuesAreIndexed,
   placementIsWhole,
+  anchorsRise,
 };
 
 /** All of them. Walks the whole state: for tests and the simulator. */

@@ -10,6 +10,8 @@ import type { LockState } from "./lock-state.ts";
 export class FenceSweep {
   private readonly state: LockState;
   private readonly left: Iterator<Lock>;
+  /** Those that are packed are looked at first: who is unpacked meanwhile is met among the others, or was met. */
+  private packedAt = 0;
   private lowest: number;
 
   constructor(state: LockState) {
@@ -21,7 +23,10 @@ export class FenceSweep {
   /** Looks at up to `most` more locks. Null = it goes on. */
   step(most: number): number | null {
     if (mutant("fence-sweep-ends-with-latest")) this.lowest = Math.max(this.lowest, this.state.lastFence + 1);
-    for (let looked = 0; looked < most; looked++) {
+    const { packed } = this.state;
+    let looked = 0;
+    for (; looked < most && this.packedAt < packed.end; looked++) this.meetPacked(this.packedAt++);
+    for (; looked < most; looked++) {
       const next = this.left.next();
       if (next.done === true) return this.lowest;
       // A lock's holds are in the order of their fences.
@@ -29,5 +34,11 @@ export class FenceSweep {
       if (firstHold !== null && firstHold.fence < this.lowest && !mutant("fence-sweep-holds-unseen")) this.lowest = firstHold.fence;
     }
     return null;
+  }
+
+  private meetPacked(id: number): void {
+    const { packed } = this.state;
+    if (!packed.isPacked(id) || mutant("fence-sweep-packed-unseen")) return;
+    this.lowest = Math.min(this.lowest, packed.fieldsOf(id).fence);
   }
 }

@@ -1,5 +1,6 @@
 import { mutant } from "#mutation";
 import type { LockMode, Result } from "@trivet/wire";
+import { invariant } from "../kernel/assert.ts";
 import type { Account } from "../sessions/account.ts";
 import type { DedupeTable } from "../sessions/dedupe.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
@@ -7,12 +8,19 @@ import { avalanche, hashText, mix } from "../system/digest.ts";
 import type { Ledger } from "../system/ledger.ts";
 import type { ForcedBy, ReleaseCause } from "../system/ports.ts";
 import type { DeadlockResolution } from "../system/view.ts";
+import { arrangedPerCall } from "../system/limits.ts";
 import { ShardedMap } from "../system/sharded-map.ts";
 import { Hold, linkToLock, unlinkFromLock } from "./hold.ts";
 import { Delay, type Lock } from "./lock.ts";
 import { LockTable } from "./lock-table.ts";
+import type { HoldFields } from "./hold-record.ts";
+import { PackedHolds, type PackedRecord } from "./packed-holds.ts";
+import { PackedOrder } from "./packed-order.ts";
 import { dequeue, enqueue } from "./wait-queue.ts";
 import type { Wait } from "./wait.ts";
+
+/** Holds that are made objects in one idle moment. */
+const unpackedPerStep = 128;
 
 /**
  * Everything locks consist of, and the only code that changes it: each change here keeps links, counts, timers, the state hash, the
@@ -22,7 +30,10 @@ export class LockState {
   readonly ledger: Ledger;
   readonly sessions: SessionTable;
   readonly dedupe: DedupeTable;
-  readonly table: LockTable = new LockTable();
+  /** Part of the holds: everything that is said of holds is said of these too. */
+  readonly packed: PackedHolds = new PackedHolds((fields, id) => this.unpacked(fields, id));
+  readonly packedOrder: PackedOrder = new PackedOrder(this.packed);
+  readonly table: LockTable = new LockTable(this.packed);
   readonly waits: ShardedMap<Wait> = new ShardedMap();
   /** Holds without session by fence: their leases run on their own. */
   readonly leases: ShardedMap<Hold> = new ShardedMap();
@@ -45,6 +56,8 @@ export class LockState {
   /** The wait that the running command has just made, and its answer if the command itself brings it. */
   entering: Wait | null = null;
   enteringAnswer: Result | null = null;
+  /** Of those that are packed, all below are unpacked because few were left. */
+  private sparseAt = 0;
   /** Number of the running deadlock search. */
   search = 0;
 
@@ -75,6 +88,55 @@ export class LockState {
     if (hold.account.session === 0) this.leases.add(hold.fence, hold);
     hold.digest = holdDigest(hold);
     this.ledger.digest.add(hold.digest);
+  }
+
+  /** Takes in the hold that was read last from a snapshot, whose record begins at `start`: it stays packed. */
+  insertPacked(record: PackedRecord, start: number, account: Account): void {
+    this.packed.add(start, account);
+    account.holdCount++;
+    this.holdCount++;
+    this.ledger.digest.add(packedDigest(record));
+  }
+
+  /** Puts names in order for listings, a millisecond's worth. True when all are. */
+  arrange(): boolean {
+    const { packed } = this;
+    if (packed.isSparse) {
+      for (let left = unpackedPerStep; left > 0 && this.sparseAt < packed.end; this.sparseAt++) {
+        if (!packed.isPacked(this.sparseAt)) continue;
+        packed.unpack(this.sparseAt);
+        left--;
+      }
+      return false;
+    }
+    return this.table.index.arrange(arrangedPerCall) && this.packedOrder.arrange();
+  }
+
+  /** Makes objects of all that the account holds. */
+  unpackAll(account: Account): void {
+    const { packed } = this;
+    if (mutant("lock-packed-outlives-session")) return;
+    for (let id = account.firstPacked; id >= 0; id = packed.next(id)) if (packed.isPacked(id)) packed.unpack(id);
+    account.firstPacked = -1;
+  }
+
+  /** What is counted and hashed is the same before and after. */
+  private unpacked(fields: HoldFields, id: number): Lock {
+    const { ledger } = this;
+    const { name, session, owner, mode, fence, anonymous, ttlMs, since } = fields;
+    if (!mutant("snapshot-no-image-packed")) ledger.images?.unpacking(id);
+    const account = this.sessions.sessions.get(session);
+    invariant(account !== undefined, "packed-of-a-session", () => `${name} is held by session ${session}, which is over`);
+    const lock = this.table.add(name, hashText(name));
+    lock.of = fields.of;
+    const hold = new Hold(lock, account, owner, mode, fence, anonymous, ttlMs, since, ledger.epoch);
+    hold.depth = fields.depth;
+    hold.digest = holdDigest(hold);
+    linkToLock(lock, hold);
+    lock.count(mode, 1);
+    account.holdCount--;
+    account.addHold(hold);
+    return lock;
   }
 
   removeHold(hold: Hold, cause: ReleaseCause, forced: ForcedBy | null = null): void {
@@ -317,6 +379,13 @@ export function holdDigest(hold: Hold): number {
   let hash = mix(hold.lock.hash ^ modeSalt[hold.mode], hold.fence);
   hash = mix(hash ^ hashText(hold.owner), accountWord(hold.account));
   return avalanche(mix(hash ^ hold.ttlMs, hold.depth * 2 + (hold.anonymous ? 1 : 0)));
+}
+
+/** The same of one that is packed. */
+export function packedDigest(record: Omit<PackedRecord, "nameStart" | "nameEnd">): number {
+  const { anonymous, depth, fence, mode, nameHash, ownerHash, session, ttlMs } = record;
+  const hash = mix(mix(nameHash ^ modeSalt[mode], fence) ^ ownerHash, session);
+  return avalanche(mix(hash ^ ttlMs, depth * 2 + (anonymous ? 1 : 0)));
 }
 
 export function waitDigest(wait: Wait): number {

@@ -1,6 +1,8 @@
+import { mutant } from "#mutation";
 import { hashText } from "../system/digest.ts";
 import { Lock } from "./lock.ts";
 import { NameIndex } from "./name-index.ts";
+import type { PackedHolds } from "./packed-holds.ts";
 
 const shardBits = 8;
 const shardCount = 1 << shardBits;
@@ -17,16 +19,22 @@ export class LockTable {
   /** The name that was last looked for in vain, and its hash: it is usually what is made next. */
   private missing: string | null = null;
   private missingHash = 0;
-  /** The same names in byte order, for listings. */
+  /** The same names in byte order, for listings; without those that are packed. */
   readonly index: NameIndex = new NameIndex();
+  /** Names that are in use too, as nobody has asked for them since they were read from a snapshot. */
+  private readonly packed: PackedHolds;
+
+  constructor(packed: PackedHolds) {
+    this.packed = packed;
+  }
 
   get size(): number {
-    return this.count;
+    return this.count + this.packed.size;
   }
 
   get(name: string): Lock | undefined {
     const hash = hashText(name);
-    const lock = this.shard(hash).find(name, hash);
+    const lock = this.shard(hash).find(name, hash) ?? this.unpacked(name, hash);
     if (lock !== null) return lock;
     this.missing = name;
     this.missingHash = hash;
@@ -37,14 +45,24 @@ export class LockTable {
     const isMissing = name === this.missing;
     const hash = isMissing ? this.missingHash : hashText(name);
     const shard = this.shard(hash);
-    const known = isMissing ? null : shard.find(name, hash);
+    const known = isMissing ? null : (shard.find(name, hash) ?? this.unpacked(name, hash));
     if (known !== null) return known;
     this.missing = null;
+    return this.add(name, hash);
+  }
+
+  /** A lock for a name that none has. */
+  add(name: string, hash: number): Lock {
     const lock = new Lock(name, hash);
-    shard.add(lock);
+    this.shard(hash).add(lock);
     this.index.add(lock);
     this.count++;
     return lock;
+  }
+
+  /** Is the name that was read last from a snapshot that of a lock? */
+  hasRead(hash: number): boolean {
+    return this.shard(hash).some(hash, (lock) => this.packed.isRead(lock));
   }
 
   /** Forgets a lock that is in use no longer. */
@@ -55,11 +73,17 @@ export class LockTable {
   }
 
   /**
-   * In no meaningful order: never let an outcome depend on it. May rest while the table changes: what is there all the time is met once;
+   * Those that are not packed, in no meaningful order: never let an outcome depend on it. May rest while the table changes: what is there all the time is met once;
    * of the rest some is met, perhaps as a lock that is idle by then.
    */
   *values(): IterableIterator<Lock> {
     for (const shard of this.shards) yield* shard.list();
+  }
+
+  private unpacked(name: string, hash: number): Lock | null {
+    if (mutant("lock-packed-unseen")) return null;
+    const id = this.packed.find(name, hash);
+    return id < 0 ? null : this.packed.unpack(id);
   }
 
   private shard(hash: number): Shard {
@@ -75,6 +99,12 @@ class Shard {
     let lock = this.buckets[(hash >>> shardBits) & (this.buckets.length - 1)] as Lock | null;
     while (lock !== null && (lock.hash !== hash || lock.name !== name)) lock = lock.nextOfBucket;
     return lock;
+  }
+
+  some(hash: number, is: (lock: Lock) => boolean): boolean {
+    let lock = this.buckets[(hash >>> shardBits) & (this.buckets.length - 1)] as Lock | null;
+    while (lock !== null && (lock.hash !== hash || !is(lock))) lock = lock.nextOfBucket;
+    return lock !== null;
   }
 
   /** The name of `lock` is new. */
@@ -124,5 +154,7 @@ class Shard {
 }
 
 function emptyBuckets(size: number): (Lock | null)[] {
-  return Array.from<Lock | null>({ length: size }).fill(null);
+  const buckets: (Lock | null)[] = [];
+  while (buckets.length < size) buckets.push(null);
+  return buckets;
 }

@@ -4,8 +4,8 @@ import { NamePage } from "./name-page.ts";
 
 /** A leaf that grows beyond this is cut in two. */
 const leafSize = 256;
-/** New names that gather before those dropped meanwhile are cleared away. */
-const firstSweep = 1024;
+/** Names that are dropped before they were put in order, until they are cleared away. */
+const fewDropped = 1024;
 
 /** Locks with neighbouring names, in order. Never empty. */
 export interface NameLeaf {
@@ -23,22 +23,24 @@ const dropped: NameLeaf = { locks: [] };
 export class NameIndex {
   private readonly leaves: NameLeaf[] = [];
   private waiting: Lock[] = [];
-  private sweepAt = firstSweep;
+  /** Of `waiting`, those that are in use no longer. */
+  private droppedWaiting = 0;
   /** Names in the leaves that `<` would misplace. */
   private unusual = 0;
 
   /** `lock` is new. */
   add(lock: Lock): void {
     this.waiting.push(lock);
-    if (this.waiting.length < this.sweepAt) return;
-    this.waiting = this.waiting.filter(({ leaf }) => leaf !== dropped);
-    this.sweepAt = Math.max(firstSweep, this.waiting.length * 2);
   }
 
   remove(lock: Lock): void {
     const { leaf } = lock;
     lock.leaf = dropped;
-    if (leaf === null) return;
+    if (leaf === null) {
+      this.droppedWaiting++;
+      if (this.droppedWaiting > fewDropped && this.droppedWaiting * 2 > this.waiting.length) this.sweep();
+      return;
+    }
     if (leaf.locks.length === 1) this.leaves.splice(this.placeOf(lock.name), 1);
     else leaf.locks.splice(leaf.locks.indexOf(lock), 1);
     if (!isPlain(lock.name)) this.unusual--;
@@ -48,12 +50,13 @@ export class NameIndex {
   arrange(limit: number): boolean {
     const { waiting } = this;
     if (waiting.length === 0) return true;
-    const batch = waiting.splice(Math.max(0, waiting.length - limit)).filter(({ leaf }) => leaf !== dropped);
+    const taken = waiting.splice(Math.max(0, waiting.length - limit));
+    const batch = taken.filter(({ leaf }) => leaf !== dropped);
+    this.droppedWaiting -= taken.length - batch.length;
     for (const lock of batch) if (!isPlain(lock.name)) this.unusual++;
     if (this.unusual === 0) batch.sort((a, b) => (a.name < b.name ? -1 : 1));
     else batch.sort((a, b) => compareNames(a.name, b.name));
     for (const lock of batch) this.insert(lock);
-    this.sweepAt = Math.max(firstSweep, waiting.length * 2);
     return waiting.length === 0;
   }
 
@@ -68,6 +71,11 @@ export class NameIndex {
       if (lock.leaf !== dropped && lock.name.startsWith(prefix) && this.isBefore(cursor, lock.name, plain)) page.offer(lock);
     }
     return page.sorted();
+  }
+
+  private sweep(): void {
+    this.waiting = this.waiting.filter(({ leaf }) => leaf !== dropped);
+    this.droppedWaiting = 0;
   }
 
   private inOrder(prefix: string, cursor: string, limit: number): Lock[] {

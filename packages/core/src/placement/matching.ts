@@ -1,3 +1,4 @@
+import { mutant } from "#mutation";
 import { invariant } from "../kernel/assert.ts";
 import type { NodeId } from "../kernel/brand.ts";
 
@@ -39,7 +40,7 @@ export class Matching {
   }
 
   hasRoom(node: NodeId): boolean {
-    return this.load(node) < (this.quota.get(node) ?? 0);
+    return this.load(node) < (this.quota.get(node) ?? 0) || mutant("placement-quota-ignored");
   }
 
   /** Gives `shard` one more holder. False when no chain of moves makes room for it within the quotas and among `candidates`. */
@@ -58,7 +59,7 @@ export class Matching {
       if (path === null) continue;
       const length = lengthOf(path);
       if (best === null || length < best.length) best = { shard, path, length };
-      if (length === 1) break;
+      if (length === 1 || mutant("placement-any-chain")) break;
     }
     if (best === null) return false;
     this.drop(best.shard, node);
@@ -79,7 +80,7 @@ export class Matching {
       const steps: Step[] = [];
       for (const { shard: wanting, before } of level) {
         for (const to of candidates(wanting)) {
-          if (seen.has(to) || this.holdersOf(wanting).includes(to)) continue;
+          if (seen.has(to) || (this.holdersOf(wanting).includes(to) && !mutant("placement-twice-at-one"))) continue;
           const step: Step = { shard: wanting, to, before };
           if (this.hasRoom(to)) return step;
           seen.add(to);
@@ -87,7 +88,9 @@ export class Matching {
         }
       }
       // Every shard that a full node holds may look for another in its place.
-      level = steps.flatMap((step) => this.heldBy(step.to).map((held) => ({ shard: held, before: step })));
+      level = mutant("placement-no-chains")
+        ? []
+        : steps.flatMap((step) => this.heldBy(step.to).map((held) => ({ shard: held, before: step })));
     }
     return null;
   }

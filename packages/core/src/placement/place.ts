@@ -1,3 +1,4 @@
+import { mutant } from "#mutation";
 import { invariant } from "../kernel/assert.ts";
 import type { NodeId } from "../kernel/brand.ts";
 import { Matching } from "./matching.ts";
@@ -22,10 +23,12 @@ export type PlacementMap = readonly Replicas[];
 export function place(nodes: readonly NodeId[], shards: number, replication: number, current: PlacementMap | null): PlacementMap {
   invariant(nodes.length > 0 && new Set(nodes).size === nodes.length, "placement-nodes", () => nodes.join());
   invariant(current === null || current.length === shards, "placement-map-size", () => `${current?.length} of ${shards}`);
-  const sorted = [...nodes].sort();
+  const sorted = mutant("placement-by-order") ? nodes : [...nodes].sort();
   const wanted = Math.min(replication, sorted.length);
   const preferred = Array.from({ length: shards }, (_, shard) => preference(shard, sorted));
-  const kept = preferred.map((order, shard) => (current?.[shard] ?? []).filter((node) => order.includes(node)));
+  const kept = preferred.map((order, shard) =>
+    (current?.[shard] ?? []).filter((node) => order.includes(node) || mutant("placement-gone-kept")),
+  );
   const replicas = placeReplicas(sorted, preferred, kept, wanted);
   const leaders = placeLeaders(sorted, preferred, kept, replicas);
   return replicas.map((held, shard) => {
@@ -42,7 +45,9 @@ function placeReplicas(nodes: Replicas, preferred: readonly Replicas[], kept: re
   // More than wanted only after the replication was lowered: those it likes least go.
   for (const [shard, held] of matching.holders.entries()) {
     const order = preferred[shard] ?? [];
-    while (held.length > wanted) held.splice(held.indexOf(leastPreferred(held.slice(1), order)), 1);
+    const first = mutant("placement-leader-dropped-first") ? 0 : 1;
+    while (held.length > wanted && !mutant("placement-more-than-wanted"))
+      held.splice(held.indexOf(leastPreferred(held.slice(first), order)), 1);
   }
   const fresh = new Matching(matching.holders, share, (shard) => preferred[shard] ?? []);
   for (const shard of fresh.holders.keys()) {
@@ -53,7 +58,8 @@ function placeReplicas(nodes: Replicas, preferred: readonly Replicas[], kept: re
     }
   }
   for (const node of nodes) {
-    while (fresh.isOver(node)) if (!fresh.shed(node, sheddable(fresh, node, preferred, kept))) break;
+    while (fresh.isOver(node) && !mutant("placement-replicas-not-shed"))
+      if (!fresh.shed(node, sheddable(fresh, node, preferred, kept))) break;
   }
   return fresh.holders;
 }
@@ -62,7 +68,12 @@ function placeReplicas(nodes: Replicas, preferred: readonly Replicas[], kept: re
 function sheddable(matching: Matching, node: NodeId, preferred: readonly Replicas[], kept: readonly Replicas[]): number[] {
   const shards: { readonly shard: number; readonly leads: boolean; readonly rank: number }[] = [];
   for (const [shard, held] of matching.holders.entries()) {
-    if (held.includes(node)) shards.push({ shard, leads: kept[shard]?.[0] === node, rank: (preferred[shard] ?? []).indexOf(node) });
+    if (held.includes(node))
+      shards.push({
+        shard,
+        leads: kept[shard]?.[0] === node && !mutant("placement-leaders-shed-first"),
+        rank: (preferred[shard] ?? []).indexOf(node),
+      });
   }
   shards.sort((a, b) => Number(a.leads) - Number(b.leads) || b.rank - a.rank || a.shard - b.shard);
   return shards.map(({ shard }) => shard);
@@ -81,17 +92,18 @@ function placeLeaders(
   const share = quotas(replicas.length, nodes, loadsOf(leading));
   const candidates = (shard: number): Replicas => {
     const held = replicas[shard] ?? [];
-    return (preferred[shard] ?? []).filter((node) => held.includes(node));
+    return (preferred[shard] ?? []).filter((node) => held.includes(node) || mutant("placement-leader-without-replica"));
   };
   // Who has the shard already can lead it at once.
-  const complete = (shard: number): Replicas => candidates(shard).filter((node) => kept[shard]?.includes(node));
+  const complete = (shard: number): Replicas =>
+    candidates(shard).filter((node) => kept[shard]?.includes(node) || mutant("placement-leader-incomplete"));
   const matching = new Matching(leading, share, candidates);
   for (const [shard, leader] of matching.holders.entries()) {
     if (leader.length === 0 && !matching.fill(shard, complete) && !matching.fill(shard))
       matching.give(shard, leastLoaded(matching, candidates(shard), []));
   }
   for (const node of nodes) {
-    while (matching.isOver(node)) {
+    while (matching.isOver(node) && !mutant("placement-leaders-not-shed")) {
       const led = [...matching.holders.keys()].filter((shard) => matching.holders[shard]?.[0] === node);
       if (!matching.shed(node, led)) break;
     }

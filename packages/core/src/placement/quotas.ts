@@ -1,3 +1,4 @@
+import { mutant } from "#mutation";
 import type { NodeId } from "../kernel/brand.ts";
 
 /**
@@ -7,6 +8,7 @@ import type { NodeId } from "../kernel/brand.ts";
 export function quotas(total: number, order: readonly NodeId[], loads: ReadonlyMap<NodeId, number>): Map<NodeId, number> {
   const least = Math.floor(total / order.length);
   let larger = total % order.length;
-  const ranked = [...order].sort((a, b) => (loads.get(b) ?? 0) - (loads.get(a) ?? 0));
+  const load = (node: NodeId): number => (mutant("placement-shares-by-name") ? 0 : (loads.get(node) ?? 0));
+  const ranked = [...order].sort((a, b) => load(b) - load(a));
   return new Map(ranked.map((node) => [node, least + (larger-- > 0 ? 1 : 0)]));
 }

@@ -26,12 +26,15 @@ export function proposeChange(s: RaftState, change: MembershipChange, expectedIn
 
 function obstacleTo(s: RaftState, expectedIndex: LogIndex | null): string | null {
   if (s.leadership === null) return "this node is not the leader";
-  if (s.transfer !== null) return `leadership is being transferred to ${s.transfer.to}`;
+  // Its entry would come after all that the target waits for.
+  if (s.transfer !== null && !mutant("raft-change-during-transfer")) return `leadership is being transferred to ${s.transfer.to}`;
   // Before that, an uncommitted change of an earlier leader may still be out there, without a common majority (mutant 20).
   if (!s.ownTermCommitted && !mutant("raft-20-change-before-own-term-commit"))
     return "the leader has not committed an entry of its term yet";
-  if (s.membershipIndex > s.commit) return `the change at index ${s.membershipIndex} is not committed yet`;
-  if (expectedIndex !== null && expectedIndex !== s.membershipIndex) {
+  // Two at a time, and their majorities need not meet (thesis §4.1).
+  if (s.membershipIndex > s.commit && !mutant("raft-change-upon-change"))
+    return `the change at index ${s.membershipIndex} is not committed yet`;
+  if (expectedIndex !== null && expectedIndex !== s.membershipIndex && !mutant("raft-change-of-another-configuration")) {
     return `the configuration is at index ${s.membershipIndex}, not at ${expectedIndex} as expected`;
   }
   return null;

@@ -18,7 +18,10 @@ export class Account {
   /** In the order of fences, except right after a restore (see `sorted`). */
   firstHold: Hold | null = null;
   lastHold: Hold | null = null;
+  /** Those that are packed are counted. */
   holdCount = 0;
+  /** The first of those that a snapshot had packed, a number of PackedHolds; -1 = none. Some may be unpacked. */
+  firstPacked = -1;
   /** In the order of ids, except right after a restore. */
   firstWait: Wait | null = null;
   lastWait: Wait | null = null;

@@ -15,6 +15,7 @@ export function endSession(locks: LockState, id: number, cause: "closed" | "expi
   if (!mutant("session-end-keeps-waits")) {
     for (const wait of account.orderedWaits()) endWait(locks, wait, sessionLost(id), "session-lost");
   }
+  locks.unpackAll(account);
   if (!mutant("session-end-keeps-holds")) {
     for (const hold of account.orderedHolds()) {
       if (cause === "expired") endInvoluntarily(locks, hold, "session-lost");

@@ -11,6 +11,7 @@ import { releaseSet } from "../locks/multi-key.ts";
 import { forceRelease, release } from "../locks/release.ts";
 import { downgrade, upgrade } from "../locks/upgrade.ts";
 import { endSession } from "../sessions/end-session.ts";
+import type { AuditAnchors } from "./audit-anchors.ts";
 import type { NodeRegistry } from "./node-registry.ts";
 import type { PlacementRecord } from "./placement-record.ts";
 import type { FeatureLevelRecord } from "./feature-level.ts";
@@ -25,6 +26,7 @@ interface Parts {
   readonly namespaceRegistry: NamespaceRegistry;
   readonly placementRecord: PlacementRecord;
   readonly features: FeatureLevelRecord;
+  readonly auditAnchors: AuditAnchors;
 }
 
 /**
@@ -32,7 +34,7 @@ interface Parts {
  * the answer to (caller, sequence).
  */
 export function execute(parts: Parts, command: Command, caller: string, sequence: number): Result | number {
-  const { lockState: locks, registry: nodes } = parts;
+  const { lockState: locks } = parts;
   // Of this command only: what an earlier one left here is no replicated state, and a restored replica does not have it.
   locks.grantedOwners.length = 0;
   // The level itself is told to whoever may not know it: it is only raised when all do.
@@ -73,7 +75,7 @@ export function execute(parts: Parts, command: Command, caller: string, sequence
       // Members are the leader's to write down (rules G4, G5): a client must not redirect peers to an address of its choice.
       if (caller !== "" && !mutant("system-registry-by-caller"))
         return { type: "malformed", detail: "the node registry is the leader's to write" };
-      return register(nodes, command);
+      return register(parts, command);
     case "define-queue":
       return parts.queueRegistry.define(command);
     case "delete-queue":
@@ -89,17 +91,20 @@ export function execute(parts: Parts, command: Command, caller: string, sequence
     case "raise-level":
       if (caller !== "" && !mutant("system-level-by-caller")) return { type: "malformed", detail: "the level is the leader's to raise" };
       return parts.features.raise(command);
+    case "anchor-audit":
+      // Any node's to say, of its own log: the gateways take it from no client.
+      return parts.auditAnchors.anchor(command);
     default:
       return assertNever(command);
   }
 }
 
-function register(nodes: NodeRegistry, command: SetNode | ForgetNode | ReplaceNode | DrainNode): Result {
+function register({ registry: nodes, auditAnchors }: Parts, command: SetNode | ForgetNode | ReplaceNode | DrainNode): Result {
   switch (command.type) {
     case "set-node":
       return nodes.set(command);
     case "forget-node":
-      return nodes.forget(command.node);
+      return forget(nodes, auditAnchors, command.node);
     case "replace-node":
       return nodes.replace(command);
     case "drain-node":
@@ -107,6 +112,12 @@ function register(nodes: NodeRegistry, command: SetNode | ForgetNode | ReplaceNo
     default:
       return assertNever(command);
   }
+}
+
+function forget(nodes: NodeRegistry, anchors: AuditAnchors, node: string): Result {
+  const result = nodes.forget(node);
+  anchors.trim();
+  return result;
 }
 
 function expire(locks: LockState, command: Expire): Result {

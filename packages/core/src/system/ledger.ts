@@ -10,6 +10,8 @@ import type { ApplySink, TimerSink } from "./ports.ts";
 /** Where records go just before they change or vanish while a snapshot is being cut (rule W8). */
 export interface BeforeImages {
   hold(hold: Hold): void;
+  /** The packed hold of this number is about to become an object: no walk over those that are packed will meet it any more. */
+  unpacking(id: number): void;
   wait(wait: Wait): void;
   session(account: Account): void;
   delay(delay: Delay): void;

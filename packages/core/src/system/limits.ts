@@ -90,6 +90,17 @@ export const listedHolders = 16;
 export const listedCycleSteps = 64;
 /** Deadlocks kept for `/locks/wait_for`. */
 export const keptResolutions = 64;
+/** Anchors of audit logs (docs/decisions/0036-audit-anchors.md): replicated constants as well. */
+export const auditLimits = {
+  /** Logs of a node that are remembered: the one that goes on, and those that were begun before it. */
+  keptLogs: 4,
+  /** Anchors of a log whose ordinals are divided by the same power of two and no higher one. */
+  keptPerPowerOfTwo: 2,
+  /** Of all powers of two below 2^53, which no ordinal reaches. */
+  keptAnchors: 106,
+  /** Removed nodes whose anchors are still there: those that anchored last. */
+  keptRemovedNodes: 64,
+} as const;
 /** Names that one call puts in order for listings. */
 export const arrangedPerCall = 2048;
 

@@ -37,6 +37,7 @@ export function renewSystem(former: SystemState, { nodes, placement, ...times }:
   }
   restoreNamespaces(state, former, base);
   for (const node of nodes) state.registry.nodes.set(node.node, node);
+  takeOverAnchors(state, former);
   if (placement !== null) state.placementRecord.restore(placement);
   if (former.features.told !== null) state.features.restore(former.features.told);
   for (const record of former.dedupe.records()) state.dedupe.restore(copyOf(record));
@@ -55,6 +56,13 @@ function restoreNamespaces(state: SystemState, former: SystemState, base: number
   let version = base;
   const renewed = byNumber(namespaces, ({ namespace }) => namespace).map((view): NamespaceView => ({ ...view, version: ++version }));
   state.namespaceRegistry.restore(base, version, renewed);
+}
+
+/** The nodes' audit logs go on; a restore of what was before must not make forgotten what they had written. */
+function takeOverAnchors(state: SystemState, { auditAnchors }: SystemState): void {
+  if (mutant("system-renewal-anchors-dropped")) return;
+  for (const view of auditAnchors.all()) state.auditAnchors.insert(view);
+  state.auditAnchors.trim();
 }
 
 /** What was answered stays answered (rule X1), but for what the end of all leases has made untrue. */

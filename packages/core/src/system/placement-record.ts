@@ -54,12 +54,12 @@ export class PlacementRecord {
 
   private fault({ replication, shards }: SetPlacement): string | null {
     const founded = this.current?.founders.length ?? shards.length;
-    if (replication === 0 || shards.length === 0) return "a placement of nothing";
+    if ((replication === 0 || shards.length === 0) && !mutant("system-placement-of-nothing")) return "a placement of nothing";
     // A message's shard follows from their number: another one would look for it elsewhere.
     if (shards.length !== founded && !mutant("system-placement-other-shards")) return `${shards.length} shards; there are ${founded}`;
     for (const [shard, nodes] of shards.entries()) {
-      if (nodes.length === 0) return `shard ${shard + 1} is nowhere`;
-      if (new Set(nodes).size !== nodes.length) return `shard ${shard + 1} names a node twice`;
+      if (nodes.length === 0 && !mutant("system-placement-nowhere")) return `shard ${shard + 1} is nowhere`;
+      if (new Set(nodes).size !== nodes.length && !mutant("system-placement-twice-at-one")) return `shard ${shard + 1} names a node twice`;
       const stranger = nodes.find((node) => !this.isKnown(node));
       if (stranger !== undefined && !mutant("system-placement-unknown-node"))
         return `shard ${shard + 1} names ${stranger}, which is unknown`;

@@ -7,6 +7,7 @@ import type { LockState } from "../locks/lock-state.ts";
 import type { Wait } from "../locks/wait.ts";
 import type { Account } from "../sessions/account.ts";
 import type { CallerRecord } from "../sessions/caller-record.ts";
+import { writeAudited } from "./audit-codec.ts";
 import type { BeforeImages } from "./ledger.ts";
 import {
   type SnapshotHeader,
@@ -18,7 +19,7 @@ import {
   writeSession,
   writeWait,
 } from "./snapshot-format.ts";
-import type { QueueView } from "./view.ts";
+import type { AuditedNodeView, QueueView } from "./view.ts";
 
 /** Work of one step at most: a record passed over costs 1, one written costs 5. About 1 ms where all memory is cold. */
 const workPerStep = 10_000;
@@ -34,18 +35,22 @@ export class SnapshotCursor implements BeforeImages {
   private readonly locks: LockState;
   /** Those of the instant: a definition is replaced, never changed, so these need no images. */
   private readonly queues: readonly QueueView[];
+  private readonly audited: readonly AuditedNodeView[];
   private readonly writer = new ByteWriter(65_536);
   private readonly walk: Iterator<void>;
   private maxBytes = 0;
   private work = 0;
   private rest: Uint8Array = nothing;
+  /** Those with lower numbers are written. */
+  private packedAt = 0;
   private walking = true;
 
-  constructor(locks: LockState, queues: readonly QueueView[], header: SnapshotHeader) {
+  constructor(locks: LockState, queues: readonly QueueView[], audited: readonly AuditedNodeView[], header: SnapshotHeader) {
     const { ledger } = locks;
     invariant(ledger.images === null, "one-snapshot-at-a-time");
     this.locks = locks;
     this.queues = queues;
+    this.audited = audited;
     ledger.epoch++;
     ledger.images = this;
     const start = this.open(recordKinds.header);
@@ -74,6 +79,10 @@ export class SnapshotCursor implements BeforeImages {
     const start = this.open(recordKinds.hold);
     writeHold(this.writer, hold);
     this.writer.closeLength(start);
+  }
+
+  unpacking(id: number): void {
+    if (id >= this.packedAt) this.packed(id);
   }
 
   wait(wait: Wait): void {
@@ -112,6 +121,11 @@ export class SnapshotCursor implements BeforeImages {
     this.writer.reset();
   }
 
+  private packed(id: number): void {
+    this.work += writeCost;
+    this.writer.raw(this.locks.packed.bytes(id));
+  }
+
   private open(kind: number): number {
     this.work += writeCost;
     const start = this.writer.openLength();
@@ -125,6 +139,7 @@ export class SnapshotCursor implements BeforeImages {
 
   private *records(): Generator<void> {
     yield* this.sessions();
+    yield* this.packedHolds();
     yield* this.holds();
     yield* this.waits();
     yield* this.delays();
@@ -139,6 +154,16 @@ export class SnapshotCursor implements BeforeImages {
       if (account.epoch === epoch) continue;
       account.epoch = epoch;
       this.session(account);
+    }
+  }
+
+  /** As they came. Before the others: who is unpacked meanwhile is met there, and passed over as written. */
+  private *packedHolds(): Generator<void> {
+    const { packed } = this.locks;
+    while (this.packedAt < packed.end) {
+      if (this.full) yield;
+      const id = this.packedAt++;
+      if (packed.isPacked(id)) this.packed(id);
     }
   }
 
@@ -196,6 +221,12 @@ export class SnapshotCursor implements BeforeImages {
       if (this.full) yield;
       const start = this.open(recordKinds.queue);
       encodeQueue(this.writer, view);
+      this.writer.closeLength(start);
+    }
+    for (const view of this.audited) {
+      if (this.full) yield;
+      const start = this.open(recordKinds.audited);
+      writeAudited(this.writer, view);
       this.writer.closeLength(start);
     }
   }

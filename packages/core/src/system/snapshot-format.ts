@@ -22,10 +22,10 @@ import type { DeadlockResolution, NamespaceView, NodeView, PlacementView } from 
 /**
  * A snapshot of group 0 is a stream of records in any order between a header and an end, each with its length before it; chunks may
  * be cut anywhere. Numbers are append-only. Version 1 knew no queues, no placement and no draining nodes, version 2 no namespaces,
- * version 3 no feature level; they stay readable.
+ * version 3 no feature level, version 4 no anchors of audit logs; they stay readable.
  */
-export const snapshotVersion = 4;
-export const recordKinds = { header: 1, session: 2, hold: 3, wait: 4, delay: 5, caller: 6, end: 7, queue: 8 } as const;
+export const snapshotVersion = 5;
+export const recordKinds = { header: 1, session: 2, hold: 3, wait: 4, delay: 5, caller: 6, end: 7, queue: 8, audited: 9 } as const;
 
 /** Everything small: copied whole when the snapshot begins. */
 export interface SnapshotHeader {
@@ -59,6 +59,8 @@ export interface SnapshotHeader {
   readonly namespaces: readonly NamespaceView[];
   /** Since version 4; 0 = the log says nothing of it. */
   readonly featureLevel: number;
+  /** Since version 5: nodes with anchors of audit logs. */
+  readonly auditedNodes: number;
 }
 
 const limitNames = [
@@ -104,7 +106,9 @@ export function writeHeader(writer: ByteWriter, header: SnapshotHeader): void {
   // Without a level, and without namespaces, it is what the versions before could read: with a level every member can read it.
   const isLevelled = header.featureLevel > 0;
   const isPlain = !isLevelled && header.lastNamespaceVersion === firstNamespaceVersion;
-  writer.u8(isLevelled ? snapshotVersion : isPlain ? 2 : 3);
+  // Nobody has anchored before the level was above what an older version knows.
+  const isAnchored = header.auditedNodes > 0;
+  writer.u8(isAnchored ? snapshotVersion : isLevelled ? 4 : isPlain ? 2 : 3);
   for (const name of limitNames) writer.varint(header.limits[name]);
   for (const name of headerNumbers) writer.varint(header[name]);
   writer.string(header.hash);
@@ -126,12 +130,13 @@ export function writeHeader(writer: ByteWriter, header: SnapshotHeader): void {
   for (const name of limitNamesSince2) writer.varint(header.limits[name]);
   for (const name of headerNumbersSince2) writer.varint(header[name]);
   writePlacement(writer, header.placement);
-  if (isPlain) return;
+  if (isPlain && !isAnchored) return;
   for (const name of limitNamesSince3) writer.varint(header.limits[name]);
   for (const name of headerNumbersSince3) writer.varint(header[name]);
   writer.varint(header.namespaces.length);
   for (const view of header.namespaces) encodeDefinedNamespace(writer, view);
-  if (isLevelled) writer.varint(header.featureLevel);
+  if (isLevelled || isAnchored) writer.varint(header.featureLevel);
+  if (isAnchored) writer.varint(header.auditedNodes);
 }
 
 type Numbers<Names extends readonly string[]> = Readonly<Record<Names[number], number>>;
@@ -165,7 +170,17 @@ export function readHeader(reader: ByteReader): SnapshotHeader {
     const told = decodeResult(reader);
     resolutions.push({ at, victim, name, cycle: told.type === "deadlock" ? told.cycle : [] });
   }
-  const all = { ...numbers, hash, nodes, resolutions, lastNamespace: 1, lastNamespaceVersion: 1, namespaces: [], featureLevel: 0 };
+  const all = {
+    ...numbers,
+    hash,
+    nodes,
+    resolutions,
+    lastNamespace: 1,
+    lastNamespaceVersion: 1,
+    namespaces: [],
+    featureLevel: 0,
+    auditedNodes: 0,
+  };
   if (version === 1) {
     return { ...all, limits: { ...defaultSystemLimits, ...limits }, lastQueue: 0, lastVersion: 0, queues: 0, placement: null };
   }
@@ -177,7 +192,8 @@ export function readHeader(reader: ByteReader): SnapshotHeader {
   const namespaces: NamespaceView[] = [];
   for (let left = reader.varint(); left > 0; left--) namespaces.push(decodeDefinedNamespace(reader));
   const featureLevel = version === 3 ? 0 : reader.varint();
-  return { ...all2, ...numbers3, namespaces, featureLevel, limits: limits3 };
+  const auditedNodes = version < 5 ? 0 : reader.varint();
+  return { ...all2, ...numbers3, namespaces, featureLevel, auditedNodes, limits: limits3 };
 }
 
 export function writeSession(writer: ByteWriter, account: Account): void {
@@ -232,34 +248,6 @@ export function writeHold(writer: ByteWriter, hold: Hold): void {
   writer.u8(hold.anonymous ? 1 : 0);
   writer.varint(hold.ttlMs);
   writer.varint(hold.since);
-}
-
-export interface HoldFields {
-  readonly name: string;
-  readonly account: AccountRef;
-  readonly owner: string;
-  readonly mode: Hold["mode"];
-  readonly of: number;
-  readonly fence: number;
-  readonly depth: number;
-  readonly anonymous: boolean;
-  readonly ttlMs: number;
-  readonly since: number;
-}
-
-export function readHold(reader: ByteReader): HoldFields {
-  return {
-    name: reader.string(text),
-    account: readAccount(reader),
-    owner: reader.string(text),
-    mode: decodeMode(reader),
-    of: reader.varint(),
-    fence: reader.varint(),
-    depth: reader.varint(),
-    anonymous: reader.u8() === 1,
-    ttlMs: reader.varint(),
-    since: reader.varint(),
-  };
 }
 
 export function writeWait(writer: ByteWriter, wait: Wait): void {

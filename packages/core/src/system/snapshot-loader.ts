@@ -1,18 +1,18 @@
 import { ByteReader, CodecError, decodeQueue, limits as wireLimits } from "@trivet/wire";
-import { Hold } from "../locks/hold.ts";
-import { holdByFence } from "../locks/hold.ts";
+import { HoldFields } from "../locks/hold-record.ts";
+import { Hold, holdByFence } from "../locks/hold.ts";
 import { Delay, type Lock } from "../locks/lock.ts";
 import { Ticket, Wait } from "../locks/wait.ts";
+import { auditFault } from "./audit-anchors.ts";
+import { readAudited } from "./audit-codec.ts";
 import { Account } from "../sessions/account.ts";
 import { CallerRecord } from "../sessions/caller-record.ts";
 import {
-  type AccountRef,
   type SnapshotHeader,
   type WaitRecord,
   readCaller,
   readDelay,
   readHeader,
-  readHold,
   readSession,
   readWait,
   recordKinds,
@@ -36,20 +36,27 @@ export class SnapshotLoader {
   private carry: Uint8Array = new Uint8Array(0);
   private ended = false;
   private readonly reader = new ByteReader();
+  private page: Uint8Array = new Uint8Array(0);
+  /** Where the record that is read begins in it, with its length and without. */
+  private recordAt = 0;
+  private recordStart = 0;
+  private readonly holdFields = new HoldFields();
 
   /** Takes the next bytes, cut anywhere. */
   push(chunk: Uint8Array): void {
-    const bytes = this.carry.length === 0 ? chunk : join(this.carry, chunk);
-    let position = 0;
-    for (;;) {
-      const end = recordEnd(bytes, position);
-      if (end === null || end.to > bytes.length) break;
-      this.reader.reset(bytes, end.from, end.to);
-      this.record(this.reader);
-      this.reader.expectEnd();
-      position = end.to;
+    // A copy of its own: holds stay in it, packed.
+    const bytes = join(this.carry, chunk);
+    this.state?.lockState.packed.from(bytes);
+    this.page = bytes;
+    const { reader } = this;
+    this.recordAt = 0;
+    for (let end = this.recordEnd(bytes); end >= 0 && end <= bytes.length; end = this.recordEnd(bytes)) {
+      reader.reset(bytes, this.recordStart, end);
+      this.record(reader);
+      reader.expectEnd();
+      this.recordAt = end;
     }
-    this.carry = bytes.slice(position);
+    this.carry = bytes.slice(this.recordAt);
   }
 
   /** The state, once all chunks are in. */
@@ -59,17 +66,36 @@ export class SnapshotLoader {
     if (this.awaited.size > 0) throw new CodecError("a snapshot that lacks a session");
     this.later.sort((a, b) => a.id - b.id);
     for (const record of this.later) this.insertWait(state, record);
-    const { lockState, sessionTable, dedupe, queueRegistry } = state;
+    const { auditAnchors, lockState, sessionTable, dedupe, queueRegistry } = state;
     const complete =
       sessionTable.sessions.size === header.sessions &&
       lockState.holdCount === header.holds &&
       lockState.waits.size === header.waits &&
       lockState.delays.size === header.delays &&
       dedupe.size === header.callers &&
-      queueRegistry.size === header.queues;
+      queueRegistry.size === header.queues &&
+      auditAnchors.nodes.size === header.auditedNodes;
     if (!complete) throw new CodecError("a snapshot that lacks records");
+    lockState.packed.completed();
     if (state.stateHash() !== header.hash) throw new CodecError("a snapshot whose state differs from its hash");
     return state;
+  }
+
+  /** The end of the record at `recordAt`, and `recordStart`; -1 when not even its length is all there. */
+  private recordEnd(bytes: Uint8Array): number {
+    let length = 0;
+    let scale = 1;
+    for (let i = this.recordAt; i < bytes.length; i++) {
+      const byte = bytes[i] as number;
+      length += (byte & 0x7f) * scale;
+      if (length > maxRecordBytes) throw new CodecError("a snapshot record that is too long");
+      if (byte < 0x80) {
+        this.recordStart = i + 1;
+        return i + 1 + length;
+      }
+      scale *= 0x80;
+    }
+    return -1;
   }
 
   private record(reader: ByteReader): void {
@@ -94,6 +120,8 @@ export class SnapshotLoader {
         return this.caller(state, reader);
       case recordKinds.queue:
         return this.queue(state, reader);
+      case recordKinds.audited:
+        return this.audited(state, reader);
       case recordKinds.end:
         this.ended = true;
         return;
@@ -109,6 +137,8 @@ export class SnapshotLoader {
     state.appliedIndex = header.appliedIndex;
     state.ledger.groupTime = header.groupTime;
     state.sessionTable.lastSession = header.lastSession;
+    state.lockState.packed.expect(header.holds);
+    state.lockState.packed.from(this.page);
     state.lockState.lastFence = header.lastFence;
     state.lockState.lastWait = header.lastWait;
     state.lockState.lastDelay = header.lastDelay;
@@ -141,15 +171,33 @@ export class SnapshotLoader {
   }
 
   private hold(state: SystemState, reader: ByteReader): void {
+    const start = reader.position;
+    if (this.stayPacked(state, reader)) return;
+    reader.position = start;
     const { lockState, ledger } = state;
-    const fields = readHold(reader);
+    const { holdFields: fields } = this;
+    fields.read(reader);
     const lock = obtain(state, fields.name, fields.of);
     const { owner, mode, fence, anonymous, ttlMs, since } = fields;
     if (fence === 0 || fence > lockState.lastFence || fields.depth === 0) throw new CodecError(`fence ${fence} was never granted`);
-    const account = this.account(state, fields.account);
+    const account = this.account(state, fields.session, fields.principal);
     const hold = new Hold(lock, account, owner, mode, fence, anonymous, ttlMs, since, ledger.epoch);
     hold.depth = fields.depth;
     lockState.insertHold(hold);
+  }
+
+  /** False when the hold must be an object: of those there may be several of a name, and whatever refers to them. */
+  private stayPacked(state: SystemState, reader: ByteReader): boolean {
+    const { lockState, sessionTable } = state;
+    const { packed, table } = lockState;
+    const record = packed.read(reader);
+    const account = record === null ? undefined : sessionTable.sessions.get(record.session);
+    if (record === null || account === undefined || table.hasRead(record.nameHash)) return false;
+    const same = packed.sameAsRead();
+    if (same >= 0) packed.unpack(same);
+    if (same >= 0 || record.fence === 0 || record.fence > lockState.lastFence || record.depth === 0) return false;
+    lockState.insertPacked(record, this.recordAt, account);
+    return true;
   }
 
   private wait(state: SystemState, reader: ByteReader): void {
@@ -159,7 +207,7 @@ export class SnapshotLoader {
     }
     if (record.tickets.length === 0) throw new CodecError(`wait ${record.id} for nothing`);
     // A session must be asked for now: whether one is missing is judged by its own record.
-    this.account(state, record.account);
+    this.account(state, record.account.session, record.account.principal);
     if (record.upgrade !== 0 || record.tickets.some((ticket) => ticket.coveredBy !== 0)) this.later.push(record);
     else this.insertWait(state, record);
   }
@@ -167,7 +215,7 @@ export class SnapshotLoader {
   private insertWait(state: SystemState, record: WaitRecord): void {
     const { lockState, ledger } = state;
     const { id, owner, caller, sequence, waitMs, ttlMs, reentrant, anonymous, since } = record;
-    const account = this.account(state, record.account);
+    const account = this.account(state, record.account.session, record.account.principal);
     const upgrade = record.upgrade === 0 ? null : holdOf(state, record.tickets[0]?.name ?? "", record.upgrade);
     const wait = new Wait({
       id,
@@ -222,7 +270,14 @@ export class SnapshotLoader {
     queueRegistry.insert(view);
   }
 
-  private account(state: SystemState, { session, principal }: AccountRef): Account {
+  private audited({ auditAnchors }: SystemState, reader: ByteReader): void {
+    const view = readAudited(reader);
+    const fault = auditAnchors.nodes.has(view.node) ? `${view.node} twice` : auditFault(view);
+    if (fault !== null) throw new CodecError(fault);
+    auditAnchors.insert(view);
+  }
+
+  private account(state: SystemState, session: number, principal: string): Account {
     const { sessionTable, ledger } = state;
     if (session === 0) return sessionTable.principals.get(principal) ?? sessionTable.addPrincipal(principal);
     const known = sessionTable.sessions.get(session) ?? this.awaited.get(session);
@@ -254,20 +309,7 @@ function holdOf(state: SystemState, name: string, fence: number): Hold {
   return hold;
 }
 
-/** Where the record at `position` begins and ends; null when even its length is not all there. */
-function recordEnd(bytes: Uint8Array, position: number): { readonly from: number; readonly to: number } | null {
-  let length = 0;
-  let scale = 1;
-  for (let i = position; i < bytes.length; i++) {
-    const byte = bytes[i] as number;
-    length += (byte & 0x7f) * scale;
-    if (length > maxRecordBytes) throw new CodecError("a snapshot record that is too long");
-    if (byte < 0x80) return { from: i + 1, to: i + 1 + length };
-    scale *= 0x80;
-  }
-  return null;
-}
-
+/** A new array also where one of them is empty. */
 function join(a: Uint8Array, b: Uint8Array): Uint8Array {
   const joined = new Uint8Array(a.length + b.length);
   joined.set(a);

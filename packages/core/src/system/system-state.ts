@@ -6,11 +6,11 @@ import { listWaitEdges } from "../locks/wait-graph.ts";
 import { CallerRecord } from "../sessions/caller-record.ts";
 import { DedupeTable } from "../sessions/dedupe.ts";
 import { SessionTable } from "../sessions/session-table.ts";
-import { mix } from "./digest.ts";
+import { AuditAnchors } from "./audit-anchors.ts";
 import { execute } from "./execute.ts";
 import { FeatureLevelRecord } from "./feature-level.ts";
 import { Ledger, nobody } from "./ledger.ts";
-import { arrangedPerCall, type CounterFloor, defaultSystemLimits, type SystemLimits } from "./limits.ts";
+import { type CounterFloor, defaultSystemLimits, type SystemLimits } from "./limits.ts";
 import { compareNames } from "./names.ts";
 import { NamespaceRegistry } from "./namespace-registry.ts";
 import { NodeRegistry } from "./node-registry.ts";
@@ -19,7 +19,9 @@ import type { ApplySink, TimerSink } from "./ports.ts";
 import { QueueRegistry } from "./queue-registry.ts";
 import { SnapshotCursor } from "./snapshot-cursor.ts";
 import type { SnapshotHeader } from "./snapshot-format.ts";
+import { hashOfState } from "./state-hash.ts";
 import type {
+  AuditedNodeView,
   DeadlockResolution,
   LockView,
   NamespacePage,
@@ -48,6 +50,7 @@ export class SystemState implements SystemView {
   readonly namespaceRegistry: NamespaceRegistry;
   readonly placementRecord: PlacementRecord;
   readonly features: FeatureLevelRecord;
+  readonly auditAnchors: AuditAnchors;
   /** Index of the last entry applied. */
   appliedIndex = 0;
   private readonly entry = new EntryPayloadCursor();
@@ -65,6 +68,7 @@ export class SystemState implements SystemView {
     this.namespaceRegistry = new NamespaceRegistry(this.ledger);
     this.placementRecord = new PlacementRecord(this.ledger, this.registry);
     this.features = new FeatureLevelRecord(this.ledger);
+    this.auditAnchors = new AuditAnchors(this.ledger, this.registry);
   }
 
   /**
@@ -122,8 +126,9 @@ export class SystemState implements SystemView {
       resolutions: [...lockState.resolutions],
       placement: this.placementRecord.view,
       featureLevel: this.features.told ?? 0,
+      auditedNodes: this.auditAnchors.nodes.size,
     };
-    return new SnapshotCursor(lockState, [...queueRegistry.values()], header);
+    return new SnapshotCursor(lockState, [...queueRegistry.values()], [...this.auditAnchors.nodes.values()], header);
   }
 
   /** The leader's timers, announced in full at once (rule L3: a new leader restarts every lease). Null = this replica leads no longer. */
@@ -167,7 +172,7 @@ export class SystemState implements SystemView {
 
   /** Work that may wait for an idle moment, a millisecond of it at most: puts new names in order for listings. True when none is left. */
   tidy(): boolean {
-    return this.lockState.table.index.arrange(arrangedPerCall);
+    return this.lockState.arrange();
   }
 
   /** Raises the counters of a state that founds a new cluster (rule W9). Never on a member of a running one. */
@@ -182,22 +187,7 @@ export class SystemState implements SystemView {
 
   /** State hash (rule W7): equal for equal states whatever their history. Costs no walk over the locks: take it as often as wanted. */
   stateHash(): string {
-    const { ledger, dedupe, lockState, sessionTable, registry, queueRegistry, placementRecord } = this;
-    let extra = mix(registry.digest(), lockState.lastFence);
-    extra = mix(extra, lockState.lastWait);
-    extra = mix(extra, lockState.lastDelay);
-    extra = mix(extra, lockState.lastAnonymous);
-    extra = mix(extra, sessionTable.lastSession);
-    extra = mix(extra, ledger.groupTime);
-    extra = mix(extra, lockState.resolutions.length);
-    // Added, not mixed in: without queues this is the hash of version 1, which the snapshots of version 1 carry.
-    const { digest } = queueRegistry;
-    extra = (extra + queueRegistry.countersDigest() + Math.imul(placementRecord.digest(), 7)) | 0;
-    extra = (extra + Math.imul(this.namespaceRegistry.digest(), 17) + Math.imul(this.features.digest(), 23)) | 0;
-    const low = (ledger.digest.low + Math.imul(dedupe.digest.low, 3) + Math.imul(digest.low, 11) + extra) >>> 0;
-    const spreadExtra = Math.imul(extra, 0x9e3779b1);
-    const high = (ledger.digest.high + Math.imul(dedupe.digest.high, 5) + Math.imul(digest.high, 13) + spreadExtra) >>> 0;
-    return high.toString(16).padStart(8, "0") + low.toString(16).padStart(8, "0");
+    return hashOfState(this);
   }
 
   get groupTime(): number {
@@ -213,7 +203,7 @@ export class SystemState implements SystemView {
   }
 
   locks(prefix: string, cursor: string, limit: number): { readonly locks: readonly LockView[]; readonly next: string | null } {
-    return listLocks(this.lockState.table, prefix, cursor, limit);
+    return listLocks(this.lockState, prefix, cursor, limit);
   }
 
   lockCount(): number {
@@ -298,6 +288,10 @@ export class SystemState implements SystemView {
 
   placementNames(node: string): boolean {
     return this.placementRecord.names(node);
+  }
+
+  auditedNodes(): readonly AuditedNodeView[] {
+    return this.auditAnchors.all();
   }
 
   lookup(caller: string, sequence: number): Result | "pending" | "unknown" {

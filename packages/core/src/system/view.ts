@@ -1,4 +1,4 @@
-import type { CycleStep, ExpiryKind, LockMode, NamespaceSettings, QueueDefinition, Result } from "@trivet/wire";
+import type { AuditMark, CycleStep, ExpiryKind, LockMode, NamespaceSettings, QueueDefinition, Result } from "@trivet/wire";
 
 export interface HoldView {
   readonly owner: string;
@@ -102,6 +102,28 @@ export interface NodeView {
   readonly draining: boolean;
 }
 
+/** The head of an audit log, as a node has told it. */
+export interface AuditAnchor extends AuditMark {
+  /** Group time at which it was put here. */
+  readonly at: number;
+  /** The how manieth of its chain it is, from 1. Not all are kept. */
+  readonly ordinal: number;
+}
+export interface AuditChainView {
+  readonly chain: string;
+  /** The how manieth log of its node it is, from 1. */
+  readonly number: number;
+  /** Oldest first; the last is the newest there was. */
+  readonly anchors: readonly AuditAnchor[];
+}
+/** The audit logs of a node, which may have been removed since. */
+export interface AuditedNodeView {
+  readonly node: string;
+  /** Logs it has begun, those that are not kept here any more among them. */
+  readonly begun: number;
+  readonly chains: readonly AuditChainView[];
+}
+
 /** Read side of group 0's state machine. Valid until the next apply; copy what you keep. */
 export interface SystemView {
   /** Group time of the last applied entry, Unix milliseconds (rule L3). */
@@ -138,6 +160,8 @@ export interface SystemView {
   placement(): PlacementView | null;
   /** Does any shard name `node`? It is not to be removed while one does (rule G4). */
   placementNames(node: string): boolean;
+  /** Anchors of the audit logs, in the order of the nodes' names. */
+  auditedNodes(): readonly AuditedNodeView[];
   /** What the dedupe table knows of a request (X3). */
   lookup(caller: string, sequence: number): Result | "pending" | "unknown";
   timerCount(kind: ExpiryKind): number;

@@ -1,6 +1,6 @@
 import type { Hold } from "../locks/hold.ts";
 import type { Lock } from "../locks/lock.ts";
-import type { LockTable } from "../locks/lock-table.ts";
+import type { LockState } from "../locks/lock-state.ts";
 import type { Ticket } from "../locks/wait.ts";
 import type { Account } from "../sessions/account.ts";
 import type { ShardedMap } from "./sharded-map.ts";
@@ -29,11 +29,13 @@ function waitView(ticket: Ticket): WaitView {
 
 /** A page of names in byte order. */
 export function listLocks(
-  table: LockTable,
+  { packed, packedOrder, table }: LockState,
   prefix: string,
   cursor: string,
   limit: number,
 ): { readonly locks: readonly LockView[]; readonly next: string | null } {
+  // Those of the page become objects, and stand in order with the others from now on.
+  for (const id of packedOrder.page(prefix, cursor, limit + 1)) packed.unpack(id);
   table.index.arrange(arrangedPerCall);
   const found = table.index.page(prefix, cursor, limit + 1);
   const locks = found.slice(0, limit).map((lock) => lockView(lock.name, lock));

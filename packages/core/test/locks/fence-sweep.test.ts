@@ -1,7 +1,8 @@
 import { expect, test, vi } from "vitest";
 import { FenceSweep } from "../../src/locks/fence-sweep.ts";
-import { SnapshotLoader } from "../../src/system/snapshot-loader.ts";
+import { restoreSystem, SnapshotLoader } from "../../src/system/snapshot-loader.ts";
 import { guard } from "../raft/guard.ts";
+import { wholeSnapshot } from "../system/traffic.ts";
 import { Bench, acquire, downgrade, release, upgrade } from "../system/support.ts";
 
 vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
@@ -84,6 +85,29 @@ test("it comes to its end step by step, over what stays", () => {
   expect(lowest).toBeGreaterThan(0);
   expect(lowest).toBeLessThanOrEqual(steps);
 });
+
+guard(
+  "fence-sweep-packed-unseen",
+  "nor has one that nobody has asked for since it was read from a snapshot, or is asked for meanwhile",
+  () => {
+    const { bench } = held(20);
+    const restored = restoreSystem(wholeSnapshot(bench.state));
+    expect(restored.lockState.packed.size).toBe(20);
+    expect(new FenceSweep(restored.lockState).step(1_000)).toBe(1);
+    for (const asked of [1, 10, 20]) {
+      const again = restoreSystem(wholeSnapshot(bench.state));
+      const sweep = new FenceSweep(again.lockState);
+      for (let step = 0; step < 60; step += 1) {
+        if (step === asked) for (let at = 1; at <= 20; at += 1) again.lock(`l${at}`);
+        const found = sweep.step(1);
+        if (found === null) continue;
+        expect(found).toBe(1);
+        break;
+      }
+      expect(again.lockState.packed.size).toBe(0);
+    }
+  },
+);
 
 test("a state of before gives no higher one than the newest", () => {
   const { bench, who } = held(3);

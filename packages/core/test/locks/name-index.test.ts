@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Lock } from "../../src/locks/lock.ts";
 import { LockTable } from "../../src/locks/lock-table.ts";
+import { PackedHolds } from "../../src/locks/packed-holds.ts";
 import { Prng } from "../../src/kernel/prng.ts";
 import { compareNames } from "../../src/system/names.ts";
 
@@ -18,6 +19,13 @@ function namesOf(locks: readonly Lock[]): string[] {
   return locks.map(({ name }) => name);
 }
 
+function emptyTable(): LockTable {
+  const packed = new PackedHolds(() => {
+    throw new Error("none is packed");
+  });
+  return new LockTable(packed);
+}
+
 describe("the table of names in use", () => {
   test.each([
     ["plain names", plainName],
@@ -25,7 +33,7 @@ describe("the table of names in use", () => {
   ])("a page shows what sorting all names would, whatever waits to be put in order: %s", (_kind, nameOf) => {
     for (let seed = 1; seed <= 20; seed++) {
       const prng = new Prng(seed);
-      const table = new LockTable();
+      const table = emptyTable();
       const used = new Map<string, Lock>();
       for (let step = 0; step < 3000; step++) {
         const name = nameOf(prng);
@@ -57,7 +65,7 @@ describe("the table of names in use", () => {
 
   test("a walk meets every lock that is there all the time, while others come and go and the table grows", () => {
     const prng = new Prng(7);
-    const table = new LockTable();
+    const table = emptyTable();
     const staying = Array.from({ length: 5000 }, (_, i) => table.obtain(`stays/${i}`));
     const passing: Lock[] = [];
     const met = new Set<Lock>();

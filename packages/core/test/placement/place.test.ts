@@ -1,40 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { nodeId, type NodeId, place, type PlacementMap, Prng } from "@trivet/core";
-
-const nodesOf = (count: number, from = 1): NodeId[] => Array.from({ length: count }, (_, i) => nodeId(`node${from + i}`));
-
-function loads(map: PlacementMap, of: (replicas: readonly NodeId[]) => readonly NodeId[]): Map<NodeId, number> {
-  const counts = new Map<NodeId, number>();
-  for (const replicas of map) for (const node of of(replicas)) counts.set(node, (counts.get(node) ?? 0) + 1);
-  return counts;
-}
-const replicaLoads = (map: PlacementMap): Map<NodeId, number> => loads(map, (replicas) => replicas);
-const leaderLoads = (map: PlacementMap): Map<NodeId, number> => loads(map, (replicas) => replicas.slice(0, 1));
-
-/** Replicas that have to be copied somewhere new. */
-function moved(before: PlacementMap, after: PlacementMap): number {
-  return after.reduce((sum, replicas, shard) => sum + replicas.filter((node) => !before[shard]?.includes(node)).length, 0);
-}
-
-/** A chain of moves may touch the replicas of one shard more than the least that has to move. */
-const oneShard = 3;
-
-function expectSound(map: PlacementMap, nodes: readonly NodeId[], shards: number, replication: number): void {
-  const wanted = Math.min(replication, nodes.length);
-  expect(map).toHaveLength(shards);
-  for (const replicas of map) {
-    expect(new Set(replicas).size).toBe(wanted);
-    expect(replicas.every((node) => nodes.includes(node))).toBe(true);
-  }
-  const replicaMost = Math.ceil((shards * wanted) / nodes.length);
-  const replicaLeast = Math.floor((shards * wanted) / nodes.length);
-  for (const node of nodes) {
-    const held = replicaLoads(map).get(node) ?? 0;
-    expect(held).toBeLessThanOrEqual(replicaMost);
-    expect(held).toBeGreaterThanOrEqual(replicaLeast);
-    expect(leaderLoads(map).get(node) ?? 0).toBeLessThanOrEqual(Math.ceil(shards / nodes.length));
-  }
-}
+import { nodeId, place, Prng } from "@trivet/core";
+import { expectSound, leaderLoads, moved, nodesOf, oneShard, replicaLoads } from "./support.ts";
 
 describe("where shards belong (D4)", () => {
   test.each([

@@ -185,22 +185,6 @@ describe("a change", () => {
     expect(refusals(c, "a")).toEqual([reason]);
     expect(c.group("a").lastIndex).toBe(1);
   });
-
-  test("is refused at a follower, during a transfer, and when another configuration is in force than expected (G4)", () => {
-    const c = new Cluster({ ...three, spare: ["d"] });
-    elect(c, "a");
-    c.change("b", { addLearners: ["d"] });
-    expect(refusals(c, "b")).toEqual(["this node is not the leader"]);
-    // The founding configuration is the leader's first entry.
-    c.change("a", { addLearners: ["d"] }, 1);
-    c.settle();
-    expect(c.group("a").membershipIndex).toBe(2);
-    c.change("a", { remove: ["d"] }, 1);
-    c.cut = () => true;
-    c.transfer("a", "b");
-    c.change("a", { remove: ["d"] }, 2);
-    expect(refusals(c, "a")).toEqual(["the configuration is at index 2, not at 1 as expected", "leadership is being transferred to b"]);
-  });
 });
 
 describe("joining and leaving", () => {

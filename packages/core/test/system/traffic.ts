@@ -13,9 +13,9 @@ export class Traffic {
   private readonly sent: Uint8Array[] = [];
   private readonly next = new Map<string, number>();
 
-  constructor(seed: number) {
+  constructor(seed: number, names: readonly string[] = alphabet.names) {
     this.random = new Prng(seed);
-    this.moves = new Moves(this.random, alphabet);
+    this.moves = new Moves(this.random, { ...alphabet, names });
   }
 
   entry(state: SystemState): Uint8Array {
@@ -79,6 +79,14 @@ export function cut(cursor: SnapshotCursor, random: Prng, between: () => void): 
     if (chunk === null) return chunks;
     chunks.push(chunk.slice());
   }
+}
+
+/** All chunks at once. */
+export function wholeSnapshot(state: SystemState): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  const cursor = state.beginSnapshot();
+  for (let chunk = cursor.next(1 << 20); chunk !== null; chunk = cursor.next(1 << 20)) chunks.push(chunk);
+  return chunks;
 }
 
 /** The same bytes in other pieces. */

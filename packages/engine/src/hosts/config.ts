@@ -1,6 +1,7 @@
 import { type GroupId, nodeId, type RaftConfig } from "@trivet/core";
 import type { CopyBounds } from "../cache/copies.ts";
 import { logLimits } from "../log/limits.ts";
+import { absentReplicaMs, deadNodeMovesAfterMs } from "../shards/limits.ts";
 import { newestLevel, type QueueSettings } from "@trivet/wire";
 import { maxApplyBytesPerTurn, maxEntryBytes, peerWindowBytes } from "./limits.ts";
 
@@ -31,6 +32,10 @@ export interface NodeHostConfig {
   readonly trustPeerPort: boolean;
   /** Of the failure detector, which shows peers as gone; no timers of Raft. */
   readonly failureDetector: { readonly intervalMs: number; readonly timeoutMs: number };
+  /** Shards move away from a node that has been silent for so long, where others can take them. */
+  readonly deadNodeMovesAfterMs: number;
+  /** A shard does not keep a node that is to be emptied for a replica that should come and has been silent for so long. */
+  readonly absentReplicaMs: number;
   readonly heartbeatMs: number;
   readonly electionMinMs: number;
   readonly electionMaxMs: number;
@@ -38,6 +43,7 @@ export interface NodeHostConfig {
   readonly noLeaderWaitMs: number;
   readonly snapshotEveryEntries: number;
   readonly snapshotEveryBytes: number;
+  readonly snapshotAtRestBytes: number;
   readonly retainBytes: number;
   /** The highest feature level that this node says it knows; lower than the version's own only where an older one is to be played. */
   readonly featureLevel: number;
@@ -57,6 +63,8 @@ export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> =
   macKeys: [],
   trustPeerPort: false,
   failureDetector: { intervalMs: 1_000, timeoutMs: 3_000 },
+  deadNodeMovesAfterMs,
+  absentReplicaMs,
   heartbeatMs: 50,
   electionMinMs: 300,
   electionMaxMs: 600,
@@ -64,6 +72,7 @@ export const defaultHostConfig: Omit<NodeHostConfig, "node" | "url" | "peers"> =
   noLeaderWaitMs: 2_000,
   snapshotEveryEntries: 50_000,
   snapshotEveryBytes: 16 * 1024 * 1024,
+  snapshotAtRestBytes: 1024 * 1024,
   retainBytes: 16 * 1024 * 1024,
   featureLevel: newestLevel,
   walSegmentBytes: 64 * 1024 * 1024,
@@ -74,6 +83,8 @@ export interface GroupHostConfig {
   readonly raft: RaftConfig;
   readonly snapshotEveryEntries: number;
   readonly snapshotEveryBytes: number;
+  /** So much of a log is worth a snapshot once it rests. */
+  readonly snapshotAtRestBytes: number;
   /** A snapshot stands for the log before it; not where the machine keeps itself on disk (see GroupSnapshots.flushed). */
   readonly snapshotsMoveFloor: boolean;
   /** Entries kept in memory behind a snapshot for lagging followers, in bytes. */
@@ -111,6 +122,7 @@ export function groupConfig(config: NodeHostConfig, group: GroupId, seed: number
     },
     snapshotEveryEntries: config.snapshotEveryEntries,
     snapshotEveryBytes: config.snapshotEveryBytes,
+    snapshotAtRestBytes: config.snapshotAtRestBytes,
     snapshotsMoveFloor: true,
     retainBytes: config.retainBytes,
     maxEntryBytes,

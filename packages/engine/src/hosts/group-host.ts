@@ -139,7 +139,7 @@ export class GroupHost {
     this.raft.step({ type: "tick", now });
     this.reads.tick(now);
     this.audit?.tick(now);
-    if (this.raft.hasEffects() || this.hasWork()) this.owner.markDirty();
+    if (this.raft.hasEffects() || this.hasWork() || this.snapshots.due.isDueAtRest()) this.owner.markDirty();
   }
 
   /** When the next tick has something to do. */

@@ -6,6 +6,7 @@ import { snapshotChunkBytes } from "./limits.ts";
 import { floorOf, keptFrom, membershipAt } from "./log-floor.ts";
 import type { GroupMachine, MachineFactory, MachineSnapshot } from "./machine.ts";
 import type { SnapshotStatus } from "./node-api.ts";
+import { SnapshotDue } from "./snapshot-due.ts";
 import { SnapshotMeter } from "./snapshot-meter.ts";
 import { earliestSent, receivers } from "./snapshot-receivers.ts";
 
@@ -20,7 +21,7 @@ export class GroupSnapshots {
   readonly ports: GroupHostPorts;
   private readonly owner: GroupHostOwner;
   private readonly meter: SnapshotMeter;
-  private bytesSince = 0;
+  readonly due: SnapshotDue;
   private lastIndex: LogIndex;
   private lettingGo = false;
   private taking: MachineSnapshot | null = null;
@@ -44,6 +45,7 @@ export class GroupSnapshots {
     this.factory = factory;
     this.ports = ports;
     this.owner = owner;
+    this.due = new SnapshotDue(group, config, ports);
     this.meter = new SnapshotMeter(group.id, ports.clock, ports.telemetry);
     this.lastIndex = ports.snapshots.latest()?.index ?? logIndex(0);
   }
@@ -59,7 +61,7 @@ export class GroupSnapshots {
   }
 
   grew(bytes: number): void {
-    this.bytesSince += bytes;
+    this.due.grew(bytes);
   }
 
   stop(): void {
@@ -92,12 +94,7 @@ export class GroupSnapshots {
       if (this.wanted) this.finished();
       return;
     }
-    if (this.wanted || since >= this.config.snapshotEveryEntries || this.bytesSince >= this.enoughBytes()) this.take();
-  }
-
-  /** Reading a log again costs about twice what the same bytes of a snapshot do: so much of it keeps a restart within bounds. */
-  private enoughBytes(): number {
-    return Math.max(this.config.snapshotEveryBytes, (this.ports.snapshots.latest()?.bytes ?? 0) / 2);
+    if (this.wanted || this.due.isDue(since) || this.due.isDueAtRest()) this.take();
   }
 
   private take(): void {
@@ -106,7 +103,7 @@ export class GroupSnapshots {
     const term = this.group.raft.termAt(index);
     invariant(term !== null, "applied-term-known", () => `no term for the index ${index}`);
     const meta = { id: `${this.group.id}-${index}-${term}-${this.config.raft.self}`, index, term, ...membershipAt(this.group, index) };
-    this.bytesSince = 0;
+    this.due.begun();
     this.wanted = false;
     const startedAt = this.ports.clock.now();
     const snapshot = this.group.machine.beginSnapshot(index);
@@ -298,7 +295,7 @@ export class GroupSnapshots {
     this.installedCount += 1;
     this.meter.received();
     this.lastIndex = meta.index;
-    this.bytesSince = 0;
+    this.due.begun();
     this.finished();
   }
 

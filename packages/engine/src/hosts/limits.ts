@@ -26,6 +26,9 @@ export const maxApplyBytesPerTurn: number = 8 * 1024;
 export const maxExpiriesPerTurn: number = 256;
 /** Snapshot chunk handed to the store per turn; also loaded again in one turn, which costs much more. */
 export const snapshotChunkBytes: number = 64 * 1024;
+/** A log that has grown by no more than this in so long a time rests: a snapshot keeps nobody waiting then. */
+export const restingBytes: number = 64 * 1024;
+export const snapshotRestMs: number = 1_000;
 /** Votes of group 0 are held by at most so many nodes; further ones are learners (rule G3). */
 export const maxSystemVoters: number = 5;
 /** An unanswered call to a peer is given up after so long. */
@@ -62,3 +65,10 @@ export const answerOpenMs: number = 2_000;
 /** A scaled replica is dropped after so long a silence; each try to drop it may take the other time, for its shards move first. */
 export const scalableGoneAfterMs: number = 600_000;
 export const dropMemberMs: number = 120_000;
+/** The head of an audit log that moved is anchored after so long, where nobody waits for it; and again so long after it could not be. */
+export const anchorEveryMs: number = 1_000;
+export const anchorRetryMs: number = 5_000;
+/** Times in a row that the cluster may know another anchor of the chain than this node, before somebody else must be anchoring it. */
+export const anchorRounds: number = 5;
+/** Anchors whose answers did not come that are known again without reading the log. */
+export const keptSentAnchors: number = 16;

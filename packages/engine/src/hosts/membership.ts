@@ -312,14 +312,15 @@ export class MembershipHost {
   /** Learner → caught up → voter, one at a time, while there are places (rule G3). */
   private promote(): void {
     const { membership } = this.group.raft;
-    if (membership.voters.length >= maxSystemVoters) return;
+    if (membership.voters.length >= maxSystemVoters && !mutant("host-voters-unbounded")) return;
     for (const learner of membership.learners) {
       const registered = this.owner.registry().find((node) => node.node === learner);
       if (registered === undefined || !registered.voter || registered.storage === "") continue;
       const progress = this.group.raft.progress().find((peer) => peer.peer === learner);
       if (progress === undefined || !this.isActive(learner)) continue;
       // It must at least have the entry that made it a learner: in a short log a node that holds nothing lags by little, too.
-      if (progress.match < this.group.raft.membershipIndex || this.group.raft.commitIndex - progress.match > caughtUpLag) continue;
+      const isBehind = progress.match < this.group.raft.membershipIndex || this.group.raft.commitIndex - progress.match > caughtUpLag;
+      if (isBehind && !mutant("host-voter-before-caught-up")) continue;
       this.change({ addVoters: [learner], addLearners: [], remove: [] });
       return;
     }
@@ -344,7 +345,7 @@ export class MembershipHost {
       const active = [...after].filter((node) => this.isActive(node));
       const needed = Math.floor(after.size / 2) + 1;
       if (after.size === 0) return "the last voter cannot be removed";
-      if (active.length < needed) {
+      if (active.length < needed && !mutant("host-change-leaves-minority")) {
         return `the change would leave ${active.length} reachable of ${after.size} voters, and ${needed} are needed; unreachable: ${[...after].filter((node) => !active.includes(node)).join(", ")}`;
       }
     }

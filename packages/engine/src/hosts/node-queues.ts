@@ -45,11 +45,11 @@ export class NodeQueues {
       (run) => clock.defer(run),
     );
     this.storage = queueStorage ?? this.embedded;
+    this.directory = new SystemDirectory({ state, api, defaults: host.config.queueDefaults });
     this.access =
       queueStorage === undefined
         ? new EmbeddedAccess(this.embedded, () => this.shards)
-        : new StorageAccess(queueStorage, clock, () => host.groupTime.now());
-    this.directory = new SystemDirectory({ state, api, defaults: host.config.queueDefaults });
+        : new StorageAccess(queueStorage, clock, () => host.groupTime.now(), this.directory);
     this.service = new QueueService({ clock, storage: this.storage, directory: this.directory });
   }
 

@@ -5,6 +5,7 @@ import { askHomeMethod, onAskHome } from "../cache/home-calls.ts";
 import type { Link } from "../ports/transport.ts";
 import { onShardQuery } from "../shards/embedded-storage.ts";
 import type { ShardWait } from "../shards/placement-waits.ts";
+import type { ShardHas } from "../shards/shard-placement.ts";
 import { onShardRequest } from "../shards/shard-requests.ts";
 import type { Preparation } from "./bootstrap.ts";
 import { maxQueuedProposalBytes } from "./limits.ts";
@@ -315,12 +316,10 @@ export class Peering implements PeerHubOwner {
       case claimMethod:
         onClaim(host, body, answer);
         break;
-      case "shard-has": {
-        const { group, node } = body as { readonly group: number; readonly node: string };
+      case "shard-has":
         if (host.shards === null) answer(null);
-        else host.shards.placement.hasMember(groupId(group), nodeId(node), answer);
+        else host.shards.placement.hasMember(body as ShardHas, answer);
         break;
-      }
       case "shard-waits":
         host.shards?.placement.waits.heard(from, body as readonly ShardWait[]);
         answer(true);

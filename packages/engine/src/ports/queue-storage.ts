@@ -19,6 +19,11 @@ export type StorageCommand = Produce | CreateGroup | DeleteGroup | Consume | Set
 /** How safe an acknowledged produce is: `quorum` = fsynced on a majority; on Redis what was asked for and confirmed; `memory` = not at all. */
 export type Durability = "quorum" | "memory" | "primary" | "aof" | `replicas:${number}`;
 
+export interface StorageOptions extends SubmitOptions {
+  /** How safe a produce is to be before it is answered; not given = as the storage is set up. One that always reaches more needs not be told. */
+  readonly ack?: Durability;
+}
+
 export type StorageOutcome =
   | { readonly type: "answered"; readonly result: ShardAnswer; readonly requestId: string; readonly durability: Durability }
   /** Nothing happened. Also of a Redis that cannot be reached: code `redis_unavailable`. */
@@ -63,7 +68,7 @@ export interface QueueStorage {
   submit(
     place: { readonly queue: number; readonly partition: number },
     command: StorageCommand,
-    options: SubmitOptions,
+    options: StorageOptions,
     done: (outcome: StorageOutcome) => void,
   ): Submission;
   query(query: StorageQuery, timeoutMs: number, done: (reply: StorageReply) => void): void;

@@ -11,6 +11,8 @@ export interface Call {
   /** On the monotonic clock. */
   readonly deadline: number;
   readonly idempotency?: NonNullable<SubmitOptions["idempotency"]>;
+  /** Of a produce. */
+  readonly ack?: Durability;
 }
 
 type Fine = Extract<ShardAnswer, { readonly type: "produced" | "handed-out" | "settled" | "counted" }>;
@@ -54,11 +56,13 @@ export class PartitionCommands {
     label: string,
     done: (outcome: PartitionOutcome) => void,
   ): Submission {
-    const { idempotency } = call;
-    const keyed =
-      idempotency === undefined ? {} : { idempotency: { key: `${idempotency.key}.${label}`, fingerprint: idempotency.fingerprint } };
+    const { ack, idempotency } = call;
+    const asked = {
+      ...(idempotency === undefined ? {} : { idempotency: { key: `${idempotency.key}.${label}`, fingerprint: idempotency.fingerprint } }),
+      ...(ack === undefined ? {} : { ack }),
+    };
     const send = (tries: number): Submission =>
-      this.storage.submit({ queue, partition }, command, { timeoutMs: this.left(call), ...keyed }, (outcome) => {
+      this.storage.submit({ queue, partition }, command, { timeoutMs: this.left(call), ...asked }, (outcome) => {
         if (outcome.type !== "answered" || outcome.result.type !== "not-configured") done(classified(command, outcome));
         else this.configure(queue, call, tries, () => void send(tries + 1), done);
       });

@@ -1,4 +1,5 @@
 import type { QueueView } from "@trivet/core";
+import type { Durability } from "../ports/queue-storage.ts";
 import { PartitionChoice, type PartitionShare } from "./partition-choice.ts";
 import type { Call, PartitionCommands, PartitionOutcome } from "./partition-commands.ts";
 import type { QueueNames } from "./queue-names.ts";
@@ -19,7 +20,8 @@ export class Producing {
     this.names = names;
   }
 
-  produce(request: ProduceRequest, call: Call, done: (outcome: Produced | QueueFailure) => void): void {
+  produce(request: ProduceRequest, given: Call, done: (outcome: Produced | QueueFailure) => void): void {
+    const call = request.ack === undefined ? given : { ...given, ack: request.ack };
     this.names.with(request.queue, request.create, call, done, (queue, again) => {
       const { partitions, version } = queue.definition;
       const shares = this.choice.shares(request.messages, partitions, call.idempotency?.key ?? "");
@@ -55,16 +57,23 @@ function join(
     return first;
   }
   const messages: Produced["messages"][number][] = [];
-  let durability: Produced["durability"] = "memory";
+  let weakest: Durability | null = null;
   for (const [share, outcome] of outcomes) {
     if (outcome.type !== "answered" || outcome.result.type !== "produced") continue;
-    durability = outcome.durability;
+    const { durability } = outcome;
+    if (weakest === null || strength(durability) < strength(weakest)) weakest = durability;
     outcome.result.messages.forEach(({ sequence, duplicate }, at) => {
       const id = formatMessageId({ queue: queue.queue, partition: share.partition, sequence });
       messages[share.places[at] as number] = { id, partition: share.partition, sequence, duplicate };
     });
   }
-  return { type: "produced", queue: queue.queue, messages, durability };
+  return { type: "produced", queue: queue.queue, messages, durability: weakest ?? "memory" };
+}
+
+/** What is said of several partitions holds for each of them. */
+function strength(durability: Durability): number {
+  if (durability.startsWith("replicas:")) return 2 + Number(durability.slice("replicas:".length));
+  return durability === "memory" ? 0 : durability === "primary" ? 1 : durability === "aof" ? 2 : Number.POSITIVE_INFINITY;
 }
 
 function rank(type: string): number {

@@ -35,12 +35,15 @@ export interface ProduceRequest {
   readonly ifFence: { readonly lock: string; readonly fence: number } | null;
   /** Make the queue, with the defaults, if there is none. */
   readonly create: boolean;
+  /** How safe the messages are to be before the answer; not given = as the storage is set up. The answer says what was reached. */
+  readonly ack?: Durability;
 }
 export interface Produced {
   readonly type: "produced";
   readonly queue: number;
   /** In the order of the request. */
   readonly messages: readonly { readonly id: string; readonly partition: number; readonly sequence: number; readonly duplicate: boolean }[];
+  /** Of each of the messages, at least. */
   readonly durability: Durability;
 }
 

@@ -8,6 +8,7 @@ export function shardConfig(config: NodeHostConfig, group: GroupId, seed: number
     ...groupConfig(config, group, seed, beatOffsetMs),
     snapshotEveryEntries: Number.POSITIVE_INFINITY,
     snapshotEveryBytes: Number.POSITIVE_INFINITY,
+    snapshotAtRestBytes: Number.POSITIVE_INFINITY,
     snapshotsMoveFloor: false,
     retainBytes: Math.min(config.retainBytes, shardRetainBytes),
     maxEntryBytes: shardEntryBytes,

@@ -155,7 +155,7 @@ export class ShardHosts {
   receive(group: GroupId, message: RaftMessage): void {
     const replica = this.replicas.get(group);
     if (replica !== undefined) replica.receive(message);
-    else if (this.stored !== null && this.placement.wants(group, this.self)) this.open(group);
+    else if (this.stored !== null && (this.placement.wants(group, this.self) || mutant("shard-opened-unwanted"))) this.open(group);
   }
 
   forwarded(from: NodeId, group: GroupId, frame: Uint8Array, answers: boolean): void {

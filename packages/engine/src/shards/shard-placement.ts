@@ -1,7 +1,7 @@
 import { type GroupId, groupId, type NodeId, nodeId, place, type PlacementView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
-import { deadNodeMovesAfterMs, waitsToldEveryMs } from "./limits.ts";
+import { waitsToldEveryMs } from "./limits.ts";
 import { PlacementWaits } from "./placement-waits.ts";
 import type { ShardGroup } from "./shard-group.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
@@ -10,6 +10,13 @@ import { Silence } from "./silence.ts";
 
 /** Wanted replicas of each shard (rule G3); fewer while there are fewer nodes. */
 export const replication = 3;
+
+/** Is the node in the group of this shard? `epoch` is of the map that the question comes from. */
+export interface ShardHas {
+  readonly group: number;
+  readonly node: string;
+  readonly epoch?: number;
+}
 
 /**
  * Where shards should be and how they come there (D4, rules G3 and G4). It holds no plan: the leader of group 0 compares the nodes there are with
@@ -63,15 +70,17 @@ export class ShardPlacement {
   /** Group 0's leader: a map that suits the nodes there are. */
   propose(): void {
     const { machine, system } = this.host;
-    if (machine === null || system === null || !system.isLeader || !system.caughtUp) return;
-    const identity = this.host.identity;
-    if (identity === null || machine.nodes().length < identity.founders.length) return;
+    // What it does not know yet is behind the map in the log, or the map is refused (its epoch).
+    if (machine === null || system === null || !system.isLeader) return;
     const current = machine.placement();
+    const founders = this.host.identity?.founders.length ?? 0;
+    if (machine.nodes().length < founders && mutant("shard-map-waits-for-founders")) return;
     const nodes = this.usable(current);
-    if (nodes.length === 0) return;
+    // Everybody is to be emptied: nobody is left to take anything.
+    if (nodes.length === 0 && !mutant("shard-placed-at-nobody")) return;
     const before = current?.shards.map((replicas) => replicas.map(nodeId)) ?? null;
-    const wanted = place(nodes, this.hosts.count, replication, before);
-    if (before !== null && sameMap(before, wanted)) return;
+    const wanted = place(nodes, this.hosts.count, replication, mutant("shard-map-from-scratch") ? null : before);
+    if (before !== null && sameMap(before, wanted) && !mutant("shard-map-written-again")) return;
     this.host.propose([{ type: "set-placement", epoch: current?.epoch ?? 0, replication, shards: wanted }]);
   }
 
@@ -79,11 +88,11 @@ export class ShardPlacement {
   private usable(current: PlacementView | null): readonly NodeId[] {
     const { host, silence } = this;
     const registered = (host.machine?.nodes() ?? []).filter(
-      ({ roles, storage }) => storage !== "" && roles.split(",").some((role) => role === "queue" || role === "cache"),
+      ({ roles, storage }) => storage !== "" && (holdsShards(roles) || mutant("shard-placed-by-any-role")),
     );
     const { learners, outgoing, voters } = host.system?.raft.membership ?? { learners: [], outgoing: [], voters: [] };
     const isMember = (node: string): boolean => [...voters, ...outgoing, ...learners].includes(nodeId(node));
-    const staying = registered.filter(({ draining }) => !draining);
+    const staying = registered.filter(({ draining }) => !draining || mutant("shard-placed-at-the-draining"));
     const isHeard = (node: string): boolean => this.steps.isHeard(nodeId(node));
     const isPlaced = (node: string): boolean => current?.shards.some((replicas) => replicas.includes(node)) === true;
     const names = staying.map(({ node }) => node);
@@ -93,11 +102,12 @@ export class ShardPlacement {
       if (!isMember(node) && !mutant("shard-placed-at-non-members")) return false;
       if (isHeard(node)) return true;
       // A node that comes back soon keeps what it has; one that was never here gets nothing yet.
-      return isPlaced(node) && silence.of(node) < deadNodeMovesAfterMs;
+      if (mutant("shard-moves-at-once")) return false;
+      return (isPlaced(node) || mutant("shard-placed-at-the-unheard")) && silence.of(node) < host.config.deadNodeMovesAfterMs;
     });
     // Nobody could take what a dead node had: it keeps it, and the others go on without it.
     const dead = staying.filter(({ node }) => isPlaced(node) && !alive.some((other) => other.node === node));
-    const kept = dead.slice(0, Math.max(0, replication - alive.length));
+    const kept = mutant("shard-dead-lose-their-place") ? [] : dead.slice(0, Math.max(0, replication - alive.length));
     return [...alive, ...kept].map(({ node }) => nodeId(node)).sort();
   }
 
@@ -117,13 +127,25 @@ export class ShardPlacement {
   private leave(replica: ShardGroup): void {
     const leader = this.hosts.entry(replica.group.id)?.leaderElsewhere() ?? null;
     if (leader === null || leader === this.hosts.self) return;
-    this.host.calls.call(leader, "shard-has", { group: replica.id, node: this.hosts.self }, (answer) => {
-      if (answer === false && this.hosts.replica(replica.group.id) === replica && !this.wants(replica.group.id, this.hosts.self)) {
-        const text = `shard ${replica.id} has moved away from this node: its state here is deleted`;
-        this.host.ports.telemetry.log("info", "shard.given", text, { group: replica.id });
-        this.hosts.give(replica);
-      }
-    });
+    const { raft } = replica.group;
+    const [lastIndex, lastTerm] = [raft.lastIndex, raft.lastTerm];
+    // What has come in since is from a leader that counts this replica again: the answer is of before, and the map here may be as well.
+    const isSame = (): boolean =>
+      (this.hosts.replica(replica.group.id) === replica || mutant("shard-given-another")) &&
+      ((raft.lastIndex === lastIndex && raft.lastTerm === lastTerm) || mutant("shard-given-by-a-late-answer"));
+    const isWanted = (): boolean => this.wants(replica.group.id, this.hosts.self) && !mutant("shard-given-although-wanted");
+    const heard = (answer: unknown): void => {
+      if (answer !== false || !isSame() || isWanted()) return;
+      const text = `shard ${replica.id} has moved away from this node: its state here is deleted`;
+      this.host.ports.telemetry.log("info", "shard.given", text, { group: replica.id });
+      this.hosts.give(replica);
+    };
+    if (mutant("shard-given-by-the-map")) heard(false);
+    else this.host.calls.call(leader, "shard-has", this.question(replica.id, this.hosts.self), heard);
+  }
+
+  private question(group: number, node: NodeId): ShardHas {
+    return { group, node, epoch: this.view?.epoch ?? 0 };
   }
 
   /** Is the node in the group of any shard? Asks every leader; null = one could not tell. */
@@ -140,20 +162,25 @@ export class ShardPlacement {
     for (let shard = 1; shard <= hosts.count; shard++) {
       const group = groupId(shard);
       const leader = hosts.entry(group)?.leaderElsewhere() ?? null;
-      if (leader === hosts.self) this.hasMember(group, node, heard);
+      const question = this.question(shard, node);
+      if (leader === hosts.self) this.hasMember(question, heard);
       else if (leader === null) host.ports.clock.defer(() => heard(null));
-      else host.calls.call(leader, "shard-has", { group: shard, node }, (has) => heard(typeof has === "boolean" ? has : null));
+      else host.calls.call(leader, "shard-has", question, (has) => heard(typeof has === "boolean" ? has : null));
     }
   }
 
   /**
    * Answers `leave` and `holds`, for data and votes hang on it: by a leader that was confirmed after the question, for one that was deposed does
-   * not know whom its successor has added. Null = this node cannot tell.
+   * not know whom its successor has added, and that knows as late a map, for by an earlier one it may be about to add the node. Null = this node
+   * cannot tell.
    */
-  hasMember(group: GroupId, node: NodeId, done: (has: boolean | null) => void): void {
+  hasMember({ epoch, group: shard, node }: ShardHas, done: (has: boolean | null) => void): void {
     const { host, hosts } = this;
+    const group = groupId(shard);
     const replica = hosts.replica(group);
-    const tell = (confirmed: boolean): void => done(confirmed ? this.memberNow(group, node) : null);
+    // Asked by a version that does not say: as it was before.
+    const isBehind = (): boolean => (this.view?.epoch ?? 0) < (epoch ?? 0) && !mutant("shard-member-by-an-earlier-map");
+    const tell = (confirmed: boolean): void => done(confirmed && !isBehind() ? this.memberNow(group, nodeId(node)) : null);
     if (replica === null || !replica.group.isLeader) host.ports.clock.defer(() => done(null));
     else if (mutant("shard-member-unconfirmed")) host.ports.clock.defer(() => tell(true));
     else {
@@ -166,9 +193,14 @@ export class ShardPlacement {
     const replica = this.hosts.replica(group);
     if (replica === null || !replica.group.isLeader) return null;
     const { membership, membershipIndex, commitIndex, ownTermCommitted } = replica.group.raft;
-    if (membershipIndex > commitIndex || !ownTermCommitted) return null;
+    const isCommitted = membershipIndex <= commitIndex && ownTermCommitted;
+    if (!isCommitted && !mutant("shard-member-uncommitted")) return null;
     return [...membership.voters, ...membership.outgoing, ...membership.learners, ...membership.learnersNext].includes(node);
   }
+}
+
+function holdsShards(roles: string): boolean {
+  return roles.split(",").some((role) => role === "queue" || role === "cache");
 }
 
 function sameMap(a: readonly (readonly NodeId[])[], b: readonly (readonly NodeId[])[]): boolean {

@@ -1,7 +1,7 @@
 import { type GroupId, type NodeId, nodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
-import { absentReplicaMs, caughtUpEntries, deadNodeMovesAfterMs, leaderMovesEveryMs } from "./limits.ts";
+import { caughtUpEntries, leaderMovesEveryMs } from "./limits.ts";
 import type { PlacementWaits } from "./placement-waits.ts";
 import type { ShardGroup } from "./shard-group.ts";
 import { Silence } from "./silence.ts";
@@ -25,31 +25,57 @@ export class ShardSteps {
     const { raft } = replica.group;
     const { membership } = raft;
     this.silence(replica, wanted);
-    if (membership.outgoing.length > 0 || raft.membershipIndex > raft.commitIndex || !raft.ownTermCommitted) return;
+    const isChanging = membership.outgoing.length > 0 || raft.membershipIndex > raft.commitIndex || !raft.ownTermCommitted;
+    if (isChanging && !mutant("shard-steps-while-changing")) return;
     const newcomer = this.newcomerOf(replica);
     if (newcomer !== undefined) return this.change(replica, { remove: newcomer });
     const missing = wanted.filter((node) => !membership.voters.includes(node));
     const mayVote = (node: NodeId): boolean => this.isCaughtUp(replica, node) || mutant("shard-voter-before-caught-up");
     const filled = missing.find((node) => membership.learners.includes(node) && mayVote(node));
-    if (filled !== undefined) return this.change(replica, { voters: filled });
+    if (filled !== undefined) return this.promote(replica, wanted, filled);
     // One is filled at a time; one that is not heard keeps nobody else waiting.
     const filling = missing.find((node) => membership.learners.includes(node) && this.isHeard(node));
-    const fresh = missing.find((node) => !membership.learners.includes(node) && this.isHeard(node));
-    if (filling === undefined && fresh !== undefined) return this.change(replica, { learner: fresh });
+    const fresh = missing.find((node) => !membership.learners.includes(node) && (this.isHeard(node) || mutant("shard-fills-the-silent")));
+    if ((filling === undefined || mutant("shard-fills-many")) && fresh !== undefined) return this.change(replica, { learner: fresh });
 
     const excess = [...membership.voters, ...membership.learners].filter((node) => !wanted.includes(node));
-    const others = excess.filter((node) => node !== this.self);
-    if (missing.length === 0) {
+    const others = this.unableFirst(replica, excess).filter((node) => node !== this.self || mutant("shard-leader-removes-itself"));
+    if (missing.length === 0 || mutant("shard-removed-before-replaced")) {
       const [other] = others;
       if (other !== undefined) return this.remove(replica, other);
       return this.moveLeadership(replica, wanted, excess.length > 0);
     }
     // Replicas that should come and cannot are no reason to keep somebody who is to be emptied; for anybody else there is time (rule G4).
-    const isLate = missing.some((node) => !this.isAbsent(replica, node));
-    if (isLate || !excess.some((node) => this.isDraining(node))) return this.awaits(replica, missing);
-    const leaving = others.find((node) => this.isDraining(node));
+    const isLate = missing.some((node) => !this.isAbsent(replica, node)) && !mutant("shard-drained-for-the-late");
+    const isDrained = excess.some((node) => this.isDraining(node) || mutant("shard-removed-for-the-absent"));
+    if (isLate || !isDrained) return this.awaits(replica, missing);
+    const leaving = others.find((node) => this.isDraining(node) || mutant("shard-removed-for-the-absent"));
     if (leaving !== undefined) return this.remove(replica, leaving);
     return this.moveLeadership(replica, wanted, true);
+  }
+
+  /**
+   * A replica that has everything becomes a voter in the place of one that is to leave, both in one change (decision 0035): with a voter more than
+   * before, the death of either would leave the group with fewer than it takes.
+   */
+  private promote(replica: ShardGroup, wanted: readonly NodeId[], filled: NodeId): void {
+    const { voters } = replica.group.raft.membership;
+    const excess = voters.filter((node) => !wanted.includes(node));
+    const [out] = this.unableFirst(replica, excess).filter((node) => node !== this.self);
+    if (out !== undefined && !mutant("shard-promoted-beside-the-leaving")) return this.change(replica, { voters: filled, remove: out });
+    // This leader is itself the one that leaves: the next puts the new one in its place. Where nobody takes over, better one voter too many.
+    if (excess.includes(this.self) && !mutant("shard-promoted-beside-its-leader")) {
+      if (this.isMoving(replica)) return;
+      const heir = wanted.find((node) => this.mayFollow(replica, node));
+      if (heir !== undefined && !this.hasMovedLately(replica)) return this.handOver(replica, heir);
+    }
+    return this.change(replica, { voters: filled });
+  }
+
+  /** Who is missed least goes first. */
+  private unableFirst(replica: ShardGroup, nodes: readonly NodeId[]): readonly NodeId[] {
+    const isAble = (node: NodeId): boolean => this.isAble(replica, node);
+    return mutant("shard-leaving-by-name") ? nodes : [...nodes.filter((node) => !isAble(node)), ...nodes.filter(isAble)];
   }
 
   /** Everything that a leader has counted and told ends with its leadership. */
@@ -70,7 +96,7 @@ export class ShardSteps {
   }
 
   private isAbsent(replica: ShardGroup, node: NodeId): boolean {
-    return (this.silences.get(replica.group.id)?.of(node) ?? 0) >= absentReplicaMs;
+    return (this.silences.get(replica.group.id)?.of(node) ?? 0) >= this.host.config.absentReplicaMs;
   }
 
   private isDraining(node: NodeId): boolean {
@@ -78,6 +104,11 @@ export class ShardSteps {
   }
 
   private change(replica: ShardGroup, change: Parameters<ShardGroup["changeMembership"]>[0]): void {
+    // Cut off from group 0's leader, the map here may be of before, and name a node that is gone by now.
+    if ((this.host.system?.leader() ?? null) === null && !mutant("shard-changed-by-an-old-map")) {
+      const why = `${this.self}, which leads it, does not hear the leader of group 0: the map that it knows may be of before`;
+      return this.wait(replica, why, "it goes on when group 0 has a leader that is heard there");
+    }
     const refusal = replica.changeMembership(change);
     if (refusal === null) this.waits.goesOn(replica.id);
     else this.wait(replica, `the change of its members was refused: ${refusal}`, "it is tried again");
@@ -108,7 +139,7 @@ export class ShardSteps {
     const silent = missing.filter((node) => !this.isHeard(node));
     const names = (silent.length > 0 ? silent : missing).join(", ");
     if (silent.length > 0) {
-      const then = `after ${deadNodeMovesAfterMs / 1_000} s of silence others get the shard, if there are enough`;
+      const then = `after ${this.host.config.deadNodeMovesAfterMs / 1_000} s of silence others get the shard, if there are enough`;
       return this.wait(
         replica,
         `${names} is to hold it and cannot be reached`,
@@ -125,22 +156,35 @@ export class ShardSteps {
 
   /** To the wanted leader, once it has everything; in any case away from a node that is to leave. */
   private moveLeadership(replica: ShardGroup, wanted: readonly NodeId[], mustGo: boolean): void {
-    const { raft } = replica.group;
-    const isReady = (node: NodeId): boolean =>
-      node !== this.self && raft.membership.voters.includes(node) && this.host.peering.mayLead(node) && this.isCaughtUp(replica, node);
-    const target = mustGo ? wanted.find(isReady) : wanted[0];
+    const target = mustGo ? wanted.find((node) => this.mayFollow(replica, node)) : wanted[0];
     if (target === undefined) {
       const next = `start ${wanted.join(", ")}, or look at their logs`;
       return this.wait(replica, `${this.self} is to leave it, and no other replica is there and has everything`, next);
     }
     this.waits.goesOn(replica.id);
-    if (raft.transferring !== null || replica.isHandingOver || !isReady(target)) return;
-    const now = this.host.ports.clock.now();
-    const { id } = replica.group;
+    if (this.isMoving(replica) || !this.mayFollow(replica, target)) return;
     // Not again and again to a node that cannot keep it.
-    if (now - (this.movedAt.get(id) ?? Number.NEGATIVE_INFINITY) < leaderMovesEveryMs) return;
-    this.movedAt.set(id, now);
-    replica.handOver(target);
+    if (!this.hasMovedLately(replica) || mutant("shard-leader-moved-again-at-once")) this.handOver(replica, target);
+  }
+
+  private isMoving(replica: ShardGroup): boolean {
+    return replica.group.raft.transferring !== null || replica.isHandingOver;
+  }
+
+  private hasMovedLately({ group }: ShardGroup): boolean {
+    return this.host.ports.clock.now() - (this.movedAt.get(group.id) ?? Number.NEGATIVE_INFINITY) < leaderMovesEveryMs;
+  }
+
+  private handOver(replica: ShardGroup, to: NodeId): void {
+    this.movedAt.set(replica.group.id, this.host.ports.clock.now());
+    replica.handOver(to);
+  }
+
+  /** Could it lead after this node: a voter that has everything, and is not about to stop? */
+  private mayFollow(replica: ShardGroup, node: NodeId): boolean {
+    const isThere = this.host.peering.mayLead(node) || mutant("shard-led-by-who-stops");
+    const isVoter = replica.group.raft.membership.voters.includes(node);
+    return node !== this.self && isVoter && isThere && (this.isCaughtUp(replica, node) || mutant("shard-led-by-who-lags"));
   }
 
   /** Heard of late, and it has everything: who leaves may not be missed by those that stay. */

@@ -1,3 +1,5 @@
+import { mutant } from "@trivet/core/mutation";
+
 /** More than this between two looks was a pause of this process, in which it heard nobody (rule L2). */
 const longestStepMs = 1_000;
 
@@ -11,16 +13,17 @@ export class Silence {
   private readonly silentMs = new Map<string, number>();
 
   look(term: number, now: number, nodes: readonly string[], isHeard: (node: string) => boolean): void {
-    if (term !== this.term) {
+    if (term !== this.term && !mutant("silence-of-earlier-terms-counts")) {
       this.term = term;
       this.lookedAt = now;
       this.silentMs.clear();
     }
-    const step = Math.min(now - this.lookedAt, longestStepMs);
+    const step = mutant("silence-of-a-pause-counts") ? now - this.lookedAt : Math.min(now - this.lookedAt, longestStepMs);
     this.lookedAt = now;
-    for (const node of this.silentMs.keys()) if (!nodes.includes(node)) this.silentMs.delete(node);
+    // Whoever comes under its name begins anew.
+    for (const node of this.silentMs.keys()) if (!nodes.includes(node) && !mutant("silence-of-the-gone-counts")) this.silentMs.delete(node);
     for (const node of nodes) {
-      if (isHeard(node)) this.silentMs.delete(node);
+      if (isHeard(node) && !mutant("silence-adds-up")) this.silentMs.delete(node);
       else {
         const before = this.silentMs.get(node);
         this.silentMs.set(node, before === undefined ? 0 : before + step);

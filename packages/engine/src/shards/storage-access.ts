@@ -16,11 +16,14 @@ import { maxOutboxBytes } from "../hosts/limits.ts";
 import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome } from "../ports/queue-storage.ts";
+import type { QueueDirectory } from "../queues/queue-directory.ts";
 import { proposeConsumerGone } from "./consumer-gone.ts";
 import type { ShardAccess } from "./shard-access.ts";
 
 type Answer = ShardResult | Extract<Result, { readonly type: "malformed" | "refused" }>;
 type Route = CallerRoute<Uint8Array>;
+/** Which queues there are, as the log says. */
+type Definitions = Pick<QueueDirectory, "byNumber" | "refresh">;
 
 /** One frame until each of its commands has its outcome. */
 interface OpenFrame {
@@ -36,6 +39,8 @@ interface OpenFrame {
 /** All partitions share one group, so that a turn of a client is one frame. */
 const shards = 1;
 const shortestRetryMs = 20;
+/** Who sent a command has given it up by itself so long after its deadline. */
+const givenUpMs = 1_000;
 
 /**
  * A storage without Raft groups, behind the terms of one: a frame's commands are executed one by one, with (caller, sequence) as idempotency key, so
@@ -45,16 +50,18 @@ export class StorageAccess implements ShardAccess {
   private readonly storage: QueueStorage;
   private readonly clock: Clock;
   private readonly groupTime: () => number;
+  private readonly definitions: Definitions;
   private readonly routes = new Map<string, Route>();
   private readonly cursor = new FrameCursor();
   private readonly writer = new ByteWriter(256);
   private readonly answered = new Set<Route>();
   private bytes = 0;
 
-  constructor(storage: QueueStorage, clock: Clock, groupTime: () => number) {
+  constructor(storage: QueueStorage, clock: Clock, groupTime: () => number, definitions: Definitions) {
     this.storage = storage;
     this.clock = clock;
     this.groupTime = groupTime;
+    this.definitions = definitions;
   }
 
   spread(): { readonly backend: QueueStorage["backend"]; readonly shards: number } {
@@ -97,15 +104,36 @@ export class StorageAccess implements ShardAccess {
     proposeConsumerGone(this.storage, shards, partitions, { type: "consumer-gone", queue, consumer, begun });
   }
 
-  private execute(frame: OpenFrame, sequence: number, command: StorageCommand): void {
+  /** `isSure`: this node was as far as the others when it was asked. */
+  private execute(frame: OpenFrame, sequence: number, command: StorageCommand, isSure = false): void {
     const { caller, notAfter } = frame.header;
     const timeoutMs = notAfter - this.groupTime();
     if (timeoutMs <= 0) {
-      this.answerLater(frame, sequence, { type: "refused", reason: "past-deadline" });
+      // It may have been executed when it came through another node, which no log says here. So this is no news to whoever still waits, but ends an ordered producer's questions.
+      this.answerLater(frame, sequence, { type: "refused", reason: "past-deadline" }, Math.max(0, timeoutMs + givenUpMs));
       return;
     }
     const idempotency = { key: `${caller}/${sequence}`, fingerprint: "" };
-    this.storage.submit(placeOf(command), command, { timeoutMs, idempotency }, (outcome) => this.ended(frame, sequence, command, outcome));
+    this.storage.submit(placeOf(command), command, { timeoutMs, idempotency }, (outcome) => {
+      const isUnheard = outcome.type === "answered" && outcome.result.type === "not-configured" && !isSure;
+      if (isUnheard) this.makeSure(frame, sequence, command, timeoutMs, outcome);
+      else this.ended(frame, sequence, command, outcome);
+    });
+  }
+
+  /**
+   * This node has not heard of the queue, another may have, and have executed the command already: a client that is told that nothing was stored stores it
+   * again, under another name (rule X1). Once the log says that there is no such queue, nothing is left of it.
+   */
+  private makeSure(frame: OpenFrame, sequence: number, command: StorageCommand, timeoutMs: number, outcome: StorageOutcome): void {
+    this.definitions.refresh(timeoutMs, (fresh) => {
+      if (fresh.type !== "ready") return this.ended(frame, sequence, command, fresh);
+      const { queue } = placeOf(command);
+      const known = this.definitions.byNumber(queue);
+      if (known === null) return this.ended(frame, sequence, command, outcome);
+      this.storage.configure(queue, known.definition);
+      return this.execute(frame, sequence, command, true);
+    });
   }
 
   private ended(frame: OpenFrame, sequence: number, command: StorageCommand, outcome: StorageOutcome): void {
@@ -118,12 +146,14 @@ export class StorageAccess implements ShardAccess {
     this.countDown(frame);
   }
 
-  private answerLater(frame: OpenFrame, sequence: number, answer: Answer): void {
-    this.clock.defer(() => {
+  private answerLater(frame: OpenFrame, sequence: number, answer: Answer, afterMs = 0): void {
+    const told = (): void => {
       frame.touched = true;
       this.answer(frame, sequence, answer);
       this.countDown(frame);
-    });
+    };
+    if (afterMs > 0) this.clock.schedule(afterMs, told);
+    else this.clock.defer(told);
   }
 
   private countDown(frame: OpenFrame): void {

@@ -1,6 +1,10 @@
+import { nodeId } from "@trivet/core";
 import { newestLevel } from "@trivet/wire";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { acquire, Cluster, ready, Told } from "./cluster.ts";
+import { guard } from "./guard.ts";
+
+vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 function voters(cluster: Cluster): readonly string[] {
   return cluster.leader()?.host.system?.raft.membership.voters ?? [];
@@ -103,7 +107,7 @@ describe("membership", () => {
     expect(told.value).toMatchObject({ type: "refused", reason: "n9 is not a member" });
   });
 
-  test("a change that would break the quorum is refused with the reason", () => {
+  guard("host-change-leaves-minority", "a change that would break the quorum is refused with the reason", () => {
     const cluster = ready();
     const leader = cluster.leader()?.host.config.node ?? "";
     const [dead, alive] = [...cluster.members.keys()].filter((node) => node !== leader);
@@ -122,6 +126,30 @@ describe("membership", () => {
     cluster.until("the dead node is removed", () => answer !== null);
     expect(answer).toMatchObject({ type: "changed" });
     expect(voters(cluster)).not.toContain(dead);
+  });
+
+  guard("host-voter-before-caught-up", "a learner that lacks what the others have does not vote", () => {
+    const cluster = ready();
+    const { leader } = cluster.roles();
+    const { hub } = leader.host;
+    const send = hub.send.bind(hub);
+    hub.send = (to, sent, isReply) => (to === "n4" && sent.type === "raft" && sent.message.type === "append") || send(to, sent, isReply);
+    cluster.add("n4", "http://n4", { join: [leader.url] });
+    cluster.until("n4 is a learner", () => leader.host.system?.raft.membership.learners.includes(nodeId("n4")) === true);
+    cluster.run(5_000);
+    expect(voters(cluster)).not.toContain("n4");
+    hub.send = send;
+    cluster.until("n4 votes", () => voters(cluster).includes("n4"));
+  });
+
+  guard("host-voters-unbounded", "group 0 has five voters at most, further nodes follow as learners (G3)", () => {
+    const cluster = Cluster.of(5);
+    cluster.untilReady();
+    cluster.add("n6", "http://n6", { join: ["http://n1", "http://n2"] });
+    cluster.until("n6 runs", () => cluster.member("n6").host.phase === "running");
+    cluster.run(3_000);
+    expect(voters(cluster)).toHaveLength(5);
+    expect(cluster.leader()?.host.system?.raft.membership.learners).toEqual(["n6"]);
   });
 
   test("two nodes with one id: the second is refused and both ids are named", () => {

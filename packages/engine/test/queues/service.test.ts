@@ -1,5 +1,14 @@
 import { MemoryClock, MemoryQueueDirectory, MemoryQueueStorage, QueueService, partitionOf } from "@trivet/engine";
-import type { Consumed, QueueDirectory, QueueFailure, QueueStorage, Settled, StorageCommand, StorageOutcome } from "@trivet/engine";
+import type {
+  Consumed,
+  Durability,
+  QueueDirectory,
+  QueueFailure,
+  QueueStorage,
+  Settled,
+  StorageCommand,
+  StorageOutcome,
+} from "@trivet/engine";
 import { expect, test } from "vitest";
 import { newMessage } from "../../src/conformance/queues/kit.ts";
 
@@ -14,6 +23,8 @@ class Rig {
   /** This node knows nothing until it asks. */
   behind = false;
   readonly commands: StorageCommand[] = [];
+  /** The acknowledgements that were asked for. */
+  readonly asked: (Durability | undefined)[] = [];
   instead: (partition: number, command: StorageCommand) => StorageOutcome | null = () => null;
   readonly inner: MemoryQueueStorage = new MemoryQueueStorage(this.clock);
   readonly service: QueueService;
@@ -24,6 +35,7 @@ class Rig {
       backend: "memory",
       submit: (place, command, submitOptions, done) => {
         this.commands.push(command);
+        this.asked.push(submitOptions.ack);
         const outcome = this.instead(place.partition, command);
         if (outcome === null) return inner.submit(place, command, submitOptions, done);
         clock.defer(() => done(outcome));
@@ -120,6 +132,43 @@ test("of several partitions one that fails fails the produce, and what is unknow
   expect(r.produce([left, right])).toEqual(down);
   r.instead = (partition) => (partition === 1 ? { type: "unknown", requestId: "x" } : down);
   expect(r.produce([left, right])).toEqual({ type: "unknown", requestId: "x" });
+});
+
+test("what was reached in each partition is told; what is asked for reaches each of them", () => {
+  const r = new Rig();
+  r.define(2);
+  const reached = new Map<number, Durability>();
+  const produce = (ack: Durability): unknown => {
+    const messages = [left, right, left].map((key) => newMessage({ key }));
+    return r.ask((done) => r.service.produce({ queue: "q", messages, ifFence: null, create: false, ack }, options, done));
+  };
+  r.instead = (partition) => {
+    const result = {
+      type: "produced",
+      partition,
+      messages: [
+        { sequence: 1, duplicate: false },
+        { sequence: 2, duplicate: false },
+      ],
+    } as const;
+    return { type: "answered", requestId: "x", durability: reached.get(partition) ?? "memory", result };
+  };
+  const weaker: readonly (readonly [Durability, Durability])[] = [
+    ["primary", "replicas:1"],
+    ["replicas:1", "replicas:2"],
+    ["primary", "aof"],
+    ["memory", "quorum"],
+  ];
+  for (const [weak, strong] of weaker) {
+    for (const both of [
+      [weak, strong],
+      [strong, weak],
+    ] as const) {
+      both.forEach((durability, partition) => reached.set(partition, durability));
+      expect(produce("replicas:2")).toMatchObject({ type: "produced", durability: weak });
+    }
+  }
+  expect(new Set(r.asked)).toEqual(new Set(["replicas:2"]));
 });
 
 test("receipts that could not be decided have an unknown fate, unless all failed", () => {

@@ -1,29 +1,10 @@
-import { groupId, nodeId } from "@trivet/core";
 import { describe, expect, test, vi } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { Told } from "../hosts/cluster.ts";
+import { ask, count, groupsOf, holds, isMember, isPlaced } from "./placement-support.ts";
 import { Shards, withMessage } from "./support.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
-const count = 4;
-
-/** Shards whose leader counts the node, as a voter or a learner. */
-function groupsOf(shards: Shards, node: string, as: "voters" | "learners"): readonly number[] {
-  const found: number[] = [];
-  for (let group = 1; group <= count; group += 1) {
-    for (const { host, view } of shards.cluster.members.values()) {
-      const raft = view.alive ? host.shards?.replica(groupId(group))?.group.raft : undefined;
-      if (raft?.role === "leader" && raft.membership[as].includes(nodeId(node))) found.push(group);
-    }
-  }
-  return found;
-}
-const holds = (shards: Shards, node: string): boolean =>
-  [...groupsOf(shards, node, "voters"), ...groupsOf(shards, node, "learners")].length > 0;
-const isMember = (shards: Shards, node: string): boolean =>
-  shards.cluster.leader()?.host.system?.raft.membership.voters.includes(nodeId(node)) === true;
-const isPlaced = (shards: Shards, node: string): boolean => shards.cluster.leader()?.host.machine?.placementNames(node) === true;
 
 /** Four nodes, each with shards. */
 function four(): Shards {
@@ -34,15 +15,8 @@ function four(): Shards {
   return shards;
 }
 
-function ask(shards: Shards, request: Parameters<NonNullable<ReturnType<typeof api>>["changeMembers"]>[0]): Told<unknown> {
-  const told = new Told<unknown>();
-  api(shards)?.changeMembers(request, 60_000, told.hear);
-  return told;
-}
-const api = (shards: Shards) => shards.cluster.leader()?.host.api;
-
 /** Looks at every step; the cluster must never be seen without the node while a shard counts it. */
-function removed(shards: Shards, told: Told<unknown>, node: string): void {
+function removed(shards: Shards, told: { readonly value: unknown }, node: string): void {
   shards.cluster.until(
     `${node} is removed`,
     () => {
@@ -91,7 +65,7 @@ describe("a node that holds shards (G4)", () => {
     for (const node of ["n1", "n2", "n3"]) if (node !== name) shards.cluster.kill(node);
     const told = new Told<boolean | null | "nothing">();
     told.value = "nothing";
-    hosts?.placement.hasMember(groupId(1), nodeId("n9"), told.hear);
+    hosts?.placement.hasMember({ group: 1, node: "n9" }, told.hear);
     shards.cluster.until("an answer", () => told.value !== "nothing");
     expect(told.value).toBe(null);
   });

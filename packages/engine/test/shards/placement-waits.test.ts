@@ -1,58 +1,14 @@
 import { describe, expect, test } from "vitest";
-import type { Member } from "../hosts/cluster.ts";
-import { Told } from "../hosts/cluster.ts";
-import { Shards } from "./support.ts";
-
-type Answer = { readonly type: string; readonly reason?: string };
-
-/** With as many nodes, each of which holds what the map gives it. */
-function settled(size: number): Shards {
-  const shards = new Shards(size);
-  shards.untilLed();
-  shards.define("orders");
-  shards.produce("n1", "a");
-  shards.cluster.until("every node is in the map", () => names(shards).length === size, 60_000);
-  shards.cluster.until("all replicas are where they belong", () => strangers(shards).length === 0, 60_000);
-  return shards;
-}
-
-const alive = (shards: Shards): readonly Member[] => [...shards.cluster.members.values()].filter(({ view }) => view.alive);
-
-/** Nodes that the map names. */
-function names(shards: Shards): readonly string[] {
-  const map = shards.cluster.leader()?.host.machine?.placement()?.shards ?? [];
-  return [...new Set(map.flat())].sort();
-}
-
-/** Members of groups that the map does not name, and those it names that are no voters. */
-function strangers(shards: Shards): readonly string[] {
-  const map = shards.cluster.leader()?.host.machine?.placement()?.shards ?? [];
-  return alive(shards).flatMap(({ host }) =>
-    [...(host.shards?.all() ?? [])]
-      .filter(({ group }) => group.isLeader)
-      .flatMap(({ group, id }) => {
-        const { learners, voters } = group.raft.membership;
-        const wanted = map[id - 1] ?? [];
-        const wrong = [
-          ...voters.filter((node) => !wanted.includes(node)),
-          ...wanted.filter((node) => !voters.includes(node as never)),
-          ...learners,
-        ];
-        return wrong.map((node) => `${node} of shard ${id}`);
-      }),
-  );
-}
+import type { Told } from "../hosts/cluster.ts";
+import { alive, type Answer, ask, names, pick, settled, strangers } from "./placement-support.ts";
+import type { Shards } from "./support.ts";
 
 function drain(shards: Shards, node: string, timeoutMs: number): Told<Answer> {
-  const told = new Told<Answer>();
-  shards.cluster.leader()?.host.api.changeMembers({ drain: { nodes: [node], draining: true } }, timeoutMs, told.hear);
-  return told;
+  return ask(shards, { drain: { nodes: [node], draining: true } }, timeoutMs);
 }
 
-/** Not the leader of group 0. */
 function pickTwo(shards: Shards): readonly [string, string] {
-  const leader = shards.cluster.leader()?.host.config.node;
-  const [one, two] = [...shards.cluster.members.keys()].filter((node) => node !== leader);
+  const [one, two] = pick(shards, 2);
   if (one === undefined || two === undefined) throw new Error("too few nodes");
   return [one, two];
 }

@@ -1,9 +1,12 @@
 import { groupId } from "@trivet/core";
 import type { Consumed, QueueFailure, StorageOutcome } from "@trivet/engine";
 import type { Produce } from "@trivet/wire";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type Member, Told } from "../hosts/cluster.ts";
+import { guard } from "../hosts/guard.ts";
 import { consumption, longPoll, message, Shards } from "./support.ts";
+
+vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 function started(): Shards {
   const shards = new Shards();
@@ -100,7 +103,7 @@ describe("a graceful stop of a node that leads shards", () => {
     expect(late.value).toMatchObject({ type: "unavailable", code: "stopping" });
   });
 
-  test("is not made leader again by those that would like it to lead", () => {
+  guard("shard-led-by-who-stops", "is not made leader again by those that would like it to lead", () => {
     const shards = started();
     const leaving = busiest(shards);
     const [shard] = [...(leaving.host.shards?.all() ?? [])].filter(({ group }) => group.isLeader);

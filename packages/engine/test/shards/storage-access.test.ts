@@ -1,6 +1,8 @@
+import type { QueueView } from "@trivet/core";
 import { MemoryClock, StorageAccess, type CallerRoute, type QueueStorage, type StorageOutcome, type Unavailable } from "@trivet/engine";
 import { CommandFrameBuilder, CodecError, decodeShardAnswer, type ShardCommand } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
+import { definition } from "./support.ts";
 
 const down: Unavailable = { type: "unavailable", code: "redis_unavailable", retryAfterMs: 100, detail: "it does not answer" };
 const done = (count: number): StorageOutcome => ({
@@ -10,10 +12,18 @@ const done = (count: number): StorageOutcome => ({
   durability: "primary",
 });
 const unknown: StorageOutcome = { type: "unknown", requestId: "x" };
+const unheard: StorageOutcome = {
+  type: "answered",
+  result: { type: "not-configured", queue: 7, version: 0 },
+  requestId: "",
+  durability: "primary",
+};
+const queue7: QueueView = { queue: 7, definition, createdAt: 0 };
 
 /** A storage that answers as it is told, by partition; and who asked. */
 function storage(clock: MemoryClock, outcomes: Map<number, StorageOutcome[]>) {
   const asked: { readonly partition: number; readonly key: string; readonly timeoutMs: number }[] = [];
+  const configured: number[] = [];
   const made = {
     backend: "redis",
     submit: (place, _command, options, told) => {
@@ -23,10 +33,10 @@ function storage(clock: MemoryClock, outcomes: Map<number, StorageOutcome[]>) {
       return { requestId: "", abandon: () => undefined };
     },
     query: () => undefined,
-    configure: () => undefined,
+    configure: (queue) => void configured.push(queue),
     watchReady: () => () => undefined,
   } satisfies QueueStorage;
-  return { made, asked };
+  return { made, asked, configured };
 }
 
 interface Told extends CallerRoute<Uint8Array> {
@@ -59,13 +69,18 @@ function frame(commands: readonly ShardCommand[], notAfter = 10_000): Uint8Array
   return builder.finish();
 }
 
-function bench(outcomes: Map<number, StorageOutcome[]> = new Map()) {
+/** `log`: what it says of the queue; null = there is none. */
+function bench(outcomes: Map<number, StorageOutcome[]> = new Map(), log: QueueView | Unavailable | null = null) {
   const clock = new MemoryClock(0);
-  const { made, asked } = storage(clock, outcomes);
-  const access = new StorageAccess(made, clock, () => clock.now());
+  const { made, asked, configured } = storage(clock, outcomes);
+  const isThere = log !== null && "queue" in log;
+  const access = new StorageAccess(made, clock, () => clock.now(), {
+    refresh: (_timeoutMs, ready) => clock.defer(() => ready(log === null || isThere ? { type: "ready" } : log)),
+    byNumber: () => (isThere ? log : null),
+  });
   const told = route();
   access.route(1, "lane", told);
-  return { clock, access, told, asked };
+  return { clock, access, told, asked, configured };
 }
 
 describe("a storage outside, behind the terms of a shard", () => {
@@ -113,6 +128,36 @@ describe("a storage outside, behind the terms of a shard", () => {
     ]);
     expect(new Set(asked.filter(({ partition }) => partition === 2).map(({ key }) => key))).toEqual(new Set(["lane/6"]));
     expect(told.refusals).toEqual([]);
+  });
+
+  test("what comes after its deadline may have come before, through another node: that nothing happened is said when who sent it has given up", () => {
+    const { clock, access, told, asked } = bench();
+    clock.advance(1_010);
+    access.submitFrame(1, frame([purge(1)], 1_000));
+    clock.advance(500);
+    expect(told.answers).toEqual([]);
+    clock.advance(1_000);
+    expect(told.answers).toEqual([[5, "refused"]]);
+    access.submitFrame(1, frame([purge(1)], 1_000));
+    clock.advance(10);
+    expect(told.answers).toHaveLength(2);
+    expect(asked).toEqual([]);
+  });
+
+  test("a node that has not heard of a queue asks the log before it says so: another node may have stored what it is asked for", () => {
+    const behind = bench(new Map([[1, [unheard]]]), queue7);
+    behind.access.submitFrame(1, frame([purge(1)]));
+    behind.clock.advance(10);
+    expect(behind.told.answers).toEqual([[5, "counted 1"]]);
+    expect([behind.configured, behind.asked.map(({ key }) => key)]).toEqual([[7], ["lane/5", "lane/5"]]);
+    const gone = bench(new Map([[1, [unheard]]]));
+    gone.access.submitFrame(1, frame([purge(1)]));
+    gone.clock.advance(10);
+    expect(gone.told.answers).toEqual([[5, "not-configured"]]);
+    const alone = bench(new Map([[1, [unheard]]]), { type: "unavailable", code: "no_quorum", retryAfterMs: 100, detail: "" });
+    alone.access.submitFrame(1, frame([purge(1)]));
+    alone.clock.advance(10);
+    expect([alone.told.answers, alone.told.refusals]).toEqual([[], [[5, 1, "no_quorum"]]]);
   });
 
   test("of what nobody knows nothing is said, and what is not for callers is malformed", () => {

@@ -30,6 +30,7 @@ function redisOf(values: SettingReader, shared: RedisConfig | null): RedisConfig
     primaryName: "mymaster",
     username: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),
+    sentinelUsername: "",
     sentinelPassword: "",
     database,
     tls: url.protocol === "rediss:",

@@ -8,6 +8,7 @@ export interface RedisConfig {
   readonly primaryName: string;
   readonly username: string;
   readonly password: string;
+  readonly sentinelUsername: string;
   readonly sentinelPassword: string;
   readonly database: number;
   readonly tls: boolean;
@@ -47,6 +48,7 @@ export function readRedis(values: SettingReader): RedisConfig {
     primaryName: values.text("REDIS_SENTINEL_PRIMARY") ?? "mymaster",
     username: values.text("REDIS_USERNAME") ?? decodeURIComponent(url?.username ?? ""),
     password: values.text("REDIS_PASSWORD") ?? decodeURIComponent(url?.password ?? ""),
+    sentinelUsername: values.text("REDIS_SENTINEL_USERNAME") ?? "",
     sentinelPassword: values.text("REDIS_SENTINEL_PASSWORD") ?? "",
     database: Number.isSafeInteger(database) ? database : 0,
     tls: values.flag("REDIS_TLS") || url?.protocol === "rediss:",

@@ -16,6 +16,7 @@ import { RateLimiter } from "../security/rate-limiter.ts";
 import { answerPlainHttp } from "../security/plain-http.ts";
 import { collectQueueMetrics } from "../observability/queue-metrics.ts";
 import { s0Handlers, s4Handlers } from "./aliases.ts";
+import { auditHandlers } from "./audit-anchors.ts";
 import { useAudit } from "./audit.ts";
 import { authenticate, limitRate, recognizer, streamGate, type Recognize } from "./authenticate.ts";
 import { badField, failure, type Failure } from "./answer.ts";
@@ -288,6 +289,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     ...memberHandlers,
     ...clusterHandlers,
     ...backupHandlers,
+    ...auditHandlers,
     ...healthHandlers,
     ...metricsHandlers,
     ...documentHandlers(options.version),

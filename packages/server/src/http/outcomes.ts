@@ -123,6 +123,8 @@ export function failureOfResult(context: HttpContext, result: Result, name: stri
     case "namespace-refused":
     case "namespace-defined":
     case "namespace-deleted":
+    // Of audit logs: the nodes' own.
+    case "anchor-refused":
     case "placement-set":
     case "done":
     case "session-opened":

@@ -1,8 +1,8 @@
 import { describeError, errorCatalogue, httpLimits, type queueRoutes, type queueSchemas } from "@trivet/contract";
 import type { BrowsedMessage } from "@trivet/core";
-import type { Consumed, ConsumeRequest, Produced, Settled, SettleRequest } from "@trivet/engine";
-import { type NewMessage, tracedHeaders } from "@trivet/wire";
-import { traceOf, traceOfHeaders } from "../observability/tracing.ts";
+import type { Consumed, ConsumeRequest, Produced, ProduceRequest, Settled, SettleRequest } from "@trivet/engine";
+import { limits as wireLimits, type NewMessage, tracedMessages, utf8Length } from "@trivet/wire";
+import { traceOf } from "../observability/tracing.ts";
 import { badField, failure, ok, type Answer, type Failure } from "./answer.ts";
 import { isFailure, type AnyCall, type Some } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
@@ -22,10 +22,11 @@ export async function produce(
   call: AnyCall,
   queue: string,
   messages: readonly NewMessage[],
-  ifFence: { readonly lock: string; readonly fence: number } | null = null,
+  conditions: Partial<Pick<ProduceRequest, "ifFence" | "ack">> = {},
 ): Promise<Produced | Failure> {
   const started = context.now();
-  const request = { queue, messages: traced(call, messages), ifFence, create: context.config.queues.autoCreate };
+  const create = context.config.queues.autoCreate;
+  const request = { queue, messages: traced(call, messages), ifFence: null, create, ...conditions };
   const outcome = await ask<Produced>(context, call, queue, (queues, options, done) => queues.produce(request, options, done));
   const { metrics } = context;
   metrics.observe("queue_produce_duration_seconds", (context.now() - started) / 1_000, {
@@ -42,10 +43,20 @@ export async function produce(
   return outcome;
 }
 
-/** With the trace of the call that they are made by: this node's span of it, or the caller's own where nothing is traced here. */
+/** With the trace of the call that they are made by, where it is traced and they still fit: as they came, they may fill a frame. */
 function traced({ request }: AnyCall, messages: readonly NewMessage[]): readonly NewMessage[] {
-  const trace = (request.traced === null ? null : traceOf(request.traced)) ?? traceOfHeaders(request.headers);
-  return trace === null ? messages : messages.map((message) => ({ ...message, headers: tracedHeaders(message.headers, trace) }));
+  const trace = request.traced === null ? null : traceOf(request.traced);
+  return trace === null
+    ? messages
+    : tracedMessages(messages, trace, (told) => told.reduce((sum, message) => sum + sizeOf(message), 0) <= roomForTraced);
+}
+
+/** What is surely taken together: a frame, less what is in it beside messages. */
+const roomForTraced = wireLimits.maxFrameBytes - 8_192;
+/** No less than it is counted where it is checked. */
+function sizeOf({ body, dedupId, headers, key }: NewMessage): number {
+  const texts = headers.reduce((sum, [name, value]) => sum + utf8Length(name) + utf8Length(value) + 8, 0);
+  return body.length + texts + utf8Length(key) + utf8Length(dedupId) + 64;
 }
 
 /** Waits no longer than the client stays: what it would have been handed goes to others. */
@@ -134,7 +145,7 @@ async function settled(
 }
 
 function messagesOf(body: queueSchemas.ProduceBody): readonly NewMessage[] | Failure {
-  const { messages, if_fence: _fence, request_id: _key, ...one } = body;
+  const { ack: _ack, messages, if_fence: _fence, request_id: _key, ...one } = body;
   if (messages === undefined) {
     const single = newMessage(one);
     return isFailure(single) ? single : [single];
@@ -196,8 +207,10 @@ export const messageHandlers: Some<Extract<keyof typeof queueRoutes, MessageRout
     if (bad !== null) return bad;
     const messages = messagesOf(body);
     if (isFailure(messages)) return messages;
-    const fence = ifFence === undefined ? null : { lock: ifFence.lock, fence: numberOf(ifFence.fence) };
-    const outcome = await produce(context, call, params.queue, messages, fence);
+    const outcome = await produce(context, call, params.queue, messages, {
+      ...(ifFence === undefined ? {} : { ifFence: { lock: ifFence.lock, fence: numberOf(ifFence.fence) } }),
+      ...(body.ack === undefined ? {} : { ack: body.ack as NonNullable<ProduceRequest["ack"]> }),
+    });
     if (isFailure(outcome)) return outcome;
     return ok(
       {

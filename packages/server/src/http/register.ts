@@ -1,7 +1,7 @@
 import { routeIds, routeOf, serviceOf, type RouteDefinition, type RouteId } from "@trivet/contract";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { auditing, isAdministration } from "./audit.ts";
+import { auditing, mayAdminister } from "./audit.ts";
 import { failure, FailureError, type Answer, type Failure } from "./answer.ts";
 import { principalOf, type Call, type Handlers } from "./calls.ts";
 import { clientIdFault } from "./client-id.ts";
@@ -89,9 +89,9 @@ const judging =
   };
 
 /** None where nobody is asked who they are and nothing is audited. */
-const guards = ({ access, audit }: HttpContext, id: RouteId): (ReturnType<typeof judging> | ReturnType<typeof auditing>)[] => [
+const guards = ({ access, audit, config }: HttpContext, id: RouteId): (ReturnType<typeof judging> | ReturnType<typeof auditing>)[] => [
   ...(access === null ? [] : [judging(access, id)]),
-  ...(audit === null || !isAdministration(id) ? [] : [auditing(audit)]),
+  ...(audit === null || !mayAdminister(id) ? [] : [auditing(audit, id, config.nodeId)]),
 ];
 
 type AnyHandler = (call: Call<RouteId>, context: HttpContext) => Answer | Promise<Answer>;

@@ -48,7 +48,7 @@ export const callerName = (identity: Identity | null, address: string | undefine
   identity?.principal ?? `address ${address ?? ""}`;
 const overRate = "this caller is over its rate (RATE_LIMIT_PER_SECOND)";
 
-/** Only a leader proposes these, for itself (rule L1); the node registry and the placement are kept by the hosts. */
+/** Only a leader proposes these, for itself (rule L1); the node registry and the placement are kept by the hosts, and each node anchors its own audit log. */
 const reservedCommands: ReadonlySet<number> = new Set([
   commandNumbers.expire,
   commandNumbers["set-node"],
@@ -57,6 +57,7 @@ const reservedCommands: ReadonlySet<number> = new Set([
   commandNumbers["drain-node"],
   commandNumbers["set-placement"],
   commandNumbers["raise-level"],
+  commandNumbers["anchor-audit"],
 ]);
 
 /** Whom a command acts for; null where it says nothing about that. */
@@ -123,6 +124,7 @@ const administrationOf: Readonly<Record<Command["type"], Resource | null>> = {
   "drain-node": "cluster",
   "set-placement": "cluster",
   "raise-level": "cluster",
+  "anchor-audit": "cluster",
 };
 function administered(command: Command): Resource | null {
   if (command.type === "define-queue" && command.settings.paused !== undefined) return "queues";

@@ -23,6 +23,7 @@ import {
 import { queueDefaults } from "../config/index.ts";
 import { anonymousPrincipal, type HttpContext } from "./context.ts";
 import { rateRefusal, type StreamCaller, whyForbiddenToShard } from "./stream-commands.ts";
+import { lastUsed } from "./stream-route.ts";
 import type { ShardSink, StreamShardRoute } from "./stream-shard-route.ts";
 import { shardRouteOf, TracedShardRoute } from "./stream-shard-spans.ts";
 import type { ReadyListener, StreamWatches } from "./stream-watches.ts";
@@ -225,7 +226,7 @@ export class StreamQueues implements ReadyListener {
   /** The answers of this caller come here from now on, also when another connection had them (a reconnect). */
   #route(group: number, caller: string): StreamShardRoute {
     const key = `${group}/${caller}`;
-    const known = this.#routes.get(key);
+    const known = lastUsed(this.#routes, key);
     if (known !== undefined) return known;
     const route = shardRouteOf(group, caller, this.#stream, this.#context.tracing);
     this.#routes.set(key, route);

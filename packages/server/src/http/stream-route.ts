@@ -49,3 +49,12 @@ export class StreamRoute implements CallerRoute {
     });
   }
 }
+
+/** What the map has under the key, from now on at the end of its order: the first one is what was longest not looked for. */
+export function lastUsed<K, V>(map: Map<K, V>, key: K): V | undefined {
+  const value = map.get(key);
+  if (value === undefined) return undefined;
+  map.delete(key);
+  map.set(key, value);
+  return value;
+}

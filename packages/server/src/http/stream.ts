@@ -32,7 +32,7 @@ import { StreamCache } from "./stream-cache.ts";
 import { refusalOf, StreamCaller } from "./stream-commands.ts";
 import { type Leader, leaderOf } from "./stream-leader.ts";
 import { StreamQueues } from "./stream-queues.ts";
-import type { StreamRoute } from "./stream-route.ts";
+import { lastUsed, type StreamRoute } from "./stream-route.ts";
 import { routeOf, TracedRoute } from "./stream-spans.ts";
 import { StreamWatches } from "./stream-watches.ts";
 
@@ -245,7 +245,7 @@ class StreamConnection {
 
   /** The answers of this caller come here from now on, also when another connection had them (a reconnect). */
   #route(caller: string): StreamRoute {
-    const known = this.#routes.get(caller);
+    const known = lastUsed(this.#routes, caller);
     if (known !== undefined) return known;
     const route = routeOf(caller, this, this.#context.tracing);
     this.#routes.set(caller, route);

@@ -42,17 +42,27 @@ export function openLine(key: string, head: AuditHead, line: string): { readonly
     : `its number is ${record.seq} where ${head.seq + 1} is next`;
 }
 
-/** Where a file begins: behind another one when its first record says so. What it says of that one is under its own code, so only the key makes it. */
-function beginning(line: string | undefined): AuditHead {
+interface Beginning {
+  /** What the first record follows. */
+  readonly head: AuditHead;
+  /** Null = the log was begun before chains had names. */
+  readonly chain: string | null;
+}
+
+/** Where a file begins: behind another one when its first record says so. What it says is under its own code, so only the key makes it. */
+function beginning(line: string | undefined): Beginning {
   let first: Partial<AuditRecord>;
   try {
     first = JSON.parse(line ?? "") as Partial<AuditRecord>;
   } catch {
-    return emptyHead;
+    return { head: emptyHead, chain: null };
   }
   const { seq, event, before } = first;
-  return event === "continued" && typeof before === "string" && typeof seq === "number" ? { seq: seq - 1, mac: before } : emptyHead;
+  const isBehind = event === "continued" && typeof before === "string" && typeof seq === "number";
+  return { head: isBehind ? { seq: seq - 1, mac: before } : emptyHead, chain: chainIn(first) };
 }
+
+const chainIn = (record: Partial<AuditRecord>): string | null => (typeof record["chain"] === "string" ? record["chain"] : null);
 
 export interface AuditVerdict {
   readonly ok: boolean;
@@ -61,24 +71,47 @@ export interface AuditVerdict {
   /** Number of the first record: above 1 when what was before is in other files. */
   readonly first: number;
   readonly head: AuditHead;
+  /** The log's own name, drawn when it was begun; null where no record tells it: then the cluster cannot know it. */
+  readonly chain: string | null;
+  /** As the last record says; null without one. */
+  readonly node: string | null;
+  /** Anchors that were met, all as they should be. */
+  readonly met: number;
   /** Which of the files is wrong, counted from 0, and at which line, counted from 1. */
   readonly file: number | null;
   readonly line: number | null;
   readonly fault: string | null;
 }
 
+/** Anchors by the chain they are of, as the cluster has them. */
+export type AnchorsOfChains = ReadonlyMap<string, readonly AuditHead[]>;
+
 /** Checks the files of one log, in their order. */
 class Verification {
   private readonly key: string;
   /** Anchors that were not met yet. */
   private readonly wanted: Map<number, string>;
+  private readonly ofChains: AnchorsOfChains;
   private head: AuditHead | null = null;
+  private chain: string | null = null;
+  private node: string | null = null;
+  private met = 0;
   private first = 1;
   private file = 0;
 
-  constructor(key: string, wanted: Map<number, string>) {
+  constructor(key: string, ofChains: AnchorsOfChains) {
     this.key = key;
-    this.wanted = wanted;
+    this.wanted = new Map();
+    this.ofChains = ofChains;
+  }
+
+  /** Another head that there was once. Null = no other is known of that record. */
+  want({ seq, mac }: AuditHead): AuditVerdict | null {
+    // Both were the head once: what followed between them was cut off and written anew.
+    if (this.wanted.has(seq) && this.wanted.get(seq) !== mac)
+      return this.bad(null, `there are two anchors of record ${seq}: the end of the log was cut off and written anew`);
+    this.wanted.set(seq, mac);
+    return null;
   }
 
   /** Null = this one is good. */
@@ -86,16 +119,16 @@ class Verification {
     this.file = file;
     const lines = text.split("\n");
     const unfinished = lines.pop() !== "";
-    let head = this.head ?? this.begin(lines[0]);
+    const begun = this.head ?? this.begin(lines[0]);
+    if ("fault" in begun) return begun;
+    let head = begun;
     for (const [index, line] of lines.entries()) {
       const opened = openLine(this.key, head, line);
       if (typeof opened === "string") return this.bad(index + 1, opened);
       ({ head } = opened);
       this.head = head;
-      const anchor = this.wanted.get(head.seq);
-      if (anchor !== undefined && anchor !== head.mac)
-        return this.bad(index + 1, `the anchor of record ${head.seq} is another one: the log was written anew`);
-      this.wanted.delete(head.seq);
+      const wrong = this.look(opened.record, head, index + 1);
+      if (wrong !== null) return wrong;
     }
     this.head = head;
     return unfinished
@@ -110,40 +143,70 @@ class Verification {
     return { ...this.sofar(), ok: true, file: null, line: null, fault: null };
   }
 
-  private begin(line: string | undefined): AuditHead {
-    const head = beginning(line);
+  private begin(line: string | undefined): AuditHead | AuditVerdict {
+    const { head, chain } = beginning(line);
     this.first = head.seq + 1;
+    const wrong = chain === null ? null : this.belongTo(chain, head.seq);
+    if (wrong !== null) return wrong;
     // Anchors of what lies in files that were not given say nothing here; that of the record just before is checked as if it were.
     const before = this.wanted.get(head.seq);
     for (const seq of this.wanted.keys()) if (seq <= head.seq) this.wanted.delete(seq);
     return before === undefined || before === head.mac ? head : { seq: head.seq, mac: before };
   }
 
-  private sofar(): Pick<AuditVerdict, "records" | "first" | "head"> {
-    const head = this.head ?? emptyHead;
-    return { records: Math.max(0, head.seq - this.first + 1), first: this.first, head };
+  /** From the record `seq` on the cluster may have anchors of it. */
+  private belongTo(chain: string, seq: number): AuditVerdict | null {
+    this.chain = chain;
+    for (const anchor of this.ofChains.get(chain) ?? []) {
+      const wrong = anchor.seq < seq ? null : this.want(anchor);
+      if (wrong !== null) return wrong;
+    }
+    return null;
   }
-  private bad(line: number, fault: string): AuditVerdict {
+
+  /** What a line says of the log, and whether it is what was anchored. */
+  private look(record: AuditRecord, head: AuditHead, line: number): AuditVerdict | null {
+    this.node = record.node;
+    const chain = chainIn(record);
+    if (chain !== null && this.chain !== null && chain !== this.chain)
+      return this.bad(line, "it is of another log: its chain has another name");
+    const wrong = chain === null || this.chain !== null ? null : this.belongTo(chain, head.seq);
+    if (wrong !== null) return wrong;
+    const anchor = this.wanted.get(head.seq);
+    if (anchor === undefined) return null;
+    if (anchor !== head.mac) return this.bad(line, `the anchor of record ${head.seq} is another one: the log was written anew`);
+    this.wanted.delete(head.seq);
+    this.met += 1;
+    return null;
+  }
+
+  private sofar(): Omit<AuditVerdict, "ok" | "file" | "line" | "fault"> {
+    const { chain, first, met, node } = this;
+    const head = this.head ?? emptyHead;
+    return { records: Math.max(0, head.seq - first + 1), first, head, chain, node, met };
+  }
+  private bad(line: number | null, fault: string): AuditVerdict {
     return { ...this.sofar(), ok: false, file: this.file, line, fault };
   }
 }
 
 /**
  * Checks a whole log: one text, or those of its files in their order. The chain alone cannot show that lines are missing at its end, or that somebody
- * with the key wrote it anew: `anchors`, which were printed to the node's ordinary log when they were the head, can.
+ * with the key wrote it anew: `anchors` can, which were printed to the node's ordinary log when they were the head, and those that the cluster has
+ * of the log's chain.
  */
-export function verifyAudit(key: string, texts: string | readonly string[], anchors: readonly AuditHead[] = []): AuditVerdict {
-  const wanted = new Map<number, string>();
-  for (const { seq, mac } of anchors) {
-    // Both were the head once: what followed between them was cut off and written anew.
-    if (wanted.has(seq) && wanted.get(seq) !== mac) {
-      const fault = `there are two anchors of record ${seq}: the end of the log was cut off and written anew`;
-      return { ok: false, records: 0, first: 1, head: emptyHead, file: null, line: null, fault };
-    }
-    wanted.set(seq, mac);
-  }
+export function verifyAudit(
+  key: string,
+  texts: string | readonly string[],
+  anchors: readonly AuditHead[] = [],
+  ofChains: AnchorsOfChains = new Map(),
+): AuditVerdict {
   const files = typeof texts === "string" ? [texts] : texts;
-  const verification = new Verification(key, wanted);
+  const verification = new Verification(key, ofChains);
+  for (const anchor of anchors) {
+    const bad = verification.want(anchor);
+    if (bad !== null) return { ...bad, file: null };
+  }
   for (const [index, text] of files.entries()) {
     const bad = verification.take(index, text);
     if (bad !== null) return bad;

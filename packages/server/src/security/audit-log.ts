@@ -1,11 +1,13 @@
+import { randomBytes } from "node:crypto";
 import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync } from "node:fs";
-import { open, rename, type FileHandle } from "node:fs/promises";
+import { open, readFile, rename, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { exitCodes } from "@trivet/contract";
+import type { Anchored, AnchoredLog, AuditAnchoring } from "@trivet/engine";
 import type { AuditConfig } from "../config/access.ts";
 import { ConfigError } from "../config/errors.ts";
 import { emptyHead, sealRecord, verifyAudit, type AuditHead, type AuditRecord, type AuditVerdict } from "./audit-chain.ts";
-import { setAside, setAsideName } from "./audit-files.ts";
+import { asideFiles, setAsideName } from "./audit-files.ts";
 
 /** Of what was refused and how things ended an anchor is printed so soon; of administration before it is done. */
 const anchorAfterMs = 1_000;
@@ -21,6 +23,8 @@ type Fields = Readonly<Record<string, string | number | null>>;
 
 interface Left {
   readonly head: AuditHead;
+  /** Null = there was no log, or one from before chains had names. */
+  readonly chain: string | null;
   /** Of the file that is written to; its first record. */
   readonly bytes: number;
   readonly first: number;
@@ -56,13 +60,13 @@ function leftAt(path: string, key: string): Left {
   const cutBytes = Buffer.byteLength(text) - bytes;
   if (cutBytes > 0) cut(path, bytes);
   if (bytes > 0) {
-    const { head, first } = checked(path, key, whole);
-    return { head, first, bytes, cutBytes };
+    const { chain, head, first } = checked(path, key, whole);
+    return { chain, head, first, bytes, cutBytes };
   }
   // The one before was put aside, and the node ended before it could begin another: that one goes on where it ends.
-  const last = setAside(path).at(-1);
-  const head = last === undefined ? emptyHead : checked(last, key, textOf(last) ?? "").head;
-  return { head, first: head.seq + 1, bytes: 0, cutBytes };
+  const last = asideFiles(path).at(-1);
+  const { chain, head } = last === undefined ? { chain: null, head: emptyHead } : checked(last.file, key, textOf(last.file) ?? "");
+  return { chain, head, first: head.seq + 1, bytes: 0, cutBytes };
 }
 
 function cut(path: string, length: number): void {
@@ -75,7 +79,8 @@ function cut(path: string, length: number): void {
 }
 
 /** The tamper-evident log of what was administered and what was refused at this node. */
-export class AuditLog {
+export class AuditLog implements AnchoredLog {
+  readonly chain: string;
   private readonly path: string;
   private readonly key: string;
   private readonly node: string;
@@ -83,7 +88,9 @@ export class AuditLog {
   /** Of the last line that was asked for, and of the last that is on disk. */
   private head: AuditHead;
   private onDisk: AuditHead;
-  private anchored: AuditHead;
+  private printed: AuditHead;
+  /** Null until the node is there, and where a log is written without one. */
+  private anchoring: AuditAnchoring | null = null;
   private file: FileHandle | null = null;
   /** Lines are written one after the other, in the order of their numbers. */
   private queue: Promise<unknown> = Promise.resolve();
@@ -104,15 +111,33 @@ export class AuditLog {
     this.maxBytes = maxBytes;
     this.node = node;
     this.tools = tools;
-    const { head, bytes, first, cutBytes } = leftAt(path, key);
+    const { chain, head, bytes, first, cutBytes } = leftAt(path, key);
+    this.chain = chain ?? randomBytes(16).toString("hex");
     this.head = head;
     this.onDisk = head;
-    this.anchored = head;
+    this.printed = head;
     this.bytes = bytes;
     this.first = first;
     // A file behind others says so, whether they are there or were taken elsewhere.
-    if (bytes === 0 && head.seq > 0) void this.enqueue("continued", { before: head.mac }, null).catch(() => undefined);
-    void this.append("start", { cut_bytes: cutBytes }).catch(() => undefined);
+    if (bytes === 0 && head.seq > 0) void this.enqueue("continued", this.behind(head), null).catch(() => undefined);
+    void this.append("start", { chain: this.chain, cut_bytes: cutBytes }).catch(() => undefined);
+  }
+
+  /** From now on its head goes into the cluster's state as well. */
+  anchorWith(anchoring: AuditAnchoring): void {
+    this.anchoring = anchoring;
+    anchoring.moved();
+  }
+
+  /** Resolves once what is on disk now is anchored in the cluster, or with why not. */
+  inCluster(): Promise<Anchored> {
+    const { anchoring } = this;
+    return anchoring === null ? Promise.resolve({ type: "below-level" }) : new Promise((resolve) => anchoring.anchor(resolve));
+  }
+
+  /** The last record that is on disk. */
+  headOnDisk(): AuditHead | null {
+    return this.onDisk.seq === 0 ? null : this.onDisk;
   }
 
   /** Records so far, over all files: what a scrape keeps elsewhere shows that the log was shortened. */
@@ -121,13 +146,13 @@ export class AuditLog {
   }
 
   /**
-   * Resolves when the line is on disk. Rejects when it is not: what it is about must then not be done (it fails closed). Administration is anchored before that,
-   * so whoever cuts off its line leaves the anchor behind.
+   * Resolves when the line is on disk. Rejects when it is not: what it is about must then not be done (it fails closed). Of administration the head is printed
+   * before that, so whoever cuts off its line leaves that behind.
    */
   append(event: string, fields: Fields): Promise<void> {
     if (this.bytes >= this.maxBytes) this.beginFile();
     const written = this.enqueue(event, fields, null);
-    return event === "admin" ? written.then(() => this.anchor()) : written;
+    return event === "admin" ? written.then(() => this.print()) : written;
   }
 
   /** The file is full: the next line is the first of another one, and the chain goes on. */
@@ -135,7 +160,12 @@ export class AuditLog {
     const aside = setAsideName(this.path, this.first, this.head.seq);
     this.bytes = 0;
     this.first = this.head.seq + 1;
-    void this.enqueue("continued", { before: this.head.mac }, aside).catch(() => undefined);
+    void this.enqueue("continued", this.behind(this.head), aside).catch(() => undefined);
+  }
+
+  /** What the first record of a file says of the one before. */
+  private behind({ mac }: AuditHead): Fields {
+    return { chain: this.chain, before: mac };
   }
 
   /** `aside`: the current file is put there before. */
@@ -153,7 +183,8 @@ export class AuditLog {
     const written = this.queue.then(async () => {
       await this.write(line, aside);
       this.onDisk = head;
-      this.anchorTimer ??= setTimeout(() => this.anchor(), anchorAfterMs).unref();
+      this.anchorTimer ??= setTimeout(() => this.print(), anchorAfterMs).unref();
+      this.anchoring?.moved();
     });
     this.queue = written.catch(() => undefined);
     return written;
@@ -174,21 +205,37 @@ export class AuditLog {
   }
 
   /** Prints the head to the ordinary log, which is kept elsewhere: whoever shortens this file cannot shorten that one. */
-  anchor(): void {
+  print(): void {
     if (this.anchorTimer !== null) clearTimeout(this.anchorTimer);
     this.anchorTimer = null;
-    if (this.anchored.seq === this.onDisk.seq) return;
+    if (this.printed.seq === this.onDisk.seq) return;
     // What is not on disk may never be, and its anchor would say that the log was cut.
-    this.anchored = this.onDisk;
+    this.printed = this.onDisk;
     const { seq, mac } = this.onDisk;
-    this.tools.log("info", "audit.anchor", `audit log anchor ${seq}:${mac}`, { seq, mac });
+    const { chain } = this;
+    this.tools.log("info", "audit.anchor", `audit log anchor ${seq}:${mac} of chain ${chain}`, { seq, mac, chain });
   }
 
   async close(): Promise<void> {
     await this.queue;
-    this.anchor();
+    this.print();
     await this.file?.close();
     this.file = null;
+  }
+
+  /** Read between two writes: no line is half there, and no file is just being put aside. */
+  lacks(mark: AuditHead, done: (why: string | null) => void): void {
+    this.queue = this.queue.then(async () => {
+      done(await this.whyLacking(mark).catch((error: unknown) => `it cannot be read: ${(error as Error).message}`));
+    });
+  }
+
+  private async whyLacking(mark: AuditHead): Promise<string | null> {
+    const aside = asideFiles(this.path).filter(({ last }) => last >= mark.seq);
+    const files = [...aside.map(({ file }) => file), this.path];
+    const verdict = verifyAudit(this.key, await Promise.all(files.map((file) => readFile(file, "utf8"))), [mark]);
+    if (!verdict.ok) return verdict.fault;
+    return verdict.first <= mark.seq ? null : `the file with that record is not there; put it back beside ${this.path}`;
   }
 
   private async write(line: string, aside: string | null): Promise<void> {

@@ -55,6 +55,7 @@ export const rights: Readonly<Record<RouteId, Right | null>> = {
   takeSnapshot: cluster("admin"),
   // Everything there is.
   backupGroup: cluster("admin"),
+  auditAnchors: cluster("admin"),
   s4Heartbeat: cluster("admin"),
   // Who may use it at all is decided at the upgrade; a plain GET is told how to upgrade.
   stream: cluster("read"),

@@ -27,6 +27,16 @@ test("where Redis is: the URL's parts, with the other settings before them", () 
     ],
     ack: "replicas:2",
   });
+  expect(
+    redis({ REDIS_NODES: "a,b", REDIS_MODE: "sentinel", REDIS_SENTINEL_USERNAME: "ann", REDIS_SENTINEL_PASSWORD: "pw" }),
+  ).toMatchObject({
+    mode: "sentinel",
+    primaryName: "mymaster",
+    username: "",
+    password: "",
+    sentinelUsername: "ann",
+    sentinelPassword: "pw",
+  });
 });
 test.each([
   [{ REDIS_URL: "http://redis" }, "REDIS_URL"],

@@ -151,7 +151,7 @@ export class MemoryQueues implements QueuesApi {
       setImmediate(() => {
         for (const wake of this.#waiting) wake();
       });
-      return { type: "produced", queue: queue.view.queue, messages, durability: "memory" };
+      return { type: "produced", queue: queue.view.queue, messages, durability: request.ack ?? "memory" };
     });
   }
   #store(queue: Queue, message: NewMessage): Produced["messages"][number] {

@@ -157,6 +157,15 @@ describe("produce and consume", () => {
     });
     expect(produced.json).toMatchObject({ message_ids: [message?.id] });
   });
+  test("what is asked for is passed on, and what was reached is told", async () => {
+    for (const ack of ["primary", "aof", "replicas:2", "quorum"])
+      expect(await post("/v1/queues/asked/messages", { body: 1, ack })).toMatchObject({ status: 201, json: { ack } });
+    expect(await post("/v1/queues/asked/messages", { messages: [{ body: 1 }], ack: "aof" })).toMatchObject({ json: { ack: "aof" } });
+    for (const ack of ["all", "replicas:0", "replicas:10", "memory", 1])
+      expect(await post("/v1/queues/asked/messages", { body: 1, ack })).toMatchObject({ status: 400, json: { field: "ack" } });
+    const { json } = await server.call("GET", "/v1/queues/asked");
+    expect(json).toMatchObject({ totals: { messages: 5 } });
+  });
 
   test("other content travels as base64", async () => {
     const body_base64 = Buffer.from([0, 255, 1]).toString("base64");

@@ -15,7 +15,12 @@ beforeAll(async () => {
   server = await serve(host.api, { queues: host.queues, env });
   urls.push(`http://127.0.0.1:${await server.http.listen()}`);
   // The same messages behind the terms of a storage that has no shards of its own.
-  const access = new StorageAccess(host.queueStorage, host.ports.clock, () => host.api.groupTime());
+  const definitions: ConstructorParameters<typeof StorageAccess>[3] = {
+    refresh: (timeoutMs, done) =>
+      host.api.read("linearizable", timeoutMs, (read) => done(read.type === "ready" ? { type: "ready" } : read)),
+    byNumber: (queue) => host.machine?.queueByNumber(queue) ?? null,
+  };
+  const access = new StorageAccess(host.queueStorage, host.ports.clock, () => host.api.groupTime(), definitions);
   outside = await serve(scripted(host.api, { shards: access }), { queues: host.queues, env });
   urls.push(`http://127.0.0.1:${await outside.http.listen()}`);
 });

@@ -329,6 +329,29 @@ describe("queues on GET /v1/stream", () => {
     });
   });
 
+  test("of more lanes than a stream has room for the longest unused goes: one that is in use keeps its answers", async () => {
+    const ended: string[] = [];
+    const shards: ShardAccess = {
+      spread: () => ({ backend: "embedded", shards: 4 }),
+      route: () => undefined,
+      endRoute: (_group, caller) => void ended.push(caller),
+      submitFrame: () => null,
+      watchReady: () => () => undefined,
+      consumerGone: () => undefined,
+    };
+    const own = await serve(scripted(host.api, { shards }), { settle: false });
+    const client = await Client.open(await own.http.listen());
+    const use = (caller: string): void => client.commands(1, caller, consume(1, "c"));
+    use("first");
+    for (let n = 1; n < 4_096; n += 1) use(`other ${n}`);
+    use("first");
+    use("one more");
+    await until(() => ended.length > 0, "one is ended");
+    expect(ended).toEqual(["other 1"]);
+    client.socket.terminate();
+    await own.http.close(0);
+  });
+
   test("a client that does not read gets no more to read, and what is queued for it stays bounded", async () => {
     const routes: CallerRoute<Uint8Array>[] = [];
     let submitted = 0;

@@ -170,6 +170,7 @@ describe("GET /v1/stream", () => {
     ["expire", { type: "expire", kind: "grant", id: 1 }],
     ["set-node", { type: "set-node", node: "evil", storage: "s", url: "http://evil", roles: "lock", voter: true }],
     ["forget-node", { type: "forget-node", node: "node1" }],
+    ["anchor-audit", { type: "anchor-audit", node: "node1", chain: "c", head: { seq: 1, mac: "0".repeat(64) }, before: null }],
   ])("%s is for nodes only: the whole frame is refused", async (type, command) => {
     const client = connect();
     const { groupTime } = await client.hello();

@@ -76,11 +76,11 @@ describe("a node", () => {
   test("prints an anchor of what is new to its ordinary log", async () => {
     await written();
     const [line = ""] = said.lines.filter((text) => text.includes("audit.anchor"));
-    const [, seq, mac = ""] = /anchor (\d+):([0-9a-f]{64})$/.exec(line) ?? [];
+    const [, seq, mac = ""] = /anchor (\d+):([0-9a-f]{64}) of chain [0-9a-f]{32}$/.exec(line) ?? [];
     expect(verifyAudit(key, readFileSync(path, "utf8"), [{ seq: Number(seq), mac }])).toMatchObject({ ok: true, records: 5 });
   });
 
-  test("anchors administration before it is done, so that no end of that can be cut off unseen", async () => {
+  test("prints the head before something is administered, so that no end of that can be cut off unseen", async () => {
     const log = open();
     for (let n = 2; n <= 4; n += 1) {
       await log.append("admin", { call: "x" });
@@ -89,7 +89,7 @@ describe("a node", () => {
     expect(log.records).toBe(4);
     const whole = readFileSync(path, "utf8");
     const anchors = said.lines.flatMap((line) => {
-      const [, seq, mac = ""] = /anchor (\d+):([0-9a-f]{64})$/.exec(line) ?? [];
+      const [, seq, mac = ""] = /anchor (\d+):([0-9a-f]{64}) of chain [0-9a-f]{32}$/.exec(line) ?? [];
       return seq === undefined ? [] : [{ seq: Number(seq), mac }];
     });
     const lines = whole.trimEnd().split("\n");
@@ -98,10 +98,10 @@ describe("a node", () => {
     await log.close();
   });
 
-  test("anchors the rest within a second, and nothing that is not on disk", async () => {
+  test("prints the rest within a second, and nothing that is not on disk", async () => {
     const log = open();
     const written = log.append("refused", { status: 401 });
-    log.anchor();
+    log.print();
     expect(said.lines).toEqual([]);
     await written;
     await until(() => said.lines.some((line) => line.includes("audit log anchor 2:")), "the anchor");

@@ -108,6 +108,7 @@ export class LockReference extends LockGrants {
       case "delete-namespace":
       case "set-placement":
       case "raise-level":
+      case "anchor-audit":
         return null;
       default:
         return command satisfies never;

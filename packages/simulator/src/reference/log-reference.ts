@@ -3,7 +3,7 @@ import { CodecError, type Command, EntryPayloadCursor, FrameCursor, type FrameHe
 import { difference } from "./compare.ts";
 import { LockReference, ReferenceError, type RefLimits, type Said } from "./lock-reference.ts";
 
-/** What the reference does not foretell: the registries of nodes, queues and namespaces, the placement, and the level. */
+/** What the reference does not foretell: the registries of nodes, queues and namespaces, the placement, the level, and anchors of audit logs. */
 const beyondLocks: ReadonlySet<Command["type"]> = new Set([
   "set-node",
   "forget-node",
@@ -15,6 +15,7 @@ const beyondLocks: ReadonlySet<Command["type"]> = new Set([
   "delete-namespace",
   "set-placement",
   "raise-level",
+  "anchor-audit",
 ]);
 
 interface Caller {

@@ -1,7 +1,7 @@
 import type { NodeApi, Outcome } from "@trivet/engine";
 import type { Command, Result } from "@trivet/wire";
 
-import { defaultOptions } from "../options.ts";
+import { defaultOptions, type RunOptions } from "../options.ts";
 import type { Machine } from "../world/machine.ts";
 import { startNode, type Tuning } from "../world/program.ts";
 import { Trace } from "../world/trace.ts";
@@ -28,12 +28,14 @@ export class ClusterBench {
     seed: number = 1,
     shards: number = 0,
     prepare: (machine: Machine) => void = () => undefined,
+    overrides: Partial<RunOptions> = {},
   ) {
-    const options = { ...defaultOptions(seed), nodes, spares: 0, clients: 0, shards, asInProduction: false, plan: [] };
+    const calmOptions = { spares: 0, clients: 0, deadNodesMoveMs: 0, asInProduction: false, plan: [] };
+    const options = { ...defaultOptions(seed), nodes, shards, ...calmOptions, ...overrides };
     this.world = new World(options, new Trace(0, null), startNode, { ...calm, ...tuning });
     for (const machine of this.world.machines) {
       prepare(machine);
-      machine.start();
+      if (!machine.spare) machine.start();
     }
     this.until(() => this.leader() !== null, 5_000, "a leader is elected");
   }

@@ -1,3 +1,4 @@
+import { auditAnchors } from "./audit-anchors.ts";
 import { expiryAfterPause, leaseOverPause, renewalAfterExpiry, renewalBeforeStart, renewalWithoutQuorum } from "./leases.ts";
 import { doubtfulTails } from "./doubtful-tails.ts";
 import { mixedLevels } from "./feature-levels.ts";
@@ -5,6 +6,7 @@ import { installCrash } from "./install-crash.ts";
 import { logDamage } from "./log-damage.ts";
 import { logRandom } from "./log-random.ts";
 import { removedLeaderLeaves } from "./membership.ts";
+import { deathsWhileMoving, flappingNodes, leadersChange, nameAgain, oldData, shrinkAndGrow, staleLeader } from "./placement.ts";
 import { nearCoRR, nearCoWW, nearInversion, nearIRIW, nearMP, nearSB } from "./near-litmus.ts";
 import { nearRandom } from "./near-random.ts";
 import type { Scenario } from "./scenario.ts";
@@ -52,6 +54,14 @@ export const scenarios: readonly Scenario[] = [
   undecidedStates,
   crashWhileReplacing,
   crashWhileReplacingShard,
+  flappingNodes,
+  deathsWhileMoving,
+  oldData,
+  nameAgain,
+  shrinkAndGrow,
+  staleLeader,
+  leadersChange,
+  auditAnchors,
   installCrash,
   logDamage,
   snapshotRandom,

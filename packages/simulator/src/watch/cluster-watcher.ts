@@ -6,6 +6,7 @@ import { FenceWatch } from "./fence-watch.ts";
 import { GoldenLog } from "./golden-log.ts";
 import { GoldenShard } from "./golden-shard.ts";
 import { GroupWatcher } from "./group-watcher.ts";
+import { PlacementWatch } from "./placement-watch.ts";
 
 export type ShardWatcher = GroupWatcher<GoldenShard>;
 
@@ -14,16 +15,20 @@ export class ClusterWatcher {
   readonly golden: GoldenLog = new GoldenLog();
   readonly shards: readonly ShardWatcher[];
   private readonly system: GroupWatcher<GoldenLog>;
+  private readonly placement: PlacementWatch;
   private touched: Machine[] = [];
 
   constructor(world: World) {
+    this.placement = new PlacementWatch(world, this.golden.state);
     const system = { label: "", elections: "elections", leaderChanges: "leader changes" };
     this.system = new GroupWatcher(world, { ...system, find: ({ program }) => program.group() }, this.golden);
     this.shards = Array.from({ length: world.options.shards }, (_, index) => {
       const shard = index + 1;
       const watched = { label: `s${shard}/`, elections: "shard elections", leaderChanges: "shard leader changes" };
       const fences = new FenceWatch(shard, this.golden.state, (invariant, detail) => world.fail(invariant, detail));
-      return new GroupWatcher(world, { ...watched, find: ({ program }) => program.shard(shard) }, new GoldenShard(shard, fences));
+      const golden = new GoldenShard(shard, fences);
+      const placed = this.placement.of(shard, () => golden.membership);
+      return new GroupWatcher(world, { ...watched, ...placed, find: ({ program }) => program.shard(shard) }, golden);
     });
   }
 
@@ -34,7 +39,9 @@ export class ClusterWatcher {
 
   /** Code of this machine's node is about to run. */
   entered(machine: Machine): void {
-    if (this.touched.at(-1) !== machine) this.touched.push(machine);
+    if (this.touched.at(-1) === machine) return;
+    this.touched.push(machine);
+    this.placement.ran(machine.name);
   }
 
   /** The machine whose code ran last, for reports. */
@@ -60,5 +67,6 @@ export class ClusterWatcher {
       this.system.look(machine);
       for (const shard of this.shards) shard.look(machine);
     }
+    this.placement.look();
   }
 }

@@ -2,6 +2,7 @@ import {
   decodeMembershipPayload,
   type Entry,
   type LeaseId,
+  type Membership,
   type PartitionCounts,
   checkPartition,
   QueueShard,
@@ -80,6 +81,11 @@ export class GoldenShard implements GoldenReplica {
       this.store.flush(() => {});
       this.clock.runUntilIdle();
     }
+  }
+
+  /** The newest committed configuration. */
+  get membership(): Membership | null {
+    return this.mark.membership;
   }
 
   hashAt(index: number): string | null {

@@ -1,10 +1,12 @@
 import {
+  decodeMembershipPayload,
   type Entry,
   type LogIndex,
   logIndex,
   type Membership,
   nodeId,
   RaftChecker,
+  type RaftGroup,
   type RaftMessage,
   sameEntry,
   type Term,
@@ -43,6 +45,15 @@ export interface GoldenReplica {
   hashAt(index: number): string | null;
 }
 
+/** A configuration that a leader has put into its log. */
+export interface Configured {
+  readonly machine: string;
+  readonly before: Membership;
+  readonly after: Membership;
+  /** Has the machine the entries up to the configuration of before on its disk, as far as was seen? */
+  readonly has: (machine: string) => boolean;
+}
+
 /** Which group is watched, and how it is found on a machine that runs. */
 export interface WatchedGroup {
   /** Before the names of machines in reports; empty for group 0. */
@@ -51,6 +62,9 @@ export interface WatchedGroup {
   readonly elections: string;
   readonly leaderChanges: string;
   find(running: Running): AnyGroupInspection | null;
+  configured?(change: Configured): void;
+  /** A running node has the group no more. */
+  given?(machine: string): void;
 }
 
 /**
@@ -96,6 +110,14 @@ export class GroupWatcher<Golden extends GoldenReplica> {
     const { running } = machine;
     const group = running === null ? null : this.watched.find(running);
     if (group !== null) this.inspect(machine.name, group);
+    else if (running !== null) this.missed(machine.name);
+  }
+
+  private missed(name: string): void {
+    const seen = this.seen.get(name);
+    if (seen === undefined || seen.raft === null) return;
+    seen.raft = null;
+    this.watched.given?.(name);
   }
 
   private fail(invariant: string, detail: string): void {
@@ -186,11 +208,19 @@ export class GroupWatcher<Golden extends GoldenReplica> {
     for (const entry of raft.entries(logIndex(from + 1), raft.lastIndex, everything)) {
       const key = `${entry.index}/${entry.term}`;
       const known = this.entries.get(key);
-      if (known === undefined) this.entries.set(key, entry);
-      else if (!sameEntry(known, entry))
+      if (known === undefined) {
+        this.entries.set(key, entry);
+        if (entry.kind === "config" && raft.role === "leader" && entry.term === raft.term) this.configured(name, raft, entry);
+      } else if (!sameEntry(known, entry))
         this.fail("raft-log-matching", `${name} has another entry ${entry.index} of term ${entry.term} than others`);
     }
     seen.matched = raft.lastIndex;
+  }
+
+  private configured(machine: string, raft: RaftGroup, entry: Entry): void {
+    const before = raft.membershipAt(logIndex(entry.index - 1));
+    const has = (other: string): boolean => (this.seen.get(other)?.durable ?? 0) >= before.index;
+    this.watched.configured?.({ machine, before: before.membership, after: decodeMembershipPayload(entry.payload), has });
   }
 
   /** Extends or compares the one committed log. */

@@ -5,6 +5,7 @@ import {
   IoError,
   type NodeApi,
   NodeHost,
+  type NodeHostConfig,
   type Ports,
   type ProgramsApi,
   type QueueStorage,
@@ -20,6 +21,8 @@ export interface ProgramSettings {
   /** 0 = none, and no apply worker. */
   readonly shards: number;
   readonly tuning: Tuning;
+  /** 0 = as in production. */
+  readonly deadNodesMoveMs: number;
   /** Undefined = what this version knows. */
   readonly featureLevel?: number;
 }
@@ -117,6 +120,7 @@ export const startNode: StartProgram = (ports, settings, owner) => {
       join: settings.join,
       ...(settings.shards === 0 ? {} : { shards: settings.shards }),
       ...(settings.featureLevel === undefined ? {} : { featureLevel: settings.featureLevel }),
+      ...(settings.deadNodesMoveMs === 0 ? {} : briefSilence(settings.deadNodesMoveMs)),
       autoReplace: true,
       macKeys: tuning.macKey ? [sharedKey] : [],
       heartbeatMs: tuning.heartbeatMs,
@@ -147,6 +151,11 @@ export const startNode: StartProgram = (ports, settings, owner) => {
     placement: () => host.machine?.placement() ?? null,
   };
 };
+
+/** Times of the placement in proportion, so that nodes that are away for seconds lose their shards, and are back while that is under way. */
+function briefSilence(deadNodeMovesAfterMs: number): Pick<NodeHostConfig, "absentReplicaMs" | "deadNodeMovesAfterMs" | "failureDetector"> {
+  return { deadNodeMovesAfterMs, absentReplicaMs: deadNodeMovesAfterMs / 2, failureDetector: { intervalMs: 300, timeoutMs: 1_000 } };
+}
 
 function inspect({ system, machine }: NodeHost): GroupInspection | null {
   return system === null || machine === null ? null : { raft: system.raft, appliedIndex: system.appliedIndex, machine };

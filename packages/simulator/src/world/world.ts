@@ -54,6 +54,7 @@ export class World {
         peers: spare ? [] : founders,
         join: spare ? founders : [],
         shards: options.shards,
+        deadNodesMoveMs: options.deadNodesMoveMs,
         tuning: this.tuning,
       };
       return new Machine(this, name, this.prng.nextUint32(), spare, settings, start);

@@ -12,6 +12,10 @@ export function adviceOn(info: string): readonly string[] {
   return advice;
 }
 
+/** Of a user of Redis that may not use INFO. */
+export const mayNotAsk =
+  "This user of Redis may not use INFO: after a fail-over numbers of messages and receipts that were lost with the former primary may be given again. Grant it +info";
+
 /** The scripts are written for Redis 7.0: flags in their first line, effects instead of scripts to the replicas. Null = new enough, or unknown. */
 export function tooOld(info: string): string | null {
   const version = /^redis_version:(\d+)\.(\S+?)\r?$/m.exec(info);

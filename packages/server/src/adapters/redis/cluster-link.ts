@@ -59,6 +59,8 @@ export class ClusterLink implements RedisLink {
   }
 
   async pinned(route: string): Promise<Sender> {
+    // A link that has only just been asked for is not one that is down.
+    if (this.cluster === null && this.tries === 0) await this.attempt;
     const cluster = this.current();
     try {
       const client = await cluster.getNodeClientForKey(route, false);

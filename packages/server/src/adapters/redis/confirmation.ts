@@ -12,11 +12,36 @@ interface Waiting {
   readonly failed: (error: unknown) => void;
 }
 
+/** Confirmed writes of every level that is asked for, each over links of its own: one that waits for replicas holds up nobody who does not. */
+export class Confirmations {
+  private readonly open: () => RedisLink;
+  private readonly levels: Map<RedisAck, { readonly link: RedisLink; readonly writes: ConfirmedWrites }> = new Map();
+
+  constructor(open: () => RedisLink) {
+    this.open = open;
+  }
+
+  /** Null = nothing is to be confirmed. */
+  of(ack: RedisAck): ConfirmedWrites | null {
+    if (ack === "primary") return null;
+    const known = this.levels.get(ack);
+    if (known !== undefined) return known.writes;
+    const link = this.open();
+    const writes = new ConfirmedWrites(link, ack);
+    this.levels.set(ack, { link, writes });
+    return writes;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.levels.values()].map(({ link }) => link.close()));
+  }
+}
+
 /**
  * Writes whose durability is asked for, over a connection of their own: WAIT and WAITAOF count what their connection wrote, and block it. One
  * confirmation serves all writes that came while the one before was under way. What was reached is told, whether or not it was asked for.
  */
-export class ConfirmedWrites {
+class ConfirmedWrites {
   private readonly link: RedisLink;
   private readonly ack: RedisAck;
   private waiting: Waiting[] = [];

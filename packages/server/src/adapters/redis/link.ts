@@ -81,6 +81,11 @@ export function isDemoted(error: unknown): boolean {
   return error instanceof ErrorReply && /^(READONLY|MASTERDOWN)/.test(error.message);
 }
 
+/** The user may not do this at all. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof ErrorReply && error.message.startsWith("NOPERM");
+}
+
 /** Another node of the cluster has the keys, or is about to. */
 export function isMoved(error: unknown): boolean {
   return error instanceof ErrorReply && /^(MOVED|ASK) /.test(error.message);

@@ -1,4 +1,5 @@
 import type { ConnectionOptions } from "node:tls";
+import type { Durability } from "@trivet/engine";
 
 export interface RedisAddress {
   readonly host: string;
@@ -6,7 +7,7 @@ export interface RedisAddress {
 }
 
 /** What an acknowledged produce is to have reached; see `Durability`. */
-export type RedisAck = "primary" | "aof" | `replicas:${number}`;
+export type RedisAck = Exclude<Durability, "quorum" | "memory">;
 
 /** Where Redis is and how to speak to it. Nothing in it is ever logged but the addresses. */
 export interface RedisOptions {
@@ -19,6 +20,7 @@ export interface RedisOptions {
   readonly username: string;
   /** "" = none. */
   readonly password: string;
+  readonly sentinelUsername: string;
   readonly sentinelPassword: string;
   /** Standalone and sentinel only: a cluster has one. */
   readonly database: number;
@@ -41,6 +43,7 @@ export const defaultRedisOptions: Omit<RedisOptions, "nodes" | "node"> = {
   primaryName: "mymaster",
   username: "",
   password: "",
+  sentinelUsername: "",
   sentinelPassword: "",
   database: 0,
   tls: null,

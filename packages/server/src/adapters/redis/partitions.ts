@@ -1,8 +1,8 @@
 import type { Durability } from "@trivet/engine";
 import type { QueueDefinition } from "@trivet/wire";
-import type { ConfirmedWrites } from "./confirmation.ts";
+import type { Confirmations } from "./confirmation.ts";
 import type { RedisLink } from "./link.ts";
-import type { RedisOptions } from "./options.ts";
+import type { RedisAck, RedisOptions } from "./options.ts";
 import { partitionKeys, readyChannel } from "./partition-keys.ts";
 import { type Reply, readReply } from "./replies.ts";
 import { definitionText, type Request, type ScriptName, scripts } from "./requests.ts";
@@ -28,14 +28,13 @@ export class KnownQueue {
 /** Runs scripts on partitions. */
 export class Partitions {
   private readonly link: RedisLink;
-  /** Null = what is written is as safe as one answer of the primary. */
-  private readonly writes: ConfirmedWrites | null;
+  private readonly confirmations: Confirmations;
   private readonly prefix: string;
   private readonly channel: string;
 
-  constructor(link: RedisLink, writes: ConfirmedWrites | null, options: RedisOptions) {
+  constructor(link: RedisLink, confirmations: Confirmations, options: RedisOptions) {
     this.link = link;
-    this.writes = writes;
+    this.confirmations = confirmations;
     this.prefix = options.prefix;
     this.channel = readyChannel(options.prefix);
   }
@@ -45,16 +44,19 @@ export class Partitions {
     return readReply(await scripts[name].run(keys, args, (words) => this.link.send(route, words)));
   }
 
-  /** The same, and how safe its writes are. */
+  /** The same, and how safe its writes are: as `ack` asks, or less. */
   async write(
     name: ScriptName,
     known: KnownQueue,
     partition: number,
     request: Request,
+    ack: RedisAck,
   ): Promise<{ readonly reply: Reply; readonly durability: Durability }> {
-    if (this.writes === null) return { reply: await this.run(name, known, partition, request), durability: "primary" };
-    const { keys, route, args } = this.call(known, partition, request);
-    const { reply, durability } = await this.writes.write(route, (send) => scripts[name].run(keys, args, send));
+    const writes = this.confirmations.of(ack);
+    if (writes === null) return { reply: await this.run(name, known, partition, request), durability: "primary" };
+    // A repeat changes nothing, and is confirmed with what it repeats: by a write behind it.
+    const { keys, route, args } = this.call(known, partition, { ...request, fields: { ...request.fields, confirmed: true } });
+    const { reply, durability } = await writes.write(route, (send) => scripts[name].run(keys, args, send));
     return { reply: readReply(reply), durability };
   }
 

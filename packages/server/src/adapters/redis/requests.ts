@@ -52,6 +52,8 @@ export function problemOf(command: PartitionCommand, partition: number, definiti
 }
 /** Rule K5. */
 export const noFences = "queues on Redis take no fences: no lock's log reaches it";
+/** Of a produce that asks for `ack`. */
+export const noQuorum = "ack of queues on Redis is primary, aof or replicas:N";
 const lowestPriority = 3;
 
 export function requestOf(command: PartitionCommand): Request {

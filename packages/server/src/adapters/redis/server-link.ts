@@ -55,6 +55,8 @@ export class ServerLink implements RedisLink {
   }
 
   async pinned(): Promise<Sender> {
+    // A link that has only just been asked for is not one that is down.
+    if (this.client === null && this.tries === 0) await this.attempt;
     const client = this.current();
     const sender = this.senders.get(client) ?? { send: (args) => this.sendOn(client, args) };
     this.senders.set(client, sender);
@@ -166,7 +168,7 @@ export class ServerLink implements RedisLink {
 
 /** Where the primary is, as one sentinel knows it. */
 async function askSentinel(options: RedisOptions, sentinel: RedisAddress): Promise<RedisAddress> {
-  const client = open({ ...options, username: "", password: options.sentinelPassword }, sentinel, 0);
+  const client = open({ ...options, username: options.sentinelUsername, password: options.sentinelPassword }, sentinel, 0);
   client.on("error", () => undefined);
   try {
     await client.connect();

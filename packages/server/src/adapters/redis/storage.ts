@@ -6,29 +6,29 @@ import type {
   QueueStorage,
   Random,
   StorageCommand,
+  StorageOptions,
   StorageOutcome,
   StorageQuery,
   StorageReply,
   Submission,
-  SubmitOptions,
   Telemetry,
   Unavailable,
 } from "@trivet/engine";
 import type { ConsumerGone, QueueDefinition, Settle, SettleOutcome } from "@trivet/wire";
-import { adviceOn } from "./advice.ts";
+import { adviceOn, mayNotAsk } from "./advice.ts";
 import { type CallName, formatCallId, parseCallId } from "./call-ids.ts";
 import { ClusterLink } from "./cluster-link.ts";
-import { ConfirmedWrites } from "./confirmation.ts";
+import { Confirmations } from "./confirmation.ts";
 import { LinkHealth } from "./health.ts";
 import { redisLimits } from "./limits.ts";
-import { fateOf, type LinkWatcher, reasonOf, type RedisLink, textOf } from "./link.ts";
-import type { RedisOptions } from "./options.ts";
+import { fateOf, isForbidden, type LinkWatcher, reasonOf, type RedisLink, textOf } from "./link.ts";
+import type { RedisAck, RedisOptions } from "./options.ts";
 import { failureOf, tooMany, unavailable } from "./outcomes.ts";
 import { KnownQueue, Partitions } from "./partitions.ts";
 import { readyChannel } from "./partition-keys.ts";
 import { type Place, Pump } from "./pump.ts";
 import { answerOf, browsedOf, placeOf, rememberedOf, type Reply, statsOf } from "./replies.ts";
-import { callerFields, noFences, type PartitionCommand, problemOf, requestOf } from "./requests.ts";
+import { callerFields, noFences, noQuorum, type PartitionCommand, problemOf, requestOf } from "./requests.ts";
 import { ServerLink } from "./server-link.ts";
 
 type ReadyListener = (queue: number, partition: number, group: string) => void;
@@ -48,7 +48,9 @@ export class RedisQueueStorage implements QueueStorage {
   private readonly telemetry: Telemetry;
   private readonly health: LinkHealth;
   private readonly main: RedisLink;
-  private readonly links: readonly RedisLink[];
+  private readonly ack: RedisAck;
+  private readonly confirmations: Confirmations;
+  private readonly wakeUps: RedisLink;
   private readonly partitions: Partitions;
   private readonly pump: Pump;
   private readonly queues: Map<number, KnownQueue> = new Map();
@@ -64,9 +66,11 @@ export class RedisQueueStorage implements QueueStorage {
     this.telemetry = tools.telemetry;
     this.health = new LinkHealth(tools.telemetry, options, () => this.returned());
     this.main = this.linkTo(options, this.health);
-    const writes = options.ack === "primary" ? null : this.linkTo(options, silent);
-    this.partitions = new Partitions(this.main, writes === null ? null : new ConfirmedWrites(writes, options.ack), options);
-    this.links = [this.main, ...(writes === null ? [] : [writes]), this.wakeUps(options)];
+    this.ack = options.ack;
+    this.confirmations = new Confirmations(() => this.linkTo(options, silent));
+    this.confirmations.of(options.ack);
+    this.partitions = new Partitions(this.main, this.confirmations, options);
+    this.wakeUps = this.linkToWakeUps(options);
     this.pump = new Pump(tools.clock, (place, tidy) => void this.look(place, tidy));
   }
 
@@ -75,7 +79,7 @@ export class RedisQueueStorage implements QueueStorage {
     return this.health.isUp;
   }
 
-  submit(place: Place, command: StorageCommand, options: SubmitOptions, done: (outcome: StorageOutcome) => void): Submission {
+  submit(place: Place, command: StorageCommand, options: StorageOptions, done: (outcome: StorageOutcome) => void): Submission {
     const { idempotency, timeoutMs } = options;
     const notAfter = Math.ceil(this.clock.wallNow()) + timeoutMs;
     // Only what has a key is remembered.
@@ -138,11 +142,11 @@ export class RedisQueueStorage implements QueueStorage {
 
   async close(): Promise<void> {
     this.pump.stop();
-    await Promise.all(this.links.map((link) => link.close()));
+    await Promise.all([this.main, this.confirmations, this.wakeUps].map((link) => link.close()));
   }
 
   /** Never rejects. */
-  private async outcome(place: Place, command: StorageCommand, options: SubmitOptions, requestId: string): Promise<StorageOutcome> {
+  private async outcome(place: Place, command: StorageCommand, options: StorageOptions, requestId: string): Promise<StorageOutcome> {
     try {
       return { type: "answered", requestId, ...(await this.execute(place, command, options)) };
     } catch (error) {
@@ -153,7 +157,7 @@ export class RedisQueueStorage implements QueueStorage {
     }
   }
 
-  private async execute(place: Place, command: StorageCommand, options: SubmitOptions): Promise<Answered> {
+  private async execute(place: Place, command: StorageCommand, options: StorageOptions): Promise<Answered> {
     const known = this.queues.get(place.queue);
     const version = known?.definition.version ?? 0;
     if (command.type === "raise-fence") return plain({ type: "malformed", detail: noFences });
@@ -167,19 +171,21 @@ export class RedisQueueStorage implements QueueStorage {
     return this.single(known, place.partition, command, options);
   }
 
-  private async single(known: KnownQueue, partition: number, command: PartitionCommand, options: SubmitOptions): Promise<Answered> {
+  private async single(known: KnownQueue, partition: number, command: PartitionCommand, options: StorageOptions): Promise<Answered> {
     const { bytes, fields } = requestOf(command);
     const request = { bytes, fields: { ...fields, ...callerFields(options) } };
     const group = "group" in command ? command.group : "";
     const asked = { queue: known.queue, partition, group };
     if (command.type !== "produce") return plain(answerOf(await this.run(command.type, known, partition, request), asked));
-    const { durability, reply } = await this.partitions.write(command.type, known, partition, request);
+    const { ack = this.ack } = options;
+    if (ack === "quorum" || ack === "memory") return plain({ type: "malformed", detail: noQuorum });
+    const { durability, reply } = await this.partitions.write(command.type, known, partition, request, ack);
     this.pump.due(asked, reply.dueInMs);
     return { result: answerOf(reply, asked), durability };
   }
 
   /** The receipts of each partition are a step of their own. */
-  private async settle(known: KnownQueue, command: Settle, options: SubmitOptions): Promise<Answered> {
+  private async settle(known: KnownQueue, command: Settle, options: StorageOptions): Promise<Answered> {
     const indexes = [...new Set(command.receipts.map(({ partition }) => partition))];
     const inside = indexes.filter((partition) => partition < known.definition.partitions);
     const outcomes = new Map<number, SettleOutcome[]>();
@@ -307,10 +313,10 @@ export class RedisQueueStorage implements QueueStorage {
     });
   }
 
-  /** What people should know of the server's settings, once each. Never rejects: a user that may not ask goes without. */
+  /** What people should know of the server's settings, once each. Never rejects. */
   private async advise(): Promise<void> {
-    const about = await this.main.send("", ["INFO"]).catch(() => null);
-    for (const text of about === null ? [] : adviceOn(textOf(about))) {
+    const about = await this.main.send("", ["INFO"]).then(textOf, (error: unknown) => (isForbidden(error) ? null : ""));
+    for (const text of about === null ? [mayNotAsk] : adviceOn(about)) {
       if (this.advised.has(text)) continue;
       this.advised.add(text);
       this.telemetry.log("warn", "redis.settings", text);
@@ -335,7 +341,7 @@ export class RedisQueueStorage implements QueueStorage {
   }
 
   /** A connection of its own that hears what the scripts publish; every time it is made anew, nobody knows what was missed. */
-  private wakeUps(options: RedisOptions): RedisLink {
+  private linkToWakeUps(options: RedisOptions): RedisLink {
     const tools = {
       clock: this.clock,
       random: () => this.random.nextUint32() / 2 ** 32,

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { RedisAck, RedisQueueStorage } from "../../../src/adapters/redis/index.ts";
 import { hasRedis, RedisServer, until } from "./redis-server.ts";
-import { Bench, storageAt } from "./support.ts";
+import { Bench, message, openStorage, storageAt } from "./support.ts";
 
 describe.skipIf(!hasRedis)("the durability of a produce on Redis", () => {
   const servers: RedisServer[] = [];
@@ -39,5 +39,75 @@ describe.skipIf(!hasRedis)("the durability of a produce on Redis", () => {
     await until(async () => String(await primary.ask("INFO", "replication")).includes("state=online"));
     expect(await reached(primary, "replicas:1")).toEqual(["replicas:1"]);
     expect(await reached(primary, "replicas:2")).toEqual(["replicas:1"]);
+  });
+
+  async function withReplica(): Promise<{ readonly primary: RedisServer; readonly replica: RedisServer }> {
+    const primary = await serve("--repl-diskless-sync-delay", "0", "--appendonly", "yes", "--appendfsync", "always");
+    const replica = await serve("--replicaof", "127.0.0.1", String(primary.port));
+    await until(async () => String(await primary.ask("INFO", "replication")).includes("state=online"));
+    return { primary, replica };
+  }
+
+  test("each produce may ask for its own, from the first on, whatever the node is set to", async () => {
+    const { primary } = await withReplica();
+    for (const usual of ["primary", "aof"] as const) {
+      const { storage } = await storageAt(primary, { ack: usual });
+      storages.push(storage);
+      const b = new Bench(storage, 1);
+      const asked = await Promise.all(
+        (["replicas:1", "aof", "primary", undefined] as const).map(async (ack) => {
+          const outcome = await b.submit(b.production([{}]), { timeoutMs: 10_000, ...(ack === undefined ? {} : { ack }) });
+          return outcome.type === "answered" ? outcome.durability : JSON.stringify(outcome);
+        }),
+      );
+      expect(asked).toEqual(["replicas:1", "aof", "primary", usual]);
+      for (const ack of ["quorum", "memory"] as const) {
+        expect(await b.submit(b.production([{}]), { timeoutMs: 10_000, ack })).toMatchObject({ result: { type: "malformed" } });
+      }
+    }
+  });
+
+  test("while no server answers, what is asked for more is refused as all is: at once", async () => {
+    const server = await serve();
+    const node = openStorage({ nodes: [{ host: "127.0.0.1", port: server.port }] });
+    storages.push(node.storage);
+    await until(async () => node.storage.isUp);
+    await server.kill();
+    await until(async () => !node.storage.isUp);
+    const b = new Bench(node.storage, 1);
+    const outcome = await b.submit(b.production([{}]), { timeoutMs: 60_000, ack: "replicas:1" });
+    expect(outcome).toMatchObject({ type: "unavailable", code: "redis_unavailable" });
+  });
+
+  test("a repeat says of what it repeats what is so now, not what its own connection wrote", async () => {
+    const { primary, replica } = await withReplica();
+    const bench = async (): Promise<Bench> => {
+      const { storage } = await storageAt(primary);
+      storages.push(storage);
+      return new Bench(storage, 1);
+    };
+    const [one, other] = [await bench(), await bench()];
+    const idempotency = { key: "k", fingerprint: "f" };
+    const repeats = [
+      { production: one.production([message({ dedupId: "d" })]), options: { timeoutMs: 10_000 } },
+      { production: one.production([message({})]), options: { timeoutMs: 10_000, idempotency } },
+    ];
+    // Each node's connections for it are there.
+    for (const b of [one, other]) {
+      expect(await b.submit(b.production([{}]), { timeoutMs: 10_000, ack: "replicas:1" })).toMatchObject({ durability: "replicas:1" });
+    }
+    replica.signal("SIGSTOP");
+    for (const { options, production } of repeats) expect(await one.submit(production, options)).toMatchObject({ durability: "primary" });
+    for (const { options, production } of repeats) {
+      expect(await other.submit(production, { ...options, ack: "replicas:1" })).toMatchObject({ durability: "primary" });
+    }
+    replica.signal("SIGCONT");
+    for (const { options, production } of repeats) {
+      await until(async () => {
+        const outcome = await other.submit(production, { ...options, ack: "replicas:1" });
+        return outcome.type === "answered" && outcome.durability === "replicas:1";
+      });
+    }
+    expect(await one.take()).toHaveLength(4);
   });
 });

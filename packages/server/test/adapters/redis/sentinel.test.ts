@@ -49,9 +49,11 @@ describe.skipIf(!hasRedis)("Redis behind sentinels", () => {
     await until(async () => !node.storage.isUp);
     await until(async () => node.storage.isUp);
     await until(async () => (await b.submit(b.production([{ dedupId: "third" }]))).type === "answered");
+    const [third = 0] = await b.produce({ dedupId: "third" });
+    expect(third).toBeGreaterThan(2);
     expect(await b.settle("ack", 1)).toBe("settled");
-    expect(await b.take()).toEqual([2, 3]);
-    expect(await b.take(10, { group: "h" })).toEqual([1, 2, 3]);
+    expect(await b.take()).toEqual([2, third]);
+    expect(await b.take(10, { group: "h" })).toEqual([1, 2, third]);
     const events = node.telemetry.lines.map(({ event }) => event).filter((event) => event !== "redis.settings");
     expect(events.slice(-2)).toEqual(["redis.down", "redis.up"]);
     await until(async () => told.includes(-1));

@@ -3,10 +3,10 @@ import {
   type KeptOutcome,
   type QueueStorage,
   type StorageCommand,
+  type StorageOptions,
   type StorageOutcome,
   type StorageQuery,
   type StorageReply,
-  type SubmitOptions,
 } from "@trivet/engine";
 import type { Consume, HandedOut, NewMessage, Produce, QueueDefinition, Settle, SettleOutcome } from "@trivet/wire";
 import { NodeClock } from "../../../src/adapters/clock.ts";
@@ -70,7 +70,7 @@ export class Bench {
     this.storage.configure(this.queue, { ...definition, name: `orders-${this.queue}`, ...fields, version: ++this.version });
   }
 
-  submit(command: StorageCommand, options: SubmitOptions = { timeoutMs: 10_000 }): Promise<StorageOutcome> {
+  submit(command: StorageCommand, options: StorageOptions = { timeoutMs: 10_000 }): Promise<StorageOutcome> {
     const partition = "partition" in command ? command.partition : 0;
     return new Promise((resolve) => void this.storage.submit({ queue: this.queue, partition }, command, options, resolve));
   }

@@ -21,16 +21,34 @@ local clock = call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
 local COUNTERS = {'queue', 'gone', 'now', 'next', 'produced', 'messages', 'bytes', 'delayed', 'targeted', 'dead', 'deaths', 'nextGroup',
-  'returned', 'acked', 'died', 'expired', 'purged', 'dropped', 'waiting', 'keyedLow', 'tokens', 'tokensAt', 'jobs'}
+  'returned', 'acked', 'died', 'expired', 'purged', 'dropped', 'waiting', 'keyedLow', 'tokens', 'tokensAt', 'jobs', 'base'}
 local M, before = {}, {}
 do
-  local values = call('HMGET', META, unpack(COUNTERS))
+  local values = call('HMGET', META, 'history', unpack(COUNTERS))
+  M.history = values[1]
   for i, name in ipairs(COUNTERS) do
-    M[name] = tonumber(values[i] or 0)
+    M[name] = tonumber(values[i + 1] or 0)
     before[name] = M[name]
   end
 end
 if M.now > now then now = M.now end
+
+-- A server that goes on without the last steps of the one before, after a fail-over or a restart, begins a history of its own, under a name of
+-- its own. What is lost had numbers: no message and no hand-out gets one of them again (docs/decisions/0032-histories-of-redis.md). So numbers
+-- go on at the microseconds of the time, as no partition gets a million messages a second. A user that may not ask goes without.
+local function meetHistory()
+  local about = redis.pcall('INFO', 'replication')
+  local name = type(about) == 'string' and string.match(about, 'master_replid:(%x+)')
+  if not name or name == M.history then return end
+  if M.history then
+    M.base = math.max(M.next, now * 1000, tonumber(clock[1]) * 1000000 + tonumber(clock[2]))
+    M.next = M.base
+  end
+  M.history = name
+  call('HSET', META, 'history', name)
+end
+-- What a receipt names beside message and hand-out: the group, and from the second history on in which of them it was handed out.
+local function incarnation(g) return M.base + g.id end
 
 local GROUP_LIMIT, HAND_OUT_BYTES, PASSED, PER_SWEEP, PER_COMMAND, REDRIVEN_BYTES = 64, 786432, 1024, 256, 1024, 4194304
 local WAITING = '(waiting)'
@@ -152,7 +170,7 @@ local function store()
       changed[#changed + 1] = int(M[name])
     end
   end
-  if #changed > 0 then call('HSET', META, 'now', int(now), unpack(changed)) end
+  if #changed > 0 or C.confirmed then call('HSET', META, 'now', int(now), unpack(changed)) end
 end
 
 -- Milliseconds until the pump has something to do here; -1 = nothing is known.

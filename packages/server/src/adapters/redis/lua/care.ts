@@ -162,6 +162,7 @@ local function again(name)
   return #body
 end
 local function run()
+  meetHistory()
   local names = {}
   local most = math.min(#C.sequences > 0 and PER_COMMAND or C.limit, PER_COMMAND)
   if #C.sequences == 0 then

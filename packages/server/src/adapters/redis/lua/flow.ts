@@ -10,6 +10,7 @@ local function knownSequence(text)
   return at[2] > now and at[1] or 0
 end
 local function run()
+  meetHistory()
   local wanted, ids, count, bytes = {}, {}, 0, 0
   for i, m in ipairs(C.messages) do
     local at = i * 4 - 1
@@ -79,26 +80,27 @@ revive = function(answer)
   if answer[1] ~= 'handed-out' then return answer end
   local held = {}
   local g = group(C.group)
-  -- Of an answer that was kept by a version before, nothing tells which group of the name it was.
-  if g and g.id ~= answer[5] then g = nil end
   for _, name in ipairs(answer[4]) do
     local d = g and find(g, name[1])
-    local m = d and d.state == 'l' and d.acq == name[2] and read(d.lane, d.place)
+    -- Of an answer that was kept by a version before, nothing tells which group of the name it was.
+    local isSame = d and d.state == 'l' and d.acq == name[2] and (d.inc or g.id) == answer[5]
+    local m = isSame and read(d.lane, d.place)
     if m then held[#held + 1] = shown(m, d.acq, d.del) end
   end
-  if #held > 0 then return {answer[1], answer[2], answer[3], held, g and g.id or 0} end
+  if #held > 0 then return {answer[1], answer[2], answer[3], held, answer[5]} end
   -- Nothing: by a lease of 0. It had nothing then and may look on, or what it had is settled.
   local hadNothing = #answer[4] == 0 and not C.autoAck
   return {answer[1], 0, hadNothing and 1 or 0, held, 0}
 end
 
 local function run()
+  meetHistory()
   local g = group(C.group) or createGroup(C.group, C.latest)
   if not g then return {'no-group', C.group} end
   local leaseMs = C.visibilityMs > 0 and C.visibilityMs or D.visibilityMs
   if D.paused then
     setWaiting(g, 'queue')
-    return {'handed-out', leaseMs, 0, {}, g.id}
+    return {'handed-out', leaseMs, 0, {}, incarnation(g)}
   end
   reader = {g.name, C.consumer == '' and '(none)' or C.consumer}
   local maxBytes = C.maxBytes > 0 and math.min(C.maxBytes, HAND_OUT_BYTES) or HAND_OUT_BYTES
@@ -175,7 +177,7 @@ local function run()
   end
   local function lease(d)
     d.state, d.con, d.ms = 'l', C.consumer, leaseMs
-    d.acq, d.ord = d.acq + 1, g.grants + 1
+    d.acq, d.ord, d.inc = d.acq + 1, g.grants + 1, M.base > 0 and incarnation(g) or nil
     put(g, d)
     if d.key ~= '' then call('HSET', HEADS, headField(g, d.key), int(d.seq)) end
     call('ZADD', TIMES, int(now + leaseMs), 'l|' .. named(g, d.seq))
@@ -265,17 +267,16 @@ local function run()
   end
   touch(g)
   setWaiting(g, waiting)
-  return {'handed-out', leaseMs, waiting == '' and 1 or 0, out, g.id}
+  return {'handed-out', leaseMs, waiting == '' and 1 or 0, out, incarnation(g)}
 end
 `);
 
 /** Each receipt is decided by itself; only the hand-out that still holds the message may settle it (XACK alone takes anyone's id). */
 export const settle: string = changing(`
 local function settleOne(g, receipt)
-  -- What a former group of the name handed out is not this one's.
-  if receipt[3] ~= g.id then return 2 end
   local d = find(g, receipt[1])
-  if not d then return 2 end
+  -- What a former group of the name handed out is not this one's, nor what is lost with a former server.
+  if not d or receipt[3] ~= (d.inc or g.id) then return 2 end
   if d.acq ~= receipt[2] or d.state ~= 'l' then return 1 end
   if C.settlement == 'extend' then
     d.ms = C.delayMs > 0 and C.delayMs or D.visibilityMs

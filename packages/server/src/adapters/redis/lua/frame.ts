@@ -17,7 +17,7 @@ if M.queue < D.queue then
   -- What a dropped queue of the same name left behind.
   if M.queue > 0 then call('DEL', unpack(KEYS)) end
   for _, name in ipairs(COUNTERS) do M[name], before[name] = 0, 0 end
-  M.queue, M.next, M.nextGroup, M.tokensAt = D.queue, 1, 1, now
+  M.queue, M.next, M.nextGroup, M.tokensAt, M.history = D.queue, 1, 1, now, false
 end
 ${messages}
 ${sweep}

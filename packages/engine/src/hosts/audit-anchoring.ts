@@ -1,0 +1,249 @@
+import { mutant } from "@trivet/core/mutation";
+import type { AuditMark, Result } from "@trivet/wire";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { Telemetry } from "../ports/telemetry.ts";
+import { anchorEveryMs, anchorRetryMs, anchorRounds, keptSentAnchors } from "./limits.ts";
+import type { NodeApi, Outcome } from "./node-api.ts";
+
+/** The audit log whose head is anchored. */
+export interface AnchoredLog {
+  /** Drawn when the log was begun. */
+  readonly chain: string;
+  /** The last record that is on disk; null = none is yet. */
+  headOnDisk(): AuditMark | null;
+  /** Why the log does not hold this record, for people; null = it holds it. */
+  lacks(mark: AuditMark, done: (why: string | null) => void): void;
+}
+
+/** What became of a wish to have everything anchored that is on disk. */
+export type Anchored =
+  | { readonly type: "anchored" }
+  /** Not every member of the cluster knows what an anchor is (decision 0022). */
+  | { readonly type: "below-level" }
+  | { readonly type: "unavailable"; readonly detail: string; readonly retryAfterMs: number }
+  /** The log is not what was anchored: it was cut off or written anew. Stays so. */
+  | { readonly type: "mismatch"; readonly detail: string };
+
+interface Waiting {
+  readonly seq: number;
+  readonly done: (anchored: Anchored) => void;
+}
+
+const anchored: Anchored = { type: "anchored" };
+
+/**
+ * Puts the head of this node's audit log into group 0's state (docs/decisions/0036-audit-anchors.md): at once where somebody waits for it, else at most once a second, and only
+ * when it moved. One command is under way at a time; what comes meanwhile shares the next. Each names the anchor it follows, which was found in the log.
+ */
+export class AuditAnchoring {
+  private readonly api: Pick<NodeApi, "submit">;
+  private readonly clock: Clock;
+  private readonly telemetry: Telemetry;
+  private readonly node: string;
+  private readonly log: AnchoredLog;
+  private readonly timeoutMs: number;
+  /** The chain's anchor, as far as is known here. */
+  private last: AuditMark | null = null;
+  /** Heads that may have become anchors: their answers did not come. */
+  private sent: AuditMark[] = [];
+  private waiting: Waiting[] = [];
+  private underWay = false;
+  /** Refusals in a row that brought no new anchor. */
+  private rounds = 0;
+  private timer: Timer | null = null;
+  private mismatch: Extract<Anchored, { type: "mismatch" }> | null = null;
+  private stopped = false;
+  private reachedAt: number | null = null;
+  /** Times in a row that it could not be anchored. */
+  private failures = 0;
+  /** Said once, and again when it is over. */
+  private isTold = false;
+
+  constructor(
+    node: string,
+    ports: { readonly api: Pick<NodeApi, "submit">; readonly clock: Clock; readonly telemetry: Telemetry },
+    log: AnchoredLog,
+    timeoutMs: number,
+  ) {
+    this.node = node;
+    this.api = ports.api;
+    this.clock = ports.clock;
+    this.telemetry = ports.telemetry;
+    this.log = log;
+    this.timeoutMs = timeoutMs;
+  }
+
+  /** Records that are on disk and not known to be anchored. */
+  get behind(): number {
+    return Math.max(0, (this.log.headOnDisk()?.seq ?? 0) - (this.last?.seq ?? 0));
+  }
+
+  /** Since an anchor was put or found in the cluster; null = none was by this process. */
+  get ageMs(): number | null {
+    return this.reachedAt === null ? null : this.clock.now() - this.reachedAt;
+  }
+
+  /** Null = the log is what was anchored, as far as is known. */
+  get problem(): string | null {
+    return this.mismatch?.detail ?? null;
+  }
+
+  /** `done` once everything that is on disk now is anchored and committed, or why not. */
+  anchor(done: (anchored: Anchored) => void): void {
+    const head = this.log.headOnDisk();
+    const ended = this.stopped ? stopping : this.mismatch;
+    const isThere = head !== null && this.last !== null && this.last.seq >= head.seq;
+    if (ended !== null || isThere || head === null) {
+      const outcome = ended ?? (head === null ? nothingWritten : anchored);
+      this.clock.defer(() => done(outcome));
+      return;
+    }
+    this.waiting.push({ seq: head.seq, done });
+    this.begin();
+  }
+
+  /** Another record is on disk, for which nobody waits. */
+  moved(): void {
+    this.later(anchorEveryMs);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.timer?.cancel();
+    this.settle(Number.POSITIVE_INFINITY, stopping);
+  }
+
+  private later(ms: number): void {
+    if (this.stopped || this.mismatch !== null) return;
+    this.timer ??= this.clock.schedule(ms, () => {
+      this.timer = null;
+      this.begin();
+    });
+  }
+
+  private begin(): void {
+    const head = this.log.headOnDisk();
+    if (this.stopped || this.underWay || this.mismatch !== null || head === null || this.behind === 0) return;
+    this.underWay = true;
+    this.sent = [...this.sent, head].slice(-keptSentAnchors);
+    const { last: before, node } = this;
+    const { chain } = this.log;
+    this.api.submit({ type: "anchor-audit", node, chain, head, before }, { timeoutMs: this.timeoutMs }, (outcome) => {
+      this.underWay = false;
+      if (!this.stopped) this.heard(head, outcome);
+    });
+    if (mutant("host-anchor-told-unheard")) this.settle(head.seq, anchored);
+  }
+
+  private heard(head: AuditMark, outcome: Outcome): void {
+    switch (outcome.type) {
+      case "answered":
+        return this.answered(head, outcome.result);
+      case "unavailable":
+        return outcome.code === "feature_level"
+          ? this.failed(head, { type: "below-level" })
+          : this.failed(head, { type: "unavailable", detail: outcome.detail, retryAfterMs: outcome.retryAfterMs });
+      case "unknown":
+        if (mutant("host-anchor-unknown-counts")) return this.reached(head);
+        // It may be there, or come yet: the next one, which names another anchor before it, is refused then and told of it.
+        return this.failed(head, unheard);
+    }
+  }
+
+  private answered(head: AuditMark, result: Result): void {
+    if (result.type === "done") return this.reached(head);
+    if (result.type === "anchor-refused") return this.refused(head, result.last);
+    const detail =
+      result.type === "not-found"
+        ? `${this.node} is no member of the cluster, or is just becoming one`
+        : `the cluster took no anchor (${result.type})`;
+    return this.failed(head, { type: "unavailable", detail, retryAfterMs: 1_000 });
+  }
+
+  /** The chain has another anchor than was thought here: that of an answer that was not heard, of the program before this one, or of another log. */
+  private refused(head: AuditMark, found: AuditMark | null): void {
+    this.rounds += 1;
+    if (this.rounds > anchorRounds) return this.failed(head, unsteady);
+    if (found === null || this.sent.some((mark) => mark.seq === found.seq && mark.mac === found.mac) || mutant("host-anchor-any-adopted"))
+      return this.found(found);
+    const end = this.log.headOnDisk()?.seq ?? 0;
+    if (found.seq > end) {
+      return this.differs(`it ends at record ${end}, and the cluster has an anchor of its record ${found.seq}: the end is missing`);
+    }
+    this.underWay = true;
+    this.log.lacks(found, (why) => {
+      this.underWay = false;
+      if (this.stopped) return;
+      if (why === null) this.found(found);
+      else this.differs(`it is not what record ${found.seq} was anchored as: ${why}`);
+    });
+  }
+
+  private found(mark: AuditMark | null): void {
+    if (mark !== null) return this.reached(mark);
+    this.last = null;
+    this.begin();
+  }
+
+  private reached(mark: AuditMark): void {
+    // An earlier one than before is what a cluster knows that was restored: the log has gone on since.
+    if (this.last === null || mark.seq > this.last.seq) this.rounds = 0;
+    this.timer?.cancel();
+    this.timer = null;
+    this.last = mark;
+    this.reachedAt = this.clock.now();
+    if (this.isTold) this.telemetry.log("info", "audit.anchored", "the audit log is anchored in the cluster again", { seq: mark.seq });
+    this.isTold = false;
+    this.failures = 0;
+    this.settle(mark.seq, anchored);
+    this.goOn(anchorEveryMs);
+  }
+
+  private failed(head: AuditMark, why: Anchored): void {
+    this.rounds = 0;
+    if (why.type === "unavailable") {
+      this.telemetry.count("audit_anchor_failures_total", 1, { reason: "unavailable" });
+      this.failures += 1;
+      // A node that starts has no leader at first, and an election takes a moment: nobody needs to hear of that.
+      if (!this.isTold && (this.waiting.length > 0 || this.failures > 1)) {
+        const text = `the audit log is not anchored in the cluster: ${why.detail}; until it is nothing is changed by administration at this node`;
+        this.telemetry.log("warn", "audit.unanchored", text, { seq: head.seq });
+        this.isTold = true;
+      }
+    }
+    this.settle(head.seq, why);
+    this.goOn(anchorRetryMs);
+  }
+
+  private differs(detail: string): void {
+    this.mismatch = { type: "mismatch", detail };
+    this.telemetry.count("audit_anchor_failures_total", 1, { reason: "mismatch" });
+    this.telemetry.log(
+      "error",
+      "audit.mismatch",
+      `AUDIT_LOG: ${detail}; nothing is administered at this node until the log and what was put aside of it are moved away and the node is started again`,
+    );
+    this.settle(Number.POSITIVE_INFINITY, this.mismatch);
+  }
+
+  /** Who waits for a later record has a command of his own; what nobody waits for has time. */
+  private goOn(afterMs: number): void {
+    if (this.waiting.length > 0) this.begin();
+    else if (this.behind > 0) this.later(afterMs);
+  }
+
+  private settle(seq: number, outcome: Anchored): void {
+    const over = this.waiting.filter((one) => one.seq <= seq);
+    this.waiting = this.waiting.filter((one) => one.seq > seq);
+    for (const { done } of over) done(outcome);
+  }
+}
+
+const stopping: Anchored = { type: "unavailable", detail: "the node is stopping", retryAfterMs: 1_000 };
+const nothingWritten: Anchored = { type: "unavailable", detail: "nothing is written in the audit log yet", retryAfterMs: 1_000 };
+const unsteady: Anchored = { type: "unavailable", detail: "another program anchors the same audit log", retryAfterMs: 1_000 };
+const unheard: Anchored = {
+  type: "unavailable",
+  detail: "the cluster did not answer in time; whether it took the anchor is not known",
+  retryAfterMs: 1_000,
+};

@@ -1,0 +1,91 @@
+import type { AuditHead, AuditVerdict } from "./audit-chain.ts";
+
+/** What `GET /v1/audit/anchors` answers. */
+export interface ClusterAudit {
+  readonly anchoring: boolean;
+  readonly nodes: readonly AuditedNode[];
+}
+interface AuditedNode {
+  readonly node: string;
+  readonly member: boolean;
+  readonly logs_begun: number;
+  readonly logs: readonly AnchoredChain[];
+}
+interface AnchoredChain {
+  readonly chain: string;
+  readonly number: number;
+  readonly anchors: readonly { readonly seq: string; readonly mac: string; readonly at_ms: number }[];
+}
+
+/** A log that was checked, against these anchors too. */
+export interface ComparedLog {
+  readonly file: string;
+  readonly verdict: AuditVerdict;
+}
+export interface Comparison {
+  /** Whose logs the cluster was asked about; null where nothing tells. */
+  readonly node: string | null;
+  readonly faults: readonly string[];
+  /** What could not be told, and why. */
+  readonly notes: readonly string[];
+}
+
+export function anchorsOfChains({ nodes }: ClusterAudit): ReadonlyMap<string, readonly AuditHead[]> {
+  const logs = nodes.flatMap((audited) => audited.logs);
+  return new Map(logs.map(({ chain, anchors }) => [chain, anchors.map(({ seq, mac }) => ({ seq: Number(seq), mac }))]));
+}
+
+/** What the files alone cannot show: that a log is another one than the cluster knows of its node, or is not all of them. */
+export function compareWithCluster(
+  cluster: ClusterAudit,
+  logs: readonly ComparedLog[],
+  /** Chains whose files are known to be lost. */
+  lost: readonly string[] = [],
+  given: string | null = null,
+): Comparison {
+  const chains = logs.map(({ verdict }) => verdict.chain);
+  const owner = cluster.nodes.find((audited) => audited.logs.some(({ chain }) => chains.includes(chain)))?.node ?? null;
+  const node = given ?? owner ?? logs.at(-1)?.verdict.node ?? null;
+  const audited = cluster.nodes.find((one) => one.node === node) ?? null;
+  const faults = [
+    ...logs.flatMap((log) => foreign(log, node)),
+    ...(audited === null ? [] : missing(audited, chains, lost)),
+    ...(cluster.anchoring ? logs.flatMap((log) => unknownTo(log, audited)) : []),
+  ];
+  return { node, faults, notes: notesOn(cluster, audited, node) };
+}
+
+function foreign({ file, verdict }: ComparedLog, node: string | null): string[] {
+  return verdict.node === null || verdict.node === node ? [] : [`${file} is a log of ${verdict.node}, not of ${node ?? "any node"}`];
+}
+
+/** A log that was put in another one's place has a chain of its own. */
+function missing({ node, logs_begun: begun, logs }: AuditedNode, chains: readonly (string | null)[], lost: readonly string[]): string[] {
+  return logs
+    .filter(({ chain }) => !chains.includes(chain) && !lost.includes(chain))
+    .map(({ anchors, chain, number }) => {
+      const newest = anchors.at(-1);
+      const until = newest === undefined ? "" : ` up to its record ${newest.seq} of ${new Date(newest.at_ms).toISOString()}`;
+      return `of ${node} the cluster has anchors of another log (${number} of ${begun}, chain ${chain})${until}, which is not among these: one was begun anew, or put in the place of that one`;
+    });
+}
+
+function unknownTo({ file, verdict }: ComparedLog, audited: AuditedNode | null): string[] {
+  if (audited?.logs.some(({ chain }) => chain === verdict.chain) === true) return [];
+  const why =
+    audited !== null && audited.logs_begun > audited.logs.length
+      ? "its anchors are no longer kept, or it was begun elsewhere"
+      : "its node has not reached the cluster since it was begun, or it was begun elsewhere";
+  return [`the cluster has no anchor of ${file} (${verdict.chain === null ? "it has no chain" : `chain ${verdict.chain}`}): ${why}`];
+}
+
+function notesOn({ anchoring }: ClusterAudit, audited: AuditedNode | null, node: string | null): string[] {
+  if (!anchoring)
+    return ["Not every member of the cluster knows anchors yet (feature level 6), so it has none: a missing end would not be noticed."];
+  if (audited === null) return [];
+  const gone = audited.logs_begun - audited.logs.length;
+  return [
+    ...(gone > 0 ? [`${node ?? ""} has begun ${audited.logs_begun} logs; the anchors of ${gone} of them are no longer kept.`] : []),
+    ...(audited.member ? [] : [`${node ?? ""} is no member any more.`]),
+  ];
+}
