@@ -80,10 +80,11 @@ describe("headers of a message", () => {
   });
 });
 
+const sized = (most: number) => (made: readonly { readonly headers: readonly unknown[] }[]) =>
+  made.reduce((sum, { headers }) => sum + headers.length, 0) <= most;
+
 describe("messages that are made together", () => {
   const messages = [{ headers: some(1) }, { headers: some(2) }];
-  const sized = (most: number) => (made: readonly { readonly headers: readonly unknown[] }[]) =>
-    made.reduce((sum, { headers }) => sum + headers.length, 0) <= most;
   const counts = (most: number): readonly number[] =>
     tracedMessages(messages, { ...trace, state: "vendor=1" }, sized(most)).map(({ headers }) => headers.length);
 
@@ -95,9 +96,9 @@ describe("messages that are made together", () => {
   });
 });
 
-describe("traces of those who share something", () => {
-  const of = (spanId: number, flags: number): TraceContext => ({ ...trace, spanId: spanId.toString(16).padStart(16, "0"), flags });
+const of = (spanId: number, flags: number): TraceContext => ({ ...trace, spanId: spanId.toString(16).padStart(16, "0"), flags });
 
+describe("traces of those who share something", () => {
   test("are those that are recorded, each once; one that is not is told where no other is", () => {
     expect(sharedTraces([of(1, 0), of(2, 1), of(3, 0), of(2, 1), of(4, 1)])).toEqual([of(2, 1), of(4, 1)]);
     expect(sharedTraces([of(1, 0), of(3, 0)])).toEqual([of(1, 0)]);

@@ -74,7 +74,7 @@ class Recorded implements ClientSpan {
       span.setStatus({ code: SpanStatusCode.ERROR });
     } else {
       span.setAttributes({ ...attributes, "error.type": error instanceof Error ? error.name : "_OTHER" });
-      span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
+      span.setStatus({ code: SpanStatusCode.ERROR, ...(error instanceof Error ? { message: error.message } : {}) });
     }
     span.end();
   }

@@ -168,13 +168,13 @@ describe("a message over the SDK's stream", () => {
     });
 
     let taken = 0;
-    const silent = scripted(host.api.shards as never, {
+    const silent: NodeHost["api"]["shards"] = Object.assign(Object.create(host.api.shards), {
       submitFrame: () => {
         taken++;
         return null;
       },
-    } as never);
-    const deaf = await serve(scripted(host.api, { shards: silent as never }), { tracing, queues: host.queues });
+    });
+    const deaf = await serve(scripted(host.api, { shards: silent }), { tracing, queues: host.queues });
     servers.push(deaf);
     const trivet = await program(await deaf.http.listen());
     spans.ended.length = 0;
@@ -239,12 +239,10 @@ describe("a message over HTTP", () => {
 
   test("among as many as a frame takes is taken as without a trace, and then says none", async () => {
     const name = fresh();
-    const messages = Array.from({ length: 1_000 }, () => ({ body_base64: Buffer.alloc(940).toString("base64") }));
+    const messages = Array.from({ length: 1_000 }, () => ({ body: "x".repeat(930) }));
     const { status } = await server.call("POST", `/v1/queues/${encodeURIComponent(name)}/messages`, { messages }, { traceparent: parent });
-    const plain = await serve(host.api, { queues: host.queues });
-    servers.push(plain);
-    expect(status).toBe((await plain.call("POST", `/v1/queues/${encodeURIComponent(fresh())}/messages`, { messages })).status);
-    if (status === 201) expect((await consumed(server, name))["traceparent"]).toBeUndefined();
+    expect(status).toBe(201);
+    expect((await consumed(server, name))["traceparent"]).toBeUndefined();
   });
 });
 
