@@ -15,7 +15,7 @@ import { Queue } from "./queues/queue.ts";
 import { Queues } from "./queues/queues.ts";
 import { Session } from "./session.ts";
 import { shownAs } from "./shown.ts";
-import { type ClientTracing, ended, tracingOf } from "./tracing/tracing.ts";
+import { type ClientSpan, type ClientTracing, ended, type SpanAttributes, tracingOf } from "./tracing/tracing.ts";
 
 /** Options of a session; defaults are those of the connection. */
 export interface SessionOptions {
@@ -125,9 +125,7 @@ export class TrivetConnection implements AsyncDisposable {
   execute(command: Command, options: ExecuteOptions = {}): Promise<Result> {
     const { signal, late } = options;
     const timeoutMs = options.timeoutMs ?? this.settings.commandTimeoutMs + waitOf(command);
-    // Names of locks stay out of it.
-    const told = { "trivet.command": command.type };
-    const span = this.tracing.isOn ? this.tracing.begin("client", `trivet ${command.type}`, told, "caller") : null;
+    const span = this.tracing.isOn ? executing(this.tracing, command) : null;
     const executed = new Promise<Result>((resolve, reject) => {
       signal?.throwIfAborted();
       const done: Answered = (error, result) => {
@@ -146,7 +144,7 @@ export class TrivetConnection implements AsyncDisposable {
       };
       if (sequence !== 0) signal?.addEventListener("abort", abandon, { once: true });
     });
-    return ended(span, executed, ({ type }) => ({ "trivet.outcome": type }));
+    return ended(span, executed, executedAs);
   }
 
   /** Opens a session: what it holds is freed when this process goes silent for `ttlMs`. */
@@ -301,6 +299,14 @@ export class TrivetConnection implements AsyncDisposable {
  */
 export function connect(urls: string | readonly string[], options: ConnectOptions = {}): Promise<TrivetConnection> {
   return TrivetConnection.open(typeof urls === "string" ? [urls] : urls, options);
+}
+
+/** Names of locks stay out of it. */
+function executing(tracing: ClientTracing, { type }: Command): ClientSpan {
+  return tracing.begin("client", `trivet ${type}`, { "trivet.command": type }, "caller");
+}
+function executedAs({ type }: Result): SpanAttributes {
+  return { "trivet.outcome": type };
 }
 
 function waitOf(command: Command): number {

@@ -1,13 +1,13 @@
-import { ByteReader, ByteWriter } from "./bytes.ts";
+import { type ByteReader, ByteWriter } from "./bytes.ts";
 import { CodecError } from "./codec-error.ts";
 import { limits } from "./limits.ts";
 import { clientFrameNumbers } from "./stream-frames.ts";
-import { decodeTrace, encodeTrace, type TraceContext } from "./trace-context.ts";
+import { decodeTrace, encodeTrace, sharedTraces, type TraceContext } from "./trace-context.ts";
 
-/** A frame of a client as it is encoded, under the traces of those who asked for what is in it; of more than fit the first. Protocol 9. */
+/** A frame of a client as it is encoded, under the traces of those who asked for what is in it (see `sharedTraces`). Protocol 9. */
 export function encodeTracedFrame(traces: readonly TraceContext[], frame: Uint8Array): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(frame.length + 64 * traces.length);
-  const kept = traces.slice(0, limits.maxTracesPerFrame);
+  const kept = sharedTraces(traces);
   writer.u8(clientFrameNumbers.traced);
   writer.u8(kept.length);
   for (const trace of kept) encodeTrace(writer, trace);

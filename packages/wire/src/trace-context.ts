@@ -61,6 +61,33 @@ export function traceOfMessage(headers: Headers): TraceContext | null {
   return parseTrace(parent, state);
 }
 
+/**
+ * What is told of those who share something: each once, and no more than may be told. Whose trace is not recorded says nothing beside one whose is: it would
+ * hide that.
+ */
+export function sharedTraces(traces: readonly TraceContext[]): readonly TraceContext[] {
+  const recorded = new Map<string, TraceContext>();
+  for (const trace of traces)
+    if (trace.flags === 1 && recorded.size < limits.maxTracesPerFrame) recorded.set(`${trace.traceId}/${trace.spanId}`, trace);
+  return recorded.size > 0 ? [...recorded.values()] : traces.slice(0, 1);
+}
+
+/**
+ * Messages that say the trace that they are made in (see `tracedHeaders`), where all of them still fit with it: what vendors add is left out first, then the
+ * rest. What fits without it must not be refused, or be parted, for its sake.
+ */
+export function tracedMessages<M extends { readonly headers: Headers }>(
+  messages: readonly M[],
+  trace: TraceContext,
+  fits: (messages: readonly M[]) => boolean,
+): readonly M[] {
+  for (const told of trace.state === "" ? [trace] : [trace, { ...trace, state: "" }]) {
+    const traced = messages.map((message) => ({ ...message, headers: tracedHeaders(message.headers, told) }));
+    if (fits(traced)) return traced;
+  }
+  return messages;
+}
+
 export function encodeTrace(writer: ByteWriter, { flags, spanId, state, traceId }: TraceContext): void {
   writer.raw(bytesOf(traceId, traceBytes));
   writer.raw(bytesOf(spanId, spanBytes));

@@ -7,9 +7,11 @@ import {
   formatTrace,
   limits,
   parseTrace,
+  sharedTraces,
   streamProtocol,
   traceOfMessage,
   tracedHeaders,
+  tracedMessages,
 } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { unhex } from "./arbitraries.ts";
@@ -17,6 +19,8 @@ import { unhex } from "./arbitraries.ts";
 const trace: TraceContext = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", flags: 1, state: "" };
 const parent = `00-${trace.traceId}-${trace.spanId}-01`;
 const ping = encodeClientFrame({ type: "ping", nonce: 1 });
+
+const some = (count: number): readonly (readonly [string, string])[] => Array.from({ length: count }, (_, at) => [`h${at}`, "x"] as const);
 
 describe("the headers of a trace", () => {
   test("come back as they were written", () => {
@@ -49,9 +53,6 @@ describe("the headers of a trace", () => {
 });
 
 describe("headers of a message", () => {
-  const some = (count: number): readonly (readonly [string, string])[] =>
-    Array.from({ length: count }, (_, at) => [`h${at}`, "x"] as const);
-
   test("say in which trace it was made, and tell it again", () => {
     const made = { ...trace, state: "vendor=1" };
     const headers = tracedHeaders([["content-type", "application/json"]], made);
@@ -76,6 +77,32 @@ describe("headers of a message", () => {
     const almost = tracedHeaders(some(limits.maxHeadersPerMessage - 1), { ...trace, state: "vendor=1" });
     expect(almost).toHaveLength(limits.maxHeadersPerMessage);
     expect(almost.at(-1)).toEqual(["traceparent", parent]);
+  });
+});
+
+const sized = (most: number) => (made: readonly { readonly headers: readonly unknown[] }[]) =>
+  made.reduce((sum, { headers }) => sum + headers.length, 0) <= most;
+
+describe("messages that are made together", () => {
+  const messages = [{ headers: some(1) }, { headers: some(2) }];
+  const counts = (most: number): readonly number[] =>
+    tracedMessages(messages, { ...trace, state: "vendor=1" }, sized(most)).map(({ headers }) => headers.length);
+
+  test("all say their trace where they fit with it, without what vendors add where they fit so, or not at all", () => {
+    expect(counts(7)).toEqual([3, 4]);
+    expect(counts(6)).toEqual([2, 3]);
+    expect(counts(5)).toEqual([2, 3]);
+    expect(counts(4)).toEqual([1, 2]);
+  });
+});
+
+const of = (spanId: number, flags: number): TraceContext => ({ ...trace, spanId: spanId.toString(16).padStart(16, "0"), flags });
+
+describe("traces of those who share something", () => {
+  test("are those that are recorded, each once; one that is not is told where no other is", () => {
+    expect(sharedTraces([of(1, 0), of(2, 1), of(3, 0), of(2, 1), of(4, 1)])).toEqual([of(2, 1), of(4, 1)]);
+    expect(sharedTraces([of(1, 0), of(3, 0)])).toEqual([of(1, 0)]);
+    expect(sharedTraces([])).toEqual([]);
   });
 });
 

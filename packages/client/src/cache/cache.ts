@@ -69,6 +69,7 @@ const defaultBounds = { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, policy: 
 const defaultCodec: QueueCodec<unknown> = jsonCodec();
 const always: WriteCondition = { type: "always" };
 const nothing = (): SpanAttributes => ({});
+const writtenAs = ({ type }: ShardAnswer): SpanAttributes => ({ "trivet.outcome": type });
 /** No value ever has this version. */
 const never: WriteCondition = { type: "version", version: Number.MAX_SAFE_INTEGER };
 
@@ -312,7 +313,7 @@ export class Cache<T = unknown> {
   ): Promise<ShardAnswer> {
     const span = this.begin(operation);
     const written = this.near.write(this.namespace, key, this.deadline(options), command, mayLoad, span?.traces ?? null);
-    return ended(span, written, ({ type }) => ({ "trivet.outcome": type }));
+    return ended(span, written, writtenAs);
   }
 
   private async put(

@@ -261,10 +261,10 @@ export class Consumer<T> implements AsyncIterableIterator<Message<T>, undefined>
     const done: AnsweredBy<ShardAnswer> = (error, answer) => {
       slot.busy = false;
       this.requested -= count;
-      received(span, error, answer);
       if (answer === null) this.notAnswered(slot, error);
       else this.answered(queue, slot, answer, sentAt, losses);
       this.fetchSoon();
+      received(span, error, answer);
     };
     // What is handed out late is in hand all the same.
     const late = (answer: ShardAnswer): void => {

@@ -1,4 +1,4 @@
-import { type NewMessage, type Produce, type TraceContext, limits, partitionOf, shardNumberOf } from "@trivet/wire";
+import { type NewMessage, type Produce, type TraceContext, limits, partitionOf, shardNumberOf, utf8Length } from "@trivet/wire";
 import { Watched } from "../answered.ts";
 import type { ShardAnswer } from "../command-stream.ts";
 import { TrivetError, UnavailableError } from "../errors.ts";
@@ -66,6 +66,11 @@ export class Producer {
   constructor(name: string, client: QueueClient) {
     this.name = name;
     this.client = client;
+  }
+
+  /** May all of them share a command? */
+  fit(messages: readonly NewMessage[]): boolean {
+    return messages.length <= limits.maxMessagesPerCommand && messages.reduce((sum, message) => sum + sizeOf(message), 0) <= maxBatchBytes;
   }
 
   /**
@@ -263,6 +268,6 @@ export function messageId(queue: number, partition: number, sequence: number): s
 
 function sizeOf({ key, dedupId, headers, body }: NewMessage): number {
   let bytes = perMessageBytes + body.length + 3 * (key.length + dedupId.length);
-  for (const [name, value] of headers) bytes += 3 * (name.length + value.length) + 4;
+  for (const [name, value] of headers) bytes += utf8Length(name) + utf8Length(value) + 4;
   return bytes;
 }

@@ -6,7 +6,7 @@ import {
   type TraceContext,
   limits,
   traceOfMessage,
-  tracedHeaders,
+  tracedMessages,
 } from "@trivet/wire";
 import type { ShardAnswer } from "../command-stream.ts";
 import type { ClientSpan, ClientTracing, SpanAttributes } from "../tracing/tracing.ts";
@@ -28,14 +28,23 @@ export function sending(tracing: ClientTracing, queue: string, count: number): C
   return tracing.begin("producer", `send ${queue}`, { ...attributesOf(queue, "produce", "send"), ...batch }, "caller");
 }
 
-/** It says by whose span it was made, so that those of its consumers can link to that. */
-export function madeBy({ traces }: ClientSpan, message: NewMessage): NewMessage {
+/** They say by whose span they were made, so that those of its consumers can link to that. */
+export function madeBy(
+  { traces }: ClientSpan,
+  messages: readonly NewMessage[],
+  fits: (messages: readonly NewMessage[]) => boolean,
+): readonly NewMessage[] {
   const [trace] = traces ?? [];
-  return trace === undefined ? message : { ...message, headers: tracedHeaders(message.headers, trace) };
+  return trace === undefined ? messages : tracedMessages(messages, trace, fits);
 }
 
 export function producedAs({ id, partition }: Produced): SpanAttributes {
   return { "messaging.message.id": id, "messaging.destination.partition.id": String(partition) };
+}
+
+/** Their number was known before. */
+export function producedAll(): SpanAttributes {
+  return {};
 }
 
 /** Of nobody: what is handed out is for whoever takes it from the consumer later. */

@@ -9,7 +9,7 @@ import { inEveryPartition } from "./groups.ts";
 import type { Message } from "./message.ts";
 import { type MessageOptions, type ProduceCall, type ProduceOptions, fenceOf, newMessage } from "./new-message.ts";
 import type { Produced } from "./producer.ts";
-import { madeBy, processing, producedAs, sending } from "./queue-spans.ts";
+import { madeBy, processing, producedAll, producedAs, sending } from "./queue-spans.ts";
 import type { Queues } from "./queues.ts";
 import { raiseFenceIn } from "./raise-fence.ts";
 import { type MessageHandler, Worker, type WorkerOptions } from "./worker.ts";
@@ -61,7 +61,8 @@ export class Queue<T> {
       const producer = this.queues.producer(this.name);
       if (!this.queues.tracing.isOn) return producer.produce(message, fence, timeoutMs, options.signal);
       const span = sending(this.queues.tracing, this.name, 1);
-      return ended(span, producer.produce(madeBy(span, message), fence, timeoutMs, options.signal, span.traces), producedAs);
+      const [made = message] = madeBy(span, [message], () => true);
+      return ended(span, producer.produce(made, fence, timeoutMs, options.signal, span.traces), producedAs);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -75,11 +76,11 @@ export class Queue<T> {
     const producer = this.queues.producer(this.name);
     const { tracing } = this.queues;
     const span = tracing.isOn && encoded.length > 0 ? sending(tracing, this.name, encoded.length) : null;
-    const made = span === null ? encoded : encoded.map((message) => madeBy(span, message));
+    const made = span === null ? encoded : madeBy(span, encoded, (traced) => producer.fit(traced) || !producer.fit(encoded));
     producer.makeRoom(made);
     const timeoutMs = call.timeoutMs ?? this.queues.timeoutMs;
     const produced = made.map((message) => producer.produce(message, fence, timeoutMs, call.signal, span?.traces ?? null));
-    return ended(span, Promise.all(produced), () => ({}));
+    return ended(span, Promise.all(produced), producedAll);
   }
 
   /**

@@ -66,13 +66,12 @@ export class Settler {
     const command: Settle = { type: "settle", queue: queue.queue, group, settlement, delayMs, reason, receipts };
     const answered: AnsweredBy<ShardAnswer> = (error, answer) => {
       if (answer?.type === "settled" && answer.outcomes.length === told.length) {
-        span?.end(settledAs(receipts), null);
         answer.outcomes.forEach((outcome, at) => told[at]?.(null, outcome));
-        return;
+        return span?.end(settledAs(receipts), null);
       }
       const failure = answer === null ? error : settleError(name, answer);
-      span?.end(settledAs(receipts), failure);
       for (const done of told) done(failure, null);
+      span?.end(settledAs(receipts), failure);
     };
     const shard = shardNumberOf(queue.queue, receipt.partition, queue.shards);
     this.stream.submitTo(shard, command, timeoutMs, answered, span?.traces ?? null);

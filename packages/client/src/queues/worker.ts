@@ -82,8 +82,11 @@ export class Worker<T> implements AsyncDisposable {
     if (span === null) return this.work(message);
     // Its settlement belongs to the work, too, and is no part of its outcome.
     let failure: unknown = null;
-    await span.run(() => this.work(message, (error) => (failure = error ?? String(error))));
-    span.end({}, failure);
+    try {
+      await span.run(() => this.work(message, (error) => (failure = error ?? String(error))));
+    } finally {
+      span.end({}, failure);
+    }
   }
 
   private async work(message: Message<T>, failed: (error: unknown) => void = () => undefined): Promise<void> {

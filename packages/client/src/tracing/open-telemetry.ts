@@ -11,6 +11,7 @@ import {
   SpanStatusCode,
 } from "@opentelemetry/api";
 import { keptState, type TraceContext } from "@trivet/wire";
+import { TrivetError } from "../errors.ts";
 import type { ClientSpan, ClientTracing, SpanAttributes, Traces } from "./tracing.ts";
 
 type Kind = Parameters<ClientTracing["begin"]>[0];
@@ -60,16 +61,20 @@ class Recorded implements ClientSpan {
   }
 
   link(trace: TraceContext): void {
-    this.span.addLink({ context: remote(trace) });
+    // Spans of an API before 1.9 have none.
+    (this.span as Partial<Pick<Span, "addLink">>).addLink?.({ context: remote(trace) });
   }
 
   end(attributes: SpanAttributes, error: unknown): void {
     const { span } = this;
     if (error === null) span.setAttributes(attributes);
-    else {
-      const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };
-      span.setAttributes({ ...attributes, "error.type": typeof code === "string" ? code : error instanceof Error ? error.name : "_OTHER" });
-      span.setStatus({ code: SpanStatusCode.ERROR, ...(typeof message === "string" ? { message } : {}) });
+    else if (error instanceof TrivetError) {
+      // Its text names keys and locks.
+      span.setAttributes({ ...attributes, "error.type": error.code });
+      span.setStatus({ code: SpanStatusCode.ERROR });
+    } else {
+      span.setAttributes({ ...attributes, "error.type": error instanceof Error ? error.name : "_OTHER" });
+      span.setStatus({ code: SpanStatusCode.ERROR, ...(error instanceof Error ? { message: error.message } : {}) });
     }
     span.end();
   }
@@ -85,5 +90,10 @@ function traceOf(span: Span): TraceContext | null {
   const own = span.spanContext();
   if (!isSpanContextValid(own)) return null;
   const { spanId, traceFlags, traceId, traceState } = own;
-  return { traceId, spanId, flags: traceFlags & 1, state: keptState(traceState?.serialize() ?? "") };
+  return {
+    traceId: traceId.toLowerCase(),
+    spanId: spanId.toLowerCase(),
+    flags: traceFlags & 1,
+    state: keptState(traceState?.serialize() ?? ""),
+  };
 }

@@ -54,12 +54,17 @@ export async function tracingOf(
   }
 }
 
-/** The same promise; the span ends when it is settled. */
+/** The outcome of the work, after the span has ended with it. */
 export function ended<T>(span: ClientSpan | null, work: Promise<T>, told: (value: T) => SpanAttributes): Promise<T> {
   if (span === null) return work;
-  work.then(
-    (value) => span.end(told(value), null),
-    (error: unknown) => span.end({}, error),
+  return work.then(
+    (value) => {
+      span.end(told(value), null);
+      return value;
+    },
+    (error: unknown) => {
+      span.end({}, error ?? String(error));
+      throw error;
+    },
   );
-  return work;
 }

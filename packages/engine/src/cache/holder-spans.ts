@@ -11,7 +11,7 @@ export function asSpan<A>(
   told: (answer: A | null) => void,
   ask: (told: (answer: A | null) => void) => void,
 ): void {
-  const parent = traces.spans.current();
+  const parent = traces.current;
   const span = parent === null ? null : traces.spans.begin(name, parent, { "trivet.group": group });
   if (span === null) return ask(told);
   return traces.spans.within(span.trace, () =>

@@ -60,7 +60,7 @@ export class TracedPeers {
   private traceOf(message: PeerMessage): TraceContext | null {
     const { traces } = this.host;
     if (message.type === "forward" || message.type === "forward-answer") return traces.of(message.frame);
-    if (message.type === "call") return traces.spans.current();
+    if (message.type === "call") return traces.current;
     const isAsked = message.type === "to-home" || message.type === "program-to-home";
     return isAsked && (message.message.type === "fetch" || message.message.type === "write") ? traces.of(message.message) : null;
   }

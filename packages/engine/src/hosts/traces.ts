@@ -21,7 +21,7 @@ export class Traces {
   /** It is of the trace of what runs now, unless it was of another before. */
   note(thing: object): void {
     if (this.known.has(thing)) return;
-    const trace = this.spans.current();
+    const trace = this.current;
     if (trace !== null) this.known.set(thing, trace);
   }
 
@@ -37,6 +37,12 @@ export class Traces {
 
   /** What it was noted under, or what runs now belongs to. */
   of(thing: object): TraceContext | null {
-    return this.known.get(thing) ?? this.spans.current();
+    return this.known.get(thing) ?? this.current;
+  }
+
+  /** Of what runs now. One that is not recorded is as good as none: it must not take the place of one that is. */
+  get current(): TraceContext | null {
+    const trace = this.spans.current();
+    return trace?.flags === 1 ? trace : null;
   }
 }

@@ -99,6 +99,21 @@ describe("the trace of a frame", () => {
     expect(shards.commits(shards.follower)).toEqual([]);
   });
 
+  test("that is not recorded takes the place of none that is", () => {
+    const shards = new Traced();
+    shards.cluster.run(2_000);
+    const { follower: node, leader } = shards;
+    const spans = shards.of(node);
+    const group = (name: string) =>
+      ({ type: "create-group", queue: shards.queue, partition: 0, group: name, start: { type: "earliest" } }) as const;
+    const told = [
+      spans.within({ ...callersTrace, flags: 0 }, () => shards.begin(node, group("a"))),
+      spans.within(callersTrace, () => shards.begin(node, group("b"))),
+    ];
+    shards.cluster.until("both are answered", () => told.every(({ value }) => value !== null));
+    expect(shards.commits(leader)).toEqual([traced]);
+  });
+
   test("of group 0 does the same", () => {
     const shards = new Traced();
     const { cluster } = shards;
@@ -157,6 +172,16 @@ guard("host-traced-unasked", "no trace goes to a node that does not say it reads
   expect(heard.seen.filter(({ type }) => type === "traced")).toEqual([]);
 });
 
+const written = (write: (writer: ByteWriter) => void): Uint8Array => {
+  const writer = new ByteWriter();
+  beginBatch(writer, 7);
+  write(writer);
+  return writer.finish();
+};
+const never = (): never => {
+  throw new Error("it was asked");
+};
+
 test("a node is asked once, and again when it is another process", () => {
   const shards = new Traced();
   const { cluster } = shards;
@@ -185,12 +210,6 @@ test("a traced message comes back as it went, under one trace alone", () => {
     trace: { ...callersTrace, state: "vendor=1" },
     message: { type: "forward", group: groupId(3), frame: new Uint8Array([1, 2, 3]) },
   };
-  const written = (write: (writer: ByteWriter) => void): Uint8Array => {
-    const writer = new ByteWriter();
-    beginBatch(writer, 7);
-    write(writer);
-    return writer.finish();
-  };
   const [from, to] = [nodeId("n1"), nodeId("n2")];
   expect(
     decodePeerFrame(
@@ -209,9 +228,6 @@ test("a traced message comes back as it went, under one trace alone", () => {
 
 test("where nothing is recorded nothing is asked of the port but whether something is", () => {
   const shards = new Traced();
-  const never = (): never => {
-    throw new Error("it was asked");
-  };
   for (const spans of shards.spans.values()) Object.assign(spans, { isOn: false, current: never, begin: never, within: never });
   shards.produce("n1", "a");
   shards.produce("n2", "b");

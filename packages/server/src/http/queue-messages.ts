@@ -1,8 +1,8 @@
 import { describeError, errorCatalogue, httpLimits, type queueRoutes, type queueSchemas } from "@trivet/contract";
 import type { BrowsedMessage } from "@trivet/core";
 import type { Consumed, ConsumeRequest, Produced, ProduceRequest, Settled, SettleRequest } from "@trivet/engine";
-import { type NewMessage, tracedHeaders } from "@trivet/wire";
-import { traceOf, traceOfHeaders } from "../observability/tracing.ts";
+import { limits as wireLimits, type NewMessage, tracedMessages, utf8Length } from "@trivet/wire";
+import { traceOf } from "../observability/tracing.ts";
 import { badField, failure, ok, type Answer, type Failure } from "./answer.ts";
 import { isFailure, type AnyCall, type Some } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
@@ -43,10 +43,20 @@ export async function produce(
   return outcome;
 }
 
-/** With the trace of the call that they are made by: this node's span of it, or the caller's own where nothing is traced here. */
+/** With the trace of the call that they are made by, where it is traced and they still fit: as they came, they may fill a frame. */
 function traced({ request }: AnyCall, messages: readonly NewMessage[]): readonly NewMessage[] {
-  const trace = (request.traced === null ? null : traceOf(request.traced)) ?? traceOfHeaders(request.headers);
-  return trace === null ? messages : messages.map((message) => ({ ...message, headers: tracedHeaders(message.headers, trace) }));
+  const trace = request.traced === null ? null : traceOf(request.traced);
+  return trace === null
+    ? messages
+    : tracedMessages(messages, trace, (told) => told.reduce((sum, message) => sum + sizeOf(message), 0) <= roomForTraced);
+}
+
+/** What is surely taken together: a frame, less what is in it beside messages. */
+const roomForTraced = wireLimits.maxFrameBytes - 8_192;
+/** No less than it is counted where it is checked. */
+function sizeOf({ body, dedupId, headers, key }: NewMessage): number {
+  const texts = headers.reduce((sum, [name, value]) => sum + utf8Length(name) + utf8Length(value) + 8, 0);
+  return body.length + texts + utf8Length(key) + utf8Length(dedupId) + 64;
 }
 
 /** Waits no longer than the client stays: what it would have been handed goes to others. */

@@ -1,5 +1,6 @@
 import type { Unavailable } from "@trivet/engine";
 import {
+  CodecError,
   formerShardCommandNumbers,
   FrameCursor,
   type FrameHeader,
@@ -33,16 +34,21 @@ function commonOperation(cursor: FrameCursor, frame: Uint8Array): Operation | nu
   return common;
 }
 
-/** Messages that a frame names: those that it produces, and those that it settles. */
-function messagesIn(cursor: FrameCursor, frame: Uint8Array): number {
+/** Messages that a frame names, those that it produces and those that it settles; null = it says what apply will refuse. */
+function messagesIn(cursor: FrameCursor, frame: Uint8Array): number | null {
   let messages = 0;
   cursor.open(frame);
-  while (cursor.next()) {
-    if (!operationOf.has(cursor.command.u8())) continue;
-    cursor.command.position--;
-    const command = cursor.decodeShard();
-    if (command.type === "produce") messages += command.messages.length;
-    if (command.type === "settle") messages += command.receipts.length;
+  try {
+    while (cursor.next()) {
+      if (!operationOf.has(cursor.command.u8())) continue;
+      cursor.command.position--;
+      const command = cursor.decodeShard();
+      if (command.type === "produce") messages += command.messages.length;
+      if (command.type === "settle") messages += command.receipts.length;
+    }
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    return null;
   }
   return messages;
 }
@@ -71,7 +77,7 @@ export class TracedShardRoute extends StreamShardRoute {
       traced.span.setAttributes({
         "trivet.commands": header.count,
         ...(operation === null ? {} : { "messaging.operation.name": operation, "messaging.operation.type": operations[operation] }),
-        ...(messages === 0 ? {} : { "messaging.batch.message_count": messages }),
+        ...(messages === null || messages === 0 ? {} : { "messaging.batch.message_count": messages }),
       });
     }
     return tracing.within(traced, submit);

@@ -15,13 +15,13 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import { formatTrace, keptState, parseTrace, type TraceContext } from "@trivet/wire";
+import { formatTrace, keptState, parseTrace, sharedTraces, type TraceContext } from "@trivet/wire";
 import type { IncomingHttpHeaders } from "node:http";
 
-/** What a caller says of the trace that it continues, in the headers of a call or of a message (W3C Trace Context). Null = nothing that is valid. */
-export function traceOfHeaders({ traceparent, tracestate }: IncomingHttpHeaders): TraceContext | null {
-  const text = (header: string | readonly string[] | undefined): string | undefined => (typeof header === "string" ? header : undefined);
-  return parseTrace(text(traceparent), text(tracestate));
+/** What a caller says of the trace that it continues (W3C Trace Context). Null = nothing that is valid. */
+function traceOfHeaders({ traceparent, tracestate }: IncomingHttpHeaders): TraceContext | null {
+  if (typeof traceparent !== "string") return null;
+  return parseTrace(traceparent, typeof tracestate === "string" ? tracestate : undefined);
 }
 
 function contextOf({ flags, spanId, state, traceId }: TraceContext): Context {
@@ -34,7 +34,12 @@ export function traceOf({ span }: Traced): TraceContext | null {
   const own = span.spanContext();
   if (!isSpanContextValid(own)) return null;
   const { spanId, traceFlags, traceId, traceState } = own;
-  return { traceId, spanId, flags: traceFlags & 1, state: keptState(traceState?.serialize() ?? "") };
+  return {
+    traceId: traceId.toLowerCase(),
+    spanId: spanId.toLowerCase(),
+    flags: traceFlags & 1,
+    state: keptState(traceState?.serialize() ?? ""),
+  };
 }
 
 /** A span that is under way. */
@@ -78,8 +83,9 @@ export class Tracing {
     return this.start(`${method} ${route}`, SpanKind.SERVER, attributes, caller === null ? contexts.active() : contextOf(caller));
   }
 
-  /** The span of a frame of a stream. It continues the first of these traces, and is linked with the others; without any it begins one. */
-  frame(name: string, attributes: Attributes, [parent, ...others]: readonly TraceContext[]): Traced {
+  /** The span of a frame of a stream. It continues the first of these traces that is recorded, and is linked with the others; without any it begins one. */
+  frame(name: string, attributes: Attributes, traces: readonly TraceContext[]): Traced {
+    const [parent, ...others] = sharedTraces(traces);
     const links = others.map((other) => ({ context: linkOf(other) }));
     const told = { ...attributes, "trivet.node": this.node };
     return this.start(name, SpanKind.SERVER, told, parent === undefined ? ROOT_CONTEXT : contextOf(parent), links);
