@@ -36,7 +36,7 @@ async function begin(options: ClusterOptions): Promise<void> {
     failing: 0.01,
     // A dead node is given a minute: some hundred messages a second go by meanwhile, and never more than these.
     pauseMs: 200,
-    messages: 60_000,
+    most: 60_000,
   });
   await load.progress(300);
 }

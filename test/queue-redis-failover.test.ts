@@ -54,7 +54,7 @@ describe.skipIf(!hasRedis)("queues on a Redis that sentinels watch", () => {
         batch: 20,
         visibilityMs: 3_000,
         failing: 0.01,
-        messages: 60_000,
+        most: 60_000,
         ack: "replicas:1",
       });
       await load.progress(300);

@@ -126,6 +126,8 @@ export interface LoadOptions {
   readonly failing?: number;
   /** Producers stop by themselves after so many messages together. */
   readonly messages?: number;
+  /** Nor do they produce more than these, however long the test takes; they need not come so far. */
+  readonly most?: number;
   /** Of a producer between two calls: a load that goes on for long, with few messages. */
   readonly pauseMs?: number;
   /** Asked of every produce. What was stored and has not reached it may be lost. */
@@ -160,7 +162,7 @@ export function startQueueLoad(options: LoadOptions): QueueLoad {
     if (one.type === "acked" && one.outcome === "ok") counts.settled += 1;
   };
   const surprised = (what: string): void => void surprises.push(what);
-  const share = options.messages === undefined ? Number.POSITIVE_INFINITY : Math.ceil(options.messages / options.producers);
+  const share = Math.ceil((options.messages ?? options.most ?? Number.POSITIVE_INFINITY) / options.producers);
   const path = `/v1/queues/${options.queue}`;
 
   const produce = async (producer: string): Promise<void> => {

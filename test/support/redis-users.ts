@@ -3,7 +3,7 @@
  * and what is asked of the server itself.
  */
 export const ruleOfNodes =
-  "~q:* &q:* +@stream +@hash +@sortedset +@connection +@scripting +@pubsub +time +del +unlink +pexpire +info +wait +waitaof +config|get";
+  "~q:* &q:* +@stream +@hash +@sortedset +@connection +@scripting +@pubsub +time +del +unlink +pexpire +info +wait +config|get";
 /** The user that nodes are, and one for the test. */
 export const usersOf = (rule: string): readonly string[] => [
   "user default off",
