@@ -3,10 +3,10 @@
  * and what is asked of the server itself.
  */
 export const ruleOfNodes =
-  "~q:* &q:* +@stream +@hash +@sortedset +@connection +@scripting +@pubsub +time +del +unlink +pexpire +info +wait +config|get";
-/** The user that nodes are, and one for the test. */
+  "~q:* &q:* +@stream +@hash +@sortedset +@connection +@scripting +@pubsub +time +del +unlink +pexpire +info +acl|dryrun +wait +config|get";
+/** The user that nodes are, and one for the test. The default user is off, and has its rights: Redis loads its file as that one (redis/redis#14541). */
 export const usersOf = (rule: string): readonly string[] => [
-  "user default off",
+  "user default off ~* &* +@all",
   "user admin on >admin-secret ~* &* +@all",
   `user trivet on >trivet-secret ${rule}`,
 ];

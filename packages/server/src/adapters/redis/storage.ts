@@ -15,13 +15,13 @@ import type {
   Unavailable,
 } from "@trivet/engine";
 import type { ConsumerGone, QueueDefinition, Settle, SettleOutcome } from "@trivet/wire";
-import { adviceOn, mayNotAsk } from "./advice.ts";
+import { adviceOf } from "./advice.ts";
 import { type CallName, formatCallId, parseCallId } from "./call-ids.ts";
 import { ClusterLink } from "./cluster-link.ts";
 import { Confirmations } from "./confirmation.ts";
 import { LinkHealth } from "./health.ts";
 import { redisLimits } from "./limits.ts";
-import { fateOf, isForbidden, type LinkWatcher, reasonOf, type RedisLink, textOf } from "./link.ts";
+import { fateOf, type LinkWatcher, reasonOf, type RedisLink } from "./link.ts";
 import type { RedisAck, RedisOptions } from "./options.ts";
 import { failureOf, tooMany, unavailable } from "./outcomes.ts";
 import { KnownQueue, Partitions } from "./partitions.ts";
@@ -48,6 +48,7 @@ export class RedisQueueStorage implements QueueStorage {
   private readonly telemetry: Telemetry;
   private readonly health: LinkHealth;
   private readonly main: RedisLink;
+  private readonly prefix: string;
   private readonly ack: RedisAck;
   private readonly confirmations: Confirmations;
   private readonly wakeUps: RedisLink;
@@ -66,6 +67,7 @@ export class RedisQueueStorage implements QueueStorage {
     this.telemetry = tools.telemetry;
     this.health = new LinkHealth(tools.telemetry, options, () => this.returned());
     this.main = this.linkTo(options, this.health);
+    this.prefix = options.prefix;
     this.ack = options.ack;
     this.confirmations = new Confirmations(() => this.linkTo(options, silent));
     this.confirmations.of(options.ack);
@@ -315,8 +317,7 @@ export class RedisQueueStorage implements QueueStorage {
 
   /** What people should know of the server's settings, once each. Never rejects. */
   private async advise(): Promise<void> {
-    const about = await this.main.send("", ["INFO"]).then(textOf, (error: unknown) => (isForbidden(error) ? null : ""));
-    for (const text of about === null ? [mayNotAsk] : adviceOn(about)) {
+    for (const text of await adviceOf(this.main, this.prefix)) {
       if (this.advised.has(text)) continue;
       this.advised.add(text);
       this.telemetry.log("warn", "redis.settings", text);

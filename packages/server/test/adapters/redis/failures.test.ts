@@ -224,4 +224,19 @@ describe.skipIf(!hasRedis)("Redis that fails", () => {
     expect(JSON.stringify(other.telemetry.lines)).not.toContain("+info");
     expect(await new Bench(other.storage, 1).produce({})).toEqual([2]);
   });
+
+  test("a default user without rights, as whom Redis loads its file, is told: with it queues are empty after a restart", async () => {
+    const server = await serve("--appendonly", "yes", "--appendfsync", "always");
+    const advice = async (): Promise<readonly string[]> => {
+      const node = await connect(server);
+      const told = (): string[] => node.telemetry.lines.filter(({ event }) => event === "redis.settings").map(({ text }) => text);
+      const b = new Bench(node.storage, 1);
+      // What comes after a question that was asked before it.
+      await until(async () => told().length > 0 || (await b.submit(b.production([{}]))).type === "answered");
+      return told();
+    };
+    expect(await advice()).toEqual([]);
+    await server.ask("ACL", "SETUSER", "default", "resetkeys", "~q:{orders*");
+    await until(async () => (await advice()).some((text) => text.includes("user default off ~* &* +@all")));
+  });
 });
