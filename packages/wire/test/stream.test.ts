@@ -21,6 +21,7 @@ import {
   resolveRefusals,
   serverFrameNumbers,
   sessionEvents,
+  sharedTraces,
 } from "@trivet/wire";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -97,7 +98,8 @@ const clientFrames: { readonly [T in ClientFrame["type"]]: fc.Arbitrary<Extract<
   }),
   traced: fc.record({
     type: fc.constant("traced"),
-    traces: fc.array(anyTrace, { minLength: 1, maxLength: limits.maxTracesPerFrame }),
+    // As they are written: recorded ones first, each once.
+    traces: fc.array(anyTrace, { minLength: 1, maxLength: limits.maxTracesPerFrame }).map(sharedTraces),
     frame: fc.oneof(
       fc.record({ type: fc.constant("commands" as const), frame: fc.uint8Array() }),
       fc.record({ type: fc.constant("ping" as const), nonce: anyUint }),
