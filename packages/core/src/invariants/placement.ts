@@ -77,7 +77,8 @@ export function stepProblem(step: PlacementStep): string | null {
   const isLeft = comes.length > 0 ? isThere : isHeard;
   const left = after.voters.filter((node) => node === leader || (has(node) && isLeft(node)));
   const isMinority = left.length * 2 <= after.voters.length;
-  if (comes.length > 0 && (isMinority || !comes.every(isThere))) return `with ${comes.join()} only ${left.join()} are there of ${after.voters.join()}`;
+  if (comes.length > 0 && (isMinority || !comes.every(isThere)))
+    return `with ${comes.join()} only ${left.join()} are there of ${after.voters.join()}`;
   if (gone === undefined || isLost(gone)) return null;
   if (gone === leader) return `${gone} takes part in its own removal`;
   if (comes.length === 0 && !isDraining(gone) && wanted.some((node) => !after.voters.some((voter) => voter === node)))
