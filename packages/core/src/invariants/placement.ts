@@ -47,8 +47,10 @@ export interface PlacementStep {
   readonly wanted: readonly string[];
   /** Has it the entries that the configuration of before came with, on its disk? */
   readonly has: (node: NodeId) => boolean;
-  /** Did it run at all in the time that a leader may rely upon? */
-  readonly isUp: (node: NodeId) => boolean;
+  /** Has the leader heard it in the time that it may rely upon where one leaves? */
+  readonly isHeard: (node: NodeId) => boolean;
+  /** And where one comes, which is shorter? */
+  readonly isThere: (node: NodeId) => boolean;
   /** It is to be emptied. */
   readonly isDraining: (node: NodeId) => boolean;
   /** It has lost what it had (rule G5). */
@@ -56,7 +58,8 @@ export interface PlacementStep {
 }
 
 /** One replica comes or goes at a time, and none that the group could miss. */
-export function stepProblem({ after, before, has, isDraining, isLost, isUp, leader, wanted }: PlacementStep): string | null {
+export function stepProblem(step: PlacementStep): string | null {
+  const { after, before, has, isDraining, isHeard, isLost, isThere, leader, wanted } = step;
   const isFirst = before.voters.length === 0;
   // What is left of a change that was looked at when it began.
   if (isFirst || before.outgoing.length > 0) return null;
@@ -71,10 +74,14 @@ export function stepProblem({ after, before, has, isDraining, isLost, isUp, lead
   const isLeaving = (node: NodeId): boolean => node !== leader && !wanted.includes(node);
   if (comes.length > 0 && goes.length === 0 && before.voters.some(isLeaving)) return `${comes.join()} votes beside one that leaves`;
   const [gone] = goes;
+  const isLeft = comes.length > 0 ? isThere : isHeard;
+  const left = after.voters.filter((node) => node === leader || (has(node) && isLeft(node)));
+  const isMinority = left.length * 2 <= after.voters.length;
+  if (comes.length > 0 && (isMinority || !comes.every(isThere)))
+    return `with ${comes.join()} only ${left.join()} are there of ${after.voters.join()}`;
   if (gone === undefined || isLost(gone)) return null;
   if (gone === leader) return `${gone} takes part in its own removal`;
   if (comes.length === 0 && !isDraining(gone) && wanted.some((node) => !after.voters.some((voter) => voter === node)))
     return `${gone} leaves before those that should come are there`;
-  const left = after.voters.filter((node) => node === leader || (has(node) && isUp(node)));
-  return left.length * 2 > after.voters.length ? null : `without ${gone} only ${left.join()} are left of ${after.voters.join()}`;
+  return isMinority ? `without ${gone} only ${left.join()} are left of ${after.voters.join()}` : null;
 }

@@ -1,6 +1,7 @@
 import { type GroupId, groupId, type NodeId, nodeId, place, type PlacementView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
+import { KnownMap } from "./known-map.ts";
 import { waitsToldEveryMs } from "./limits.ts";
 import { PlacementWaits } from "./placement-waits.ts";
 import type { ShardGroup } from "./shard-group.ts";
@@ -26,6 +27,7 @@ export class ShardPlacement {
   private readonly hosts: ShardHosts;
   private readonly host: NodeHost;
   private readonly silence = new Silence();
+  private readonly known: KnownMap;
   private founded: { readonly view: PlacementView | null; readonly groups: readonly GroupId[] } = { view: null, groups: [] };
   readonly waits: PlacementWaits;
   readonly steps: ShardSteps;
@@ -37,7 +39,8 @@ export class ShardPlacement {
     this.waits = new PlacementWaits(ports.telemetry, (waits) => {
       for (const peer of hub.connected()) calls.call(peer, "shard-waits", waits, () => undefined, waitsToldEveryMs);
     });
-    this.steps = new ShardSteps(this.host, this.waits);
+    this.known = new KnownMap(this.host);
+    this.steps = new ShardSteps(this.host, this.waits, this.known);
   }
 
   get view(): PlacementView | null {
@@ -113,6 +116,8 @@ export class ShardPlacement {
 
   /** One step of every shard towards the map, by its leader; a replica that is no longer wanted learns that it has been left out. */
   advance(replicas: Iterable<ShardGroup>): void {
+    // Asks before anybody needs to know.
+    this.known.isOfNow();
     for (const replica of replicas) {
       const wanted = this.view?.shards[replica.id - 1]?.map(nodeId);
       if (!replica.group.isLeader) this.steps.notLeading(replica);
@@ -127,6 +132,8 @@ export class ShardPlacement {
   private leave(replica: ShardGroup): void {
     const leader = this.hosts.entry(replica.group.id)?.leaderElsewhere() ?? null;
     if (leader === null || leader === this.hosts.self) return;
+    // Soon after a restart: the map that does not name it may be of before it was given the shard.
+    if (!this.known.isOfNow() && !mutant("shard-left-by-an-early-map")) return;
     const { raft } = replica.group;
     const [lastIndex, lastTerm] = [raft.lastIndex, raft.lastTerm];
     // What has come in since is from a leader that counts this replica again: the answer is of before, and the map here may be as well.
@@ -171,8 +178,8 @@ export class ShardPlacement {
 
   /**
    * Answers `leave` and `holds`, for data and votes hang on it: by a leader that was confirmed after the question, for one that was deposed does
-   * not know whom its successor has added, and that knows as late a map, for by an earlier one it may be about to add the node. Null = this node
-   * cannot tell.
+   * not know whom its successor has added, and that knows as late a map, for by an earlier one it may be about to add the node. Both may know
+   * the same early map after a restart of all. Null = this node cannot tell.
    */
   hasMember({ epoch, group: shard, node }: ShardHas, done: (has: boolean | null) => void): void {
     const { host, hosts } = this;
@@ -180,7 +187,8 @@ export class ShardPlacement {
     const replica = hosts.replica(group);
     // Asked by a version that does not say: as it was before.
     const isBehind = (): boolean => (this.view?.epoch ?? 0) < (epoch ?? 0) && !mutant("shard-member-by-an-earlier-map");
-    const tell = (confirmed: boolean): void => done(confirmed && !isBehind() ? this.memberNow(group, nodeId(node)) : null);
+    const isEarly = (): boolean => !this.known.isOfNow() && !mutant("shard-member-by-an-early-map");
+    const tell = (confirmed: boolean): void => done(confirmed && !isBehind() && !isEarly() ? this.memberNow(group, nodeId(node)) : null);
     if (replica === null || !replica.group.isLeader) host.ports.clock.defer(() => done(null));
     else if (mutant("shard-member-unconfirmed")) host.ports.clock.defer(() => tell(true));
     else {

@@ -1,6 +1,7 @@
 import { type GroupId, type NodeId, nodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
+import type { KnownMap } from "./known-map.ts";
 import { caughtUpEntries, leaderMovesEveryMs } from "./limits.ts";
 import type { PlacementWaits } from "./placement-waits.ts";
 import type { ShardGroup } from "./shard-group.ts";
@@ -11,13 +12,15 @@ export class ShardSteps {
   private readonly host: NodeHost;
   private readonly self: NodeId;
   private readonly waits: PlacementWaits;
+  private readonly known: KnownMap;
   private readonly silences = new Map<GroupId, Silence>();
   private readonly movedAt = new Map<GroupId, number>();
 
-  constructor(host: NodeHost, waits: PlacementWaits) {
+  constructor(host: NodeHost, waits: PlacementWaits, known: KnownMap) {
     this.host = host;
     this.self = nodeId(host.config.node);
     this.waits = waits;
+    this.known = known;
   }
 
   /** One step towards `wanted`, by the leader. */
@@ -30,7 +33,7 @@ export class ShardSteps {
     const newcomer = this.newcomerOf(replica);
     if (newcomer !== undefined) return this.change(replica, { remove: newcomer });
     const missing = wanted.filter((node) => !membership.voters.includes(node));
-    const mayVote = (node: NodeId): boolean => this.isCaughtUp(replica, node) || mutant("shard-voter-before-caught-up");
+    const mayVote = (node: NodeId): boolean => this.mayVote(replica, node) || mutant("shard-voter-before-caught-up");
     const filled = missing.find((node) => membership.learners.includes(node) && mayVote(node));
     if (filled !== undefined) return this.promote(replica, wanted, filled);
     // One is filled at a time; one that is not heard keeps nobody else waiting.
@@ -62,14 +65,33 @@ export class ShardSteps {
     const { voters } = replica.group.raft.membership;
     const excess = voters.filter((node) => !wanted.includes(node));
     const [out] = this.unableFirst(replica, excess).filter((node) => node !== this.self);
-    if (out !== undefined && !mutant("shard-promoted-beside-the-leaving")) return this.change(replica, { voters: filled, remove: out });
+    if (out !== undefined && !mutant("shard-promoted-beside-the-leaving")) return this.exchange(replica, filled, out);
     // This leader is itself the one that leaves: the next puts the new one in its place. Where nobody takes over, better one voter too many.
     if (excess.includes(this.self) && !mutant("shard-promoted-beside-its-leader")) {
       if (this.isMoving(replica)) return;
       const heir = wanted.find((node) => this.mayFollow(replica, node));
       if (heir !== undefined && !this.hasMovedLately(replica)) return this.handOver(replica, heir);
     }
-    return this.change(replica, { voters: filled });
+    return this.exchange(replica, filled);
+  }
+
+  /** It ends when a majority of the voters of before has it, and one of those afterwards: without either the leader is lost, and with it the shard. */
+  private exchange(replica: ShardGroup, filled: NodeId, out?: NodeId): void {
+    const { voters } = replica.group.raft.membership;
+    const after = [...voters.filter((node) => node !== out), filled];
+    const isThere = (node: NodeId): boolean => this.isThere(replica, node);
+    const isMajority = (half: readonly NodeId[]): boolean => half.filter(isThere).length * 2 > half.length;
+    if ((isMajority(voters) && isMajority(after)) || mutant("shard-promotion-leaves-minority")) {
+      return this.change(replica, out === undefined ? { voters: filled } : { voters: filled, remove: out });
+    }
+    const unable = [...new Set([...voters, ...after])].filter((node) => !isThere(node)).join(", ");
+    const why = `${filled} has everything and is to vote in it, but there would be no quorum: ${unable} cannot be reached or has not caught up`;
+    return this.wait(replica, why, `start ${unable}, or give up what is gone for good: trivet member remove NODE`);
+  }
+
+  /** What was acknowledged stays so in the leader's books, also of who has no power since: it must be heard as well. */
+  private mayVote(replica: ShardGroup, node: NodeId): boolean {
+    return mutant("shard-promotion-leaves-minority") ? this.isCaughtUp(replica, node) : this.isThere(replica, node);
   }
 
   /** Who is missed least goes first. */
@@ -108,6 +130,11 @@ export class ShardSteps {
     if ((this.host.system?.leader() ?? null) === null && !mutant("shard-changed-by-an-old-map")) {
       const why = `${this.self}, which leads it, does not hear the leader of group 0: the map that it knows may be of before`;
       return this.wait(replica, why, "it goes on when group 0 has a leader that is heard there");
+    }
+    // Who hears it may still know the map of its last snapshot only, and remove whom a later one names.
+    if (!this.known.isOfNow() && !mutant("shard-changed-by-an-early-map")) {
+      const why = `${this.self}, which leads it, has not applied yet what group 0 has decided`;
+      return this.wait(replica, why, "it goes on by itself; if it does not, look at the log and the disk there", "info");
     }
     const refusal = replica.changeMembership(change);
     if (refusal === null) this.waits.goesOn(replica.id);
@@ -189,10 +216,21 @@ export class ShardSteps {
 
   /** Heard of late, and it has everything: who leaves may not be missed by those that stay. */
   private isAble(replica: ShardGroup, node: NodeId): boolean {
+    return this.wasHeard(replica, node, 2 * this.host.config.electionMaxMs);
+  }
+
+  /**
+   * The same for who is to be needed from now on, and nothing is lost by a short wait: silent for no longer than a follower is that keeps its leader.
+   * Those that fall silent after that are as if they had done so after the change.
+   */
+  private isThere(replica: ShardGroup, node: NodeId): boolean {
+    return this.wasHeard(replica, node, this.host.config.electionMinMs);
+  }
+
+  private wasHeard(replica: ShardGroup, node: NodeId, withinMs: number): boolean {
     if (node === this.self) return true;
-    const { config, ports } = this.host;
     const contactAt = replica.group.raft.progress().find(({ peer }) => peer === node)?.contactAt ?? 0;
-    return contactAt >= ports.clock.now() - 2 * config.electionMaxMs && this.isCaughtUp(replica, node);
+    return contactAt >= this.host.ports.clock.now() - withinMs && this.isCaughtUp(replica, node);
   }
 
   private isCaughtUp(replica: ShardGroup, node: NodeId): boolean {

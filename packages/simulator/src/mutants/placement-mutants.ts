@@ -41,6 +41,7 @@ export const placementMutants: Readonly<Record<string, string>> = {
   "silence-of-earlier-terms-counts": "nodes count as silent since an earlier leadership of the same node",
   "silence-of-the-gone-counts": "a node counts as silent since before it was removed and came back",
   // ── The way of a shard to its place ──
+  "shard-changed-by-an-early-map": "G4: after a restart of all a leader removes by the map of its snapshot whom a later one names",
   "shard-changed-by-an-old-map": "G4: a leader that is cut off from group 0 goes on changing its shard by a map that may be of before",
   "shard-drained-for-the-late": "a node that is emptied is let go before its successor had time to come",
   "shard-fills-many": "G4: several replicas of a shard are filled at a time",
@@ -55,6 +56,8 @@ export const placementMutants: Readonly<Record<string, string>> = {
     "G4: a shard whose leader leaves has a voter too many, and stands still when the new one dies as well",
   "shard-promoted-beside-the-leaving":
     "G4: a new replica votes beside the dead one that it replaces, and the shard stands still when it dies as well",
+  "shard-promotion-leaves-minority":
+    "G4: a silent replica becomes a voter while another is silent too, and a shard that had its quorum stands still",
   "shard-removal-leaves-minority": "G4: a replica is removed from a shard although the others are no majority",
   "shard-removed-before-replaced": "G4: a replica is removed before the one in its place votes",
   "shard-removed-for-the-absent": "G4: a replica is removed for one that does not come, although nobody wants it emptied",
@@ -68,7 +71,9 @@ export const placementMutants: Readonly<Record<string, string>> = {
   "shard-given-another": "the answer to one replica deletes the one that has taken its place",
   "shard-given-by-a-late-answer": "G4: a voter deletes its state by an answer from before it was taken in again",
   "shard-given-by-the-map": "G4: a voter deletes its state because the map does not name it",
+  "shard-left-by-an-early-map": "G4: after a restart a replica asks to be let go by the map of its snapshot",
   "shard-member-by-an-earlier-map": "G4: a leader that knows an earlier map says that a node is not in its shard, and then takes it in",
+  "shard-member-by-an-early-map": "G4: after a restart a leader says by the map of its snapshot who is in its shard",
   "shard-member-uncommitted": "G4: a leader says who is in its shard by a change that may come to nothing",
   "shard-member-unconfirmed": "G4: a deposed leader of a shard says who is in it",
   "shard-opened-unwanted": "a shard that was given away is opened again by whatever is still sent",

@@ -6,7 +6,16 @@ import { installCrash } from "./install-crash.ts";
 import { logDamage } from "./log-damage.ts";
 import { logRandom } from "./log-random.ts";
 import { removedLeaderLeaves } from "./membership.ts";
-import { deathsWhileMoving, flappingNodes, leadersChange, nameAgain, oldData, shrinkAndGrow, staleLeader } from "./placement.ts";
+import {
+  deathsWhileMoving,
+  flappingNodes,
+  leadersChange,
+  nameAgain,
+  oldData,
+  shrinkAndGrow,
+  silentTogether,
+  staleLeader,
+} from "./placement.ts";
 import { nearCoRR, nearCoWW, nearInversion, nearIRIW, nearMP, nearSB } from "./near-litmus.ts";
 import { nearRandom } from "./near-random.ts";
 import type { Scenario } from "./scenario.ts";
@@ -56,6 +65,7 @@ export const scenarios: readonly Scenario[] = [
   crashWhileReplacingShard,
   flappingNodes,
   deathsWhileMoving,
+  silentTogether,
   oldData,
   nameAgain,
   shrinkAndGrow,

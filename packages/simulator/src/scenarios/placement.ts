@@ -1,3 +1,5 @@
+import type { RaftGroup } from "@trivet/core";
+
 import { placementStood } from "../convergence.ts";
 import type { Machine } from "../world/machine.ts";
 import { PlacementBench, silenceMs } from "./placement-bench.ts";
@@ -91,6 +93,50 @@ function deathsInTurn(seed: number, stage: Stage): void {
 export const deathsWhileMoving: Scenario = overSeeds("placement-deaths-in-turn", (seed) => {
   deathsInTurn(seed, "learner");
   deathsInTurn(seed, "voter");
+});
+
+/**
+ * One that follows and the one that is about to vote fall silent together, while the shard's leader waits for group 0: the two that are left are a quorum
+ * of the old three, and a change that counts on the silent would be the end of it. The machines are cut off: nobody closes their connections.
+ */
+export const silentTogether: Scenario = overSeeds("placement-silent-together", (seed) => {
+  const bench = new PlacementBench(5, 0, seed);
+  const zero = bench.theLeader();
+  const shard = bench.shards.find((one) => !bench.voters(one).includes(zero.name)) ?? 0;
+  const leader = bench.shardLeader(shard) as Machine;
+  const [leaving, silent] = bench
+    .voters(shard)
+    .filter((name) => name !== leader.name)
+    .map((name) => bench.machine(name)) as [Machine, Machine];
+  bench.ask({ drain: { nodes: [leaving.name], draining: true } });
+  const raft = (): RaftGroup | undefined => leader.running?.program.shard(shard)?.raft;
+  bench.until(() => raft()?.membership.learners.length === 1, 20_000, `another in the place of ${leaving.name}`);
+  const heir = bench.machine(raft()?.membership.learners[0] ?? "");
+  bench.cut(leader, heir, true);
+  if (heir === zero) {
+    bench.on(zero, (api) => api.transferLeadership(null, 2_000, () => undefined));
+    bench.until(() => ![zero, null].includes(bench.leader()), 5_000, "another leads group 0");
+  }
+  const far = bench.theLeader();
+  if (far === leader || far === leaving || far === silent) return;
+  bench.cut(leader, far, true);
+  bench.until(() => leader.running?.program.group()?.raft.leader === null, 5_000, `${leader.name} hears no leader of group 0`);
+  bench.cut(leader, heir, false);
+  const isFilled = (): boolean =>
+    raft()
+      ?.progress()
+      .some(({ match, peer, state }) => peer === heir.name && state === "replicate" && match >= (raft()?.commitIndex ?? 0)) === true;
+  bench.until(isFilled, 5_000, `${heir.name} has everything`);
+  bench.world.totals.add("silent together");
+  for (const machine of [silent, heir]) bench.cutOff(machine, true);
+  bench.run(400);
+  bench.cut(leader, far, false);
+  bench.run(silenceMs - 1_000);
+  bench.serves([shard], 6_000);
+  for (const machine of [silent, heir]) bench.cutOff(machine, false);
+  bench.change({ drain: { nodes: [leaving.name], draining: false } });
+  bench.until(() => bench.isPlaced(leaving), 20_000, `${leaving.name} has shards again`);
+  rests(bench);
 });
 
 /** A node comes back with its old data when its shards have long been elsewhere, and others have written to them. */

@@ -41,7 +41,6 @@ export class ClusterWatcher {
   entered(machine: Machine): void {
     if (this.touched.at(-1) === machine) return;
     this.touched.push(machine);
-    this.placement.ran(machine.name);
   }
 
   /** The machine whose code ran last, for reports. */

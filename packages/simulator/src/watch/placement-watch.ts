@@ -3,27 +3,18 @@ import { mapProblem, type Membership, nodeId, type PlacementView, repairProblem,
 import type { World } from "../world/world.ts";
 import type { Configured, WatchedGroup } from "./group-watcher.ts";
 
-/**
- * More than any network here delays what a machine has sent, beside what a leader relies upon (two election timeouts): who did not run for so long cannot
- * have been heard in time.
- */
-const longestDelayMs = 6_000;
+/** Clocks of nodes run at most so much slower than the world's. */
+const slowest = 1.01;
 
 /** Where shards are and how they come there (D4, rule G4), as it may be seen from outside: each map, each change of a group, each state deleted. */
 export class PlacementWatch {
   private readonly world: World;
   private readonly group0: SystemView;
   private map: PlacementView | null = null;
-  private readonly ranAt = new Map<string, number>();
 
   constructor(world: World, group0: SystemView) {
     this.world = world;
     this.group0 = group0;
-  }
-
-  /** Code of the machine runs. */
-  ran(machine: string): void {
-    this.ranAt.set(machine, this.world.clock.now());
   }
 
   /** After entries of group 0 were committed. */
@@ -48,7 +39,8 @@ export class PlacementWatch {
     const { world } = this;
     const program = world.machines.find(({ name }) => name === machine)?.running?.program;
     const registry = program?.group()?.machine.nodes() ?? [];
-    const relied = 2 * world.tuning.electionMaxMs + longestDelayMs;
+    const { electionMaxMs, electionMinMs } = world.tuning;
+    const silentMs = (node: string): number => world.clock.now() - world.network.heardAt(machine, node);
     const problem = stepProblem({
       leader: nodeId(machine),
       before,
@@ -56,7 +48,8 @@ export class PlacementWatch {
       wanted: program?.placement()?.shards[shard - 1] ?? [],
       // What a lost disk had is not known here.
       has: (node) => has(node) || world.damaged.has(node),
-      isUp: (node) => world.clock.now() - (this.ranAt.get(node) ?? 0) <= relied,
+      isHeard: (node) => silentMs(node) <= 2 * slowest * electionMaxMs,
+      isThere: (node) => silentMs(node) <= slowest * electionMinMs,
       isDraining: (node) => registry.find((known) => known.node === node)?.draining === true,
       isLost: (node) => world.damaged.has(node),
     });

@@ -20,6 +20,7 @@ interface Endpoint {
  */
 export class SimNetwork {
   readonly edges: Edges = new Edges();
+  private readonly heard = new Map<string, number>();
   private readonly clock: MemoryClock;
   private readonly prng: Prng;
   private readonly totals: Totals;
@@ -54,6 +55,11 @@ export class SimNetwork {
     for (const connection of this.connections) connection.endLost(machine, silently);
   }
 
+  /** When the program of one last took a frame of the other's. */
+  heardAt(by: string, from: string): number {
+    return this.heard.get(`${from}>${by}`) ?? Number.NEGATIVE_INFINITY;
+  }
+
   /** Resets every connection between the two. */
   reset(a: string, b: string): void {
     for (const connection of this.connections) if (connection.joins(a, b)) connection.break("connection reset");
@@ -84,9 +90,10 @@ export class SimNetwork {
         return;
       }
       if (!from.process.alive) return;
-      const connection = new Connection(this.clock, this.edges, this.prng, this.totals, from, to, () =>
-        this.connections.delete(connection),
-      );
+      const connection = new Connection(this.clock, this.edges, this.prng, this.totals, from, to, {
+        gone: () => this.connections.delete(connection),
+        heard: (by, whom) => this.heard.set(`${whom}>${by}`, this.clock.now()),
+      });
       this.connections.add(connection);
       const { accept } = to;
       enter(to.process, () => accept(connection.accepted));
@@ -108,6 +115,11 @@ class Direction {
   timer: Timer | null = null;
 }
 
+interface ConnectionOwner {
+  gone(): void;
+  heard(by: string, from: string): void;
+}
+
 /** A connection with its two ends. */
 class Connection {
   readonly dialled: SimLink;
@@ -116,15 +128,15 @@ class Connection {
   private readonly edges: Edges;
   private readonly prng: Prng;
   private readonly totals: Totals;
-  private readonly gone: () => void;
+  private readonly owner: ConnectionOwner;
   private open = true;
 
-  constructor(clock: MemoryClock, edges: Edges, prng: Prng, totals: Totals, from: Endpoint, to: Endpoint, gone: () => void) {
+  constructor(clock: MemoryClock, edges: Edges, prng: Prng, totals: Totals, from: Endpoint, to: Endpoint, owner: ConnectionOwner) {
     this.clock = clock;
     this.edges = edges;
     this.prng = prng;
     this.totals = totals;
-    this.gone = gone;
+    this.owner = owner;
     this.dialled = new SimLink(this, from, to.machine);
     this.accepted = new SimLink(this, to, from.machine);
   }
@@ -162,7 +174,7 @@ class Connection {
   close(from: SimLink, reason: string): void {
     if (!this.open) return;
     this.open = false;
-    this.gone();
+    this.owner.gone();
     this.clock.schedule(0, () => enter(from.endpoint.process, () => from.shut(reason)));
     const to = this.other(from);
     const closing = (): void => {
@@ -184,7 +196,7 @@ class Connection {
   break(reason: string): void {
     if (!this.open) return;
     this.open = false;
-    this.gone();
+    this.owner.gone();
     for (const link of [this.dialled, this.accepted]) {
       if (link.direction.timer !== null) link.direction.timer.cancel();
       this.clock.schedule(0, () => enter(link.endpoint.process, () => link.shut(reason)));
@@ -199,7 +211,7 @@ class Connection {
     const survivor = this.other(dead);
     if (!silently) {
       this.open = false;
-      this.gone();
+      this.owner.gone();
       this.clock.schedule(this.edges.delay(machine, survivor.machine, 64, this.prng), () =>
         enter(survivor.endpoint.process, () => survivor.shut("connection reset")),
       );
@@ -209,7 +221,7 @@ class Connection {
     this.clock.schedule(3_000, () => {
       if (!this.open) return;
       this.open = false;
-      this.gone();
+      this.owner.gone();
       enter(survivor.endpoint.process, () => survivor.shut("connection timed out"));
     });
   }
@@ -247,7 +259,10 @@ class Connection {
     if (frame === undefined) return;
     direction.queuedBytes -= frame.bytes.length;
     const to = this.other(from);
-    enter(to.endpoint.process, () => to.deliver(frame.bytes));
+    enter(to.endpoint.process, () => {
+      this.owner.heard(to.machine, from.machine);
+      to.deliver(frame.bytes);
+    });
   }
 
   /** A closed connection still delivers what was on its way, unless the edge is cut. */

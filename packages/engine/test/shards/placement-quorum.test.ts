@@ -1,0 +1,122 @@
+import { type Entry, type LogIndex, nodeId } from "@trivet/core";
+import { afterEach, describe, expect, vi } from "vitest";
+import { SystemMachine } from "../../src/hosts/system-machine.ts";
+import { Told } from "../hosts/cluster.ts";
+import { guard } from "../hosts/guard.ts";
+import { alive, drain, groupsOf, holds, isSettled, join, leading, mapOf, names, onSend, settled } from "./placement-support.ts";
+import type { Shards } from "./support.ts";
+
+vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
+afterEach(() => vi.restoreAllMocks());
+
+describe("one that is to vote in a shard (decision 0035)", () => {
+  guard("shard-promotion-leaves-minority", "does so only when it is heard, and with it a majority of those that will be needed", () => {
+    const shards = settled(4);
+    const { cluster } = shards;
+    const zero = cluster.leader()?.config.node ?? "";
+    const first = leading(shards).find(({ group }) => group.raft.membership.voters.includes(nodeId(zero)));
+    if (first === undefined) throw new Error(`${zero} is in no shard`);
+    const { raft } = first.group;
+    const { steps } = cluster.member(raft.self).host.shards?.placement ?? {};
+    // Group 0's leader is not among those that fall silent.
+    const [leaving, silent] = raft.membership.voters.filter((node) => node !== raft.self).toSorted((a) => (a === zero ? -1 : 1));
+    const heir = ["n1", "n2", "n3", "n4"].map(nodeId).find((node) => !raft.membership.voters.includes(node));
+    if (leaving === undefined || silent === undefined || heir === undefined || steps === undefined) throw new Error("not three of four");
+    // The step from learner to voter comes late.
+    const advance = steps.advance.bind(steps);
+    const late = vi.spyOn(steps, "advance");
+    late.mockImplementation((replica, wanted) => {
+      if (replica !== first || raft.membership.learners.length === 0) advance(replica, wanted);
+    });
+    drain(shards, leaving);
+    const progress = (): { readonly match: number; readonly state: string } | undefined =>
+      raft.progress().find(({ peer }) => peer === heir);
+    cluster.until("it has everything", () => progress()?.state === "replicate" && progress()?.match === raft.commitIndex);
+    onSend(shards, (from, to) => ![from, to].some((node) => node === silent || node === heir));
+    cluster.run(400);
+    expect(cluster.member(raft.self).host.system?.leader()).toBe(zero);
+    late.mockRestore();
+    steps.advance(first, [raft.self, silent, heir]);
+    cluster.run(100);
+    expect(raft.membership).toMatchObject({ outgoing: [], learners: [heir] });
+    cluster.run(3_000);
+    // Two of three are there, and go on.
+    expect(raft.role).toBe("leader");
+  });
+});
+
+/** From here on nodes that start apply nothing of group 0's log that is behind `index`, until it is let go. */
+function holdTail(index: LogIndex): () => void {
+  const apply = SystemMachine.prototype.apply;
+  const held: (() => void)[] = [];
+  let isHeld = true;
+  vi.spyOn(SystemMachine.prototype, "apply").mockImplementation(function (this: SystemMachine, entries, sink, applied) {
+    if (!isHeld) return apply.call(this, entries, sink, applied);
+    const isKept = (entry: Entry): boolean => entry.index <= index;
+    apply.call(this, entries.filter(isKept), sink, () => undefined);
+    held.push(() =>
+      apply.call(
+        this,
+        entries.filter((entry) => !isKept(entry)),
+        sink,
+        applied,
+      ),
+    );
+  });
+  return () => {
+    isHeld = false;
+    for (const go of held) go();
+  };
+}
+
+/** A cluster of one that has become one of three, all restarted, which know the map of one only; and how they get to know the other. */
+function early(): { readonly shards: Shards; readonly letGo: () => void } {
+  const shards = settled(1);
+  const { cluster } = shards;
+  const index = cluster.leader()?.host.system?.appliedIndex;
+  if (index === undefined) throw new Error("nobody leads");
+  for (const node of ["n2", "n3"]) join(shards, node);
+  cluster.until("all hold shards", () => names(shards).length === 3 && isSettled(shards), 60_000);
+  cluster.run(2_000);
+  const letGo = holdTail(index);
+  for (const node of ["n1", "n2", "n3"]) cluster.kill(node);
+  for (const node of ["n1", "n2", "n3"]) cluster.restart(node);
+  shards.untilLed();
+  cluster.until("group 0 has a leader that all hear", () => alive(shards).every(({ host }) => (host.system?.leader() ?? null) !== null));
+  expect(cluster.leader()?.host.machine?.placement()?.shards).toEqual(mapOf(shards).map(() => ["n1"]));
+  return { shards, letGo };
+}
+
+describe("nodes that were restarted and know the map of before", () => {
+  guard("shard-changed-by-an-early-map", "remove nobody whom a later one names", () => {
+    const { letGo, shards } = early();
+    shards.cluster.run(4_000);
+    for (const node of ["n2", "n3"]) expect(groupsOf(shards, node, "voters")).toEqual([1, 2, 3, 4]);
+    letGo();
+    shards.cluster.until("they know it", () => names(shards).length === 3 && isSettled(shards), 60_000);
+  });
+
+  guard("shard-left-by-an-early-map", "do not ask to be let go", () => {
+    const { letGo, shards } = early();
+    const asked: string[] = [];
+    for (const { host } of alive(shards)) {
+      const call = vi.spyOn(host.calls, "call");
+      shards.cluster.run(700);
+      asked.push(...call.mock.calls.map(([, method]) => method));
+    }
+    expect(asked).not.toContain("shard-has");
+    letGo();
+  });
+
+  guard("shard-member-by-an-early-map", "do not say who is in a shard", () => {
+    const { letGo, shards } = early();
+    const [name] = shards.leaders();
+    const told = new Told<boolean | null | "nothing">();
+    told.value = "nothing";
+    shards.cluster.member(name ?? "").host.shards?.placement.hasMember({ group: 1, node: "n9", epoch: 1 }, told.hear);
+    shards.cluster.until("an answer", () => told.value !== "nothing");
+    expect(told.value).toBe(null);
+    letGo();
+    shards.cluster.until("they know it", () => holds(shards, "n2") && isSettled(shards), 60_000);
+  });
+});
