@@ -28,7 +28,7 @@ describe("pages of packed names", () => {
   test("make objects of what they show, and of nothing else, in order or not", () => {
     for (const isTidied of [false, true]) {
       const { state } = restoredHolds(2_000);
-      while (isTidied && !state.tidy());
+      if (isTidied) while (!state.tidy());
       for (let asked = 0; asked < 100; asked++) expect(namesOf(state, "orders/", "", pageItems)).toEqual(firstNames);
       expect(state.lockState.packed.size).toBe(2_000 - pageItems);
     }
