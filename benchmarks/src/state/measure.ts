@@ -93,6 +93,20 @@ function measureLarge(locks: number, say: (text: string) => void): void {
     say(line("cut a snapshot", snapshot.cost));
     const restored = restore(snapshot.chunks);
     say(line("restore it", restored.cost, `${restored.state.lockCount()} locks`));
+    say(
+      line(
+        "make its names ready for listings",
+        measureSteps(() => !restored.state.arrangeToList()),
+      ),
+    );
+    say(line(`list ${pages} pages of it`, list(restored.state)));
+    say(
+      line(
+        "put its names in order",
+        measureSteps(() => !restored.state.tidy()),
+      ),
+    );
+    say(line(`list ${pages} pages of it, in order`, list(restored.state)));
   }
 }
 

@@ -14,7 +14,7 @@ export function holdDigest(hold: Hold): number {
 }
 
 /** The same of one that is packed. */
-export function packedDigest(record: Omit<PackedRecord, "nameStart" | "nameEnd">): number {
+export function packedDigest(record: Omit<PackedRecord, "nameStart" | "nameEnd" | "end">): number {
   const { anonymous, depth, fence, mode, nameHash, ownerHash, session, ttlMs } = record;
   const hash = mix(mix(nameHash ^ modeSalt[mode], fence) ^ ownerHash, session);
   return avalanche(mix(hash ^ ttlMs, depth * 2 + (anonymous ? 1 : 0)));

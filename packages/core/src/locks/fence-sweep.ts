@@ -39,6 +39,6 @@ export class FenceSweep {
   private meetPacked(id: number): void {
     const { packed } = this.state;
     if (!packed.isPacked(id) || mutant("fence-sweep-packed-unseen")) return;
-    this.lowest = Math.min(this.lowest, packed.fieldsOf(id).fence);
+    this.lowest = Math.min(this.lowest, packed.fenceOf(id));
   }
 }

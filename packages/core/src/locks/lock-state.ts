@@ -113,6 +113,12 @@ export class LockState {
     return this.table.index.arrange(arrangedPerCall) && this.packedOrder.arrange();
   }
 
+  /** The same for whoever is about to list names. True when a page costs about what it shows. */
+  arrangeToList(): boolean {
+    const isListable = (): boolean => this.packedOrder.isInRuns && this.table.index.waitingCount <= arrangedPerCall;
+    return isListable() || this.arrange() || isListable();
+  }
+
   /** Makes objects of all that the account holds. */
   unpackAll(account: Account): void {
     const { packed } = this;

@@ -46,6 +46,11 @@ export class NameIndex {
     if (!isPlain(lock.name)) this.unusual--;
   }
 
+  /** Names that a page looks at one by one. */
+  get waitingCount(): number {
+    return this.waiting.length;
+  }
+
   /** Puts at most `limit` waiting names in order, the newest first. True when none is left. */
   arrange(limit: number): boolean {
     const { waiting } = this;

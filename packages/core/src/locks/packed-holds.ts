@@ -8,13 +8,17 @@ const none = -1;
 const firstPlaces = 64;
 /** Whoever says how many will come may be wrong: no more memory than for so many is taken at the word. */
 const mostExpected = 2 ** 22;
-/** So few of those that came are left that they are worth no memory for all. */
+/** Pages have more than this times the bytes of what is still packed in them: that is not worth their memory. */
 const fewLeft = 4;
+/** So many are put into smaller arrays at once. */
+const mostMoved = 2 ** 17;
 
 /** What a record says, as far as the state needs it of a hold that stays packed. Its texts are places in the record's page. */
 export class PackedRecord {
   nameStart = 0;
   nameEnd = 0;
+  /** Where the record ends. */
+  end = 0;
   nameHash = 0;
   session = 0;
   ownerHash = 0;
@@ -38,6 +42,9 @@ export class PackedHolds {
   private page: Uint8Array = nothing;
   private total = 0;
   private left = 0;
+  /** Of the pages, and of the records in them that are packed. */
+  private pageBytes = 0;
+  private packedBytes = 0;
   private pageOf: Uint32Array = new Uint32Array(0);
   /** Where the record begins in its page, its length included. */
   private starts: Uint32Array = new Uint32Array(0);
@@ -79,6 +86,7 @@ export class PackedHolds {
     this.complete = true;
     this.page = nothing;
     if (this.left === 0) this.forget();
+    else if (this.total < this.starts.length && this.total <= mostMoved) this.makeRoom(this.total);
   }
 
   /** The bytes that records come from until the next call. They are kept, and never change. */
@@ -113,18 +121,23 @@ export class PackedHolds {
     record.anonymous = reader.u8() === 1;
     record.ttlMs = reader.varint();
     reader.varint();
+    record.end = reader.position;
     return record;
   }
 
   /** Keeps what was read last, whose record begins at `start`, as one of `account`; there is none of that name. */
   add(start: number, account: Account): void {
-    if (this.pages.at(-1) !== this.page) this.pages.push(this.page);
+    if (this.pages.at(-1) !== this.page) {
+      this.pages.push(this.page);
+      this.pageBytes += this.page.length;
+    }
     if (this.total === this.starts.length) this.makeRoom(Math.max(firstPlaces, this.total * 2));
     const { nameHash } = this.record;
     const id = this.total++;
     this.left++;
     this.pageOf[id] = this.pages.length - 1;
     this.starts[id] = start;
+    this.packedBytes += this.record.end - start;
     this.hashes[id] = nameHash;
     this.link(id);
     this.nextOfAccount[id] = account.firstPacked;
@@ -173,11 +186,8 @@ export class PackedHolds {
 
   /** The bytes of its record, its length and kind included. */
   bytes(id: number): Uint8Array {
-    const page = this.pages[this.pageOf[id] as number] as Uint8Array;
-    const start = this.starts[id] as number;
-    this.reader.reset(page, start);
-    const length = this.reader.varint();
-    return page.subarray(start, this.reader.position + length);
+    const end = this.endOf(id);
+    return (this.pages[this.pageOf[id] as number] as Uint8Array).subarray(this.starts[id], end);
   }
 
   /** What it says. Overwritten by the next call. */
@@ -190,6 +200,17 @@ export class PackedHolds {
     return this.fields;
   }
 
+  /** The fence in it, of which no object is made. */
+  fenceOf(id: number): number {
+    const { reader } = this;
+    reader.reset(this.place(id), this.nameEnd);
+    reader.varint();
+    reader.skip(reader.varint());
+    decodeMode(reader);
+    reader.varint();
+    return reader.varint();
+  }
+
   /** All that are packed; each is overwritten by the next. */
   *all(): IterableIterator<HoldFields> {
     for (let id = 0; id < this.total; id++) if (this.isPacked(id)) yield this.fieldsOf(id);
@@ -200,6 +221,7 @@ export class PackedHolds {
     const fields = this.fieldsOf(id);
     this.unpacked[id] = 1;
     this.left--;
+    this.packedBytes -= this.endOf(id) - (this.starts[id] as number);
     const lock = this.build(fields, id);
     if (this.left === 0 && this.complete) this.forget();
     return lock;
@@ -236,7 +258,7 @@ export class PackedHolds {
 
   /** The few that are left of many take the memory of all: they are better unpacked. */
   get isSparse(): boolean {
-    return this.left > 0 && this.left * fewLeft < this.total;
+    return this.left > 0 && this.packedBytes * fewLeft < this.pageBytes;
   }
 
   /** The page of `id`; where its name is there stands in `nameStart` and `nameEnd`. */
@@ -251,6 +273,14 @@ export class PackedHolds {
     this.nameStart = at;
     this.nameEnd = at + length;
     return page;
+  }
+
+  /** Where its record ends in its page. */
+  private endOf(id: number): number {
+    const { reader } = this;
+    reader.reset(this.pages[this.pageOf[id] as number] as Uint8Array, this.starts[id]);
+    const length = reader.varint();
+    return reader.position + length;
   }
 
   private firstOf(hash: number): number {
@@ -276,6 +306,7 @@ export class PackedHolds {
 
   private forget(): void {
     this.pages.length = 0;
+    this.pageBytes = 0;
     this.total = 0;
     this.makeRoom(0);
   }

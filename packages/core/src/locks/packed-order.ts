@@ -1,112 +1,197 @@
+import { compareNames } from "../system/names.ts";
 import type { PackedHolds } from "./packed-holds.ts";
 
 /** Sorted at once; longer runs are merged from these. */
-const runLength = 512;
-/** What one step merges. */
+const firstRun = 512;
+/** What one step merges: about as many looks at records as the sorting of a run takes. */
 const mergedPerStep = 4096;
+/** A millisecond's worth. */
+const stepsPerCall = 3;
 
 /**
- * The names of packed holds in byte order, so that a page of a listing costs what it shows. Put in order step by step, once somebody has asked for a
- * page; until then a page looks at all of them.
+ * The names of packed holds in byte order, so that a page of a listing costs what it shows. Put in order step by step, in idle moments: runs of some
+ * hundred first, which are merged then. A page looks into each run from its cursor on, and only where there are none yet at all records.
  */
 export class PackedOrder {
   private readonly holds: PackedHolds;
-  private asked = false;
-  private sorted = false;
-  private ids: Uint32Array = new Uint32Array(0);
+  /** Runs of `length`, from the place `mergedTo` to `sortedTo`. */
+  private ids: Uint32Array = nothing;
+  private length = firstRun;
+  private sortedTo = 0;
+  /** Runs of twice that length, up to `mergedTo`. */
+  private merged: Uint32Array = nothing;
+  private mergedTo = 0;
+  /** Of a place whose hold was found unpacked, the next one of its run that may be packed; 0 = it was not. */
+  private jumps: Uint32Array = nothing;
   private steps: Iterator<void> | null = null;
+  private isSorted = false;
 
   constructor(holds: PackedHolds) {
     this.holds = holds;
   }
 
-  /** A step of putting them in order. True when nothing is left to do. */
+  /** Does a page cost a look into some runs at most? */
+  get isInRuns(): boolean {
+    return this.sortedTo >= this.holds.end;
+  }
+
+  /** Some steps of putting them in order. True when nothing is left to do. */
   arrange(): boolean {
-    if (this.holds.size === 0) this.ids = new Uint32Array(0);
-    if (this.sorted || !this.asked || this.holds.size === 0) return true;
-    this.steps ??= this.sort();
-    return this.steps.next().done === true;
-  }
-
-  /** Of those that are packed, the first `limit` whose names begin with `prefix` and come after `cursor`, in order. */
-  page(prefix: string, cursor: string, limit: number): number[] {
-    if (this.holds.size === 0) return [];
-    this.asked = true;
-    return this.sorted ? this.sortedPage(prefix, cursor, limit) : this.lookThrough(prefix, cursor, limit);
-  }
-
-  private sortedPage(prefix: string, cursor: string, limit: number): number[] {
-    const { holds, ids } = this;
-    const isBefore = (id: number): boolean => holds.compareText(id, prefix) < 0 || holds.compareText(id, cursor) <= 0;
-    let low = 0;
-    let high = ids.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (isBefore(ids[middle] as number)) low = middle + 1;
-      else high = middle;
+    if (this.holds.size === 0) {
+      this.forget();
+      return true;
     }
-    const found: number[] = [];
-    for (let at = low; at < ids.length && found.length < limit; at++) {
-      const id = ids[at] as number;
-      if (!holds.startsWith(id, prefix)) break;
-      if (holds.isPacked(id)) found.push(id);
+    for (let left = stepsPerCall; left > 0 && !this.isSorted; left--) {
+      this.steps ??= this.sort();
+      if (this.steps.next().done === true) this.steps = null;
     }
-    return found;
+    return this.isSorted;
   }
 
-  private lookThrough(prefix: string, cursor: string, limit: number): number[] {
+  /**
+   * Of those that are packed, the first `limit` whose names begin with `prefix`, come after `cursor` and, unless that is null, before `end`; in order.
+   * What was unpacked is passed over without being looked at again.
+   */
+  page(prefix: string, cursor: string, limit: number, end: string | null): number[] {
     const { holds } = this;
-    const found: number[] = [];
-    for (let id = 0; id < holds.end; id++) {
-      if (!holds.isPacked(id) || holds.compareText(id, cursor) <= 0 || !holds.startsWith(id, prefix)) continue;
-      const last = found.length >= limit ? found[limit - 1] : undefined;
-      if (last !== undefined && holds.compare(id, last) >= 0) continue;
-      found.splice(this.placeIn(found, id), 0, id);
-      if (found.length > limit) found.pop();
-    }
-    return found;
+    if (holds.size === 0 || limit <= 0) return [];
+    const page = new Page(holds, prefix, cursor, limit, end);
+    const { ids, merged, mergedTo, sortedTo, length } = this;
+    for (let start = 0; start < mergedTo; start += 2 * length) this.look(merged, start, Math.min(start + 2 * length, mergedTo), page);
+    for (let start = mergedTo; start < sortedTo; start += length) this.look(ids, start, Math.min(start + length, sortedTo), page);
+    for (let id = sortedTo; id < holds.end; id++) if (holds.isPacked(id) && !page.isBehind(id)) page.offer(id);
+    return page.found;
   }
 
-  private placeIn(found: readonly number[], id: number): number {
-    let low = 0;
-    let high = found.length;
+  /** What a run has for the page. */
+  private look(ids: Uint32Array, start: number, end: number, page: Page): void {
+    let low = start;
+    let high = end;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.holds.compare(found[middle] as number, id) < 0) low = middle + 1;
+      if (page.isBehind(ids[middle] as number)) low = middle + 1;
       else high = middle;
     }
-    return low;
+    for (let at = this.packedFrom(ids, low, end); at < end; at = this.packedFrom(ids, at + 1, end)) {
+      if (!page.offer(ids[at] as number)) return;
+    }
+  }
+
+  /** The first place from `at` on whose hold is packed; `end` if none is. Each that is passed over leads there from now on. */
+  private packedFrom(ids: Uint32Array, at: number, end: number): number {
+    const { holds, jumps } = this;
+    let place = at;
+    while (place < end && ((jumps[place] as number) !== 0 || !holds.isPacked(ids[place] as number))) place = jumps[place] || place + 1;
+    for (let passed = at; passed < place;) {
+      const next = jumps[passed] || passed + 1;
+      jumps[passed] = place;
+      passed = next;
+    }
+    return place;
   }
 
   /** By merging; those that are unpacked meanwhile keep their places. */
   private *sort(): Generator<void> {
     const { holds } = this;
     const compare = (a: number, b: number): number => holds.compare(a, b);
-    let from = Uint32Array.from({ length: holds.end }, (_, id) => id);
-    for (let start = 0; start < from.length; start += runLength) {
+    const count = holds.end;
+    this.ids = new Uint32Array(count);
+    this.jumps = new Uint32Array(count);
+    while (this.sortedTo < count) {
+      const end = Math.min(this.sortedTo + firstRun, count);
+      for (let id = this.sortedTo; id < end; id++) this.ids[id] = id;
+      this.ids.subarray(this.sortedTo, end).sort(compare);
+      this.sortedTo = end;
       yield;
-      from.subarray(start, start + runLength).sort(compare);
     }
-    let to = new Uint32Array(from.length);
-    for (let length = runLength; length < from.length; length *= 2) {
-      for (let start = 0; start < from.length; start += 2 * length) yield* this.merge(from, to, start, length);
-      [from, to] = [to, from];
+    this.merged = new Uint32Array(count);
+    while (this.length < count) {
+      while (this.mergedTo < count) yield* this.merge(this.mergedTo);
+      [this.ids, this.merged] = [this.merged, this.ids];
+      this.length *= 2;
+      this.mergedTo = 0;
     }
-    this.ids = from;
-    this.sorted = true;
-    this.steps = null;
+    this.merged = nothing;
+    this.isSorted = true;
   }
 
-  /** Two neighbouring runs of `length`, the first at `start`; the second may be shorter, or not there. */
-  private *merge(from: Uint32Array, to: Uint32Array, start: number, length: number): Generator<void> {
-    const middle = Math.min(start + length, from.length);
-    const end = Math.min(middle + length, from.length);
+  /** Two neighbouring runs, the first at `start`; the second may be shorter, or not there. */
+  private *merge(start: number): Generator<void> {
+    const { holds, ids, merged } = this;
+    const middle = Math.min(start + this.length, ids.length);
+    const end = Math.min(middle + this.length, ids.length);
     let left = start;
     let right = middle;
     for (let at = start; at < end; at++) {
-      if (at % mergedPerStep === 0) yield;
-      const takesLeft = right >= end || (left < middle && this.holds.compare(from[left] as number, from[right] as number) <= 0);
-      to[at] = from[takesLeft ? left++ : right++] as number;
+      const takesLeft = right >= end || (left < middle && holds.compare(ids[left] as number, ids[right] as number) <= 0);
+      merged[at] = ids[takesLeft ? left++ : right++] as number;
+      if ((at + 1) % mergedPerStep === 0) yield;
     }
+    // They were of the places in the two runs.
+    this.jumps.fill(0, start, end);
+    this.mergedTo = end;
+  }
+
+  private forget(): void {
+    this.ids = nothing;
+    this.merged = nothing;
+    this.jumps = nothing;
+    this.steps = null;
+    this.length = firstRun;
+    this.sortedTo = 0;
+    this.mergedTo = 0;
   }
 }
+
+/** The first so many names of those offered. */
+class Page {
+  readonly found: number[] = [];
+  private readonly holds: PackedHolds;
+  private readonly prefix: string;
+  private readonly limit: number;
+  private readonly end: string | null;
+  /** Names begin here, `start` itself only where it is not the cursor. */
+  private readonly start: string;
+  private readonly isAfterCursor: boolean;
+
+  constructor(holds: PackedHolds, prefix: string, cursor: string, limit: number, end: string | null) {
+    this.holds = holds;
+    this.prefix = prefix;
+    this.limit = limit;
+    this.end = end;
+    this.isAfterCursor = compareNames(cursor, prefix) >= 0;
+    this.start = this.isAfterCursor ? cursor : prefix;
+  }
+
+  /** Does it come before the page? */
+  isBehind(id: number): boolean {
+    const order = this.holds.compareText(id, this.start);
+    return this.isAfterCursor ? order <= 0 : order < 0;
+  }
+
+  /** Takes a name that is not behind. False when it is none of the page, nor any after it. */
+  offer(id: number): boolean {
+    const { holds, found, limit, end } = this;
+    const last = found.at(-1);
+    const isLast = last === undefined || holds.compare(last, id) < 0;
+    if (isLast && found.length >= limit) return false;
+    if (!holds.startsWith(id, this.prefix) || (end !== null && holds.compareText(id, end) >= 0)) return false;
+    if (isLast) found.push(id);
+    else found.splice(this.placeOf(id), 0, id);
+    if (found.length > limit) found.pop();
+    return true;
+  }
+
+  private placeOf(id: number): number {
+    let low = 0;
+    let high = this.found.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.holds.compare(this.found[middle] as number, id) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+const nothing: Uint32Array = new Uint32Array(0);

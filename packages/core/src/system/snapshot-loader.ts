@@ -21,6 +21,8 @@ import { SystemState } from "./system-state.ts";
 
 /** No record is larger: a caller's 1024 answers of the largest kind. Guards against a length that would never end. */
 const maxRecordBytes = 64 * 1024 * 1024;
+/** Of a varint up to that. */
+const maxLengthBytes = 4;
 
 /**
  * Builds a state from the chunks of a snapshot, each in time proportional to its bytes. Strict: anything a cursor would not have
@@ -89,6 +91,10 @@ export class SnapshotLoader {
       const byte = bytes[i] as number;
       length += (byte & 0x7f) * scale;
       if (length > maxRecordBytes) throw new CodecError("a snapshot record that is too long");
+      const bytesRead = i + 1 - this.recordAt;
+      // Read again from a packed hold, by a reader that refuses it: then it would be too late.
+      if (byte === 0 && bytesRead > 1) throw new CodecError("a snapshot record's length with needless bytes");
+      if (byte >= 0x80 && bytesRead === maxLengthBytes) throw new CodecError("a snapshot record's length that does not end");
       if (byte < 0x80) {
         this.recordStart = i + 1;
         return i + 1 + length;

@@ -185,6 +185,10 @@ export class SystemState implements SystemView {
     this.sessionTable.lastSession = Math.max(this.sessionTable.lastSession, floor.session);
   }
 
+  arrangeToList(): boolean {
+    return this.lockState.arrangeToList();
+  }
+
   /** State hash (rule W7): equal for equal states whatever their history. Costs no walk over the locks: take it as often as wanted. */
   stateHash(): string {
     return hashOfState(this);

@@ -132,6 +132,8 @@ export interface SystemView {
   lock(name: string): LockView;
   /** Names in byte order after `cursor`; at most `limit`. */
   locks(prefix: string, cursor: string, limit: number): { readonly locks: readonly LockView[]; readonly next: string | null };
+  /** Work of a millisecond at most towards pages of `locks` that cost about what they show. True when they do. */
+  arrangeToList(): boolean;
   lockCount(): number;
   waiterCount(): number;
   session(id: number): SessionView | null;

@@ -29,17 +29,29 @@ function waitView(ticket: Ticket): WaitView {
 
 /** A page of names in byte order. */
 export function listLocks(
-  { packed, packedOrder, table }: LockState,
+  lockState: LockState,
   prefix: string,
   cursor: string,
   limit: number,
 ): { readonly locks: readonly LockView[]; readonly next: string | null } {
-  // Those of the page become objects, and stand in order with the others from now on.
-  for (const id of packedOrder.page(prefix, cursor, limit + 1)) packed.unpack(id);
+  const { packed, packedOrder, table } = lockState;
   table.index.arrange(arrangedPerCall);
   const found = table.index.page(prefix, cursor, limit + 1);
-  const locks = found.slice(0, limit).map((lock) => lockView(lock.name, lock));
-  return { locks, next: found.length > limit ? (locks.at(-1)?.name ?? null) : null };
+  const ids = packedOrder.page(prefix, cursor, limit + 1, found[limit]?.name ?? null);
+  const hasMore = found.length + ids.length > limit;
+  const locks: LockView[] = [];
+  let place = 0;
+  for (let at = 0; locks.length < limit && at + place < found.length + ids.length;) {
+    const lock = found[place];
+    const id = ids[at];
+    const isPacked = id !== undefined && (lock === undefined || packed.compareText(id, lock.name) < 0);
+    // Only what is shown becomes objects, and stands in order with the others from now on.
+    const shown = isPacked ? packed.unpack(id) : lock;
+    if (shown !== undefined) locks.push(lockView(shown.name, shown));
+    if (isPacked) at++;
+    else place++;
+  }
+  return { locks, next: hasMore ? (locks.at(-1)?.name ?? null) : null };
 }
 
 export function sessionView(account: Account): SessionView {

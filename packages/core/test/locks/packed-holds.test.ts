@@ -1,4 +1,5 @@
 import { describeSystem, type SystemState } from "@trivet/core";
+import { CodecError } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { checkSystem } from "../../src/invariants/locks.ts";
 import { nobody } from "../../src/system/ledger.ts";
@@ -54,6 +55,57 @@ describe("holds of a snapshot that nobody has asked for", () => {
     expect(state.isHeld("alone", 1)).toBe(true);
     expect(state.isHeld("alone", 2)).toBe(false);
     expect(state.lock("permits")).toEqual(bench.state.lock("permits"));
+  });
+
+  test("tell their fences as the records do", () => {
+    const bench = new Bench({ locksPerSession: 1_000 });
+    const session = bench.open();
+    for (let lock = 0; lock < 200; lock++) {
+      const who = { session, owner: "o".repeat((lock * 13) % 200) };
+      bench.take(`${"n".repeat(1 + ((lock * 7) % 180))}${lock}`, lock % 2 === 0 ? "permit" : "shared", who, lock % 2 === 0 ? 300 : 0);
+    }
+    const { packed } = restoreSystem(wholeSnapshot(bench.state)).lockState;
+    expect(packed.size).toBe(200);
+    for (let id = 0; id < packed.end; id++) expect(packed.fenceOf(id)).toBe(packed.fieldsOf(id).fence);
+  });
+
+  test("are made objects where most bytes came with others, and the memory of those is given back", () => {
+    const bench = new Bench();
+    bench.checked = false;
+    const session = bench.open();
+    for (let lock = 0; lock < 400; lock++) bench.take(`n${lock}`, "exclusive", { session, owner: lock % 8 === 0 ? "a" : "ö" });
+    const state = restoreSystem(wholeSnapshot(bench.state));
+    expect(state.lockState.packed.size).toBe(50);
+    while (!state.tidy());
+    expect([state.lockState.packed.size, state.lockState.packed.end, state.lockCount()]).toEqual([0, 0, 400]);
+    checkSystem(state);
+  });
+
+  test("whose records' lengths have needless bytes are refused when they are read, not when they are asked for", () => {
+    const bench = new Bench();
+    const session = bench.open();
+    bench.take("a", "exclusive", { session, owner: "a" });
+    const whole = Buffer.concat(wholeSnapshot(bench.state));
+    const lengthAt: number[] = [];
+    for (let at = 0; at < whole.length;) {
+      lengthAt.push(at);
+      const length = whole[at] as number;
+      at += length < 0x80 ? 1 + length : 2 + (length & 0x7f) + ((whole[at + 1] as number) << 7);
+    }
+    const short = lengthAt.filter((at) => (whole[at] as number) < 0x80);
+    expect(short.length).toBeGreaterThan(2);
+    expect(() => restoreSystem([whole])).not.toThrow();
+    for (const at of short) {
+      const length = whole[at] as number;
+      for (const spelt of [
+        [length | 0x80, 0],
+        [length | 0x80, 0x80, 0],
+        [length | 0x80, 0x80, 0x80, 0x80, 0],
+      ]) {
+        const changed = Buffer.concat([whole.subarray(0, at), Buffer.from(spelt), whole.subarray(at + 1)]);
+        expect(() => restoreSystem([changed])).toThrow(CodecError);
+      }
+    }
   });
 
   test("count towards the quota of their session", () => {

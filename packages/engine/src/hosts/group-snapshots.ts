@@ -94,7 +94,8 @@ export class GroupSnapshots {
       if (this.wanted) this.finished();
       return;
     }
-    if (this.wanted || this.due.isDue(since) || this.due.isDueAtRest()) this.take();
+    // One at rest has time: a peer that is being sent the one before goes on with what follows that.
+    if (this.wanted || this.due.isDue(since) || (this.due.isDueAtRest() && !this.sending())) this.take();
   }
 
   private take(): void {

@@ -27,7 +27,7 @@ export const maxExpiriesPerTurn: number = 256;
 /** Snapshot chunk handed to the store per turn; also loaded again in one turn, which costs much more. */
 export const snapshotChunkBytes: number = 64 * 1024;
 /** A log that has grown by no more than this in so long a time rests: a snapshot keeps nobody waiting then. */
-export const restingBytes: number = 64 * 1024;
+export const restingBytes: number = 8 * 1024;
 export const snapshotRestMs: number = 1_000;
 /** Votes of group 0 are held by at most so many nodes; further ones are learners (rule G3). */
 export const maxSystemVoters: number = 5;

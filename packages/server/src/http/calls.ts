@@ -60,6 +60,14 @@ export function read<T>(context: HttpContext, consistency: "linearizable" | "sta
   });
 }
 
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** To be waited for before a page of locks: right after a start looking at all of them would keep the loop, so they are put in order, in turns of it. */
+export async function untilListable(context: HttpContext): Promise<void> {
+  // What makes a read fail is told by the one of the page.
+  while ((await read(context, "stale", (view) => view.arrangeToList())) === false) await nextTurn();
+}
+
 export const isFailure = (value: unknown): value is Failure =>
   typeof value === "object" && value !== null && (value as { type?: unknown }).type === "failure" && "code" in value;
 
