@@ -53,7 +53,7 @@ describe("trivet audit verify", () => {
     await written();
     expect(cliError(await trivet(["audit", "verify", log], {})).message).toBe("AUDIT_KEY is not set.");
     const ran = await trivet(["audit", "verify", log]);
-    expect(ran.stdout).toMatch(/2 records, none changed\. The last is 2:[0-9a-f]{64}/);
+    expect(ran.stdout).toMatch(/: log of node1, 2 records, none changed\. The last is 2:[0-9a-f]{64}/);
     expect(ran.stdout).toMatch(/anchors in the cluster were not compared: no node answers at the usual addresses[^]*No anchor was given/);
     expect((await trivet(["audit", "tail", log], {})).stdout).toMatch(/POST \/v1\/raft\/snapshot/);
     const head = /2:[0-9a-f]{64}/.exec(ran.stdout)?.[0] ?? "";
@@ -119,7 +119,9 @@ describe("trivet audit verify", () => {
       new RegExp(`^Of node1 the cluster has anchors of another log \\(1 of 2, chain ${former.chain}\\) up to its record 2`),
     );
     const both = await trivet(["audit", "verify", log, "--former", kept, "--url", "n1"], key, cluster);
-    expect(both.stdout).toMatch(/kept\.log: 2 records, none changed; 2 anchors were met[^]*audit\.log: 2 records/);
+    expect(both.stdout).toMatch(
+      /kept\.log: log of node1, 2 records, none changed; 2 anchors were met[^]*audit\.log: log of node1, 2 records/,
+    );
     expect((await trivet(["audit", "verify", log, "--lost", former.chain, "--url", "n1"], key, cluster)).error).toBeNull();
     // The same without the cluster, by what the node has printed.
     const node = join(folder, "node1.log");
@@ -127,6 +129,27 @@ describe("trivet audit verify", () => {
     const offline = cliError(await trivet(["audit", "verify", log, "--offline", "--anchors-of", node]));
     expect(offline.message).toMatch(new RegExp(`printed anchors of another log \\(chain ${former.chain}\\), up to its record 2`));
     expect((await trivet(["audit", "verify", log, "--offline", "--anchors-of", node, "--former", kept])).error).toBeNull();
+  });
+
+  test("says whose log it is, and finds another node's in its place, also without the cluster", async () => {
+    const { chain } = await written();
+    const own = { ...key, AUDIT_LOG: log };
+    const cluster = () => anchors({ chain, anchors: marks() });
+    expect((await trivet(["audit", "verify", log, "--offline"])).stdout).toMatch(/audit\.log: log of node1, 2 records/);
+    expect((await trivet(["audit", "verify", "--url", "n1"], { ...own, NODE_ID: "node1" }, cluster)).stdout).toMatch(/: log of node1, 2/);
+    for (const words of [
+      ["audit", "verify"],
+      ["audit", "verify", log],
+    ])
+      for (const more of [["--offline"], ["--url", "n1"]]) {
+        const ran = await trivet([...words, ...more], { ...own, NODE_ID: "node2" }, cluster);
+        expect(cliError(ran)).toMatchObject({ exitCode: 13, message: expect.stringMatching(/is a log of node1, not of node2/) });
+      }
+    expect(cliError(await trivet(["audit", "verify", log, "--offline", "--node", "node2"]))).toMatchObject({ exitCode: 13 });
+    expect((await trivet(["audit", "verify", "--offline", "--node", "node1"], { ...own, NODE_ID: "node2" })).error).toBeNull();
+    // A file that is not this node's own may be anybody's.
+    const ran = await trivet(["audit", "verify", log, "--offline"], { ...key, AUDIT_LOG: `${log}.other`, NODE_ID: "node2" });
+    expect(ran.error).toBeNull();
   });
 
   test("finds that the file is gone, where the cluster knows of one", async () => {

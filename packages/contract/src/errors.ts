@@ -653,7 +653,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     exitCode: exitCodes.unavailable,
     what: "Nothing was administered: the call stands in the audit log of node {node}, and the cluster has no anchor of that.",
     why: "{reason}. What is not anchored could be cut off the log unseen (AUDIT_LOG).",
-    next: "Bring back the majority of the voters (GET /v1/raft/status shows who is missing), then send it again; or call another node.",
+    next: "Do what helps against that (`reason` names it: a missing majority is started again, a full disk is given room, a file of the log is put back), then send it again; or call another node.",
   },
   audit_mismatch: {
     status: 503,

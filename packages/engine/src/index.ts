@@ -10,7 +10,7 @@ export type * from "./ports/queue-storage.ts";
 export type * from "./queues/queues-api.ts";
 export * from "./cache/cache-api.ts";
 export type { ProgramsApi, ToldProgram } from "./cache/programs.ts";
-export { type Anchored, type AnchoredLog, AuditAnchoring } from "./hosts/audit-anchoring.ts";
+export { type Anchored, type AnchoredLog, type AnchorInLog, type AnchorObstacle, AuditAnchoring } from "./hosts/audit-anchoring.ts";
 export { defaultHostConfig, type NodeHostConfig } from "./hosts/config.ts";
 export { scalableRole } from "./hosts/gone-members.ts";
 export { NodeHost } from "./hosts/node-host.ts";

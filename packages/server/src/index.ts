@@ -3,7 +3,7 @@ export * from "./config/index.ts";
 export { readCertificates, type CertificateFiles, type CertificateOutcome, type Holder } from "./security/certificates.ts";
 export { readAccessFile } from "./security/access-file.ts";
 export { type AuditHead, type AuditVerdict, verifyAudit } from "./security/audit-chain.ts";
-export { anchorsOfChains, type ClusterAudit, compareWithCluster, type ComparedLog } from "./security/audit-compare.ts";
+export { anchorsOfChains, type ClusterAudit, compareWithCluster, type ComparedLog, logsOfOthers } from "./security/audit-compare.ts";
 export { setAside } from "./security/audit-files.ts";
 export { builtInRoles } from "./security/policy.ts";
 export { version } from "./version.ts";

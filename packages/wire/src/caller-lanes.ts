@@ -99,7 +99,8 @@ export class CallerLanes<T extends object> {
       lane = this.rotate(track);
       if (lane === null) return 0;
     }
-    if (this.exactDeadlines && track.frame !== null && track.frame.notAfter !== notAfter) closeFrame(track);
+    const isAlone = command.type === "anchor-audit";
+    if (isAlone || (this.exactDeadlines && track.frame !== null && track.frame.notAfter !== notAfter)) closeFrame(track);
     const { builder } = track;
     let { frame } = track;
     if (frame === null) builder.begin(lane.caller, "", notAfter, 0, lane.nextSequence);
@@ -114,7 +115,8 @@ export class CallerLanes<T extends object> {
     const sequence = lane.place(frame, deadline, context);
     this.open++;
     this.submitted = lane;
-    if (builder.count >= limits.maxCommandsPerFrame || builder.byteLength >= this.targetFrameBytes) closeFrame(track);
+    // A leader whose disk is low takes anchors and nothing else: what shares a frame shares its fate.
+    if (isAlone || builder.count >= limits.maxCommandsPerFrame || builder.byteLength >= this.targetFrameBytes) closeFrame(track);
     return sequence;
   }
 

@@ -1,7 +1,7 @@
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { CodecError } from "./codec-error.ts";
 import { decodeCommand, encodeCommand } from "./command-codec.ts";
-import type { Command } from "./commands.ts";
+import { type Command, commandNumbers } from "./commands.ts";
 import { featureLevels, levelOfCommand } from "./feature-levels.ts";
 import { limits } from "./limits.ts";
 import { decodeShardCommand, encodeShardCommand } from "./queue-command-codec.ts";
@@ -35,6 +35,8 @@ export interface FrameHeader {
 /** A frame that was checked. `level`: the feature level that all its commands need. */
 export interface CheckedFrame extends FrameHeader {
   readonly level: number;
+  /** It has anchors of audit logs and nothing else: a leader whose disk is low still takes it (decision 0036). */
+  readonly isAnchors: boolean;
 }
 
 /** Builds command frames. Reusable; `notAfter`, `ackedUpTo` and `ordered` may still change until `finish`. */
@@ -176,14 +178,17 @@ function checkCommands(frame: Uint8Array, minCallerBytes: number): CheckedFrame 
   const reader = new ByteReader(frame);
   const header = readHeader(reader, minCallerBytes);
   let level = header.ordered ? featureLevels.ordered : 0;
+  let isAnchors = true;
   for (let i = 0; i < header.count; i++) {
     const length = reader.varint();
     if (length === 0) throw new CodecError("an empty command");
-    level = Math.max(level, levelOfCommand(reader.u8()));
+    const number = reader.u8();
+    level = Math.max(level, levelOfCommand(number));
+    isAnchors &&= number === commandNumbers["anchor-audit"];
     reader.skip(length - 1);
   }
   reader.expectEnd();
-  return { ...header, level };
+  return { ...header, level, isAnchors };
 }
 
 function readHeader(reader: ByteReader, minCallerBytes: number): FrameHeader {

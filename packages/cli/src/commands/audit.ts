@@ -1,6 +1,7 @@
 import { exitCodes } from "@trivet/contract";
 import { type Command, InvalidArgumentError } from "commander";
 import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import type { Api } from "../api/http.ts";
 import { toolsOf, type Context } from "../context.ts";
 import { CliError } from "../output/errors.ts";
@@ -48,7 +49,7 @@ export function registerAudit(program: Command, context: Context): void {
     .option("--anchors-of <file>", "an ordinary log of the node; all anchors in it are taken (repeatable)", fileOption, [])
     .option("--former <file>", "a log of the node from before it was begun anew (repeatable)", fileOption, [])
     .option("--lost <chain>", "a chain of the node whose log is known to be lost; it is not asked for (repeatable)", fileOption, [])
-    .option("--node <id>", "the node whose log it is; as the log says when not given, or NODE_ID where there is no file")
+    .option("--node <id>", "the node whose log it must be; when not given NODE_ID for the file that AUDIT_LOG names, else as the log says")
     .option("--offline", "do not ask the cluster for anchors")
     .description(
       "check that no line was changed, moved or left out; against the anchors in the cluster (--url), that none is missing at the end and that no other log " +
@@ -108,8 +109,10 @@ async function verify(context: Context, files: readonly string[], options: Verif
   const former = options.former.map((path) => check([path], []));
   const log = check(named, plain);
   const all = [...former, log];
-  const compared = cluster === null ? null : server.compareWithCluster(cluster, all, options.lost, options.node ?? null);
-  const faults = [...otherLogs(printed, all, options.lost), ...(compared?.faults ?? [])];
+  const owner = options.node ?? ownerOf(context, named) ?? null;
+  const compared = cluster === null ? null : server.compareWithCluster(cluster, all, options.lost, owner);
+  const foreign = server.logsOfOthers(all, owner ?? log.verdict.node);
+  const faults = [...otherLogs(printed, all, options.lost), ...(compared?.faults ?? foreign)];
   if (faults.length > 0) throw notWhatIsKnown(log.file, log.verdict.records, faults);
   const problem = typeof asked === "string" ? asked : null;
   const notes = [...(compared?.notes ?? []), ...whatIsNotKnown(log.verdict, printed.length, problem)];
@@ -120,6 +123,12 @@ async function verify(context: Context, files: readonly string[], options: Verif
   );
 }
 
+/** In a node's own environment its own log is meant. */
+function ownerOf({ env }: Context, paths: readonly string[]): string | undefined {
+  const own = env["AUDIT_LOG"];
+  return own && paths.some((path) => resolve(path) === resolve(own)) ? env["NODE_ID"] || undefined : undefined;
+}
+
 const formerOf = ({ paths, verdict }: CheckedLog): Readonly<Record<string, unknown>> => ({
   files: paths,
   chain: verdict.chain,
@@ -128,9 +137,9 @@ const formerOf = ({ paths, verdict }: CheckedLog): Readonly<Record<string, unkno
 });
 
 function asText({ paths, verdict }: CheckedLog): string {
-  const { head, met, records } = verdict;
+  const { head, met, node, records } = verdict;
   const anchors = met === 0 ? "" : `; ${met} ${met === 1 ? "anchor was" : "anchors were"} met`;
-  return `${paths.join(", ")}: ${records} records, none changed${anchors}. The last is ${head.seq}:${head.mac}`;
+  return `${paths.join(", ")}: log of ${node ?? "no node"}, ${records} records, none changed${anchors}. The last is ${head.seq}:${head.mac}`;
 }
 
 /** What stays unsaid, so that nobody takes it for said. */

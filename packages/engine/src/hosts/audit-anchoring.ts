@@ -3,7 +3,15 @@ import type { AuditMark, Result } from "@trivet/wire";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { anchorEveryMs, anchorRetryMs, anchorRounds, keptSentAnchors } from "./limits.ts";
-import type { NodeApi, Outcome } from "./node-api.ts";
+import type { NodeApi, Outcome, Unavailable } from "./node-api.ts";
+
+/** Whether a record that was anchored is in the log. */
+export type AnchorInLog =
+  | { readonly type: "there" }
+  /** Proven: what the log has there is something else, or it ends before. */
+  | { readonly type: "differs"; readonly why: string }
+  /** The files that would tell cannot be read now, or are not there. */
+  | { readonly type: "unreadable"; readonly why: string };
 
 /** The audit log whose head is anchored. */
 export interface AnchoredLog {
@@ -11,16 +19,19 @@ export interface AnchoredLog {
   readonly chain: string;
   /** The last record that is on disk; null = none is yet. */
   headOnDisk(): AuditMark | null;
-  /** Why the log does not hold this record, for people; null = it holds it. */
-  lacks(mark: AuditMark, done: (why: string | null) => void): void;
+  /** Asks whether the log holds this record; may take long, and does not hold the turns up. */
+  find(mark: AuditMark, done: (found: AnchorInLog) => void): void;
 }
+
+/** Why the log cannot be anchored, for what helps. */
+export type AnchorObstacle = "no-majority" | "busy" | "full-disk" | "no-member" | "unreadable-log" | "same-log" | "starting" | "stopping";
 
 /** What became of a wish to have everything anchored that is on disk. */
 export type Anchored =
   | { readonly type: "anchored" }
   /** Not every member of the cluster knows what an anchor is (decision 0022). */
   | { readonly type: "below-level" }
-  | { readonly type: "unavailable"; readonly detail: string; readonly retryAfterMs: number }
+  | { readonly type: "unavailable"; readonly obstacle: AnchorObstacle; readonly detail: string; readonly retryAfterMs: number }
   /** The log is not what was anchored: it was cut off or written anew. Stays so. */
   | { readonly type: "mismatch"; readonly detail: string };
 
@@ -142,7 +153,7 @@ export class AuditAnchoring {
       case "unavailable":
         return outcome.code === "feature_level"
           ? this.failed(head, { type: "below-level" })
-          : this.failed(head, { type: "unavailable", detail: outcome.detail, retryAfterMs: outcome.retryAfterMs });
+          : this.failed(head, unavailable(obstacleOf(outcome.code), outcome.detail, outcome.retryAfterMs));
       case "unknown":
         if (mutant("host-anchor-unknown-counts")) return this.reached(head);
         // It may be there, or come yet: the next one, which names another anchor before it, is refused then and told of it.
@@ -153,11 +164,12 @@ export class AuditAnchoring {
   private answered(head: AuditMark, result: Result): void {
     if (result.type === "done") return this.reached(head);
     if (result.type === "anchor-refused") return this.refused(head, result.last);
-    const detail =
+    return this.failed(
+      head,
       result.type === "not-found"
-        ? `${this.node} is no member of the cluster, or is just becoming one`
-        : `the cluster took no anchor (${result.type})`;
-    return this.failed(head, { type: "unavailable", detail, retryAfterMs: 1_000 });
+        ? unavailable("no-member", `${this.node} is no member of the cluster, or is just becoming one`)
+        : unavailable("busy", `the cluster took no anchor (${result.type})`),
+    );
   }
 
   /** The chain has another anchor than was thought here: that of an answer that was not heard, of the program before this one, or of another log. */
@@ -171,12 +183,26 @@ export class AuditAnchoring {
       return this.differs(`it ends at record ${end}, and the cluster has an anchor of its record ${found.seq}: the end is missing`);
     }
     this.underWay = true;
-    this.log.lacks(found, (why) => {
+    this.log.find(found, (inLog) => {
       this.underWay = false;
-      if (this.stopped) return;
-      if (why === null) this.found(found);
-      else this.differs(`it is not what record ${found.seq} was anchored as: ${why}`);
+      if (!this.stopped) this.looked(head, found, inLog);
     });
+  }
+
+  private looked(head: AuditMark, mark: AuditMark, inLog: AnchorInLog): void {
+    switch (inLog.type) {
+      case "there":
+        return this.found(mark);
+      case "differs":
+        return this.differs(`it is not what record ${mark.seq} was anchored as: ${inLog.why}`);
+      case "unreadable":
+        // No proof of anything: it is asked again, and goes on as soon as the file is there.
+        if (mutant("host-anchor-unread-differs")) return this.differs(inLog.why);
+        return this.failed(
+          head,
+          unavailable("unreadable-log", `whether the log has record ${mark.seq}, which was anchored, cannot be told: ${inLog.why}`),
+        );
+    }
   }
 
   private found(mark: AuditMark | null): void {
@@ -239,11 +265,28 @@ export class AuditAnchoring {
   }
 }
 
-const stopping: Anchored = { type: "unavailable", detail: "the node is stopping", retryAfterMs: 1_000 };
-const nothingWritten: Anchored = { type: "unavailable", detail: "nothing is written in the audit log yet", retryAfterMs: 1_000 };
-const unsteady: Anchored = { type: "unavailable", detail: "another program anchors the same audit log", retryAfterMs: 1_000 };
-const unheard: Anchored = {
+function obstacleOf(code: Unavailable["code"]): AnchorObstacle {
+  switch (code) {
+    case "overloaded":
+      return "busy";
+    case "storage":
+      return "full-disk";
+    case "stopping":
+      return "stopping";
+    case "removed":
+      return "no-member";
+    default:
+      return "no-majority";
+  }
+}
+
+const unavailable = (obstacle: AnchorObstacle, detail: string, retryAfterMs = 1_000): Anchored => ({
   type: "unavailable",
-  detail: "the cluster did not answer in time; whether it took the anchor is not known",
-  retryAfterMs: 1_000,
-};
+  obstacle,
+  detail,
+  retryAfterMs,
+});
+const stopping = unavailable("stopping", "the node is stopping");
+const nothingWritten = unavailable("starting", "nothing is written in the audit log yet");
+const unsteady = unavailable("same-log", "another program anchors the same audit log");
+const unheard = unavailable("no-majority", "the cluster did not answer in time; whether it took the anchor is not known");

@@ -312,12 +312,12 @@ export class NodeHost {
 
   submitFrame(frame: Uint8Array): Unavailable | null {
     if (this.traces.isOn) this.traces.note(frame);
-    return this.refusesWork(this.system?.isLeader === true) ?? this.outbox.submit(frame);
+    return this.refusesWork(this.system?.isLeader === true, frame) ?? this.outbox.submit(frame);
   }
 
   /** Why this node takes no command now; null = it does. `leads` = it would go into this node's log first. */
-  refusesWork(leads: boolean): Unavailable | null {
-    return refusalOf(this, leads);
+  refusesWork(leads: boolean, frame: Uint8Array | null = null): Unavailable | null {
+    return refusalOf(this, leads, frame);
   }
 
   /** Puts privileged commands of this leader into the log. */

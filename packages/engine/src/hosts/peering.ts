@@ -16,6 +16,7 @@ import { PeerCalls } from "./peer-calls.ts";
 import { type ForwardRefusal, type PeerHello, type PeerMessage, peerProtocol, type PeerRefusal } from "./peer-frames.ts";
 import { PeerHub, type PeerHubOwner } from "./peer-hub.ts";
 import { FailureDetector } from "./failure-detector.ts";
+import { hasRoomFor } from "./refusals.ts";
 import { RemovalWatch } from "./removal.ts";
 import type { StateAudit } from "./state-audit.ts";
 import { field } from "./state-audit-fetch.ts";
@@ -262,7 +263,7 @@ export class Peering implements PeerHubOwner {
     if (system === null || !system.isLeader) refuse("not_leader");
     else if (!this.host.features.admits(header.level)) refuse(this.host.features.cluster === null ? "not_leader" : "feature_level");
     else if (system.raft.canPropose() === "uncommitted-bytes" || system.queuedBytes > maxQueuedProposalBytes) refuse("overloaded");
-    else if (this.host.disk.low) refuse("storage");
+    else if (!hasRoomFor(this.host.disk, () => header.isAnchors)) refuse("storage");
     else if (!system.enqueue(frame)) refuse("not_leader");
   }
 

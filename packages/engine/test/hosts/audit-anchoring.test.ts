@@ -1,8 +1,8 @@
 import type { AuditMark } from "@trivet/wire";
 import { featureLevels } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
-import { type Anchored, type AnchoredLog, AuditAnchoring } from "../../src/hosts/audit-anchoring.ts";
-import { Cluster, ready, Told } from "./cluster.ts";
+import { type Anchored, type AnchoredLog, type AnchorInLog, AuditAnchoring } from "../../src/hosts/audit-anchoring.ts";
+import { acquire, Cluster, ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
 
 vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
@@ -14,6 +14,8 @@ class Log implements AnchoredLog {
   readonly chain: string;
   records: string[] = [];
   asked = 0;
+  /** Why it cannot be read now; null = it can. */
+  unreadable: string | null = null;
 
   constructor(chain = "c1") {
     this.chain = chain;
@@ -28,9 +30,10 @@ class Log implements AnchoredLog {
   headOnDisk(): AuditMark | null {
     return this.records.length === 0 ? null : this.mark(this.records.length);
   }
-  lacks({ seq, mac }: AuditMark, done: (why: string | null) => void): void {
+  find({ seq, mac }: AuditMark, done: (found: AnchorInLog) => void): void {
     this.asked += 1;
-    done(this.records[seq - 1] === mac ? null : "it has another code");
+    if (this.unreadable !== null) return done({ type: "unreadable", why: this.unreadable });
+    done(this.records[seq - 1] === mac ? { type: "there" } : { type: "differs", why: "it has another code" });
   }
 }
 
@@ -167,8 +170,44 @@ describe("anchoring the audit log of a node", () => {
     log.write();
     const { host, telemetry, view } = cluster.member("n1");
     const anchoring = new AuditAnchoring("n9", { api: host.api, clock: view, telemetry }, log, timeoutMs);
-    expect(outcome(cluster, anchoring)).toMatchObject({ type: "unavailable", detail: expect.stringContaining("n9 is no member") });
+    expect(outcome(cluster, anchoring)).toMatchObject({
+      type: "unavailable",
+      obstacle: "no-member",
+      detail: expect.stringContaining("n9 is no member"),
+    });
   });
+
+  guard(
+    "host-anchor-held-by-disk",
+    "goes on at a leader whose disk is low, where callers are refused: the leadership can be moved; not where it is all but full",
+    () => {
+      const cluster = levelled({ walSegmentBytes: 64 * 1024 });
+      const files = cluster.leader()?.files;
+      if (files === undefined) throw new Error("no leader");
+      const leave = (kib: number): void => {
+        files.options = { ...files.options, quotaBytes: files.usedBytes() + kib * 1024 };
+        cluster.run(1_500);
+      };
+      leave(180);
+      for (const node of ["n1", "n2", "n3"]) {
+        const log = new Log(`chain of ${node}`);
+        log.write();
+        // In the same turn, of the same lanes.
+        const before = cluster.begin(node, acquire("a", "alice"), { timeoutMs });
+        const told = begun(keeper(cluster, node, log));
+        const after = cluster.begin(node, acquire("b", "bob"), { timeoutMs });
+        cluster.until("all three", () => [before, told, after].every(({ value }) => value !== null));
+        for (const { value } of [before, after]) expect(value).toMatchObject({ type: "unavailable", code: "storage" });
+        expect([told.value, lastIn(cluster, node)]).toEqual([{ type: "anchored" }, log.mark(1)]);
+      }
+      leave(30);
+      for (const node of ["n1", "n2", "n3"]) {
+        const log = new Log("c2");
+        log.write();
+        expect(outcome(cluster, keeper(cluster, node, log))).toMatchObject({ type: "unavailable", obstacle: "full-disk" });
+      }
+    },
+  );
 });
 
 describe("a log that is not what was anchored", () => {
@@ -204,6 +243,26 @@ describe("a log that is not what was anchored", () => {
       expect([inCluster(cluster), anchoring.problem === null, at]).toEqual([before, false, at]);
       expect(cluster.member("n1").telemetry.lines.filter(({ event }) => event === "audit.mismatch").length).toBe(1);
     }
+  });
+
+  guard("host-anchor-unread-differs", "is one that was read: where it cannot be, it is asked again, and goes on when it can", () => {
+    const cluster = levelled();
+    const log = new Log();
+    log.write(5);
+    expect(outcome(cluster, keeper(cluster, "n1", log)).type).toBe("anchored");
+    log.write();
+    log.unreadable = "EIO: i/o error, read";
+    const anchoring = keeper(cluster, "n1", log);
+    expect(outcome(cluster, anchoring)).toMatchObject({
+      type: "unavailable",
+      obstacle: "unreadable-log",
+      detail: expect.stringMatching(/has record 5, which was anchored, cannot be told: EIO/),
+    });
+    expect(anchoring.problem).toBeNull();
+    log.unreadable = null;
+    cluster.until("the anchor", () => anchoring.behind === 0, 10_000);
+    expect(lastIn(cluster)).toEqual(log.mark(6));
+    expect(outcome(cluster, anchoring).type).toBe("anchored");
   });
 
   test("that was begun anew has a chain of its own, beside the one before it", () => {

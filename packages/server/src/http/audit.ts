@@ -1,5 +1,5 @@
 import { errorCatalogue, routeOf, type RouteDefinition, type RouteId } from "@trivet/contract";
-import type { Anchored } from "@trivet/engine";
+import type { Anchored, AnchorObstacle } from "@trivet/engine";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { AuditLog } from "../security/audit-log.ts";
 import { furtherNeeds, rights } from "../security/rights.ts";
@@ -56,11 +56,31 @@ function refusalOf(anchored: Anchored, node: string): Failure | null {
     case "below-level":
       return null;
     case "unavailable":
-      return failure("audit_unanchored", { values: { node, reason: capital(anchored.detail) }, retryAfterMs: anchored.retryAfterMs });
+      return failure("audit_unanchored", {
+        values: { node, reason: capital(anchored.detail) },
+        members: { next: remedies[anchored.obstacle], reason: anchored.obstacle },
+        retryAfterMs: anchored.retryAfterMs,
+      });
     case "mismatch":
       return failure("audit_mismatch", { values: { node, reason: anchored.detail } });
   }
 }
+
+/** What helps, by what it is that stands in the way. */
+const remedies: Readonly<Record<AnchorObstacle, string>> = {
+  "no-majority":
+    "Bring back the majority of the voters (GET /v1/raft/status shows who is missing), then send it again; or call another node, if it is this one that is cut off.",
+  busy: "Send it again in a moment: the leader has too much to do, or this node has.",
+  "full-disk":
+    "Free space on the disk of the leader of group 0 (GET /v1/raft/status names it), then send it again. Its disk is all but full: a leader takes anchors until a quarter of the reserve is left.",
+  "no-member":
+    "Call a node that is a member (GET /v1/raft/status names them). Where this one is just joining, send it again when it has joined.",
+  "unreadable-log":
+    "Put the file that is named back beside AUDIT_LOG, or make it readable, then send it again: the node looks again by itself. Where it is lost, move the log and what was put aside of it away and start the node again. Other nodes administer meanwhile.",
+  "same-log": "Stop the other program that runs with this AUDIT_LOG and NODE_ID, then send it again; or call another node.",
+  starting: "Send it again in a moment, when the node has written the first record of its log.",
+  stopping: "Call another node; this one administers again when it has been started.",
+};
 
 const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 

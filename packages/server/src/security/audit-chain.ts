@@ -50,10 +50,10 @@ interface Beginning {
 }
 
 /** Where a file begins: behind another one when its first record says so. What it says is under its own code, so only the key makes it. */
-function beginning(line: string | undefined): Beginning {
+function beginning(line: string): Beginning {
   let first: Partial<AuditRecord>;
   try {
-    first = JSON.parse(line ?? "") as Partial<AuditRecord>;
+    first = JSON.parse(line) as Partial<AuditRecord>;
   } catch {
     return { head: emptyHead, chain: null };
   }
@@ -86,8 +86,11 @@ export interface AuditVerdict {
 /** Anchors by the chain they are of, as the cluster has them. */
 export type AnchorsOfChains = ReadonlyMap<string, readonly AuditHead[]>;
 
+/** The code of a line that was checked. */
+export const macIn = (line: string): string => ending.exec(line)?.[1] ?? "";
+
 /** Checks the files of one log, in their order. */
-class Verification {
+export class AuditVerification {
   private readonly key: string;
   /** Anchors that were not met yet. */
   private readonly wanted: Map<number, string>;
@@ -99,7 +102,7 @@ class Verification {
   private first = 1;
   private file = 0;
 
-  constructor(key: string, ofChains: AnchorsOfChains) {
+  constructor(key: string, ofChains: AnchorsOfChains = new Map()) {
     this.key = key;
     this.wanted = new Map();
     this.ofChains = ofChains;
@@ -116,24 +119,29 @@ class Verification {
 
   /** Null = this one is good. */
   take(file: number, text: string): AuditVerdict | null {
-    this.file = file;
     const lines = text.split("\n");
     const unfinished = lines.pop() !== "";
-    const begun = this.head ?? this.begin(lines[0]);
-    if ("fault" in begun) return begun;
-    let head = begun;
+    this.file = file;
+    // A log begins with its first file, also where nothing is in that.
+    if (lines.length === 0) this.head ??= emptyHead;
     for (const [index, line] of lines.entries()) {
-      const opened = openLine(this.key, head, line);
-      if (typeof opened === "string") return this.bad(index + 1, opened);
-      ({ head } = opened);
-      this.head = head;
-      const wrong = this.look(opened.record, head, index + 1);
+      const wrong = this.line(file, index + 1, line);
       if (wrong !== null) return wrong;
     }
-    this.head = head;
     return unfinished
       ? this.bad(lines.length + 1, "the last line does not end: the node was stopped while it wrote it, or the file was cut")
       : null;
+  }
+
+  /** The next line, which is this one of its file, counted from 1. Null = it is good. */
+  line(file: number, number: number, text: string): AuditVerdict | null {
+    this.file = file;
+    const before = this.head ?? this.begin(text);
+    if ("fault" in before) return before;
+    const opened = openLine(this.key, before, text);
+    if (typeof opened === "string") return this.bad(number, opened);
+    this.head = opened.head;
+    return this.look(opened.record, opened.head, number);
   }
 
   end(lines: number): AuditVerdict {
@@ -143,7 +151,7 @@ class Verification {
     return { ...this.sofar(), ok: true, file: null, line: null, fault: null };
   }
 
-  private begin(line: string | undefined): AuditHead | AuditVerdict {
+  private begin(line: string): AuditHead | AuditVerdict {
     const { head, chain } = beginning(line);
     this.first = head.seq + 1;
     const wrong = chain === null ? null : this.belongTo(chain, head.seq);
@@ -202,7 +210,7 @@ export function verifyAudit(
   ofChains: AnchorsOfChains = new Map(),
 ): AuditVerdict {
   const files = typeof texts === "string" ? [texts] : texts;
-  const verification = new Verification(key, ofChains);
+  const verification = new AuditVerification(key, ofChains);
   for (const anchor of anchors) {
     const bad = verification.want(anchor);
     if (bad !== null) return { ...bad, file: null };

@@ -31,8 +31,13 @@ export interface Comparison {
 }
 
 export function anchorsOfChains({ nodes }: ClusterAudit): ReadonlyMap<string, readonly AuditHead[]> {
-  const logs = nodes.flatMap((audited) => audited.logs);
-  return new Map(logs.map(({ chain, anchors }) => [chain, anchors.map(({ seq, mac }) => ({ seq: Number(seq), mac }))]));
+  const all = new Map<string, AuditHead[]>();
+  // Two nodes have one chain where a directory was copied: what either anchored has to be in the log.
+  for (const { anchors, chain } of nodes.flatMap((audited) => audited.logs)) {
+    const known = all.get(chain) ?? [];
+    all.set(chain, [...known, ...anchors.map(({ seq, mac }) => ({ seq: Number(seq), mac }))]);
+  }
+  return all;
 }
 
 /** What the files alone cannot show: that a log is another one than the cluster knows of its node, or is not all of them. */
@@ -48,15 +53,18 @@ export function compareWithCluster(
   const node = given ?? owner ?? logs.at(-1)?.verdict.node ?? null;
   const audited = cluster.nodes.find((one) => one.node === node) ?? null;
   const faults = [
-    ...logs.flatMap((log) => foreign(log, node)),
+    ...logsOfOthers(logs, node),
     ...(audited === null ? [] : missing(audited, chains, lost)),
     ...(cluster.anchoring ? logs.flatMap((log) => unknownTo(log, audited)) : []),
   ];
-  return { node, faults, notes: notesOn(cluster, audited, node) };
+  return { node, faults, notes: [...notesOn(cluster, audited, node), ...sharedBy(cluster, logs, node)] };
 }
 
-function foreign({ file, verdict }: ComparedLog, node: string | null): string[] {
-  return verdict.node === null || verdict.node === node ? [] : [`${file} is a log of ${verdict.node}, not of ${node ?? "any node"}`];
+/** They may be whole, and another node's. */
+export function logsOfOthers(logs: readonly ComparedLog[], node: string | null): string[] {
+  return logs
+    .filter(({ verdict }) => verdict.node !== null && verdict.node !== node)
+    .map(({ file, verdict }) => `${file} is a log of ${verdict.node ?? ""}, not of ${node ?? "any node"}`);
 }
 
 /** A log that was put in another one's place has a chain of its own. */
@@ -77,6 +85,15 @@ function unknownTo({ file, verdict }: ComparedLog, audited: AuditedNode | null):
       ? "its anchors are no longer kept, or it was begun elsewhere"
       : "its node has not reached the cluster since it was begun, or it was begun elsewhere";
   return [`the cluster has no anchor of ${file} (${verdict.chain === null ? "it has no chain" : `chain ${verdict.chain}`}): ${why}`];
+}
+
+/** A directory that was copied to another node, which went on with the log as its own. */
+function sharedBy({ nodes }: ClusterAudit, logs: readonly ComparedLog[], node: string | null): string[] {
+  const own = new Set(logs.filter(({ verdict }) => verdict.node === node).map(({ verdict }) => verdict.chain));
+  return nodes
+    .filter((one) => one.node !== node)
+    .flatMap((one) => one.logs.filter(({ chain }) => own.has(chain)).map(({ chain }) => ({ chain, other: one.node })))
+    .map(({ chain, other }) => `${other} has anchored a log of the same chain (${chain}): its files were copied from one node to another.`);
 }
 
 function notesOn({ anchoring }: ClusterAudit, audited: AuditedNode | null, node: string | null): string[] {

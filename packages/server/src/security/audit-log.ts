@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync } from "node:fs";
-import { open, readFile, rename, type FileHandle } from "node:fs/promises";
+import { open, rename, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { exitCodes } from "@trivet/contract";
-import type { Anchored, AnchoredLog, AuditAnchoring } from "@trivet/engine";
+import type { Anchored, AnchoredLog, AnchorInLog, AuditAnchoring } from "@trivet/engine";
 import type { AuditConfig } from "../config/access.ts";
 import { ConfigError } from "../config/errors.ts";
 import { emptyHead, sealRecord, verifyAudit, type AuditHead, type AuditRecord, type AuditVerdict } from "./audit-chain.ts";
 import { asideFiles, setAsideName } from "./audit-files.ts";
+import { lookUp, NewestRecords, openSince } from "./audit-lookup.ts";
 
 /** Of what was refused and how things ended an anchor is printed so soon; of administration before it is done. */
 const anchorAfterMs = 1_000;
@@ -29,6 +30,7 @@ interface Left {
   readonly bytes: number;
   readonly first: number;
   readonly cutBytes: number;
+  readonly newest: NewestRecords;
 }
 
 function textOf(path: string): string | null {
@@ -40,10 +42,17 @@ function textOf(path: string): string | null {
   }
 }
 
-/** Throws ConfigError for a log that was changed. */
-function checked(path: string, key: string, text: string): AuditVerdict {
+/** Throws ConfigError for a log that was changed, or is another node's. */
+function checked(path: string, key: string, node: string, text: string): AuditVerdict {
   const verdict = verifyAudit(key, text);
-  if (verdict.ok) return verdict;
+  if (verdict.ok && (verdict.node === null || verdict.node === node)) return verdict;
+  if (verdict.ok)
+    throw new ConfigError(
+      exitCodes.configuration,
+      `AUDIT_LOG: ${path} is the log of node ${verdict.node ?? ""}, and this is node ${node}: each node has a log of its own, under which the cluster knows it`,
+      [],
+      `name the file of ${node} (AUDIT_LOG); where there is none, as for a directory that was copied or a node under a new NODE_ID, move this one and what was put aside of it away, and keep it as the log of ${verdict.node ?? ""}`,
+    );
   throw new ConfigError(
     exitCodes.configuration,
     `AUDIT_LOG: ${path} line ${verdict.line ?? 0}: ${verdict.fault ?? ""}`,
@@ -53,20 +62,21 @@ function checked(path: string, key: string, text: string): AuditVerdict {
 }
 
 /** Where the log was left; a line that was never finished is taken away, as nothing was ever answered on it. */
-function leftAt(path: string, key: string): Left {
+function leftAt({ path, key }: AuditConfig, node: string): Left {
   const text = textOf(path) ?? "";
   const whole = text.slice(0, text.lastIndexOf("\n") + 1);
   const bytes = Buffer.byteLength(whole);
   const cutBytes = Buffer.byteLength(text) - bytes;
   if (cutBytes > 0) cut(path, bytes);
   if (bytes > 0) {
-    const { chain, head, first } = checked(path, key, whole);
-    return { chain, head, first, bytes, cutBytes };
+    const { chain, head, first } = checked(path, key, node, whole);
+    return { chain, head, first, bytes, cutBytes, newest: new NewestRecords(head.seq, whole) };
   }
   // The one before was put aside, and the node ended before it could begin another: that one goes on where it ends.
   const last = asideFiles(path).at(-1);
-  const { chain, head } = last === undefined ? { chain: null, head: emptyHead } : checked(last.file, key, textOf(last.file) ?? "");
-  return { chain, head, first: head.seq + 1, bytes: 0, cutBytes };
+  const before = last === undefined ? "" : (textOf(last.file) ?? "");
+  const { chain, head } = last === undefined ? { chain: null, head: emptyHead } : checked(last.file, key, node, before);
+  return { chain, head, first: head.seq + 1, bytes: 0, cutBytes, newest: new NewestRecords(head.seq, before) };
 }
 
 function cut(path: string, length: number): void {
@@ -99,25 +109,31 @@ export class AuditLog implements AnchoredLog {
   /** Of the current file, with what is still on its way there. */
   private bytes: number;
   private first: number;
+  /** Of the file that has this name on the disk. */
+  private firstOnDisk: number;
+  private readonly newest: NewestRecords;
   private readonly maxBytes: number;
   private second = 0;
   private inSecond = 0;
   private leftOut = 0;
 
   /** Reads what is there. Throws ConfigError when it was changed: an audit log that goes on behind a forged line would vouch for it. */
-  constructor({ path, key, maxBytes }: AuditConfig, node: string, tools: AuditTools) {
+  constructor(config: AuditConfig, node: string, tools: AuditTools) {
+    const { path, key, maxBytes } = config;
     this.path = path;
     this.key = key;
     this.maxBytes = maxBytes;
     this.node = node;
     this.tools = tools;
-    const { chain, head, bytes, first, cutBytes } = leftAt(path, key);
+    const { chain, head, bytes, first, cutBytes, newest } = leftAt(config, node);
     this.chain = chain ?? randomBytes(16).toString("hex");
     this.head = head;
     this.onDisk = head;
     this.printed = head;
     this.bytes = bytes;
     this.first = first;
+    this.firstOnDisk = first;
+    this.newest = newest;
     // A file behind others says so, whether they are there or were taken elsewhere.
     if (bytes === 0 && head.seq > 0) void this.enqueue("continued", this.behind(head), null).catch(() => undefined);
     void this.append("start", { chain: this.chain, cut_bytes: cutBytes }).catch(() => undefined);
@@ -182,7 +198,9 @@ export class AuditLog implements AnchoredLog {
     this.bytes += Buffer.byteLength(line);
     const written = this.queue.then(async () => {
       await this.write(line, aside);
+      if (aside !== null) this.firstOnDisk = record.seq;
       this.onDisk = head;
+      this.newest.add(head);
       this.anchorTimer ??= setTimeout(() => this.print(), anchorAfterMs).unref();
       this.anchoring?.moved();
     });
@@ -223,19 +241,11 @@ export class AuditLog implements AnchoredLog {
     this.file = null;
   }
 
-  /** Read between two writes: no line is half there, and no file is just being put aside. */
-  lacks(mark: AuditHead, done: (why: string | null) => void): void {
-    this.queue = this.queue.then(async () => {
-      done(await this.whyLacking(mark).catch((error: unknown) => `it cannot be read: ${(error as Error).message}`));
-    });
-  }
-
-  private async whyLacking(mark: AuditHead): Promise<string | null> {
-    const aside = asideFiles(this.path).filter(({ last }) => last >= mark.seq);
-    const files = [...aside.map(({ file }) => file), this.path];
-    const verdict = verifyAudit(this.key, await Promise.all(files.map((file) => readFile(file, "utf8"))), [mark]);
-    if (!verdict.ok) return verdict.fault;
-    return verdict.first <= mark.seq ? null : `the file with that record is not there; put it back beside ${this.path}`;
+  /** The newest records are known; for an older one files are opened between two writes, and read beside the next ones. */
+  find(mark: AuditHead, done: (found: AnchorInLog) => void): void {
+    const opened = this.queue.then(() => this.newest.find(mark) ?? openSince(mark, this.path, this.firstOnDisk));
+    this.queue = opened;
+    void opened.then((found) => ("type" in found ? found : lookUp(this.key, mark, found))).then(done);
   }
 
   private async write(line: string, aside: string | null): Promise<void> {

@@ -1,12 +1,12 @@
-import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { routeIds, routeOf } from "@trivet/contract";
-import { AuditAnchoring, type NodeApi, type NodeHost } from "@trivet/engine";
+import { AuditAnchoring, type AnchorInLog, type NodeApi, type NodeHost } from "@trivet/engine";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type AuditHead, sealRecord, verifyAudit } from "../../src/security/audit-chain.ts";
 import { anchorsOfChains, type ClusterAudit, compareWithCluster } from "../../src/security/audit-compare.ts";
-import { asideFiles, setAside } from "../../src/security/audit-files.ts";
+import { asideFiles, setAside, setAsideName } from "../../src/security/audit-files.ts";
 import { AuditLog } from "../../src/security/audit-log.ts";
 import { rights } from "../../src/security/rights.ts";
 import { scripted, serve, type Server, startTestNode, until } from "../http/harness.ts";
@@ -48,7 +48,29 @@ function rewritten(lines: readonly string[], from: number): string[] {
     return sealed.line.trimEnd();
   });
 }
-const lacks = (log: AuditLog, mark: AuditHead): Promise<string | null> => new Promise((resolve) => log.lacks(mark, resolve));
+const find = (log: AuditLog, mark: AuditHead): Promise<AnchorInLog> => new Promise((resolve) => log.find(mark, resolve));
+const there = { type: "there" };
+const differs = (why: RegExp): unknown => ({ type: "differs", why: expect.stringMatching(why) });
+const unreadable = (why: RegExp): unknown => ({ type: "unreadable", why: expect.stringMatching(why) });
+/** As a node would have written it, in files of so many records: more than a node remembers. */
+function writtenLong(records: number, perFile = records): AuditHead[] {
+  const heads: AuditHead[] = [];
+  let head: AuditHead = { seq: 0, mac: "" };
+  let lines: string[] = [];
+  for (let seq = 1; seq <= records; seq += 1) {
+    const first = seq === 1 ? { event: "start" } : { event: "continued", before: head.mac };
+    const fields = lines.length === 0 ? { ...first, chain: "c0" } : { event: "admin", call: `DELETE /v1/raft/members/n${seq}` };
+    const sealed = sealRecord(key, head, { seq, time: "2026-01-01T00:00:00.000Z", node: "node1", ...fields });
+    ({ head } = sealed);
+    heads.push(head);
+    lines.push(sealed.line);
+    const isFull = lines.length === perFile && seq < records;
+    if (!isFull && seq < records) continue;
+    writeFileSync(isFull ? setAsideName(path, seq - perFile + 1, seq) : path, lines.join(""));
+    lines = [];
+  }
+  return heads;
+}
 
 describe("the chain of an audit log", () => {
   test("has a name that each program and each file says again; a log that is begun anew has another", async () => {
@@ -116,28 +138,90 @@ describe("the chain of an audit log", () => {
 
 describe("whether the log holds what was anchored", () => {
   test("is told of every record it has, in any of its files", async () => {
-    const log = await written(9, 300);
-    const marks = [...setAside(path), path].flatMap((file) => marksIn(linesOf(file)));
-    expect(asideFiles(path).length).toBeGreaterThan(2);
-    for (const mark of marks) expect(await lacks(log, mark), `record ${mark.seq}`).toBeNull();
+    const marks = writtenLong(9_000, 2_000);
+    expect(asideFiles(path).length).toBe(4);
+    const log = open();
+    for (let n = 1; n <= 3; n += 1) await log.append("admin", {});
+    for (const mark of [...marks.filter(({ seq }) => seq % 500 < 2), ...marksIn(linesOf()).slice(-4)])
+      expect(await find(log, mark), `record ${mark.seq}`).toEqual(there);
     await log.close();
   });
 
-  test("with why not: written anew, cut off, or in a file that is not there or was changed", async () => {
-    const log = await written(9, 300);
-    const [aside] = asideFiles(path);
-    const [old] = marksIn(linesOf(aside?.file));
-    const head = log.headOnDisk();
-    if (old === undefined || head === null || aside === undefined) throw new Error("no files");
-    expect(await lacks(log, { seq: head.seq, mac: "0".repeat(64) })).toMatch(/written anew/);
-    expect(await lacks(log, { seq: head.seq + 1, mac: head.mac })).toMatch(/end of the log is missing/);
-    const good = readFileSync(aside.file, "utf8");
-    writeFileSync(aside.file, good.replace("n1", "n7"));
-    expect(await lacks(log, old)).toMatch(/its code does not follow/);
-    renameSync(aside.file, join(folder, "elsewhere"));
-    expect(await lacks(log, old)).toMatch(/put it back beside/);
+  test("is known of what was checked at the start, and written since: no file is read for it", async () => {
+    const marks = writtenLong(5_000);
+    const log = open();
+    await log.append("admin", {});
+    const since = marksIn(linesOf()).slice(-2);
+    const [old] = marks;
+    const newest = [...marks.slice(-4_000), ...since];
     rmSync(path);
-    expect(await lacks(log, head)).toMatch(/cannot be read/);
+    for (const mark of newest) expect(await find(log, mark), `record ${mark.seq}`).toEqual(there);
+    expect(await find(log, { seq: 4_000, mac: "0".repeat(64) })).toEqual(differs(/written anew/));
+    if (old !== undefined) expect(await find(log, old)).toEqual(unreadable(/cannot be read: ENOENT/));
+    await log.close();
+  });
+
+  test("is looked up in slices, between which the loop turns and records are written", async () => {
+    const [old] = writtenLong(9_000, 6_000);
+    const log = open();
+    await log.append("admin", {});
+    let turns = 0;
+    let next = setImmediate(function turn(): void {
+      turns += 1;
+      next = setImmediate(turn);
+    });
+    let isFound = false;
+    const found = find(log, old ?? { seq: 1, mac: "" }).then((inLog) => {
+      isFound = true;
+      return inLog;
+    });
+    // What was written before it is read is enough; this one need not wait.
+    await log.append("admin", {});
+    expect(isFound).toBe(false);
+    expect(await found).toEqual(there);
+    clearImmediate(next);
+    const bytes = [...setAside(path), path].reduce((sum, file) => sum + readFileSync(file).length, 0);
+    expect(turns).toBeGreaterThan(bytes / (64 * 1024));
+    await log.close();
+  });
+
+  test("with what is proven: written anew, cut off, or changed", async () => {
+    const marks = writtenLong(9_000, 2_000);
+    const [old] = marks;
+    const log = open();
+    await log.append("admin", {});
+    const head = log.headOnDisk();
+    const [aside] = asideFiles(path);
+    if (old === undefined || head === null || aside === undefined) throw new Error("no files");
+    expect(await find(log, { seq: head.seq, mac: "0".repeat(64) })).toEqual(differs(/written anew/));
+    expect(await find(log, { seq: head.seq + 1, mac: head.mac })).toEqual(differs(/end of the log is missing/));
+    expect(await find(log, { seq: 7, mac: "0".repeat(64) })).toEqual(differs(/record 7 is another one: the log was written anew/));
+    writeFileSync(aside.file, readFileSync(aside.file, "utf8").replace("n17", "n18"));
+    expect(await find(log, old)).toEqual(differs(/its code does not follow/));
+    await log.close();
+  });
+
+  test("is not told where a file is away or cannot be read, until it is there again", async () => {
+    const [old] = writtenLong(9_000, 2_000);
+    const log = open();
+    const [first, second] = asideFiles(path);
+    if (old === undefined || first === undefined || second === undefined) throw new Error("no files");
+    const elsewhere = join(folder, "elsewhere");
+    for (const [file, record] of [
+      [first.file, 1],
+      [second.file, 2_001],
+    ] as const) {
+      renameSync(file, elsewhere);
+      expect(await find(log, old)).toEqual(unreadable(new RegExp(`file with record ${record} is not there; put it back beside`)));
+      mkdirSync(file);
+      expect(await find(log, old)).toEqual(unreadable(/cannot be read: EISDIR/));
+      rmdirSync(file);
+      renameSync(elsewhere, file);
+      expect(await find(log, old)).toEqual(there);
+    }
+    rmSync(first.file);
+    renameSync(second.file, setAsideName(path, 1, 4_000));
+    expect(await find(log, old)).toEqual(unreadable(/another one has its name/));
     await log.close();
   });
 });
@@ -158,7 +242,7 @@ describe("the logs of a node beside what the cluster knows of it", () => {
     };
     const told = change(cluster, log.chain);
     const verdict = verifyAudit(key, readFileSync(path, "utf8"), [], anchorsOfChains(told));
-    expect(verdict.ok).toBe(true);
+    if (!verdict.ok) throw new Error(verdict.fault ?? "");
     const { faults, notes } = compareWithCluster(told, [{ file: "audit.log", verdict }], lost, node);
     return [...faults, ...notes];
   }
@@ -191,6 +275,24 @@ describe("the logs of a node beside what the cluster knows of it", () => {
       "audit.log is a log of node1, not of node2",
       expect.stringMatching(/no anchor of audit\.log/),
     ]);
+  });
+  test("are compared with the anchors of every node that has their chain: a directory was copied, and both went on", async () => {
+    const copied = (mac: string | null) => (cluster: ClusterAudit) => ({
+      ...cluster,
+      nodes: [
+        ...cluster.nodes,
+        ...cluster.nodes.map((one) => ({
+          ...one,
+          node: "node2",
+          logs: one.logs.map((log) => ({
+            ...log,
+            anchors: log.anchors.slice(1, 2).map((anchor) => ({ ...anchor, mac: mac ?? anchor.mac })),
+          })),
+        })),
+      ],
+    });
+    expect(await compared(copied(null))).toEqual([expect.stringMatching(/^node2 has anchored a log of the same chain \([0-9a-f]{32}\)/)]);
+    await expect(compared(copied("0".repeat(64)))).rejects.toThrow(/two anchors of record 2/);
   });
   test("cannot be compared below the level, nor with what is no longer kept, and that is said", async () => {
     expect(await compared(() => ({ anchoring: false, nodes: [] }))).toEqual([expect.stringMatching(/feature level 6/)]);
@@ -265,6 +367,7 @@ describe("calls", () => {
     await server.call("POST", "/v1/locks/kept/acquire", { owner: "o" });
     const refused = await server.call("POST", "/v1/locks/kept/force-release", { reason: "x" });
     expect(refused.json).toMatchObject({ status: 503, code: "audit_unanchored", retryable: true, retry_after_ms: 250 });
+    expect(refused.json).toMatchObject({ reason: "no-majority", next: expect.stringMatching(/^Bring back the majority/) });
     expect(refused.json.detail).toMatch(
       /audit log of node node1, and the cluster has no anchor of that\. No leader is known to this node\./,
     );
@@ -282,6 +385,25 @@ describe("calls", () => {
     }
     expect(eventsIn().filter((event) => event === "admin").length).toBe(6);
     expect(said.counted).toContain("audit_anchor_failures_total unavailable");
+  });
+
+  test("that are refused say what helps against what stands in the way", async () => {
+    for (const [code, reason, next] of [
+      ["storage", "full-disk", /^Free space on the disk of the leader/],
+      ["overloaded", "busy", /^Send it again in a moment/],
+      ["removed", "no-member", /^Call a node that is a member/],
+    ] as const) {
+      const { server } = await audited({
+        submit: (command, options, done) => {
+          if (command.type !== "anchor-audit") return host.api.submit(command, options, done);
+          setImmediate(() => done({ type: "unavailable", code, retryAfterMs: 250, detail: "so it is" }));
+          return { requestId: "", abandon: () => undefined };
+        },
+      });
+      const { json } = await server.call("POST", "/v1/locks/x/force-release", { reason: "x" });
+      expect(json, code).toMatchObject({ code: "audit_unanchored", reason, next: expect.stringMatching(next) });
+      for (const end of ends.splice(0).reverse()) await end();
+    }
   });
 
   test("are refused where the log is not what was anchored, and again until it is moved away", async () => {

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NodeHost } from "@trivet/engine";
@@ -116,6 +116,18 @@ describe("a node", () => {
     expect(JSON.parse(last)).toMatchObject({ seq: 6, event: "start", cut_bytes: 19 });
     writeFileSync(path, `${lines.join("\n").replace("n2", "n7")}\n`);
     expect(open).toThrow(/^AUDIT_LOG: .*audit\.log line 3: its code does not follow/);
+  });
+
+  test("does not go on with the log of another node, nor with what was put aside of one", async () => {
+    await written();
+    const openAs = (node: string) => () => new AuditLog({ path, key, maxBytes: 1_000_000 }, node, toolsFor(said));
+    const before = readFileSync(path, "utf8");
+    expect(openAs("node2")).toThrow(/^AUDIT_LOG: .*audit\.log is the log of node node1, and this is node node2/);
+    renameSync(path, `${path}.1-5`);
+    expect(openAs("node2")).toThrow(/audit\.log\.1-5 is the log of node node1/);
+    expect(readFileSync(`${path}.1-5`, "utf8")).toBe(before);
+    await openAs("node1")().close();
+    expect(verifyAudit(key, readFileSync(path, "utf8"))).toMatchObject({ ok: true, first: 6 });
   });
 
   test("writes at most so many refusals a second, and how many it left out", async () => {

@@ -1,5 +1,5 @@
 import { type AuditAnchor, checkSystem, Prng } from "@trivet/core";
-import { type Anchored, type AnchoredLog, AuditAnchoring, NullTelemetry } from "@trivet/engine";
+import { type Anchored, type AnchoredLog, type AnchorInLog, AuditAnchoring, NullTelemetry } from "@trivet/engine";
 import type { AuditMark } from "@trivet/wire";
 
 import type { Machine } from "../world/machine.ts";
@@ -32,8 +32,8 @@ class Log implements AnchoredLog {
     const mac = this.records.at(-1);
     return mac === undefined ? null : { seq: this.records.length, mac };
   }
-  lacks({ seq, mac }: AuditMark, done: (why: string | null) => void): void {
-    done(this.records[seq - 1] === mac ? null : "it has another code");
+  find({ seq, mac }: AuditMark, done: (found: AnchorInLog) => void): void {
+    done(this.records[seq - 1] === mac ? { type: "there" } : { type: "differs", why: "it has another code" });
   }
 }
 
