@@ -32,7 +32,7 @@ const mayNotAsk =
 
 /** redis/redis#14541: what a script wrote is one transaction in the file, and at loading its rights are looked at again, as those of the default user. */
 const forgets =
-  "Redis forgets what is in its queues when it is started again: it loads its append-only file as its default user, which may not do what scripts have done (redis/redis#14541; mended in Redis of 2026). Give that user the rights; it may stay off: user default off ~* &* +@all";
+  "Redis forgets what is in its queues when it is started again: it loads its append-only file as its default user, which may not do what scripts have done (redis/redis#14541, mended in late 2025). Give that user the rights; it may stay off: user default off ~* &* +@all";
 
 /** The scripts are written for Redis 7.0: flags in their first line, effects instead of scripts to the replicas. Null = new enough, or unknown. */
 export function tooOld(info: string): string | null {
