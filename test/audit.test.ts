@@ -8,6 +8,17 @@ import { ready, waitFor } from "./support/wait.ts";
 
 const key = { AUDIT_KEY: "0123456789abcdef0123456789abcdef" };
 
+const linesOf = (path: string): string[] => readFileSync(path, "utf8").trimEnd().split("\n");
+const write = (path: string, lines: readonly string[]): void => writeFileSync(path, `${lines.join("\n")}\n`);
+/** Takes a lock away from its holder: an administrator's call. */
+async function administer(each: TestNode, name: string, status = 200): Promise<Answer> {
+  await waitFor("a holder", async () => {
+    const { status: held } = await each.call(`/v1/locks/${name}/acquire`, { body: { owner: "o", ttl_ms: 600_000 } });
+    return held === 200 || held === 409 || held === 423 || held === 503 ? ready(true) : String(held);
+  });
+  return expectStatus(status, `${each.url}/v1/locks/${name}/force-release`, { body: { reason: "audit" } });
+}
+
 describe("the audit log, with its head anchored in the cluster", () => {
   let cluster: TestCluster;
   let node: TestNode;
@@ -36,20 +47,10 @@ describe("the audit log, with its head anchored in the cluster", () => {
     start(each, env);
     await each.waitUntilHealthy();
   };
-  const linesOf = (path: string): string[] => readFileSync(path, "utf8").trimEnd().split("\n");
-  const write = (path: string, lines: readonly string[]): void => writeFileSync(path, `${lines.join("\n")}\n`);
   const cli = (words: readonly string[], env: Readonly<Record<string, string>> = {}): ReturnType<typeof run> =>
     run(process.execPath, ["--", trivet, ...words], { cwd: cluster.folder, env: { ...key, ...env } });
   const verify = (path: string, ...more: readonly string[]): ReturnType<typeof run> =>
     cli(["audit", "verify", path, "--url", cluster.nodes.map(({ url }) => url).join(","), ...more]);
-  /** Takes a lock away from its holder: an administrator's call. */
-  async function administer(each: TestNode, name: string, status = 200): Promise<Answer> {
-    await waitFor("a holder", async () => {
-      const { status: held } = await each.call(`/v1/locks/${name}/acquire`, { body: { owner: "o", ttl_ms: 600_000 } });
-      return held === 200 || held === 409 || held === 423 || held === 503 ? ready(true) : String(held);
-    });
-    return expectStatus(status, `${each.url}/v1/locks/${name}/force-release`, { body: { reason: "audit" } });
-  }
   const lastAnchor = async (by: TestNode): Promise<number> => {
     const { body } = await expectStatus(200, `${by.url}/v1/audit/anchors?node=${node.id}`);
     const logs = (body["nodes"] as readonly Json[]).flatMap((one) => one["logs"] as readonly Json[]);

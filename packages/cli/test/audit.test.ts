@@ -48,6 +48,8 @@ const anchors = (...logs: readonly { readonly chain: string; readonly anchors: R
   },
 });
 
+const older = () => ({ status: 404, body: { code: "not_found", title: "Not found" } });
+const forbidden = () => ({ status: 403, body: { code: "forbidden", title: "Not allowed" } });
 describe("trivet audit verify", () => {
   test("needs the key, and says which line is wrong", async () => {
     await written();
@@ -168,11 +170,9 @@ describe("trivet audit verify", () => {
     await written();
     expect(cliError(await trivet(["audit", "verify", log, "--url", "n1"]))).toMatchObject({ exitCode: 69 });
     expect(cliError(await trivet(["audit", "verify", log], { ...key, TRIVET_URL: "n1" }))).toMatchObject({ exitCode: 69 });
-    const older = () => ({ status: 404, body: { code: "not_found", title: "Not found" } });
     expect((await trivet(["audit", "verify", log, "--url", "n1"], key, older)).stdout).toMatch(
       /not compared: the nodes are of a version that has none/,
     );
-    const forbidden = () => ({ status: 403, body: { code: "forbidden", title: "Not allowed" } });
     expect((await trivet(["audit", "verify", log], key, forbidden)).stdout).toMatch(/not compared: Not allowed\./);
     expect((await trivet(["audit", "verify", log], key, () => ({ body: "hello" }))).stdout).toMatch(
       /not compared: what answers is no node/,

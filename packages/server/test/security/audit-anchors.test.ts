@@ -43,7 +43,7 @@ function rewritten(lines: readonly string[], from: number): string[] {
   return lines.map((line, at) => {
     if (at < from - 1) return line;
     const { mac: _, ...record } = JSON.parse(line) as Parameters<typeof sealRecord>[2];
-    const sealed = sealRecord(key, head, { ...record, call: "GET /nothing" } as Parameters<typeof sealRecord>[2]);
+    const sealed = sealRecord(key, head, { ...record, call: "GET /nothing" });
     ({ head } = sealed);
     return sealed.line.trimEnd();
   });
@@ -226,6 +226,26 @@ describe("whether the log holds what was anchored", () => {
   });
 });
 
+const removed = (cluster: ClusterAudit): ClusterAudit => ({
+  ...cluster,
+  nodes: cluster.nodes.map((one) => ({ ...one, member: false, logs_begun: 9 })),
+});
+
+const copied = (mac: string | null) => (cluster: ClusterAudit) => ({
+  ...cluster,
+  nodes: [
+    ...cluster.nodes,
+    ...cluster.nodes.map((one) => ({
+      ...one,
+      node: "node2",
+      logs: one.logs.map((log) => ({
+        ...log,
+        anchors: log.anchors.slice(1, 2).map((anchor) => ({ ...anchor, mac: mac ?? anchor.mac })),
+      })),
+    })),
+  ],
+});
+
 describe("the logs of a node beside what the cluster knows of it", () => {
   const at = Date.UTC(2026, 0, 1);
   async function compared(
@@ -277,35 +297,29 @@ describe("the logs of a node beside what the cluster knows of it", () => {
     ]);
   });
   test("are compared with the anchors of every node that has their chain: a directory was copied, and both went on", async () => {
-    const copied = (mac: string | null) => (cluster: ClusterAudit) => ({
-      ...cluster,
-      nodes: [
-        ...cluster.nodes,
-        ...cluster.nodes.map((one) => ({
-          ...one,
-          node: "node2",
-          logs: one.logs.map((log) => ({
-            ...log,
-            anchors: log.anchors.slice(1, 2).map((anchor) => ({ ...anchor, mac: mac ?? anchor.mac })),
-          })),
-        })),
-      ],
-    });
     expect(await compared(copied(null))).toEqual([expect.stringMatching(/^node2 has anchored a log of the same chain \([0-9a-f]{32}\)/)]);
     await expect(compared(copied("0".repeat(64)))).rejects.toThrow(/two anchors of record 2/);
   });
   test("cannot be compared below the level, nor with what is no longer kept, and that is said", async () => {
     expect(await compared(() => ({ anchoring: false, nodes: [] }))).toEqual([expect.stringMatching(/feature level 6/)]);
-    const removed = (cluster: ClusterAudit): ClusterAudit => ({
-      ...cluster,
-      nodes: cluster.nodes.map((one) => ({ ...one, member: false, logs_begun: 9 })),
-    });
     expect(await compared(removed)).toEqual([
       "node1 has begun 9 logs; the anchors of 8 of them are no longer kept.",
       "node1 is no member any more.",
     ]);
   });
 });
+
+const schedule = (ms: number, run: () => void): { cancel: () => void } => {
+  const timer = setTimeout(run, ms);
+  return { cancel: () => clearTimeout(timer) };
+};
+
+const held = async (server: Server, name: string): Promise<unknown> => (await server.call("GET", `/v1/locks/${name}`)).json["status"];
+
+const eventsIn = (): unknown[] => linesOf().map((line) => (JSON.parse(line) as { event: string }).event);
+
+const anchorsAt = async (server: Server): Promise<ClusterAudit> =>
+  (await server.call("GET", "/v1/audit/anchors?node=node1")).json as unknown as ClusterAudit;
 
 describe("calls", () => {
   let host: NodeHost;
@@ -314,15 +328,11 @@ describe("calls", () => {
     ({ host } = await startTestNode());
   });
   afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end();
+    for (const end of ends.splice(0).toReversed()) await end();
   });
   afterAll(() => new Promise<void>((resolve) => host.api.stop(resolve)));
 
   const clock = { now: () => performance.now(), wallNow: () => Date.now(), defer: (run: () => void) => void setImmediate(run) };
-  const schedule = (ms: number, run: () => void): { cancel: () => void } => {
-    const timer = setTimeout(run, ms);
-    return { cancel: () => clearTimeout(timer) };
-  };
   /** A node with an audit log, whose cluster answers as the script says. */
   async function audited(script: Partial<NodeApi> = {}, log = open()): Promise<{ readonly server: Server; readonly log: AuditLog }> {
     const api = scripted(host.api, script);
@@ -337,10 +347,6 @@ describe("calls", () => {
     );
     return { server, log };
   }
-  const held = async (server: Server, name: string): Promise<unknown> => (await server.call("GET", `/v1/locks/${name}`)).json["status"];
-  const eventsIn = (): unknown[] => linesOf().map((line) => (JSON.parse(line) as { event: string }).event);
-  const anchorsAt = async (server: Server): Promise<ClusterAudit> =>
-    (await server.call("GET", "/v1/audit/anchors?node=node1")).json as unknown as ClusterAudit;
 
   test("that change something are anchored before they are done; the cluster tells of the anchors", async () => {
     const { log, server } = await audited();
@@ -402,7 +408,7 @@ describe("calls", () => {
       });
       const { json } = await server.call("POST", "/v1/locks/x/force-release", { reason: "x" });
       expect(json, code).toMatchObject({ code: "audit_unanchored", reason, next: expect.stringMatching(next) });
-      for (const end of ends.splice(0).reverse()) await end();
+      for (const end of ends.splice(0).toReversed()) await end();
     }
   });
 
@@ -411,7 +417,7 @@ describe("calls", () => {
     await before.server.call("POST", "/v1/locks/b/acquire", { owner: "o" });
     expect((await before.server.call("POST", "/v1/locks/b/force-release", { reason: "x" })).status).toBe(200);
     await until(() => eventsIn().includes("done"), "how it ended");
-    for (const end of ends.splice(0).reverse()) await end();
+    for (const end of ends.splice(0).toReversed()) await end();
     write(linesOf().slice(0, 1));
     // Another record in the place of the one that was cut off.
     const after = await audited();
@@ -422,7 +428,7 @@ describe("calls", () => {
     expect(await held(after.server, "b")).toBe("held");
     expect((await after.server.call("GET", "/v1/audit/anchors")).status).toBe(200);
     expect(said.lines.filter((line) => line.startsWith("error audit.mismatch"))).toHaveLength(1);
-    for (const end of ends.splice(0).reverse()) await end();
+    for (const end of ends.splice(0).toReversed()) await end();
     renameSync(path, join(folder, "moved"));
     const anew = await audited();
     expect((await anew.server.call("POST", "/v1/locks/b/force-release", { reason: "x" })).status).toBe(200);
@@ -462,5 +468,5 @@ test("every path that administers says so in the contract, with what is needed b
     else expect(administers !== undefined, id).toBe(rights[id]?.verb === "admin");
   }
   const recorded = routeIds.filter((id) => routeOf(id).administers === "recorded");
-  expect(recorded.sort()).toEqual(["auditAnchors", "listSessions", "raftLog", "s4Heartbeat", "s4Log", "takeSnapshot"]);
+  expect(recorded.toSorted()).toEqual(["auditAnchors", "listSessions", "raftLog", "s4Heartbeat", "s4Log", "takeSnapshot"]);
 });
