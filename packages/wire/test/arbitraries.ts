@@ -87,7 +87,11 @@ const namespaceSettings = {
 const namespace = { namespace: uint, name, version: uint, settings: fc.record(namespaceSettings), createdAt: uint };
 const mark = fc.record({
   seq: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-  mac: fc.string({ minLength: limits.auditMacBytes, maxLength: limits.auditMacBytes, unit: fc.constantFrom(...Array.from("0123456789abcdef")) }),
+  mac: fc.string({
+    minLength: limits.auditMacBytes,
+    maxLength: limits.auditMacBytes,
+    unit: fc.constantFrom(...Array.from("0123456789abcdef")),
+  }),
 });
 const namespaceRefused = fc.constant("namespace-refused" as const);
 
