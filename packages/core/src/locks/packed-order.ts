@@ -5,6 +5,8 @@ import type { PackedHolds } from "./packed-holds.ts";
 const firstRun = 512;
 /** What one step merges: about as many looks at records as the sorting of a run takes. */
 const mergedPerStep = 4096;
+/** A page looks into so many without taking long. */
+const fewRuns = 64;
 /** A millisecond's worth. */
 const stepsPerCall = 3;
 
@@ -30,9 +32,9 @@ export class PackedOrder {
     this.holds = holds;
   }
 
-  /** Does a page cost a look into some runs at most? */
+  /** Does a page cost a look into a few runs at most? */
   get isInRuns(): boolean {
-    return this.sortedTo >= this.holds.end;
+    return this.sortedTo >= this.holds.end && this.holds.end <= this.length * fewRuns;
   }
 
   /** Some steps of putting them in order. True when nothing is left to do. */
