@@ -113,12 +113,11 @@ export const silentTogether: Scenario = overSeeds("placement-silent-together", (
   bench.until(() => raft()?.membership.learners.length === 1, 20_000, `another in the place of ${leaving.name}`);
   const heir = bench.machine(raft()?.membership.learners[0] ?? "");
   bench.cut(leader, heir, true);
-  if (heir === zero) {
-    bench.on(zero, (api) => api.transferLeadership(null, 2_000, () => undefined));
-    bench.until(() => ![zero, null].includes(bench.leader()), 5_000, "another leads group 0");
+  const far = bench.members.find((machine) => ![leader, leaving, silent, heir].includes(machine)) as Machine;
+  if (bench.leader() !== far) {
+    bench.on(bench.theLeader(), (api) => api.transferLeadership(far.name, 2_000, () => undefined));
+    bench.until(() => bench.leader() === far, 5_000, "another leads group 0");
   }
-  const far = bench.theLeader();
-  if (far === leader || far === leaving || far === silent) return;
   bench.cut(leader, far, true);
   bench.until(() => leader.running?.program.group()?.raft.leader === null, 5_000, `${leader.name} hears no leader of group 0`);
   bench.cut(leader, heir, false);
