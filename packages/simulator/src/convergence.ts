@@ -58,15 +58,16 @@ export function shardsConverged(world: World): string | null {
   return null;
 }
 
-/** Members without a place in the map, or shards that are not led by whom it wants to lead them; null = none. */
+/** Members that run and have no place in the map, or shards that are not led by whom it wants to lead them; null = none. */
 export function misledShards(world: World): string | null {
   const leading = systemLeader(world);
   const placement = leading?.placement();
   const { learners = [], voters = [] } = leading?.group()?.raft.membership ?? {};
+  const runs = (node: string): boolean => world.machines.some(({ name, running }) => name === node && running !== null);
   const staying = leading
     ?.group()
     ?.machine.nodes()
-    .filter(({ draining, node }) => !draining && [...voters, ...learners].some((member) => member === node));
+    .filter(({ draining, node }) => !draining && runs(node) && [...voters, ...learners].some((member) => member === node));
   const outside = staying?.find(({ node }) => placement?.shards.flat().includes(node) !== true);
   if (world.options.shards > 0 && outside !== undefined) return `${outside.node} has no shards`;
   for (let shard = 1; shard <= world.options.shards; shard += 1) {
