@@ -20,7 +20,8 @@ afterEach(async (test) => {
 
 const urls = (): readonly string[] => alive.map(({ url }) => url);
 
-async function begin(options: ClusterOptions): Promise<void> {
+/** `pauseMs`: of a producer between two calls. */
+async function begin(options: ClusterOptions, pauseMs: number): Promise<void> {
   cluster = await startCluster(options);
   alive = cluster.nodes;
   const body = { partitions: 4, max_deliveries: 0, visibility_ms: 3_000 };
@@ -34,8 +35,7 @@ async function begin(options: ClusterOptions): Promise<void> {
     batch: 20,
     visibilityMs: 3_000,
     failing: 0.01,
-    // A dead node is given a minute: some hundred messages a second go by meanwhile, and never more than these.
-    pauseMs: 200,
+    pauseMs,
     most: 60_000,
   });
   await load.progress(300);
@@ -110,7 +110,8 @@ describe("a node is dead for good while a queue is under load", () => {
     "of four: after a minute the others have its shards, it is removed, and each of them can be missed",
     { timeout: 360_000 },
     async () => {
-      await begin({ nodes: 4 });
+      // A dead node is given a minute: some hundred messages a second go by meanwhile.
+      await begin({ nodes: 4 }, 200);
       const dead = await loseLeader();
       // Nobody moves anything for a node that may come back.
       expect(JSON.stringify(await replicasOf(first()))).toContain(`"${dead.id}"`);
@@ -123,7 +124,7 @@ describe("a node is dead for good while a queue is under load", () => {
   );
 
   it("of three: another machine takes its place, and each of the three can be missed", { timeout: 300_000 }, async () => {
-    await begin({ nodes: 3 });
+    await begin({ nodes: 3 }, 50);
     const dead = await loseLeader();
     const other = await cluster.addNode();
     other.start({ PEERS: "" }, ["--join", first().url]);
@@ -139,7 +140,7 @@ describe("a node is dead for good while a queue is under load", () => {
   });
 
   it("of three: it comes back with an empty disk under its name, and each of the three can be missed", { timeout: 300_000 }, async () => {
-    await begin({ nodes: 3, env: { AUTO_REPLACE: "true" } });
+    await begin({ nodes: 3, env: { AUTO_REPLACE: "true" } }, 50);
     const dead = await loseLeader();
     dead.start({ PEERS: "" }, ["--join", first().url]);
     await dead.waitUntilHealthy(60_000);

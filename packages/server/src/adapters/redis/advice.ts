@@ -23,12 +23,15 @@ export function adviceOn(info: string): readonly string[] {
   if (value("aof_enabled") === "0") {
     advice.push("Redis keeps no append-only file: set appendonly to yes, or acknowledged messages are lost when it restarts");
   }
+  if (value("role") !== "" && value("master_replid") === "") {
+    advice.push(`This server does not name its history (master_replid of INFO): ${noHistory}`);
+  }
   return advice;
 }
 
+const noHistory = "after a fail-over numbers of messages and receipts that were lost with the former primary may be given again";
 /** Of a user of Redis that may not use INFO. */
-const mayNotAsk =
-  "This user of Redis may not use INFO: after a fail-over numbers of messages and receipts that were lost with the former primary may be given again. Grant it +info";
+const mayNotAsk = `This user of Redis may not use INFO: ${noHistory}. Grant it +info`;
 
 /** redis/redis#14541: what a script wrote is one transaction in the file, and at loading its rights are looked at again, as those of the default user. */
 const forgets =

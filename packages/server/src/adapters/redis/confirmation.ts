@@ -1,8 +1,11 @@
 import type { Durability } from "@trivet/engine";
 import { ErrorReply } from "@redis/client";
 import { redisLimits } from "./limits.ts";
-import { isMoved, isMoving, type RedisLink, type Sender } from "./link.ts";
+import { isForbidden, isMoved, isMoving, type RedisLink, type Sender } from "./link.ts";
 import type { RedisAck } from "./options.ts";
+
+const mayNotConfirm =
+  "This user of Redis may not ask how far a produce has come, so it is answered with less than was asked for: grant it +wait for replicas:N, and for aof +config|get, from Redis 7.2 on +waitaof";
 
 type Send = Sender["send"];
 interface Waiting {
@@ -15,10 +18,13 @@ interface Waiting {
 /** Confirmed writes of every level that is asked for, each over links of its own: one that waits for replicas holds up nobody who does not. */
 export class Confirmations {
   private readonly open: () => RedisLink;
+  private readonly forbidden: (text: string) => void;
   private readonly levels: Map<RedisAck, { readonly link: RedisLink; readonly writes: ConfirmedWrites }> = new Map();
 
-  constructor(open: () => RedisLink) {
+  /** `forbidden`: the user may not ask what was reached; may be told again and again. */
+  constructor(open: () => RedisLink, forbidden: (text: string) => void) {
     this.open = open;
+    this.forbidden = forbidden;
   }
 
   /** Null = nothing is to be confirmed. */
@@ -27,7 +33,7 @@ export class Confirmations {
     const known = this.levels.get(ack);
     if (known !== undefined) return known.writes;
     const link = this.open();
-    const writes = new ConfirmedWrites(link, ack);
+    const writes = new ConfirmedWrites(link, ack, this.forbidden);
     this.levels.set(ack, { link, writes });
     return writes;
   }
@@ -44,12 +50,14 @@ export class Confirmations {
 class ConfirmedWrites {
   private readonly link: RedisLink;
   private readonly ack: RedisAck;
+  private readonly forbidden: (text: string) => void;
   private waiting: Waiting[] = [];
   private isUnderWay = false;
 
-  constructor(link: RedisLink, ack: RedisAck) {
+  constructor(link: RedisLink, ack: RedisAck, forbidden: (text: string) => void) {
     this.link = link;
     this.ack = ack;
+    this.forbidden = forbidden;
   }
 
   write(route: string, run: (send: Send) => Promise<unknown>): Promise<{ readonly reply: unknown; readonly durability: Durability }> {
@@ -84,7 +92,7 @@ class ConfirmedWrites {
   private async confirmed(sender: Sender, batch: readonly Waiting[]): Promise<void> {
     const send: Send = (args) => sender.send(args);
     const replies = await Promise.allSettled(batch.map(({ run }) => run(send)));
-    const durability = replies.some(({ status }) => status === "fulfilled") ? await confirm(sender, this.ack) : "primary";
+    const durability = replies.some(({ status }) => status === "fulfilled") ? await this.confirm(sender) : "primary";
     replies.forEach((reply, at) => {
       const waiting = batch[at];
       if (reply.status === "fulfilled") waiting?.done(reply.value, durability);
@@ -92,22 +100,24 @@ class ConfirmedWrites {
     });
   }
 
+  /** How safe what `sender` wrote is now; never throws, for what is written is written. */
+  private async confirm(sender: Sender): Promise<Durability> {
+    const { ack } = this;
+    try {
+      if (ack === "primary") return "primary";
+      if (ack === "aof") return (await isInFile(sender)) ? "aof" : "primary";
+      const reached = Number(await sender.send(["WAIT", ack.slice("replicas:".length), String(redisLimits.confirmMs)]));
+      return reached > 0 ? `replicas:${reached}` : "primary";
+    } catch (error) {
+      if (isForbidden(error)) this.forbidden(mayNotConfirm);
+      return "primary";
+    }
+  }
+
   /** The partition has moved to another node of the cluster: nothing happened here, and there nothing is confirmed. */
   private elsewhere({ done, failed, route, run }: Waiting, error: unknown): void {
     if (!isMoved(error) && !isMoving(error)) return failed(error);
     run((args) => this.link.send(route, args)).then((reply) => done(reply, "primary"), failed);
-  }
-}
-
-/** How safe what `sender` wrote is now; never throws, for what is written is written. */
-async function confirm(sender: Sender, ack: RedisAck): Promise<Durability> {
-  try {
-    if (ack === "primary") return "primary";
-    if (ack === "aof") return (await isInFile(sender)) ? "aof" : "primary";
-    const reached = Number(await sender.send(["WAIT", ack.slice("replicas:".length), String(redisLimits.confirmMs)]));
-    return reached > 0 ? `replicas:${reached}` : "primary";
-  } catch {
-    return "primary";
   }
 }
 
@@ -119,8 +129,9 @@ async function isInFile(sender: Sender): Promise<boolean> {
   } catch (error) {
     if (!(error instanceof ErrorReply) || !/unknown command|appendonly is disabled/i.test(error.message)) throw error;
   }
-  const settings = await sender.send(["CONFIG", "GET", "append*"]);
+  const settings = await sender.send(["CONFIG", "GET", "append*", "no-appendfsync-on-rewrite"]);
   const said = Array.isArray(settings) ? settings.map(String) : [];
   const valueOf = (name: string): string | undefined => said[said.indexOf(name) + 1];
-  return valueOf("appendonly") === "yes" && valueOf("appendfsync") === "always";
+  // While the file is written anew, such a server does not sync either.
+  return valueOf("appendonly") === "yes" && valueOf("appendfsync") === "always" && valueOf("no-appendfsync-on-rewrite") === "no";
 }

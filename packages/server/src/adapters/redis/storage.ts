@@ -69,7 +69,10 @@ export class RedisQueueStorage implements QueueStorage {
     this.main = this.linkTo(options, this.health);
     this.prefix = options.prefix;
     this.ack = options.ack;
-    this.confirmations = new Confirmations(() => this.linkTo(options, silent));
+    this.confirmations = new Confirmations(
+      () => this.linkTo(options, silent),
+      (text) => this.tellOnce(text),
+    );
     this.confirmations.of(options.ack);
     this.partitions = new Partitions(this.main, this.confirmations, options);
     this.wakeUps = this.linkToWakeUps(options);
@@ -317,11 +320,13 @@ export class RedisQueueStorage implements QueueStorage {
 
   /** What people should know of the server's settings, once each. Never rejects. */
   private async advise(): Promise<void> {
-    for (const text of await adviceOf(this.main, this.prefix)) {
-      if (this.advised.has(text)) continue;
-      this.advised.add(text);
-      this.telemetry.log("warn", "redis.settings", text);
-    }
+    for (const text of await adviceOf(this.main, this.prefix)) this.tellOnce(text);
+  }
+
+  private tellOnce(text: string): void {
+    if (this.advised.has(text)) return;
+    this.advised.add(text);
+    this.telemetry.log("warn", "redis.settings", text);
   }
 
   private tell(queue: number, partition: number, group: string): void {

@@ -67,6 +67,29 @@ describe.skipIf(!hasRedis)("the durability of a produce on Redis", () => {
     }
   });
 
+  test("`aof` is not claimed where the file is not synced while it is written anew", async () => {
+    const server = await serve("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "yes");
+    // From Redis 7.2 on the server says itself what it has synced.
+    const isOld = /^redis_version:7\.0\./m.test(String(await server.ask("INFO", "server")));
+    expect(await reached(server, "aof")).toEqual([isOld ? "primary" : "aof"]);
+  });
+
+  test.each<[RedisAck]>([["aof"], ["replicas:1"]])("a user that may not ask for %s is told once what it needs", async (ack) => {
+    const { primary } = await withReplica();
+    await primary
+      .ask("ACL", "SETUSER", "blind", "on", ">secret", "~*", "&*", "+@all", "-wait", "-config", "-waitaof")
+      .catch(() => primary.ask("ACL", "SETUSER", "blind", "on", ">secret", "~*", "&*", "+@all", "-wait", "-config"));
+    const node = openStorage({ nodes: [{ host: "127.0.0.1", port: primary.port }], username: "blind", password: "secret" });
+    storages.push(node.storage);
+    await until(async () => node.storage.isUp);
+    const b = new Bench(node.storage, 1);
+    for (let time = 0; time < 2; time++) {
+      expect(await b.submit(b.production([{}]), { timeoutMs: 10_000, ack })).toMatchObject({ type: "answered", durability: "primary" });
+    }
+    const told = node.telemetry.lines.filter(({ text }) => text.includes("grant it +wait"));
+    expect(told).toMatchObject([{ level: "warn", event: "redis.settings" }]);
+  });
+
   test("while no server answers, what is asked for more is refused as all is: at once", async () => {
     const server = await serve();
     const node = openStorage({ nodes: [{ host: "127.0.0.1", port: server.port }] });

@@ -222,7 +222,7 @@ describe.skipIf(!hasRedis)("Redis that fails", () => {
     const other = await connect(server, { username: "trivet", password: "secret" });
     await until(async () => JSON.stringify(other.telemetry.lines).includes("append-only file"));
     expect(JSON.stringify(other.telemetry.lines)).not.toContain("+info");
-    expect(await new Bench(other.storage, 1).produce({})).toEqual([2]);
+    expect(await new Bench(other.storage, 1).produce({})).toHaveLength(1);
   });
 
   test("a default user without rights, as whom Redis loads its file, is told: with it queues are empty after a restart", async () => {

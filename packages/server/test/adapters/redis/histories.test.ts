@@ -84,6 +84,41 @@ describe.skipIf(!hasRedis)("a Redis that goes on without the last steps of the o
     expect(new Set(seen).size).toBe(6);
   });
 
+  test("also when the clocks of both successors are behind: they know the same, and go on apart", async () => {
+    const primary = await primaryServer();
+    const replicas = [await replicaOf(primary), await replicaOf(primary)];
+    const before = await benchAt(primary);
+    await before.produce({});
+    // The former primary's clock was an hour ahead.
+    await primary.ask("HSET", "q:{orders-1:0}", "now", String(Date.now() + 3_600_000));
+    for (const replica of replicas) await promote(replica, primary);
+    const [first, second] = (await Promise.all(replicas.map(benchAt))) as [Bench, Bench];
+    const held = await first.consume({ consumer: "c" });
+    const again = await second.consume({ consumer: "d" });
+    expect([sequences(held), sequences(again)]).toEqual([[1], [1]]);
+    expect(await settled(second, held)).toEqual(["unknown"]);
+    expect(await settled(second, again)).toEqual(["settled"]);
+    const seen = await Promise.all([first, second].map((b) => b.produce({}, {}, {})));
+    expect(new Set(seen.flat()).size).toBe(6);
+  });
+
+  test("also when its name could not be asked for at first: that is not taken for the first one", async () => {
+    const server = await serve();
+    const rules = ["on", ">secret", "~*", "&*", "+@all"];
+    await server.ask("ACL", "SETUSER", "blind", ...rules, "-info");
+    const blind = await storageAt(server, { username: "blind", password: "secret" });
+    opened.push(blind);
+    const b = new Bench(blind.storage, 1);
+    expect(await b.produce({}, {})).toEqual([1, 2]);
+    const held = await b.consume({ maxMessages: 1 });
+    const seeing = await benchAt(server);
+    const [fresh = 0] = await seeing.produce({});
+    expect(fresh).toBeGreaterThan(1_000_000);
+    // What was handed out before is what it was.
+    expect(await settled(seeing, held)).toEqual(["settled"]);
+    expect(await b.produce({})).toEqual([fresh + 1]);
+  });
+
   test("tells a group from a former one of its name, as ever", async () => {
     const primary = await primaryServer();
     const replica = await replicaOf(primary);

@@ -35,17 +35,20 @@ if M.now > now then now = M.now end
 
 -- A server that goes on without the last steps of the one before, after a fail-over or a restart, begins a history of its own, under a name of
 -- its own. What is lost had numbers: no message and no hand-out gets one of them again (docs/decisions/0032-histories-of-redis.md). So numbers
--- go on at the microseconds of the time, as no partition gets a million messages a second. A user that may not ask goes without.
+-- go on at the microseconds of the time, as no partition gets a million messages a second. Where the clock is behind what the data knows, all
+-- successors know the same: each goes on at a distance of its own. A user that may not ask goes without, which is noted as well.
 local function meetHistory()
   local about = redis.pcall('INFO', 'replication')
-  local name = type(about) == 'string' and string.match(about, 'master_replid:(%x+)')
-  if not name or name == M.history then return end
+  local name = type(about) == 'string' and string.match(about, 'master_replid:(%x+)') or ''
+  if name == M.history or (name == '' and M.history) then return end
   if M.history then
-    M.base = math.max(M.next, now * 1000, tonumber(clock[1]) * 1000000 + tonumber(clock[2]))
+    local time = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+    local known = math.max(M.next, now * 1000)
+    M.base = time >= known and time or known + tonumber(string.sub(name, 1, 8), 16)
     M.next = M.base
   end
   M.history = name
-  call('HSET', META, 'history', name)
+  call('HSET', META, 'history', name, 'base', int(M.base), 'next', int(M.next))
 end
 -- What a receipt names beside message and hand-out: the group, and from the second history on in which of them it was handed out.
 local function incarnation(g) return M.base + g.id end
