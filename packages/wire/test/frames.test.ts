@@ -55,7 +55,8 @@ describe("command frames", () => {
           head.ordered ? featureLevels.ordered : 0,
           ...commands.map(({ type }) => levelOfCommand(commandNumbers[type])),
         );
-        expect(checkFrame(frame)).toEqual({ ...readFrameHeader(frame), level });
+        const isAnchors = commands.every(({ type }) => type === "anchor-audit");
+        expect(checkFrame(frame)).toEqual({ ...readFrameHeader(frame), isAnchors, level });
         const buffer = new Uint8Array(before + frame.length + after).fill(0xff);
         buffer.set(frame, before);
         const cursor = new FrameCursor();
