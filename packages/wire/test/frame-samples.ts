@@ -45,7 +45,7 @@ export const clientFrameSamples: { readonly [T in ClientFrame["type"]]: readonly
       type: "traced",
       traces: [
         { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", flags: 1, state: "vendor=1" },
-        { traceId: "00000000000000000000000000000001", spanId: "00000000000000ff", flags: 0, state: "" },
+        { traceId: "00000000000000000000000000000001", spanId: "00000000000000ff", flags: 1, state: "" },
       ],
       frame: { type: "shard-commands", group: 200, frame: new Uint8Array([1, 2, 3]) },
     },

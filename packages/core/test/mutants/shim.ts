@@ -78,12 +78,24 @@ class Expectation {
     this.check((this.actual as number) <= expected, expected);
   }
 
-  toThrow(text: string): void {
-    assert.throws(this.actual as () => void, (error: unknown) => error instanceof Error && error.message.includes(text));
+  /** Nothing = anything; a text is part of the message; else the class of the error. */
+  toThrow(expected?: string | (new (...args: never) => Error)): void {
+    const thrown = thrownBy(this.actual as () => void);
+    const isMeant = typeof expected === "string" ? thrown?.message.includes(expected) : thrown instanceof (expected ?? Error);
+    this.check(isMeant === true, typeof expected === "function" ? expected.name : (expected ?? "an error"));
   }
 
   private check(holds: boolean, expected: unknown): void {
     if (holds === this.negated) throw new Error(`expected ${this.negated ? "not " : ""}${show(expected)}, got ${show(this.actual)}`);
+  }
+}
+
+function thrownBy(run: () => void): Error | null {
+  try {
+    run();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
 
