@@ -151,7 +151,7 @@ export const nearCoRR: Scenario = litmus("corr", 1, [[{ put: x }], thrice(x), th
 
 export const nearCoWW: Scenario = litmus(
   "coww",
-  2,
+  3,
   [
     [{ put: x }, { get: x }],
     [{ put: x }, { get: x }],
