@@ -1,19 +1,32 @@
 import { defineConfig } from "vitest/config";
 
+const modelTests = ["packages/*/test/**/model.test.ts"];
+
 /** Tests run the TypeScript sources of all workspaces unbuilt, through the `source` export condition. */
 export default defineConfig({
   resolve: { conditions: ["source"] },
   ssr: { resolve: { conditions: ["source"] } },
   test: {
+    // Of two processors Vitest would leave one alone.
+    maxWorkers: "100%",
     projects: [
       {
         extends: true,
+        // The guards' switches, all of them off: tests of guards turn one on.
+        resolve: { conditions: ["mutants", "source"] },
+        ssr: { resolve: { conditions: ["mutants", "source"] } },
         test: {
           name: "unit",
           include: ["packages/*/test/**/*.test.ts", "benchmarks/test/**/*.test.ts", "tools/**/*.test.ts"],
+          exclude: modelTests,
           testTimeout: 60_000,
+          // Half of the time would go into loading the same modules for every file.
+          isolate: false,
+          setupFiles: ["packages/core/test/mutants/off.ts"],
         },
       },
+      // It puts modules of its own in the place of ours.
+      { extends: true, test: { name: "model", include: modelTests, testTimeout: 60_000 } },
       {
         extends: true,
         test: {

@@ -48,7 +48,7 @@ const engine = (await run("docker", ["info"], { quiet: true })).code === 0;
 if (!engine) warn("No Docker engine answers here: what needs containers is skipped, named and counted below.");
 
 const { code, report } = await vitest(
-  "acceptance",
+  ["acceptance"],
   chosen.map(({ file }) => `test/acceptance/${file}`),
 );
 finish();

@@ -1,8 +1,9 @@
-// `npm run build`: compiles the workspaces with `tsc -b`, once at a time, and not at all when nothing changed.
+// `npm run build`: compiles the workspaces with `tsc -b` and bundles the program, once at a time, and not at all when nothing changed.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundle, isBundled } from "./bundle.mjs";
 import { buildLock, firstStep } from "./first-step.mjs";
 import { root, run, tool } from "./lib/run.mjs";
 import { withLock } from "./lib/lock.mjs";
@@ -26,6 +27,11 @@ export async function build(projects = allProjects()) {
       failure("The build failed.", output, "correct the lines above, then npm run build");
       return false;
     }
+    const problem = hasProgram(projects) ? await bundle() : null;
+    if (problem !== null) {
+      failure("The program could not be bundled.", problem, "correct the lines above, then npm run build");
+      return false;
+    }
     mkdirSync(dirname(stampOf(projects)), { recursive: true });
     writeFileSync(stampOf(projects), fingerprint);
     done(`Built in ${seconds(start)}.`);
@@ -37,11 +43,16 @@ export async function build(projects = allProjects()) {
 // second to find that out; this needs some milliseconds, in every terminal that starts a node.
 function isFresh(projects) {
   for (const project of withReferences(projects)) if (!existsSync(join(root, project, "dist", ".tsbuildinfo"))) return false;
+  if (hasProgram(projects) && !isBundled()) return false;
   try {
     return readFileSync(stampOf(projects), "utf8") === fingerprintOf(sourceFiles());
   } catch {
     return false;
   }
+}
+
+function hasProgram(projects) {
+  return withReferences(projects).has("packages/cli");
 }
 
 // `projects` and everything they refer to, directly or not.
@@ -63,7 +74,7 @@ function stampOf(projects) {
 }
 
 function sourceFiles() {
-  const files = ["tsconfig.base.json", "tsconfig.json", "package-lock.json"].map((name) => join(root, name));
+  const files = ["tsconfig.base.json", "tsconfig.json", "package-lock.json", "scripts/bundle.mjs"].map((name) => join(root, name));
   for (const project of allProjects()) {
     files.push(join(root, project, "package.json"), join(root, project, "tsconfig.json"));
     const source = join(root, project, "src");

@@ -32,7 +32,7 @@ const folder = dir === -1 ? [] : rest.slice(dir, dir + 2);
 if (isCompose && process.getuid?.() === 0) rest.push("--owner", userOfImage);
 const usual = isCompose ? ofCompose : seven;
 
-const trivet = join(root, "packages", "cli", "dist", "main.js");
+const trivet = join(root, "packages", "cli", "bundle", "main.js");
 for (const words of [
   ["init", ...folder],
   ["issue", ...(names.length > 0 ? names : usual), ...rest],

@@ -82,7 +82,7 @@ process.exitCode = failed.length > 0 ? 1 : 0;
 async function startCluster() {
   const folder = mkdtempSync(join(tmpdir(), "trivet-load-"));
   const port = 18_000 + Math.floor(Math.random() * 1_000);
-  const launcher = spawn(process.execPath, [join(root, "packages", "cli", "dist", "main.js"), "dev", "--port", String(port)], {
+  const launcher = spawn(process.execPath, [join(root, "packages", "cli", "bundle", "main.js"), "dev", "--port", String(port)], {
     cwd: folder,
     stdio: ["ignore", "pipe", "inherit"],
   });

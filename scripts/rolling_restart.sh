@@ -10,7 +10,7 @@
 set -euo pipefail
 script="$(cd "$(dirname "$0")" && pwd)/$(basename "$0")"
 root="$(dirname "$(dirname "$script")")"
-trivet="$root/packages/cli/dist/main.js"
+trivet="$root/packages/cli/bundle/main.js"
 wait_seconds="${WAIT:-120}"
 
 fail() {

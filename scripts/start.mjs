@@ -20,6 +20,6 @@ if (verb === "serve")
   say(`One node, because ${named.join(" and ")} ${named.length > 1 ? "are" : "is"} set. Unset to start a whole cluster.`);
 
 // In this same process: signals and the exit code then need no relay.
-const main = join(root, "packages", "cli", "dist", "main.js");
+const main = join(root, "packages", "cli", "bundle", "main.js");
 process.argv = [process.execPath, main, verb, ...process.argv.slice(2)];
 await import(pathToFileURL(main).href);

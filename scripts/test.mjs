@@ -37,7 +37,7 @@ const suites = [
     built: false,
     programs: [{ program: "redis-server", debian: "redis-server" }],
   },
-  { name: "model", project: "unit", pattern: /model/, built: false, programs: [] },
+  { name: "model", project: "model", pattern: /model/, built: false, programs: [] },
   { name: "contract", project: "unit", pattern: /contract|alias|openapi/, built: false, programs: [] },
   {
     name: "unit",
@@ -73,9 +73,9 @@ for (const suite of plan.keys()) await installPrograms(suite.programs);
 if ([...plan.keys()].some((suite) => suite.built) && !(await build())) finish([], "the build failed");
 
 const outcomes = [];
-for (const project of ["unit", "e2e"]) {
-  const files = [...plan].filter(([suite]) => suite.project === project).flatMap(([, paths]) => paths);
-  if (files.length > 0) outcomes.push(...(await runVitest(project, files)));
+for (const projects of [["model", "unit"], ["e2e"]]) {
+  const files = [...plan].filter(([suite]) => projects.includes(suite.project)).flatMap(([, paths]) => paths);
+  if (files.length > 0) outcomes.push(...(await runVitest(projects, files)));
 }
 finish(outcomes, null);
 
@@ -112,10 +112,10 @@ function testFiles(folder) {
 }
 
 /** One vitest run. Gives one outcome per test; a file that could not even be loaded counts as one failed test. */
-async function runVitest(project, files) {
-  const { code, report } = await vitest(project, files);
-  if (report !== null) return outcomesOf(report, code, project);
-  return [{ suite: project, status: "failed", title: `vitest ended with exit code ${code} and wrote no report` }];
+async function runVitest(projects, files) {
+  const { code, report } = await vitest(projects, files);
+  if (report !== null) return outcomesOf(report, code, projects[0]);
+  return [{ suite: projects[0], status: "failed", title: `vitest ended with exit code ${code} and wrote no report` }];
 }
 
 function outcomesOf(report, code, project) {

@@ -68,7 +68,7 @@ describe("the flow of S2: HTTPS everywhere, without -k", () => {
     expect(status.code, status.output).toBe(0);
     const blind = await run(
       process.execPath,
-      ["--", join(import.meta.dirname, "..", "packages/cli/dist/main.js"), "--url", urls[0] ?? "", "status"],
+      ["--", join(import.meta.dirname, "..", "packages/cli/bundle/main.js"), "--url", urls[0] ?? "", "status"],
       {
         cwd: nodes.folder,
       },
@@ -143,7 +143,7 @@ describe("the flow of S2: HTTPS everywhere, without -k", () => {
       expect(made.code, made.output).toBe(0);
       const settings = { NODE_ID: "node1", HTTP_PORT: "0", CERT_PATH: folder, LOG_DIR: "off", DATA_DIR: join(folder, "data") };
       const serve = (): ReturnType<typeof run> =>
-        run(process.execPath, ["--", join(import.meta.dirname, "..", "packages/cli/dist/main.js"), "serve"], {
+        run(process.execPath, ["--", join(import.meta.dirname, "..", "packages/cli/bundle/main.js"), "serve"], {
           cwd: nodes.folder,
           env: settings,
         });

@@ -329,9 +329,9 @@ describe("docker/Dockerfile.node", () => {
     expect(dockerfile).toMatch(/^FROM node:24-bookworm-slim AS build$/m);
     expect(dockerfile.split("FROM node:24-bookworm-slim\n")).toHaveLength(2);
     expect(dockerfile).toMatch(/^USER node$/m);
-    expect(dockerfile).toMatch(/^ENTRYPOINT \["node", .*"\/app\/packages\/cli\/dist\/main\.js"\]$/m);
+    expect(dockerfile).toMatch(/^ENTRYPOINT \["node", .*"\/app\/packages\/cli\/bundle\/main\.js"\]$/m);
     expect(dockerfile).toMatch(/^CMD \["serve"\]$/m);
-    expect(dockerfile).toMatch(/CMD \["node", "--", "\/app\/packages\/cli\/dist\/main\.js", "health"\]/);
+    expect(dockerfile).toMatch(/CMD \["node", "--", "\/app\/packages\/cli\/bundle\/main\.js", "health"\]/);
     expect(dockerfile).toMatch(/apt-get install -y --no-install-recommends curl/);
   });
 });

@@ -11,7 +11,7 @@ const scripts = join(dirname(fileURLToPath(import.meta.url)), "..", "scripts");
 let root: string;
 beforeEach(() => {
   root = realpathSync(mkdtempSync(join(tmpdir(), "trivet-rolling-")));
-  for (const folder of ["scripts", "docker", "bin", "packages/cli/dist"]) mkdirSync(join(root, folder), { recursive: true });
+  for (const folder of ["scripts", "docker", "bin", "packages/cli/bundle"]) mkdirSync(join(root, folder), { recursive: true });
   copyFileSync(join(scripts, "rolling_restart.sh"), join(root, "scripts", "rolling_restart.sh"));
   const docker = [
     'case "$*" in *" port "*) echo 127.0.0.1:28001 ;; "compose version") ;; *) echo "$PWD: $*; COMPOSE_FILE=${COMPOSE_FILE:-}" ;; esac',
@@ -19,7 +19,7 @@ beforeEach(() => {
   writeFileSync(join(root, "bin", "docker"), ["#!/bin/sh", ...docker, ""].join("\n"));
   chmodSync(join(root, "bin", "docker"), 0o755);
   writeFileSync(
-    join(root, "packages", "cli", "dist", "main.js"),
+    join(root, "packages", "cli", "bundle", "main.js"),
     'console.log(process.env.TRIVET_URL, process.env.TRIVET_CA_FILE ?? "no authority", process.argv.slice(2).join(" "));\n',
   );
 });

@@ -4,11 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run, tool } from "./run.mjs";
 
-/** Runs these files of a project; `report` is null when it did not get so far as to write one. */
-export async function vitest(project, files) {
+/** Runs these files of these projects; `report` is null when it did not get so far as to write one. */
+export async function vitest(projects, files) {
   const folder = mkdtempSync(join(tmpdir(), "trivet-test-"));
   const file = join(folder, "report.json");
-  const args = ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...files];
+  const args = [
+    "run",
+    ...projects.flatMap((project) => ["--project", project]),
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${file}`,
+    ...files,
+  ];
   const { code } = await run(process.execPath, [tool("vitest", "vitest.mjs"), ...args]);
   try {
     return { code, report: JSON.parse(readFileSync(file, "utf8")) };

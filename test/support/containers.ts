@@ -51,8 +51,8 @@ export function editFile(file: string, change: (text: string) => string): () => 
 
 /** What `npm run build` makes, for scripts of the copy that call the command. */
 export function linkBuilt(folder: string): void {
-  const place = join(folder, "packages", "cli", "dist");
-  if (!existsSync(place)) symlinkSync(join(repository, "packages", "cli", "dist"), place);
+  const place = join(folder, "packages", "cli", "bundle");
+  if (!existsSync(place)) symlinkSync(join(repository, "packages", "cli", "bundle"), place);
 }
 
 export interface Containers {

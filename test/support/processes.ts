@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 export const repository: string = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 /** The built command: end-to-end tests run what users run. */
-export const trivet: string = join(repository, "packages", "cli", "dist", "main.js");
+export const trivet: string = join(repository, "packages", "cli", "bundle", "main.js");
 
 const running = new Set<ChildProcess>();
 // Whatever happens to a test, none of its processes outlives the run: each is ended by its own id.

@@ -15,7 +15,7 @@ export interface SourceFile {
   readonly imports: readonly Import[];
 }
 
-const skippedFolders = new Set(["node_modules", "dist", ".git", "coverage", "data", "logs", ".cache", ".build-lock"]);
+const skippedFolders = new Set(["node_modules", "dist", "bundle", ".git", "coverage", "data", "logs", ".cache", ".build-lock"]);
 
 /** Paths of all files below `folder`, relative to `root`, sorted. Missing folder: none. */
 export function filesBelow(root: string, folder: string): string[] {

@@ -14,7 +14,7 @@ const requestMs = 2000;
 /** A page that nobody waits for any more has taken the loop's delay with it, and it is late just when that was long. */
 const pageMs = 60_000;
 /** The built command of this repository: what is measured is what people start. */
-const program = fileURLToPath(new URL("../../../packages/cli/dist/main.js", import.meta.url));
+const program = fileURLToPath(new URL("../../../packages/cli/bundle/main.js", import.meta.url));
 /** As its first line starts it. */
 const [, flags = ""] =
   /node(.*) --$/.exec(readFileSync(new URL("../../../packages/cli/bin/trivet.mjs", import.meta.url), "utf8").split("\n")[0] ?? "") ?? [];

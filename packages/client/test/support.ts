@@ -1,16 +1,11 @@
 import { type ConnectOptions, type TrivetConnection, connect } from "@trivet/client";
-import { afterEach, expect, vi } from "vitest";
+import { expect, onTestFinished, vi } from "vitest";
 import { FakeCluster } from "./fake-cluster.ts";
-
-const cleanups: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 /** A pretended cluster, stopped after the test. */
 export async function cluster(nodes = 1): Promise<FakeCluster> {
   const started = await FakeCluster.start(nodes);
-  cleanups.push(() => started.stop());
+  onTestFinished(() => started.stop());
   return started;
 }
 
@@ -18,7 +13,7 @@ export async function cluster(nodes = 1): Promise<FakeCluster> {
 export async function connected(to: FakeCluster | readonly string[], options: ConnectOptions = {}): Promise<TrivetConnection> {
   const urls = to instanceof FakeCluster ? to.urls : to;
   const connection = await connect(urls, { backoffMs: [5, 50], staggerMs: 50, ...options });
-  cleanups.push(() => connection.close());
+  onTestFinished(() => connection.close());
   return connection;
 }
 

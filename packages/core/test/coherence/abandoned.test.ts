@@ -1,12 +1,10 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { type HolderEffect, type HolderState, newHolder } from "../../src/coherence/holder-state.ts";
 import { stepHolder } from "../../src/coherence/holder.ts";
 import { type HomeMessage, lineName, nothingRecorded } from "../../src/coherence/messages.ts";
 import { peek } from "../../src/coherence/reading.ts";
 import type { Moment } from "../../src/coherence/timing.ts";
 import { guard } from "../raft/guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 /** Calls whose callers have gone: what is left of them at the holder. */
 

@@ -1,4 +1,4 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { barrierHolds } from "../../src/coherence/home-phase.ts";
 import { newHome } from "../../src/coherence/home-state.ts";
 import { stepHome } from "../../src/coherence/home.ts";
@@ -10,8 +10,6 @@ import { guard } from "../raft/guard.ts";
 import { type Budget, explore, warm } from "./support/explore.ts";
 import { Script } from "./support/script.ts";
 import { type Letter, line } from "./support/world.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const [a, b, c] = [0, 1, 2] as const;
 

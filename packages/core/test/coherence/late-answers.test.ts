@@ -1,12 +1,10 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { type HolderEffect, type HolderState, newHolder, type ReadMode } from "../../src/coherence/holder-state.ts";
 import { stepHolder } from "../../src/coherence/holder.ts";
 import { type CachedRecord, type HomeMessage, lineName, nothingRecorded } from "../../src/coherence/messages.ts";
 import { peek } from "../../src/coherence/reading.ts";
 import type { Moment } from "../../src/coherence/timing.ts";
 import { guard } from "../raft/guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 /** Answers that come after what they must not bring back, at one holder. */
 

@@ -1,4 +1,4 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { newHolder } from "../../src/coherence/holder-state.ts";
 import { stepHolder } from "../../src/coherence/holder.ts";
 import { type HomeEffect, newHome } from "../../src/coherence/home-state.ts";
@@ -9,8 +9,6 @@ import { defaultCoherenceTiming, type Moment } from "../../src/coherence/timing.
 import { guard } from "../raft/guard.ts";
 import { Script } from "./support/script.ts";
 import { line } from "./support/world.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const [a, b] = [0, 1] as const;
 const at = (ms: number): Moment => ({ steady: ms, wall: ms });

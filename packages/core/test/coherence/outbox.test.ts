@@ -1,12 +1,10 @@
 import { decodeUtf8, encodeUtf8, type LoadToken } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { QueuedWriteOfKey } from "../../src/coherence/values/outbox.ts";
 import { tables } from "../../src/queues/keys.ts";
 import type { ShardLimits } from "../../src/queues/limits.ts";
 import { guard } from "../raft/guard.ts";
 import { namespace, ValueBench } from "./support/value-bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const everything = { without: new Set<number>(), most: 100, mostBytes: 1_000_000 };
 

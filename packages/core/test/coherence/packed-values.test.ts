@@ -1,12 +1,10 @@
 import { encodeUtf8, type Packing } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { decodeValue, encodeValue } from "../../src/coherence/values/records.ts";
 import { decodeQueued } from "../../src/coherence/values/outbox.ts";
 import { keyOf, tables } from "../../src/queues/keys.ts";
 import { guard } from "../raft/guard.ts";
 import { namespace, ValueBench } from "./support/value-bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const packing: Packing = "brotli";
 const bytes = (length: number): Uint8Array => new Uint8Array(length).fill(200);

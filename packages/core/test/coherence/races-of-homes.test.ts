@@ -1,11 +1,9 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { lineName } from "../../src/coherence/messages.ts";
 import { isEvictable } from "../../src/coherence/reading.ts";
 import { guard } from "../raft/guard.ts";
 import { Script } from "./support/script.ts";
 import { line } from "./support/world.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 /** The races of the study by their numbers, 17 to 35. Those of values alone (2, 21, 23, 26 in apply) are in values.test.ts. */
 

@@ -1,4 +1,4 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { newHolder, type HolderEffect, type HolderState } from "../../src/coherence/holder-state.ts";
 import { stepHolder } from "../../src/coherence/holder.ts";
 import { newHome } from "../../src/coherence/home-state.ts";
@@ -8,8 +8,6 @@ import { defaultCoherenceTiming, type Moment } from "../../src/coherence/timing.
 import { guard } from "../raft/guard.ts";
 import { cold, explore, warm } from "./support/explore.ts";
 import { line } from "./support/world.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 // Programs that keep no copies (decision 0027).
 const uncopied = { type: "uncopied" } as const;

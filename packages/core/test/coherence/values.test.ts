@@ -1,11 +1,9 @@
 import { type CacheCommand, encodeUtf8 } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { ShardAnswer } from "../../src/queues/answer.ts";
 import { tables } from "../../src/queues/keys.ts";
 import { guard } from "../raft/guard.ts";
 import { ifFence, namespace, namespaceDefinition, ValueBench } from "./support/value-bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 test("a value is put, read, replaced and deleted, under versions that only rise", () => {
   const b = new ValueBench();

@@ -1,9 +1,7 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { counterBase, termBase } from "../../src/kernel/counter-base.ts";
 import { Prng } from "../../src/kernel/prng.ts";
 import { guard } from "../raft/guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const t0 = 1_800_000_000_000;
 const day = 86_400_000;

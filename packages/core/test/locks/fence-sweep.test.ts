@@ -1,11 +1,9 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { FenceSweep } from "../../src/locks/fence-sweep.ts";
 import { restoreSystem, SnapshotLoader } from "../../src/system/snapshot-loader.ts";
 import { guard } from "../raft/guard.ts";
 import { wholeSnapshot } from "../system/traffic.ts";
 import { Bench, acquire, downgrade, release, upgrade } from "../system/support.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const swept = (bench: Bench): number | null => new FenceSweep(bench.state.lockState).step(1_000);
 

@@ -1,8 +1,5 @@
-import { vi } from "vitest";
 import { guard } from "../raft/guard.ts";
 import { endedSessionsHoldNothing, heldAreNotFree, snapshotsOfPackedAreCuts } from "./packed-scenarios.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 guard("lock-packed-unseen", "what was held before a restart is not free after it", heldAreNotFree);
 guard("lock-packed-outlives-session", "nothing is held by a session that is over", endedSessionsHoldNothing);

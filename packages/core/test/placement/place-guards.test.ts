@@ -1,9 +1,7 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { mapProblem, nodeId, type NodeId, place, preference, type PlacementMap, Prng, repairProblem } from "@trivet/core";
 import { guard } from "../raft/guard.ts";
 import { anyMap, expectSound, leadersChanged, leaderLoads, moved, nodesOf } from "./support.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const shards = 32;
 const guest = nodeId("guest");

@@ -1,9 +1,7 @@
 import { CachedView, type OrderedView, Prng } from "@trivet/core";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { keyOf, keysEnd, tables } from "../../src/queues/keys.ts";
 import { guard } from "../raft/guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 /** A store that can give a transaction up. */
 class Plain implements OrderedView {

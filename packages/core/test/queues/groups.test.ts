@@ -1,9 +1,7 @@
 import { settlements } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { guard } from "../raft/guard.ts";
 import { Bench, queue } from "./support/bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const create = (b: Bench, group: string, type: "earliest" | "latest"): unknown =>
   b.do({ type: "create-group", queue, partition: 0, group, start: { type } });

@@ -1,9 +1,7 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { keyOf, keysEnd, tables } from "../../src/queues/keys.ts";
 import { guard } from "../raft/guard.ts";
 import { Bench, definition, queue } from "./support/bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 guard("queue-length-unbounded", "a full queue refuses all of a batch, and drops nothing", () => {
   const b = new Bench({ maxMessages: 3, maxBytes: 8 });

@@ -1,8 +1,6 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { guard } from "../raft/guard.ts";
 import { Bench, message, queue } from "./support/bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const sequences = (b: Bench, state: "ready" | "delayed" | "dead", limit = 100): number[][] => {
   const pages: number[][] = [];

@@ -1,11 +1,9 @@
 import type { FrameHeader, ShardCommand } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { ShardAnswer } from "../../src/queues/answer.ts";
 import { tables } from "../../src/queues/keys.ts";
 import { guard } from "../raft/guard.ts";
 import { Bench, consumption, definition, message, queue } from "./support/bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 /** One command in a frame of its own. */
 function ask(b: Bench, sequence: number, command: ShardCommand, fields: Partial<FrameHeader> = {}): ShardAnswer {

@@ -1,8 +1,6 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { guard } from "../raft/guard.ts";
 import { Bench } from "./support/bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 guard("queue-key-order-ignored", "while the head of a key is leased its successors wait, and others do not", () => {
   const b = new Bench();

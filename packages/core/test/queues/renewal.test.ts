@@ -5,8 +5,6 @@ import { ShardRenewal } from "../../src/queues/renewal.ts";
 import { guard } from "../raft/guard.ts";
 import { Bench, queue } from "./support/bench.ts";
 
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
-
 const unixSeconds = 1_800_000_000;
 const fenceFloor = unixSeconds * 2 ** 20;
 

@@ -1,10 +1,8 @@
 import type { Begun } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { guard } from "../raft/guard.ts";
 import { keyOf, present, tables } from "../../src/queues/keys.ts";
 import { Bench, queue } from "./support/bench.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const gone = (b: Bench, begun: Begun | null = null): unknown => b.do({ type: "consumer-gone", queue, consumer: "c", begun });
 const begun = (messages: number, ...partitions: number[]): Begun => ({ messages, partitions });

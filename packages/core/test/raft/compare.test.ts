@@ -1,10 +1,8 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { logIndex, term } from "@trivet/core";
 import { configEntry, elect, entry, hardState, logOf, membershipOf, message, under, voteRequest } from "./build.ts";
 import { Cluster } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const three = { voters: ["a", "b", "c"] };
 const torn = { damaged: true, onlyTornTail: true };

@@ -3,8 +3,7 @@ import { activateMutants, reachedMutants } from "../../src/mutation-on.ts";
 
 /**
  * A promise and the guard that keeps it: `scenario`, assertions included, must hold as the code is and must fail with the guard taken out.
- * The test file has to mock the production switch:
- * `vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));`
+ * Unit tests run with the switches of the simulator's build (vitest.config.ts), all of them off.
  */
 export function guard(mutant: string, promise: string, scenario: () => void): void {
   test(promise, scenario);

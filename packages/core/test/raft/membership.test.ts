@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   changeMembership,
   logIndex,
@@ -15,8 +15,6 @@ import { committedIndex, majority } from "../../src/raft/quorum.ts";
 import { accepted, append, configEntry, elect, entry, hardState, logOf, membershipOf, vote } from "./build.ts";
 import { Cluster } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const three = { voters: ["a", "b", "c"] };
 const refusals = (c: Cluster, id: string): string[] =>

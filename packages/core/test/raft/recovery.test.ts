@@ -1,10 +1,8 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { logIndex } from "@trivet/core";
 import { append, elect, logOf, under, voteRequest } from "./build.ts";
 import { Cluster } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const three = { voters: ["a", "b", "c"] };
 const progressOf = (c: Cluster, leader: string, peer: string) =>

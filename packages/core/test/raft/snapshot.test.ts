@@ -1,10 +1,8 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { logIndex, nodeId } from "@trivet/core";
 import { accepted, append, elect, entry, hardState, logOf, membershipOf, message, metaOf, under } from "./build.ts";
 import { Cluster, payloadOf } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const three = { voters: ["a", "b", "c"] };
 

@@ -1,9 +1,7 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { elect, message, under } from "./build.ts";
 import { Cluster } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../src/mutation-off.ts", () => import("../../src/mutation-on.ts"));
 
 const three = { voters: ["a", "b", "c"] };
 

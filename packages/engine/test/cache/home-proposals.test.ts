@@ -1,10 +1,8 @@
 import { encodeSingleCommandFrame, encodeUtf8 } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { HomeProposals } from "../../src/cache/home-proposals.ts";
 import { lineOfKey } from "../../src/cache/lines.ts";
 import { guard } from "../hosts/guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const value = encodeUtf8("1");
 const condition = { type: "always" } as const;

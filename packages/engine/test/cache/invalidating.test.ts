@@ -5,8 +5,6 @@ import type { WriteAnswer } from "../../src/cache/cache-writes.ts";
 import { Writing } from "../../src/cache/writing.ts";
 import { guard } from "../hosts/guard.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
 const shards = 4;
 
 guard("cache-invalidated-by-some", "M8: an invalidation is answered when every shard has applied it, not before", () => {

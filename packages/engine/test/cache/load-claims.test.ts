@@ -1,10 +1,8 @@
 import { MemoryClock } from "@trivet/engine";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { claimMs, claimPollMs, openClaims } from "../../src/cache/limits.ts";
 import { type ClaimReply, LoadClaims } from "../../src/cache/load-claims.ts";
 import { guard } from "../hosts/guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** One home; who asks, and what they were told so far. */
 class Bench {

@@ -1,15 +1,13 @@
 import { groupId, nothingRecorded } from "@trivet/core";
 import { type CacheOrigin, MemoryClock, MemoryTelemetry, type OriginAnswer } from "@trivet/engine";
 import { encodeUtf8, type LoadToken } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { CacheCalls } from "../../src/cache/cache-calls.ts";
 import type { CacheWrites, WriteAnswer } from "../../src/cache/cache-writes.ts";
 import { openLoads } from "../../src/cache/limits.ts";
 import { type LoadReply, OriginLoads } from "../../src/cache/origin-loads.ts";
 import type { ReadValue } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const full = { type: "answered", result: { type: "cache-full", limit: "bytes", max: 1 }, requestId: "r" } as const;
 

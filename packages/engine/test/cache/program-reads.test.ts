@@ -1,7 +1,7 @@
 import { groupId } from "@trivet/core";
 import { noSpans } from "@trivet/engine";
 import type { HolderMessage, HomeMessage, NamespaceSettings } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { Copies } from "../../src/cache/copies.ts";
 import { HolderHost } from "../../src/cache/holder-host.ts";
 import { openProgramReads } from "../../src/cache/limits.ts";
@@ -10,8 +10,6 @@ import { ProgramReads } from "../../src/cache/program-reads.ts";
 import { Transitions } from "../../src/cache/transitions.ts";
 import { Traces } from "../../src/hosts/traces.ts";
 import { guard } from "../hosts/guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const line = lineOfKey(1, "k");
 const group = groupId(1);

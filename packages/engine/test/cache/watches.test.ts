@@ -1,12 +1,10 @@
 import { groupId } from "@trivet/core";
 import { MemoryClock } from "@trivet/engine";
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { rememberedChanges } from "../../src/cache/limits.ts";
 import { Watches } from "../../src/cache/watches.ts";
 import type { ValueChange } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const shard = groupId(1);
 

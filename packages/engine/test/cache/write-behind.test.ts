@@ -1,12 +1,10 @@
 import { groupId, type NamespaceView, type QueuedWriteOfKey } from "@trivet/core";
 import { type CacheOrigin, MemoryClock, MemoryPacking, MemoryTelemetry, type OriginWrite, type OriginWritten } from "@trivet/engine";
 import { encodeUtf8, type ShardCommand } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { stampOf, WriteBehind } from "../../src/cache/write-behind.ts";
 import type { WorkerRequest } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** What a shard's leader does with what waits, without its shard: the test says what waits, and what the origin answers. */
 class Bench {

@@ -1,11 +1,9 @@
 import type { AuditMark } from "@trivet/wire";
 import { featureLevels } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type Anchored, type AnchoredLog, type AnchorInLog, AuditAnchoring } from "../../src/hosts/audit-anchoring.ts";
 import { acquire, type Cluster, ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const timeoutMs = 5_000;
 

@@ -1,10 +1,8 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { encodeMembershipPayload, type Entry, logIndex, nodeId, term } from "@trivet/core";
 import type { OpenedSystem } from "../../src/hosts/open.ts";
 import { Directory, noop } from "./directory.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const wal = "wal/0000000001.wal";
 const range = (from: number, to: number): Entry[] => Array.from({ length: to - from + 1 }, (_, i) => noop(from + i, 1));

@@ -7,8 +7,6 @@ import { describe, expect, test, vi } from "vitest";
 import { acquire, Cluster, ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
 const define: Command = { type: "define-namespace", name: "users", mode: "ensure", settings: {}, principal: "" };
 const urls = ["http://n1", "http://n2", "http://n3"];
 

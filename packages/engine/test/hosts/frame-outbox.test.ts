@@ -1,9 +1,7 @@
 import { encodeSingleCommandFrame } from "@trivet/wire";
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { FrameOutbox } from "../../src/hosts/frame-outbox.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 guard(
   "host-passing-refusal-told",

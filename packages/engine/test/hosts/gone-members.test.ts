@@ -1,10 +1,8 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { scalableRole } from "../../src/hosts/gone-members.ts";
 import { scalableGoneAfterMs } from "../../src/hosts/limits.ts";
 import { acquire, type Cluster, ready } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 // Ten minutes pass here: fewer rounds do.
 const calm = { heartbeatMs: 500, electionMinMs: 2_000, electionMaxMs: 4_000 } as const;

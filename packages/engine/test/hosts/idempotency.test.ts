@@ -1,10 +1,8 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Outcome, Submission, SubmitOptions } from "@trivet/engine";
 import { acquire, type Cluster, ready, Told } from "./cluster.ts";
 import { lateAnswerMs } from "../../src/hosts/limits.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 function settled(): Cluster {
   const cluster = ready();

@@ -1,8 +1,6 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { LeaseTimers } from "../../src/hosts/leases.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 describe("the leader's timers (rule L1)", () => {
   guard("host-lease-no-clock-margin", "a lease ends when a clock that runs slower by ρ has reached its end too, a wait at its end", () => {

@@ -1,10 +1,8 @@
 import { defaultHostConfig, type Link } from "@trivet/engine";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { judgeLink, type LinkFacts } from "../../src/hosts/link-policy.ts";
 import { type PeerHello, peerProtocol } from "../../src/hosts/peer-frames.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const facts: LinkFacts = {
   config: { ...defaultHostConfig, node: "node1", url: "https://node1:8001", peers: [] },

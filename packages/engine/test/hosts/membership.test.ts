@@ -1,10 +1,8 @@
 import { nodeId } from "@trivet/core";
 import { newestLevel } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { acquire, Cluster, ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 function voters(cluster: Cluster): readonly string[] {
   return cluster.leader()?.host.system?.raft.membership.voters ?? [];

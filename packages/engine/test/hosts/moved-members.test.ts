@@ -1,8 +1,6 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { acquire, type Cluster, ready } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const registered = (cluster: Cluster): Readonly<Record<string, string>> =>
   Object.fromEntries((cluster.leader()?.host.machine?.nodes() ?? []).map(({ node, url }) => [node, url]));

@@ -1,12 +1,10 @@
 import { groupId, logIndex, nodeId, term } from "@trivet/core";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { defaultHostConfig } from "@trivet/engine";
 import { groupConfig } from "../../src/hosts/config.ts";
 import { maxPeerBufferBytes } from "../../src/hosts/limits.ts";
 import { ready } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** What a node's transport takes in one frame; a longer one ends the connection. */
 const transportFrameBytes = 64 * 1024 * 1024;

@@ -1,10 +1,8 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { type Link, MemoryCrypto } from "@trivet/engine";
 import { encodeHello, encodeProof, encodeRefusal, type PeerHello, peerProtocol, type PeerRefusal } from "../../src/hosts/peer-frames.ts";
 import { type LinkOwner, PeerLink } from "../../src/hosts/peer-link.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 function hello(node: string): PeerHello {
   return {

@@ -1,7 +1,7 @@
 import { groupId, nodeId, term } from "@trivet/core";
 import { type Link, MemoryCrypto } from "@trivet/engine";
 import { ByteWriter } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   beginBatch,
   encodeHello,
@@ -13,8 +13,6 @@ import {
 } from "../../src/hosts/peer-frames.ts";
 import { type LinkOwner, PeerLink } from "../../src/hosts/peer-link.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const [first, second] = [7, 8].map((byte) => new Uint8Array(16).fill(byte)) as [Uint8Array, Uint8Array];
 let connections = 0;

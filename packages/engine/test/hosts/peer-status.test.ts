@@ -1,8 +1,6 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ready } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const failureDetector = { intervalMs: 500, timeoutMs: 2_000 };
 

@@ -1,9 +1,7 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { NodeApi } from "@trivet/engine";
 import { acquire, type Cluster, ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 function remove(cluster: Cluster, node: string): void {
   const told = new Told<unknown>();

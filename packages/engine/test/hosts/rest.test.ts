@@ -4,8 +4,6 @@ import { Caches } from "../shards/cache-support.ts";
 import { acquire, Cluster, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
 const heartbeatMs = 50;
 const fineMs = 10;
 

@@ -1,12 +1,10 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { type CallerRoute, noSpans, type Outcome } from "@trivet/engine";
 import { readFrameHeader } from "@trivet/wire";
 import { Submissions } from "../../src/hosts/submissions.ts";
 import { Traces } from "../../src/hosts/traces.ts";
 import { acquire } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 guard("host-routes-kept", "lanes that are over leave no route behind, however many calls got no answer", () => {
   let now = 0;

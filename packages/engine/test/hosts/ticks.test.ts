@@ -1,9 +1,7 @@
 import { MemoryClock } from "@trivet/engine";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Ticks } from "../../src/hosts/ticks.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const never = Number.POSITIVE_INFINITY;
 

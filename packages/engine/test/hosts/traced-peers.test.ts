@@ -1,14 +1,12 @@
 import { type GroupId, groupId, nodeId } from "@trivet/core";
 import { ByteWriter } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { decodePeerFrame, beginBatch, type PeerMessage, writePeerMessage } from "../../src/hosts/peer-frames.ts";
 import { readsTracesMethod } from "../../src/hosts/traced-peers.ts";
 import { callersTrace, MemorySpans } from "../memory-spans.ts";
 import { Shards } from "../shards/support.ts";
 import { acquire, type Member, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** Three nodes that trace, but for those in `silent`, and one queue. */
 class Traced extends Shards {

@@ -1,8 +1,6 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 guard("host-transfer-answers-all", "each caller of a leadership transfer hears how its own ended", () => {
   const cluster = ready();

@@ -1,12 +1,10 @@
 import { Prng, nodeId, term } from "@trivet/core";
 import { MemoryCrypto, createLog } from "@trivet/engine";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { WalRig } from "./wal-rig.ts";
 import { append, entry, floor, indexes, shard, system } from "./wal-writes.ts";
 import type { Asked } from "./wal-writes.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 describe("a disk that fails", () => {
   test.each(["io", "no-space"] as const)("%s: reported once, nothing acknowledged afterwards, nothing tried again", (code) => {

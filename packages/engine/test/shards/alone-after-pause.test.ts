@@ -1,9 +1,7 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { acquire, Cluster, Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { longPoll, withMessage } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 // A leader that is its group's only voter sends no heartbeats: nothing but its own wish to read ends the idle turn.
 

@@ -1,12 +1,10 @@
 import type { CacheEntry, CacheFailure, CacheWritten, Explained, NamespaceSettings } from "@trivet/engine";
 import { cacheShardOf, decodeUtf8 } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
 import { OutsideStore } from "./outside-store.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const nodes = ["n1", "n2", "n3"] as const;
 const options = { timeoutMs: 10_000 };

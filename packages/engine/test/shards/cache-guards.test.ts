@@ -11,7 +11,7 @@ import {
   newestLevel,
   type ShardCommand,
 } from "@trivet/wire";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { HomeHost, type HomeHostOwner } from "../../src/cache/home-host.ts";
 import { nextLife } from "../../src/cache/lives.ts";
 import { WriteBehind } from "../../src/cache/write-behind.ts";
@@ -19,8 +19,6 @@ import { Traces } from "../../src/hosts/traces.ts";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const nodes = ["n1", "n2", "n3"] as const;
 const line = "1\u0000a";

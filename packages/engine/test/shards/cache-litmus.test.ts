@@ -1,9 +1,7 @@
 import { Prng } from "@trivet/core";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 type Step = { readonly put: string } | { readonly get: string };
 interface Flow {

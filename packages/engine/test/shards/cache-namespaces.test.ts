@@ -6,8 +6,6 @@ import { Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
 type Defined = Parameters<Parameters<CacheApi["defineNamespace"]>[4]>[0];
 const nodes = ["n1", "n2", "n3"] as const;
 

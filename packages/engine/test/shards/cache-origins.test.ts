@@ -1,11 +1,9 @@
 import type { CacheApi, CacheFailure, CacheOrigin, NamespaceSettings, OriginAnswer } from "@trivet/engine";
 import { decodeUtf8, encodeUtf8 } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const nodes = ["n1", "n2", "n3"] as const;
 type Read = Parameters<Parameters<CacheApi["get"]>[4]>[0];

@@ -10,11 +10,9 @@ import {
   type LineName,
   type ShardCommand,
 } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const key = "a";
 const line = lineName("1", key);

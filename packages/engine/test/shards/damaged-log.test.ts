@@ -1,10 +1,8 @@
 import { groupId } from "@trivet/core";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import type { Member } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { Shards } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const findings = ({ telemetry }: Member): readonly string[] =>
   telemetry.lines.filter(({ event }) => event === "storage.corrupt").map(({ text }) => text);

@@ -1,12 +1,10 @@
 import { groupId } from "@trivet/core";
 import type { StorageCommand } from "@trivet/engine";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { acquire } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { message, type Shards, withMessage } from "./support.ts";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** Twice what a leader takes until it looks, and the sweep. */
 const aWhileMs = 12_000;

@@ -1,11 +1,9 @@
 import { groupId, nodeId } from "@trivet/core";
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { Told } from "../hosts/cluster.ts";
 import { ShardGroup } from "../../src/shards/shard-group.ts";
 import { guard } from "../hosts/guard.ts";
 import { message, Shards } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** Files of snapshots of `group` on the disk of `node`. */
 function snapshotsOf(shards: Shards, node: string, group: number): readonly string[] {

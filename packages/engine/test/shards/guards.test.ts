@@ -8,7 +8,7 @@ import {
   type OrderedStores,
 } from "@trivet/engine";
 import { CommandFrameBuilder, encodeEntryPayload, type ShardCommand } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { LeaseClock } from "../../src/shards/lease-clock.ts";
 import { ShardWorker } from "../../src/shards/shard-worker.ts";
@@ -16,8 +16,6 @@ import type { WorkerEntry, WorkerReply, WorkerRequest } from "../../src/shards/w
 import { guard } from "../hosts/guard.ts";
 import { loadNumber } from "./store-rig.ts";
 import { consumption, definition, message } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const group = 1;
 /** What is applied is in the store at once, and each answer tells the hash. */

@@ -1,8 +1,6 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { applyRequest, entries, MachineRig, WorkerRig } from "./store-rig.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 guard(
   "shard-hash-fails-batch",

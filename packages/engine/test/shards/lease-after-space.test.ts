@@ -1,9 +1,7 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { commandEntry, MachineRig } from "./store-rig.ts";
 import { consumption, definition, message } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** What is due at an attended time. */
 function dueAt(bench: MachineRig, attended: number): number | null {

@@ -2,8 +2,6 @@ import { expect, vi } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { withMessage } from "./support.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
 guard(
   "shard-lease-due-forgotten",
   "a lease that ends while the leader's disk is full is ended once there is room, though nothing else is asked of the shard",

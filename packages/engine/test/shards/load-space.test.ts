@@ -1,9 +1,7 @@
 import { groupId } from "@trivet/core";
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { Shards } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 guard("shard-load-stops-without-space", "a replica that finds no space for a snapshot for a moment goes on when there is some", () => {
   const shards = new Shards(3, { retainBytes: 4 * 1024, walSegmentBytes: 256 * 1024, walRoomBytes: 0 });

@@ -1,12 +1,10 @@
 import { groupId, nodeId, term } from "@trivet/core";
 import { newReplica } from "../../src/log/types.ts";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Member } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { WalRig } from "../log/wal-rig.ts";
 import { Shards } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const group = groupId(1);
 const raftOf = ({ host }: Member) => host.shards?.replica(group)?.group.raft ?? null;

@@ -1,11 +1,9 @@
 import { groupId } from "@trivet/core";
 import { CommandFrameBuilder, decodeShardAnswer, featureLevels, newestLevel } from "@trivet/wire";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { Cluster } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { message } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const urls = ["http://n1", "http://n2", "http://n3"];
 const caller = "lane";

@@ -10,14 +10,12 @@ import {
   limits,
   lineName,
 } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { ReadValue } from "../../src/shards/worker-protocol.ts";
 import { Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
 import { OutsideStore } from "./outside-store.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const nodes = ["n1", "n2", "n3"] as const;
 const long = `${"a".repeat(300)}b`;

@@ -1,5 +1,5 @@
 import { nodeId, place } from "@trivet/core";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import {
   alive,
@@ -18,8 +18,6 @@ import {
   pick,
   settled,
 } from "./placement-support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 describe("who is chosen for shards (D4)", () => {
   guard("shard-placed-by-any-role", "is a node with a role that has shards", () => {

@@ -1,13 +1,11 @@
 import { groupId, nodeId } from "@trivet/core";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import type { ShardGroup } from "../../src/shards/shard-group.ts";
 import type { Member } from "../hosts/cluster.ts";
 import { Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import type { Shards } from "./support.ts";
 import { ask, asked, drain, isSettled, leading, mapOf, onSend, pick, replicaOf, settled, watch } from "./placement-support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** The questions of this node whether shards still count it: asked and answered, but what was answered is not told yet. */
 function heldAnswers({ host }: Member): { readonly group: number; readonly answer: unknown; readonly tell: () => void }[] {

@@ -4,8 +4,6 @@ import { Told } from "../hosts/cluster.ts";
 import { ask, count, groupsOf, holds, isMember, isPlaced } from "./placement-support.ts";
 import { Shards, withMessage } from "./support.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
 /** Four nodes, each with shards. */
 function four(): Shards {
   const shards = new Shards(4);

@@ -18,7 +18,6 @@ import {
   watch,
 } from "./placement-support.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 afterEach(() => vi.restoreAllMocks());
 
 type Change = Parameters<ShardGroup["changeMembership"]>[0];

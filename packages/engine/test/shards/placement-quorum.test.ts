@@ -6,7 +6,6 @@ import { guard } from "../hosts/guard.ts";
 import { alive, drain, groupsOf, holds, isSettled, join, leading, mapOf, names, onSend, settled } from "./placement-support.ts";
 import type { Shards } from "./support.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 afterEach(() => vi.restoreAllMocks());
 
 describe("one that is to vote in a shard (decision 0035)", () => {

@@ -1,9 +1,7 @@
 import { nodeId } from "@trivet/core";
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { withMessage } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 guard(
   "shard-given-term-in-memory",

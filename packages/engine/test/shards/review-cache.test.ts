@@ -10,8 +10,6 @@ import { Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
 describe("a node that starts again", () => {
   guard("coherence-former-process-answered", "is not told that its write is done when that of its former process was (rule X1)", () => {
     const caches = new Caches();

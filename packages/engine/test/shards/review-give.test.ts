@@ -1,8 +1,6 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { withMessage } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 guard("shard-founded-again", "what a replica acknowledged after it was given away and came back survives its restart", () => {
   const { cluster, group, leader, shards } = withMessage();

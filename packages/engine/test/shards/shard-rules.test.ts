@@ -1,12 +1,10 @@
 import { groupId } from "@trivet/core";
 import { featureLevels, newestLevel, newestRules } from "@trivet/wire";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { Told } from "../hosts/cluster.ts";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
 import { Shards } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const nodes = ["n1", "n2", "n3"] as const;
 const older = featureLevels.begun - 1;

@@ -1,8 +1,6 @@
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { Silence } from "../../src/shards/silence.ts";
 import { guard } from "../hosts/guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** Looks every 250 ms from `from` to `to`. */
 function look(silence: Silence, term: number, from: number, to: number, nodes: readonly string[], heard: readonly string[]): void {

@@ -1,10 +1,8 @@
 import { groupId, logIndex } from "@trivet/core";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { entries, applyRequest, MachineRig, WorkerRig } from "./store-rig.ts";
 import { message, Shards } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 test("a leader whose disk is full for a moment does not stop the replica that it brings up to date (rule W5)", () => {
   const shards = new Shards(3, { retainBytes: 4 * 1024, walSegmentBytes: 256 * 1024, walRoomBytes: 0 });

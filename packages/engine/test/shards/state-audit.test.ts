@@ -5,8 +5,6 @@ import { type Member, Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { message, type Shards, withMessage } from "./support.ts";
 
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
-
 const mismatches = "trivet_raft_state_hash_mismatch_total";
 
 interface Bench {

@@ -1,12 +1,10 @@
 import { groupId } from "@trivet/core";
 import type { Consumed, QueueFailure, StorageOutcome } from "@trivet/engine";
 import type { Produce } from "@trivet/wire";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type Member, Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { consumption, longPoll, message, Shards } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 function started(): Shards {
   const shards = new Shards();

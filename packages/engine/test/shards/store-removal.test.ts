@@ -1,10 +1,8 @@
 import { groupId } from "@trivet/core";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { guard } from "../hosts/guard.ts";
 import { applyRequest, entries, WorkerRig } from "./store-rig.ts";
 import { Shards } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 describe.each([undefined, 0])("with %s bytes of buffer", (bufferedBytes) => {
   test("a replica whose store turns out to be damaged as it is written is fetched again, and its node goes on (rule W6)", () => {

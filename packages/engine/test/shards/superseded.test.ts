@@ -1,9 +1,7 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
 import { applyRequest, entries, MachineRig, WorkerRig } from "./store-rig.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** The state behind so many entries, in one chunk. */
 function chunkAt(index: number): Uint8Array {

@@ -1,11 +1,9 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { bufferedBytes } from "../../src/stores/limits.ts";
 import type { WorkerEntry } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
 import { applyRequest, commandEntry, WorkerRig } from "./store-rig.ts";
 import { definition, message } from "./support.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const bodyBytes = 4_096;
 

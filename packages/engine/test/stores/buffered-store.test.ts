@@ -1,9 +1,7 @@
 import { type OrderedView, Prng } from "@trivet/core";
 import { BufferedStore, IoError, MemoryClock, MemoryCrypto, MemoryOrderedStores, type OrderedStore } from "@trivet/engine";
-import { expect, describe, test, vi } from "vitest";
+import { expect, describe, test } from "vitest";
 import { guard } from "../hosts/guard.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 const crypto = new MemoryCrypto();
 const checkedWith = (bytes: Uint8Array, start?: number): number => crypto.crc32(bytes, start);

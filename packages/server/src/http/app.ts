@@ -311,7 +311,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   });
   if (options.queues !== null) collectQueueMetrics(options.metrics, options.queues, context.now, context.wallNow);
   if (options.cache !== null) collectCacheMetrics(options.metrics, options.cache);
-  await useDocs(app, options.version);
+  useDocs(app, options.version);
   registerRoutes(app, handlers, context);
   const endLongLived = (): void => {
     for (const end of closers) end();

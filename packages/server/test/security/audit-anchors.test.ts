@@ -5,20 +5,23 @@ import { type AuditHead, sealRecord, verifyAudit } from "../../src/security/audi
 import { anchorsOfChains, type ClusterAudit, compareWithCluster } from "../../src/security/audit-compare.ts";
 import { asideFiles, setAside, setAsideName } from "../../src/security/audit-files.ts";
 import {
-  key,
+  differs,
+  find,
   folder,
-  path,
-  open,
-  written,
+  key,
   linesOf,
   marksIn,
+  open,
+  path,
   rewritten,
-  find,
   there,
-  differs,
   unreadable,
+  useFolder,
+  written,
   writtenLong,
 } from "./audit-support.ts";
+
+useFolder();
 
 describe("the chain of an audit log", () => {
   test("has a name that each program and each file says again; a log that is begun anew has another", async () => {

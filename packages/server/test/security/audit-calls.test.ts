@@ -9,7 +9,9 @@ import type { AuditLog } from "../../src/security/audit-log.ts";
 import { rights } from "../../src/security/rights.ts";
 import { scripted, serve, type Server, startTestNode, until } from "../http/harness.ts";
 import { toolsFor } from "./certs.ts";
-import { key, folder, path, said, open, linesOf, write, marksIn } from "./audit-support.ts";
+import { folder, key, linesOf, marksIn, open, path, said, useFolder, write } from "./audit-support.ts";
+
+useFolder();
 
 const schedule = (ms: number, run: () => void): { cancel: () => void } => {
   const timer = setTimeout(run, ms);

@@ -12,12 +12,15 @@ export const key = "0123456789abcdef-audit";
 export let folder: string;
 export let path: string;
 export let said: Said;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "trivet-anchors-"));
-  path = join(folder, "audit.log");
-  said = { lines: [], counted: [] };
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+/** Each test of the file that calls it has a folder of its own. */
+export function useFolder(): void {
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "trivet-anchors-"));
+    path = join(folder, "audit.log");
+    said = { lines: [], counted: [] };
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+}
 
 export const open = (maxBytes = 67_108_864): AuditLog => new AuditLog({ path, key, maxBytes }, "node1", toolsFor(said));
 export async function written(count: number, maxBytes?: number): Promise<AuditLog> {

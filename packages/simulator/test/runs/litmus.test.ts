@@ -1,8 +1,6 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { activateMutants, reachedMutants } from "../../../core/src/mutation-on.ts";
 import { nearCoWW, nearInversion, nearMP, nearSB } from "../../src/scenarios/near-litmus.ts";
-
-vi.mock("../../../core/src/mutation-off.ts", () => import("../../../core/src/mutation-on.ts"));
 
 /** Litmus tests as they are played, each with a bug that it finds. What CoRR and IRIW forbid is judged in checkers/litmus.test.ts. */
 test.each([
