@@ -63,6 +63,8 @@ export interface RunningNode extends AsyncDisposable {
 const encoder = new TextEncoder();
 /** Nodes that are started together find each other within a second or two; the quorum's own warning comes after five. */
 const startQuietMs = 5_000;
+/** How long a start that came to nothing waits for what it had opened to end. */
+const failedStartMs = 1_000;
 
 /** What the node host is told, from the configuration. */
 export function hostConfig(config: NodeConfig): NodeHostConfig {
@@ -217,9 +219,19 @@ function readCertificate(path: string): string {
   }
 }
 
+/** What is registered for spans is the process's, and ends with the node, or with a start that comes to nothing. */
 async function build(config: NodeConfig, logger: Logger, options: StartOptions): Promise<Parts> {
-  // First, as it may end the start; what is registered here is the process's, and ends with the node.
+  // First, as it may end the start.
   const endExport = config.tracing === "otlp" ? await startExport(config.nodeId, process.env) : null;
+  try {
+    return { ...(await assemble(config, logger, options)), endExport };
+  } catch (error) {
+    if (endExport !== null) await endInTime(endExport, failedStartMs, logger);
+    throw error;
+  }
+}
+
+async function assemble(config: NodeConfig, logger: Logger, options: StartOptions): Promise<Omit<Parts, "endExport">> {
   const tracing = config.tracing === "off" ? null : new Tracing(config.nodeId, version);
   const metrics = new Metrics();
   const lag = new LoopLag();
@@ -284,7 +296,7 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   ];
   tls?.start();
   access?.start();
-  return { config, logger, metrics, telemetry, transport, files, host, http, redis, origins, audit, endExport, ends };
+  return { config, logger, metrics, telemetry, transport, files, host, http, redis, origins, audit, ends };
 }
 
 /** What the parts of security tell and count with. */
@@ -305,21 +317,26 @@ function stopHost(host: NodeHost, limitMs: number): Promise<boolean> {
   });
 }
 
+/** All that `build` opened, of a node that stopped and of one that never came up. `graceMs`: for answers; `exportMs`: for the last spans. */
+async function release(parts: Parts, { graceMs, exportMs }: { readonly graceMs: number; readonly exportMs: number }): Promise<void> {
+  await parts.http.close(graceMs);
+  parts.transport.close();
+  await closeStorages(parts);
+  await parts.audit?.close();
+  if (parts.endExport !== null) await endInTime(parts.endExport, exportMs, parts.logger);
+  parts.files.unlock();
+  for (const end of parts.ends) end();
+}
+
 /** New calls are refused, waits are answered, leadership moves; then the listener and the files are closed (W-76). */
 async function stopParts(parts: Parts): Promise<void> {
-  const { config, logger, host, http, transport } = parts;
+  const { config, logger, host } = parts;
   logger.log("info", "node.stop", "stopping: handing over and finishing what is under way");
   if (parts.audit !== null) await anchoredInTime(parts.audit);
   const left = config.scalable && (await leaveCluster(host.api, config, logger));
   const inTime = await stopHost(host, config.shutdownTimeoutMs);
   if (!inTime) logger.log("warn", "node.stop", "the node did not hand over in time; closing anyway");
-  await http.close(Math.min(1_000, config.shutdownTimeoutMs));
-  transport.close();
-  await closeStorages(parts);
-  await parts.audit?.close();
-  if (parts.endExport !== null) await endInTime(parts.endExport, config.shutdownTimeoutMs, logger);
-  parts.files.unlock();
-  for (const end of parts.ends) end();
+  await release(parts, { graceMs: Math.min(1_000, config.shutdownTimeoutMs), exportMs: config.shutdownTimeoutMs });
   if (left) setAsideData(config, logger);
   logger.log("info", "node.stopped", "stopped");
   await logger.flush();
@@ -366,13 +383,8 @@ export async function startNode(given: NodeConfig, options: StartOptions = {}): 
     parts.telemetry.started();
     if (config.cache.seedDemoData && config.roles.includes("cache")) parts.ends.push(seedDemoData(parts.host.cache, parts.telemetry));
   } catch (error) {
-    if (begun) await stopHost(parts.host, 1_000);
-    await parts.http.close(0);
-    parts.transport.close();
-    await closeStorages(parts);
-    await parts.audit?.close();
-    parts.files.unlock();
-    for (const end of parts.ends) end();
+    if (begun) await stopHost(parts.host, failedStartMs);
+    await release(parts, { graceMs: 0, exportMs: failedStartMs });
     await logger.flush();
     throw error;
   }
