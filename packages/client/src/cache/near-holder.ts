@@ -118,11 +118,11 @@ export class NearHolder {
   }
 
   private step(event: HolderEvent): void {
-    for (const effect of stepHolder(this.state, event)) this.carryOut(effect);
+    for (const effect of stepHolder(this.state, event)) this.carryOut(effect, event.now);
     if (this.wanted.size > 0 && this.state.leasedAt !== null) this.fetchWanted();
   }
 
-  private carryOut(effect: HolderEffect): void {
+  private carryOut(effect: HolderEffect, now: Moment): void {
     switch (effect.type) {
       case "send":
         return this.owner.send(effect.message);
@@ -131,7 +131,7 @@ export class NearHolder {
       case "answer-write": {
         const waiter = this.take(effect.waiter);
         // A write asks for no lease.
-        if (waiter?.cold != null && this.state.leasedAt === null) this.readFor(waiter.cold);
+        if (waiter?.cold != null && this.mayAsk(now)) this.readFor(waiter.cold);
         return waiter?.written?.(effect.outcome);
       }
       case "kept": {
@@ -152,6 +152,12 @@ export class NearHolder {
       this.wanted.delete(line);
       if (state === "I") this.readFor(line);
     }
+  }
+
+  /** There is no lease, none is asked for, and nothing keeps it from asking: one that is barred would read for a copy that it may not keep. */
+  private mayAsk({ steady }: Moment): boolean {
+    const { asked, askAgainAt, leasedAt } = this.state;
+    return leasedAt === null && asked.length === 0 && askAgainAt <= steady;
   }
 
   /** For its copy, and for the lease: nobody waits. */
