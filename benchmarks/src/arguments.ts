@@ -64,7 +64,7 @@ npm run bench -- report [FILE…] [--quick]
           --seconds N       how long they are watched (default: 60)
           --settle N        how long they are left alone before that, in seconds (default: 60). In its first minute a node also compiles
                             what has become hot; 15 counts that in
-  report  writes docs/benchmarks.md, its charts and the raw results from the newest results of this machine,
+  report  writes docs/benchmarks.md, its charts, the raw results and the figures in README.md from the newest results of this machine,
           or from the files named; --quick also takes results of quick runs, and says so`;
 
 /** Names that stand for several subjects: the same software in more than one setting. */

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readResults, writeResults } from "../results.ts";
 import { charts } from "./charts.ts";
+import { headline, withHeadline } from "./headline.ts";
 import { page } from "./markdown.ts";
 import { select, type Selection } from "./select.ts";
 
@@ -15,7 +16,7 @@ export interface ReportOptions {
   readonly quick: boolean;
 }
 
-/** Writes the page, its charts and the raw results. */
+/** Writes the page, its charts, the raw results, and what README.md says of them. */
 export function writeReport({ root, resultsFolder, files, quick }: ReportOptions): {
   readonly written: string[];
   readonly selection: Selection;
@@ -31,14 +32,17 @@ export function writeReport({ root, resultsFolder, files, quick }: ReportOptions
   const sources = paths.map((path) => ({ path, file: readResults(path) }));
   const selection = select(sources, { quick, strict: files.length > 0 });
   const pictures = charts(selection.results);
+  const readme = join(root, "README.md");
+  const introduction = withHeadline(readFileSync(readme, "utf8"), headline(selection));
   mkdirSync(folder, { recursive: true });
   for (const name of readdirSync(folder)) if (name.endsWith(".svg")) rmSync(join(folder, name));
-  const written = [published, join(root, "docs", "benchmarks.md"), ...pictures.map(({ file }) => join(folder, file))];
+  const written = [published, join(root, "docs", "benchmarks.md"), readme, ...pictures.map(({ file }) => join(folder, file))];
   const { machines, versions, results } = selection;
   const [machine] = Object.values(machines);
   if (machine === undefined) throw new Error("no machine was measured");
   writeResults(published, { machine, machines, versions, results });
   writeFileSync(join(root, "docs", "benchmarks.md"), page(selection, pictures));
+  writeFileSync(readme, introduction);
   for (const { file, svg } of pictures) writeFileSync(join(folder, file), svg);
   return { written, selection };
 }

@@ -1,8 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { charts } from "../../src/report/charts.ts";
+import { headline, withHeadline } from "../../src/report/headline.ts";
 import { page } from "../../src/report/markdown.ts";
 import { logScale, linearScale, niceTicks } from "../../src/report/scale.ts";
 import { select, type Selection, type Source } from "../../src/report/select.ts";
@@ -137,6 +139,29 @@ describe("the page", () => {
   });
 });
 
+describe("what README.md says", () => {
+  const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+
+  it("is what the published results say", () => {
+    const { machine: measured, machines, results } = readResults(fileURLToPath(new URL("../../../docs/benchmarks/results.json", import.meta.url)));
+    expect(withHeadline(readme, headline({ machines: machines ?? { lock: measured }, results }))).toBe(readme);
+  });
+
+  it("names the figures beside each other, and every target that is missed", () => {
+    const spoiled = good().map((entry) => (entry.workload === "lock-contended" ? { ...entry, p50_ms: 1 } : entry));
+    const text = headline({ machines: { lock: machine }, results: spoiled });
+    expect(text).toContain("| acquire + release pairs a second, 64 in flight | 50 000 | 2 500 | – |");
+    expect(text).toContain("next grant, p50 and p99 | 0.50 ms, 900 ms | – | – |");
+    expect(text).toContain("7 are met, 1 missed, 0 not measured in full. Missed are:");
+    expect(text).toContain("\n- Locks: contended hand-off, 16 clients on one name, p50.\n");
+    expect(headline({ machines: { lock: machine }, results: good() })).not.toContain("Missed");
+  });
+
+  it("needs its place", () => {
+    expect(() => withHeadline("# Trivet\n", "x")).toThrow("speed:begin");
+  });
+});
+
 function countOf(tags: readonly (string | undefined)[]): Map<string | undefined, number> {
   const counts = new Map<string | undefined, number>();
   for (const tag of tags) counts.set(tag, (counts.get(tag) ?? 0) + 1);
@@ -199,8 +224,12 @@ describe("result files", () => {
     expect(() => writeReport(reportOptions)).toThrow("no results yet");
     writeResults(join(folder, "a.json"), { machine, versions: { trivet: "0.1.0" }, results: [...good(), missing({})] });
     expect(readResults(join(folder, "a.json")).results).toEqual([...good(), missing({})]);
-    const { written } = writeReport({ ...reportOptions, files: [join(folder, "a.json")] });
+    expect(() => writeReport({ ...reportOptions, files: [join(folder, "a.json")] })).toThrow("README.md");
+    const marks = headline({ machines: {}, results: [] });
+    writeFileSync(join(folder, "README.md"), `# Trivet\n\n${marks}\n\nMore.\n`);
+    const { written, selection: chosen } = writeReport({ ...reportOptions, files: [join(folder, "a.json")] });
     expect(written).toContain(join(folder, "docs", "benchmarks.md"));
+    expect(readFileSync(join(folder, "README.md"), "utf8")).toBe(`# Trivet\n\n${headline(chosen)}\n\nMore.\n`);
     // Without new results the report is made again from its own raw data, byte for byte.
     const before = readFileSync(join(folder, "docs", "benchmarks.md"), "utf8");
     writeReport(reportOptions);

@@ -230,7 +230,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
     exitCode: exitCodes.notFound,
     what: "{what} is not part of this version.",
     why: "It comes with a later version.",
-    next: "See docs/limits.md for what exists.",
+    next: "docs/limits.md lists what is not there.",
   },
   role_not_enabled: {
     status: 404,
