@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { documentProblems, generated, verbsOf, withGenerated } from "./docs.ts";
+import { commentsOf, documentProblems, generated, verbsOf, withGenerated } from "./docs.ts";
 import { filesBelow } from "./lib/sources.ts";
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -55,6 +55,25 @@ describe("document check", () => {
   it("finds a document that is gone", () => {
     rmSync(join(root, "CONTRIBUTING.md"));
     expect(problemsOf("")).toEqual(["CONTRIBUTING.md is missing"]);
+  });
+
+  it("finds a decision that is not listed", () => {
+    mkdirSync(join(root, "docs/decisions"));
+    for (const name of ["0001-house.md", "0012-other.md"]) writeFileSync(join(root, "docs/decisions", name), "# It\n");
+    const list = join(root, "docs/decisions/README.md");
+    expect(problemsOf("")).toHaveLength(2);
+    writeFileSync(list, "[1](0001-house.md)\n");
+    expect(problemsOf("")).toEqual(["docs/decisions/README.md: 0012-other.md is not listed"]);
+    writeFileSync(list, "[1](0001-house.md) [12](0012-other.md)\n");
+    expect(problemsOf("")).toEqual([]);
+  });
+
+  it("tells what stands above a limit, in one line", () => {
+    const source = "/** Of it\n * all. */\nexport const a: number = 1;\nexport const b: number = 2;\n/** An object. */\nx = {\n  /** One. */\n  readonly c: number;\n  d: 4,\n}\n";
+    expect([...commentsOf(source)]).toEqual([
+      ["a", "Of it all."],
+      ["c", "One."],
+    ]);
   });
 
   it("replaces only the generated part of a page", () => {
