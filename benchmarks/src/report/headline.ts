@@ -11,9 +11,10 @@ const end = "<!-- speed:end -->";
 const beside: readonly SubjectName[] = ["trivet", "etcd", "redis"];
 const services: Readonly<Record<string, string>> = { lock: "Locks", queue: "Queues", cache: "The cache" };
 
+const row = (what: string, cell: (subject: SubjectName) => string): string => `| ${[what, ...beside.map(cell)].join(" | ")} |`;
+
 function lockRows(results: readonly (Result | Missing)[]): readonly string[] {
   const figures = new Figures(results);
-  const row = (what: string, cell: (subject: SubjectName) => string): string => `| ${[what, ...beside.map(cell)].join(" | ")} |`;
   const pairs = (clients: number) => (subject: SubjectName) =>
     figure(figures.find("lock-uncontended", subject, clients)?.more["pairs_per_s"]);
   return [

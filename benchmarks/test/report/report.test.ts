@@ -143,7 +143,11 @@ describe("what README.md says", () => {
   const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
 
   it("is what the published results say", () => {
-    const { machine: measured, machines, results } = readResults(fileURLToPath(new URL("../../../docs/benchmarks/results.json", import.meta.url)));
+    const {
+      machine: measured,
+      machines,
+      results,
+    } = readResults(fileURLToPath(new URL("../../../docs/benchmarks/results.json", import.meta.url)));
     expect(withHeadline(readme, headline({ machines: machines ?? { lock: measured }, results }))).toBe(readme);
   });
 

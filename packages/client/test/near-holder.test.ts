@@ -31,7 +31,15 @@ class Alone {
     this.said.length = 0;
     this.holder.write(line, new Uint8Array([1]), true, this.steady + 1_000, () => {});
     const [write] = this.heard("write");
-    this.answer({ type: "done", line, txn: write?.txn, grant: "none", outcome: { version: 1, answer: new Uint8Array(0) }, record, sequence: 0 });
+    this.answer({
+      type: "done",
+      line,
+      txn: write?.txn,
+      grant: "none",
+      outcome: { version: 1, answer: new Uint8Array(0) },
+      record,
+      sequence: 0,
+    });
   }
 }
 

@@ -1,26 +1,16 @@
-import { readFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import {
-  type CacheOrigins,
-  defaultHostConfig,
-  NodeHost,
-  scalableRole,
-  type NodeApi,
-  type NodeHostConfig,
-  type Ports,
-  OlderVersion,
-} from "@trivet/engine";
+import { defaultHostConfig, NodeHost, scalableRole, type NodeApi, type NodeHostConfig, type Ports, OlderVersion } from "@trivet/engine";
 import { exitCodes } from "@trivet/contract";
 import { ClusterPortTransport } from "./adapters/cluster-port.ts";
 import { BrotliPacking, NodeClock, NodeCrypto, NodeFiles, NodeRandom, NodeTransport, ThreadApplyWorker } from "./adapters/index.ts";
-import type { OriginTools, PostgresOrigin, RedisOrigin } from "./adapters/origins/index.ts";
-import type { RedisOptions, RedisQueueStorage } from "./adapters/redis/index.ts";
+import type { RedisQueueStorage } from "./adapters/redis/index.ts";
 import { ConfigError, type NodeConfig, queueDefaults } from "./config/index.ts";
 import { seedDemoData } from "./demo-data.ts";
 import { leaveCluster, setAsideData } from "./leave.ts";
 import { createHttpApp, type HttpApp } from "./http/app.ts";
 import { peersOf } from "./http/unproven-peers.ts";
+import { closeStorages, queueStorageOf, type Origins, originsOf } from "./outside-stores.ts";
 import { logForcedReleases } from "./observability/forced-releases.ts";
 import { Logger } from "./observability/logger.ts";
 import { Metrics } from "./observability/metrics.ts";
@@ -178,47 +168,6 @@ function endProcess(logger: Logger, error: Error): void {
   process.exit((error as { readonly code?: unknown }).code === "invariant_broken" ? exitCodes.internal : exitCodes.storage);
 }
 
-type RedisConfig = NonNullable<NodeConfig["queues"]["redis"]>;
-
-function redisOptions({ tls, tlsCaFile, ...redis }: RedisConfig, node: string): RedisOptions {
-  const ca = tlsCaFile === null ? {} : { ca: readCertificate(tlsCaFile) };
-  return { ...redis, node, tls: tls || tlsCaFile !== null ? ca : null };
-}
-
-interface Origins {
-  readonly redis?: RedisOrigin;
-  readonly postgres?: PostgresOrigin;
-}
-
-// The clients of Redis and PostgreSQL take a tenth of an idle node's memory: whoever has neither does not load them.
-async function queueStorageOf({ queues, nodeId }: NodeConfig, tools: OriginTools): Promise<RedisQueueStorage | null> {
-  if (queues.redis === null) return null;
-  const { RedisQueueStorage } = await import("./adapters/redis/index.ts");
-  return new RedisQueueStorage(redisOptions(queues.redis, nodeId), tools);
-}
-
-async function originsOf({ cache, nodeId }: NodeConfig, tools: OriginTools): Promise<Origins & CacheOrigins> {
-  const { postgres, redis, timeoutMs } = cache.origins;
-  if (postgres === null && redis === null) return {};
-  const { PostgresOrigin, RedisOrigin } = await import("./adapters/origins/index.ts");
-  return {
-    ...(redis === null ? {} : { redis: new RedisOrigin(redisOptions(redis.server, nodeId), redis.keyPattern, timeoutMs, tools) }),
-    ...(postgres === null ? {} : { postgres: new PostgresOrigin({ ...postgres, timeoutMs, node: nodeId }, tools.telemetry) }),
-  };
-}
-
-async function closeStorages({ origins, redis }: Pick<Parts, "origins" | "redis">): Promise<void> {
-  await Promise.all([redis?.close(), origins.redis?.close(), origins.postgres?.close()]);
-}
-
-function readCertificate(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new ConfigError(exitCodes.configuration, `REDIS_TLS_CA_FILE: ${path} cannot be read: ${(error as Error).message}`);
-  }
-}
-
 /** What is registered for spans is the process's, and ends with the node, or with a start that comes to nothing. */
 async function build(config: NodeConfig, logger: Logger, options: StartOptions): Promise<Parts> {
   // First, as it may end the start.
@@ -342,7 +291,7 @@ async function stopParts(parts: Parts): Promise<void> {
   await logger.flush();
 }
 
-/** Starts a whole node in this process: the only place that names concrete adapters. Rejects with ConfigError for what a person can mend. */
+/** Starts a whole node in this process: the only place, with outside-stores.ts, that names concrete adapters. Rejects with ConfigError for what a person can mend. */
 export async function startNode(given: NodeConfig, options: StartOptions = {}): Promise<RunningNode> {
   const config = await withPort(given);
   const write = options.write ?? ((text: string) => void process.stdout.write(text));

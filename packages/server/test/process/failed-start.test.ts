@@ -41,8 +41,8 @@ test("a start that fails once all is built ends the exporter of spans", async ()
 });
 
 test("and so does one that fails while it is built", async () => {
-  await expect(start({ REDIS_URL: "rediss://127.0.0.1:1", QUEUE_BACKEND: "redis", REDIS_TLS_CA_FILE: join(folder, "absent.crt") })).rejects.toThrow(
-    "cannot be read",
-  );
+  await expect(
+    start({ REDIS_URL: "rediss://127.0.0.1:1", QUEUE_BACKEND: "redis", REDIS_TLS_CA_FILE: join(folder, "absent.crt") }),
+  ).rejects.toThrow("cannot be read");
   expect(exporting).toEqual({ begun: 1, ended: 1 });
 });
