@@ -11,6 +11,8 @@ import { childrenOf } from "./support/shell.ts";
 const documents = [
   "README.md",
   "docs/deployment_guide.md",
+  "docs/access.md",
+  "docs/cache-origins.md",
   "docs/operations.md",
   "docs/verification.md",
   "docs/benchmarks.md",

@@ -69,7 +69,8 @@ describe("document check", () => {
   });
 
   it("tells what stands above a limit, in one line", () => {
-    const source = "/** Of it\n * all. */\nexport const a: number = 1;\nexport const b: number = 2;\n/** An object. */\nx = {\n  /** One. */\n  readonly c: number;\n  d: 4,\n}\n";
+    const source =
+      "/** Of it\n * all. */\nexport const a: number = 1;\nexport const b: number = 2;\n/** An object. */\nx = {\n  /** One. */\n  readonly c: number;\n  d: 4,\n}\n";
     expect([...commentsOf(source)]).toEqual([
       ["a", "Of it all."],
       ["c", "One."],

@@ -4,10 +4,10 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   compatibilityProblems,
-  guideProblems,
   requiredRows,
   requiredStatements,
   seedCoverageProblems,
+  troubleProblems,
   unaskedRows,
 } from "./seed-coverage.ts";
 
@@ -62,20 +62,36 @@ describe("the check of the seed coverage", () => {
   });
 });
 
-const problemsOfGuide = (text: string): readonly string[] => {
-  write("docs/deployment_guide.md", text);
-  return guideProblems(root, ["T-01"]);
+const problemsOfTroubles = (text: string): readonly string[] => {
+  write("docs/troubleshooting.md", text);
+  return troubleProblems(root, ["T-01", "T-02"]);
 };
 
-describe("the check of the guide's troubles", () => {
-  it("accepts a row with a test that is there", () =>
-    expect(problemsOfGuide("| T-01 | no leader | says | do | `a/b.test.ts` |\n")).toEqual([]));
+describe("the check of the troubles", () => {
+  const second = "| x | y | z | T-02 (S1) | `a/b.test.ts` |\n";
+
+  it("accepts rows with a test that is there, and rows that no document has", () => {
+    expect(problemsOfTroubles("| no leader | is T-09 | do | T-01 (S0), T-02 (S4) | `a/b.test.ts` |\n| other | is | do | | |\n")).toEqual(
+      [],
+    );
+  });
 
   it.each([
-    ["a guide without the row", "", "docs/deployment_guide.md: T-01 stands there 0 times, expected once"],
-    ["a row without a test", "| T-01 | no leader | says | do | |", "docs/deployment_guide.md: T-01 names no test in its last column"],
-    ["a test that is gone", "| T-01 | x | y | z | `a/c.test.ts` |", "docs/deployment_guide.md: T-01: a/c.test.ts does not exist"],
-  ])("finds %s", (_what, text, problem) => expect(problemsOfGuide(text)).toEqual([problem]));
+    ["a page without the row", "", "docs/troubleshooting.md: T-01 stands there 0 times, expected once"],
+    [
+      "a row that stands there twice",
+      second.replace("02", "01").repeat(2),
+      "docs/troubleshooting.md: T-01 stands there 2 times, expected once",
+    ],
+    ["a row without a test", "| x | y | z | T-01 (S0) | |\n", "docs/troubleshooting.md: T-01 names no test in its last column"],
+    ["a test that is gone", "| x | y | z | T-01 (S0) | `a/c.test.ts` |\n", "docs/troubleshooting.md: T-01: a/c.test.ts does not exist"],
+  ])("finds %s", (_what, text, problem) => expect(problemsOfTroubles(`${text}${second}`)).toEqual([problem]));
+
+  it("finds a row of nobody", () => {
+    expect(problemsOfTroubles(`${second}${second.replace("02", "01")}${second.replace("02", "77")}`)).toEqual([
+      "docs/troubleshooting.md: T-77 is no row of the study",
+    ]);
+  });
 });
 
 const problemsOfPage = (text: string): readonly string[] => {

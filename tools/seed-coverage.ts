@@ -1,6 +1,6 @@
 /**
  * docs/seed-coverage.md says for each weakness of the programs before us which test or mutant shows that ours does not have it, docs/cache-races.md the
- * same of each race of the cache, docs/deployment_guide.md what to do about each trouble, and docs/compatibility.md what became of everything else that
+ * same of each race of the cache, docs/troubleshooting.md what to do about each trouble, and docs/compatibility.md what became of everything else that
  * the source documents name. Fails when a row is missing, says nothing, or names a test, a mutant or a file that is not there. Run by `npm run check`.
  */
 import { existsSync, readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 const seedPage = "docs/seed-coverage.md";
 const racePage = "docs/cache-races.md";
-const guide = "docs/deployment_guide.md";
+const troublePage = "docs/troubleshooting.md";
 const compatibilityPage = "docs/compatibility.md";
 const study = "../shared/reference/seeds.md";
 const mutantRegistries = ["registry", "cache-mutants", "placement-mutants", "queue-mutants"].map(
@@ -30,6 +30,8 @@ const counts = { C: 25, E: 30, V: 27, P: 10, Q: 6, K: 33, F: 18, L: 12, N: 14, G
 export const requiredStatements: readonly string[] = Object.entries(counts).flatMap(([letter, count]) => numbered(letter, range(1, count)));
 
 const mostWords = 6;
+/** What you see, what it is, what to do, rows of the study, test. */
+const troubleColumns = 5;
 
 interface Row {
   readonly id: string;
@@ -53,16 +55,25 @@ export function seedCoverageProblems(root: string, required: readonly string[] =
   return problems;
 }
 
-/** The guide has a line for every trouble (T), with the file of a test that is there. */
-export function guideProblems(root: string, troubles: readonly string[] = numbered("T", range(1, 25))): string[] {
-  const lines = (read(root, guide) ?? "").split("\n");
-  return troubles.flatMap((id) => {
-    const found = lines.filter((line) => line.startsWith(`| ${id} |`));
-    if (found.length !== 1) return [`${guide}: ${id} stands there ${found.length} times, expected once`];
-    const test = /`([^`]+\.test\.ts)` \|$/.exec(found[0] ?? "")?.[1];
-    if (test === undefined) return [`${guide}: ${id} names no test in its last column`];
-    return existsSync(join(root, test)) ? [] : [`${guide}: ${id}: ${test} does not exist`];
+/** Each trouble (T) stands in one row of the table, in its last column but one; and the last has the file of a test that is there. */
+export function troubleProblems(root: string, troubles: readonly string[] = numbered("T", range(1, 25))): string[] {
+  const rows = (read(root, troublePage) ?? "").split("\n").map((line) => {
+    const cells = line.split(/(?<!\\)\|/).slice(1, -1);
+    const [ids = "", test = ""] = cells.slice(-2);
+    const named: readonly string[] = cells.length === troubleColumns ? [...ids.matchAll(/\bT-\d+\b/g)].map(([id]) => id) : [];
+    return { ids: named, test: /^ `([^`]+\.test\.ts)` $/.exec(test)?.[1] };
   });
+  const unasked = rows.flatMap(({ ids }) =>
+    ids.filter((id) => !troubles.includes(id)).map((id) => `${troublePage}: ${id} is no row of the study`),
+  );
+  const problems = troubles.flatMap((id) => {
+    const [row, ...others] = rows.filter(({ ids }) => ids.includes(id));
+    if (row === undefined || others.length > 0)
+      return [`${troublePage}: ${id} stands there ${row === undefined ? 0 : others.length + 1} times, expected once`];
+    if (row.test === undefined) return [`${troublePage}: ${id} names no test in its last column`];
+    return existsSync(join(root, row.test)) ? [] : [`${troublePage}: ${id}: ${row.test} does not exist`];
+  });
+  return [...unasked, ...problems];
 }
 
 /** Each statement of the documents stands once in the page, with what they have and what we have; files that are named exist. */
@@ -136,7 +147,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const problems = [
     ...seedCoverageProblems(root),
     ...seedCoverageProblems(root, requiredRaces, racePage),
-    ...guideProblems(root),
+    ...troubleProblems(root),
     ...compatibilityProblems(root),
     ...unaskedRows(root),
   ];
