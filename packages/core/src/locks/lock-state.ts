@@ -110,7 +110,9 @@ export class LockState {
       }
       return false;
     }
-    return this.table.index.arrange(arrangedPerCall) && this.packedOrder.arrange();
+    const { index } = this.table;
+    const steps = index.waitingCount > arrangedPerCall / 2 ? 1 : undefined;
+    return index.arrange(arrangedPerCall) && this.packedOrder.arrange(steps);
   }
 
   /** The same for whoever is about to list names. True when a page costs about what it shows. */
@@ -125,8 +127,7 @@ export class LockState {
 
   /** Makes objects of all that the account holds. */
   unpackAll(account: Account): void {
-    const { packed } = this;
-    for (const id of packed.of(account)) packed.unpack(id);
+    for (const id of this.packed.of(account)) this.packed.unpack(id);
     account.firstPacked = -1;
   }
 
