@@ -110,9 +110,8 @@ export class LockState {
       }
       return false;
     }
-    const { index } = this.table;
-    const steps = index.waitingCount > arrangedPerCall / 2 ? 1 : undefined;
-    return index.arrange(arrangedPerCall) && this.packedOrder.arrange(steps);
+    const steps = this.table.index.waitingCount > arrangedPerCall / 2 ? 1 : undefined;
+    return this.table.index.arrange(arrangedPerCall) && this.packedOrder.arrange(steps);
   }
 
   /** The same for whoever is about to list names. True when a page costs about what it shows. */

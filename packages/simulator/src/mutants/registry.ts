@@ -133,6 +133,8 @@ const groups: Readonly<Record<string, string>> = {
   "host-renew-unconfirmed": "L1: renewals are answered without a quorum round",
   "host-heard-at-the-beat": "what a node hears from others is carried out with its next heartbeat",
   "host-rest-clock-stale": "a node at rest counts silences from its own last beat, not from when it heard",
+  "host-rest-snapshot-uncaught": "a node that has yet to apply what it knows of takes a snapshot of where it is",
+  "host-rest-snapshot-while-sent": "a peer that is being sent a snapshot finds another when it has it, and so on",
   "host-rest-unhastened": "a node at rest does nothing before its next beat, whatever comes up",
   "host-w7-doubt-forgotten-by-restart": "W7: a restart makes a doubtful state pass for a sound one",
   "host-w7-doubtful-answers": "W7: a node whose state differs from the majority's goes on answering from it",
