@@ -46,7 +46,8 @@ function heldInOrder({ packed }: LockState, account: Account): (Hold | number)[]
   const held: (Hold | number)[] = [];
   let next = 0;
   const takeBelow = (fence: number): void => {
-    for (let place = places[next]; place !== undefined && (fences[place] as number) < fence; place = places[++next]) held.push(ids[place] as number);
+    for (let place = places[next]; place !== undefined && (fences[place] as number) < fence; place = places[++next])
+      held.push(ids[place] as number);
   };
   for (const hold of account.orderedHolds()) {
     takeBelow(hold.fence);

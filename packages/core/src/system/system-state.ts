@@ -193,12 +193,6 @@ export class SystemState implements SystemView {
     return this.lockState.isListable;
   }
 
-  /** How much ends with the session. */
-  weightOfSession(id: number): number {
-    const account = this.sessionTable.sessions.get(id);
-    return account === undefined ? 0 : account.holdCount + account.waitCount;
-  }
-
   /** State hash (rule W7): equal for equal states whatever their history. Costs no walk over the locks: take it as often as wanted. */
   stateHash(): string {
     return hashOfState(this);

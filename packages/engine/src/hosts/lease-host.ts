@@ -12,8 +12,8 @@ export interface TimedMachine {
   /** Announces at most `limit` more; true when all are. */
   announceTimers(limit: number): boolean;
   durationOf(kind: ExpiryKind, id: number): number | null;
-  /** How much ends with the session. */
-  weightOfSession(id: number): number;
+  /** What ends with the session; null when there is none. */
+  session(id: number): { readonly locks: number; readonly waiters: number } | null;
 }
 
 /** Leases that a new leader starts in one tick: a million of them at once would stop it for most of a second. */
@@ -109,10 +109,16 @@ export class LeaseHost {
     if (timers.advance(now, this.longestStepMs)) this.confirmAfterPause();
     if (this.unconfirmed || !timers.hasDue() || this.group.raft.canPropose() !== null) return;
     if (!this.hasEnded()) return;
-    const due = timers.takeDue((kind, id) => (kind === "session" ? 1 + (this.owner.machine()?.weightOfSession(id) ?? 0) : 1));
+    const due = timers.takeDue((kind, id) => this.weightOf(kind, id));
     if (due.length === 0) return;
     if (this.owner.propose(due)) this.underWay = due.at(-1) ?? null;
     else timers.retry(due);
+  }
+
+  /** About how much ends with it. */
+  private weightOf(kind: ExpiryKind, id: number): number {
+    const session = kind === "session" ? this.owner.machine()?.session(id) : null;
+    return 1 + (session?.locks ?? 0) + (session?.waiters ?? 0);
   }
 
   /** Has what was proposed last been applied here? The entries of two turns must not be applied in one, which was all that would bound it. */

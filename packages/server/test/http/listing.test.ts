@@ -59,11 +59,8 @@ describe("listings of locks after a start", () => {
       },
     } as unknown as SystemView;
     const context = contextOf(() => view);
-    let isOver = false;
-    const all = Promise.all(Array.from({ length: 100 }, () => untilListable(context))).then(() => {
-      isOver = true;
-    });
-    while (!isOver) {
+    const all = Promise.all(Array.from({ length: 100 }, () => untilListable(context)));
+    for (let left = 150; left > 0; left--) {
       stepsOfTurn = 0;
       await turn();
     }
@@ -95,6 +92,12 @@ describe("listings of locks after a start", () => {
   });
 
   test("tell why there is nothing to read", async () => {
-    expect(await readListing(contextOf(() => null), "linearizable", () => 1)).toMatchObject({ type: "failure", code: "storage_unavailable" });
+    expect(
+      await readListing(
+        contextOf(() => null),
+        "linearizable",
+        () => 1,
+      ),
+    ).toMatchObject({ type: "failure", code: "storage_unavailable" });
   });
 });
