@@ -124,4 +124,13 @@ export function measureState(locks: number, say: (text: string) => void): void {
     collect();
     say(line(what, endSessions(ending.sessions, ending.state)));
   }
+  for (const [what, lockDelayMs] of [
+    ["end restored sessions of 10 000 locks", 0],
+    ["the same with lock_delay", 1000],
+  ] as const) {
+    const ending = sessionsToEnd(lockDelayMs, false);
+    const { state } = restore(cut(ending.state).chunks);
+    collect();
+    say(line(what, endSessions(ending.sessions, state)));
+  }
 }

@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly fencedClients: number;
   /** Shards move away from nodes that are silent for so long, where there are shards; 0 = after a minute, which no run lasts. */
   readonly deadNodesMoveMs: number;
+  /** A log of group 0 that rests becomes a snapshot from so many bytes on; 0 = as in production, which no run's log comes to. */
+  readonly snapshotAtRestBytes: number;
   /** Length of the safety phase in virtual milliseconds. */
   readonly durationMs: number;
   /** Kinds that the plan made from the seed may use; null = a random subset (swarm). */
@@ -59,6 +61,7 @@ export const defaultOptions = (seed: number): RunOptions => {
     nearClients: shards === 0 ? 0 : nearClientsOf(seed),
     fencedClients: shards === 0 ? 0 : fencedClientsOf(seed),
     deadNodesMoveMs: shards === 0 ? 0 : deadNodesMoveMsOf(seed),
+    snapshotAtRestBytes: snapshotAtRestBytesOf(seed),
     durationMs: 60_000,
     kinds: null,
     laterKinds: true,
@@ -80,6 +83,7 @@ export function recordedOptions(seed: number, stored: Partial<RunOptions>): RunO
     nearClients: 0,
     fencedClients: 0,
     deadNodesMoveMs: 0,
+    snapshotAtRestBytes: 0,
     laterKinds: false,
     asInProduction: false,
     ...clients,
@@ -127,6 +131,11 @@ function fencedClientsOf(seed: number): number {
 function deadNodesMoveMsOf(seed: number): number {
   const prng = new Prng(Math.imul(seed, 4_256_233) + 83);
   return prng.chance(0.6) ? prng.pick([1_000, 3_000]) : 0;
+}
+
+/** Nor is this. */
+function snapshotAtRestBytesOf(seed: number): number {
+  return new Prng(Math.imul(seed, 5_261_107) + 97).pick([500, 5_000, 1_000_000]);
 }
 
 /** Nor is this. */

@@ -110,21 +110,38 @@ export class LockState {
       }
       return false;
     }
-    return this.table.index.arrange(arrangedPerCall) && this.packedOrder.arrange();
+    const steps = this.table.index.waitingCount > arrangedPerCall / 2 ? 1 : undefined;
+    return this.table.index.arrange(arrangedPerCall) && this.packedOrder.arrange(steps);
   }
 
   /** The same for whoever is about to list names. True when a page costs about what it shows. */
   arrangeToList(): boolean {
-    const isListable = (): boolean => this.packedOrder.isInRuns && this.table.index.waitingCount <= arrangedPerCall;
-    return isListable() || this.arrange() || isListable();
+    return this.isListable || this.arrange() || this.isListable;
+  }
+
+  /** Does a page of names cost about what it shows? */
+  get isListable(): boolean {
+    return this.packedOrder.isInRuns && this.table.index.waitingCount <= arrangedPerCall;
   }
 
   /** Makes objects of all that the account holds. */
   unpackAll(account: Account): void {
-    const { packed } = this;
-    if (mutant("lock-packed-outlives-session")) return;
-    for (let id = account.firstPacked; id >= 0; id = packed.next(id)) if (packed.isPacked(id)) packed.unpack(id);
+    for (const id of this.packed.of(account)) this.packed.unpack(id);
     account.firstPacked = -1;
+  }
+
+  /** Ends a packed hold of the account without making it an object. Nobody waits for its name and no delay keeps it, so the name goes with it. */
+  removePacked(id: number, account: Account, cause: ReleaseCause): void {
+    const { ledger, packed } = this;
+    if (!mutant("snapshot-no-image-packed-end")) ledger.images?.unpacking(id);
+    ledger.digest.remove(packedDigest(packed.recordOf(id)));
+    account.holdCount--;
+    this.holdCount--;
+    if (ledger.sink.isWatched !== false) {
+      const { name, owner, session, fence } = packed.fieldsOf(id);
+      ledger.sink.changed({ type: "lock-released", name, owner, session, fence, cause });
+    }
+    packed.take(id);
   }
 
   /** What is counted and hashed is the same before and after. */

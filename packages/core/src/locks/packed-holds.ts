@@ -1,5 +1,7 @@
+import { mutant } from "#mutation";
 import { ByteReader, decodeMode, hashAscii, limits as wireLimits } from "@trivet/wire";
 import type { Account } from "../sessions/account.ts";
+import { invariant } from "../kernel/assert.ts";
 import { HoldFields } from "./hold-record.ts";
 import type { Hold } from "./hold.ts";
 import type { Lock } from "./lock.ts";
@@ -99,7 +101,23 @@ export class PackedHolds {
    * What is returned is overwritten by the next call. Throws CodecError as those do who take it apart.
    */
   read(reader: ByteReader): PackedRecord | null {
-    const { record, page } = this;
+    return this.readFrom(this.page, reader);
+  }
+
+  /** What its record says, as `read` told it. Overwritten by the next call. */
+  recordOf(id: number): PackedRecord {
+    const { reader } = this;
+    const page = this.pages[this.pageOf[id] as number] as Uint8Array;
+    reader.reset(page, this.starts[id]);
+    reader.varint();
+    reader.u8();
+    const record = this.readFrom(page, reader);
+    invariant(record !== null, "packed-stays-packed", () => `the record of the packed hold ${id}`);
+    return record;
+  }
+
+  private readFrom(page: Uint8Array, reader: ByteReader): PackedRecord | null {
+    const { record } = this;
     const nameBytes = reader.varint();
     record.nameStart = reader.position;
     reader.skip(nameBytes);
@@ -179,9 +197,12 @@ export class PackedHolds {
     return id < this.total && this.unpacked[id] === 0;
   }
 
-  /** The next of the account that has `id`; -1 = none. Also of one that is unpacked. */
-  next(id: number): number {
-    return this.nextOfAccount[id] as number;
+  /** Those of the account, in no meaningful order. */
+  of(account: Account): number[] {
+    const ids: number[] = [];
+    if (mutant("lock-packed-outlives-session")) return ids;
+    for (let id = account.firstPacked; id >= 0; id = this.nextOfAccount[id] as number) if (this.isPacked(id)) ids.push(id);
+    return ids;
   }
 
   /** The bytes of its record, its length and kind included. */
@@ -219,12 +240,16 @@ export class PackedHolds {
   /** Its lock, as an object from now on. */
   unpack(id: number): Lock {
     const fields = this.fieldsOf(id);
-    this.unpacked[id] = 1;
-    this.left--;
-    this.packedBytes -= this.endOf(id) - (this.starts[id] as number);
+    this.takeOut(id);
     const lock = this.build(fields, id);
-    if (this.left === 0 && this.complete) this.forget();
+    this.forgetIfEmpty();
     return lock;
+  }
+
+  /** It is over, without having been an object. */
+  take(id: number): void {
+    this.takeOut(id);
+    this.forgetIfEmpty();
   }
 
   /** Compares the names of two, in the order of their bytes. */
@@ -273,6 +298,16 @@ export class PackedHolds {
     this.nameStart = at;
     this.nameEnd = at + length;
     return page;
+  }
+
+  private takeOut(id: number): void {
+    this.unpacked[id] = 1;
+    this.left--;
+    this.packedBytes -= this.endOf(id) - (this.starts[id] as number);
+  }
+
+  private forgetIfEmpty(): void {
+    if (this.left === 0 && this.complete) this.forget();
   }
 
   /** Where its record ends in its page. */

@@ -37,13 +37,13 @@ export class PackedOrder {
     return this.sortedTo >= this.holds.end && this.holds.end <= this.length * fewRuns;
   }
 
-  /** Some steps of putting them in order. True when nothing is left to do. */
-  arrange(): boolean {
+  /** At most so many steps of putting them in order. True when nothing is left to do. */
+  arrange(steps: number = stepsPerCall): boolean {
     if (this.holds.size === 0) {
       this.forget();
       return true;
     }
-    for (let left = stepsPerCall; left > 0 && !this.isSorted; left--) {
+    for (let left = steps; left > 0 && !this.isSorted; left--) {
       this.steps ??= this.sort();
       if (this.steps.next().done === true) this.steps = null;
     }
@@ -58,15 +58,32 @@ export class PackedOrder {
     const { holds } = this;
     if (holds.size === 0 || limit <= 0) return [];
     const page = new Page(holds, prefix, cursor, limit, end);
-    const { ids, merged, mergedTo, sortedTo, length } = this;
-    for (let start = 0; start < mergedTo; start += 2 * length) this.look(merged, start, Math.min(start + 2 * length, mergedTo), page);
-    for (let start = mergedTo; start < sortedTo; start += length) this.look(ids, start, Math.min(start + length, sortedTo), page);
-    for (let id = sortedTo; id < holds.end; id++) if (holds.isPacked(id) && !page.isBehind(id)) page.offer(id);
+    for (const id of this.fromRuns(page, limit)) page.offer(id);
+    for (let id = this.sortedTo; id < holds.end; id++) if (holds.isPacked(id) && !page.isBehind(id)) page.offer(id);
     return page.found;
   }
 
-  /** What a run has for the page. */
-  private look(ids: Uint32Array, start: number, end: number, page: Page): void {
+  /** The first `limit` that the runs have for the page, in order: each costs a look at few runs, not at the place of each that any run offers. */
+  private fromRuns(page: Page, limit: number): number[] {
+    const { ids, merged, mergedTo, sortedTo, length } = this;
+    const heads = new RunHeads(this.holds);
+    const look = (run: Uint32Array, start: number, end: number): void => {
+      const head: RunHead = { ids: run, at: start, end };
+      if (this.moveTo(head, this.firstOf(run, start, end, page), page)) heads.add(head);
+    };
+    for (let start = 0; start < mergedTo; start += 2 * length) look(merged, start, Math.min(start + 2 * length, mergedTo));
+    for (let start = mergedTo; start < sortedTo; start += length) look(ids, start, Math.min(start + length, sortedTo));
+    heads.ready();
+    const found: number[] = [];
+    for (let head = heads.first; head !== undefined && found.length < limit; head = heads.first) {
+      found.push(head.ids[head.at] as number);
+      heads.moved(this.moveTo(head, head.at + 1, page));
+    }
+    return found;
+  }
+
+  /** The first place of a run that is not behind the page. */
+  private firstOf(ids: Uint32Array, start: number, end: number, page: Page): number {
     let low = start;
     let high = end;
     while (low < high) {
@@ -74,9 +91,13 @@ export class PackedOrder {
       if (page.isBehind(ids[middle] as number)) low = middle + 1;
       else high = middle;
     }
-    for (let at = this.packedFrom(ids, low, end); at < end; at = this.packedFrom(ids, at + 1, end)) {
-      if (!page.offer(ids[at] as number)) return;
-    }
+    return low;
+  }
+
+  /** To the first that is packed from `at` on. False when the run has none for the page any more. */
+  private moveTo(head: RunHead, at: number, page: Page): boolean {
+    head.at = this.packedFrom(head.ids, at, head.end);
+    return head.at < head.end && !page.isBeyond(head.ids[head.at] as number);
   }
 
   /** The first place from `at` on whose hold is packed; `end` if none is. Each that is passed over leads there from now on. */
@@ -145,6 +166,61 @@ export class PackedOrder {
   }
 }
 
+/** Where a page has come to in a run. */
+interface RunHead {
+  readonly ids: Uint32Array;
+  at: number;
+  readonly end: number;
+}
+
+/** Runs by the names that they have come to: a heap. */
+class RunHeads {
+  private readonly heap: RunHead[] = [];
+  private readonly holds: PackedHolds;
+
+  constructor(holds: PackedHolds) {
+    this.holds = holds;
+  }
+
+  /** Before `ready`. */
+  add(head: RunHead): void {
+    this.heap.push(head);
+  }
+
+  ready(): void {
+    for (let place = (this.heap.length >>> 1) - 1; place >= 0; place--) this.sink(place);
+  }
+
+  /** The run whose name comes first. */
+  get first(): RunHead | undefined {
+    return this.heap[0];
+  }
+
+  /** That run has gone on; false = it is at its end. */
+  moved(isLeft: boolean): void {
+    const last = isLeft ? undefined : this.heap.pop();
+    if (last !== undefined && this.heap.length > 0) this.heap[0] = last;
+    this.sink(0);
+  }
+
+  private sink(from: number): void {
+    const { heap } = this;
+    for (let place = from; ;) {
+      const left = 2 * place + 1;
+      if (left >= heap.length) return;
+      const smaller = left + 1 < heap.length && this.isBefore(left + 1, left) ? left + 1 : left;
+      if (!this.isBefore(smaller, place)) return;
+      [heap[place], heap[smaller]] = [heap[smaller] as RunHead, heap[place] as RunHead];
+      place = smaller;
+    }
+  }
+
+  private isBefore(a: number, b: number): boolean {
+    const [one, other] = [this.heap[a] as RunHead, this.heap[b] as RunHead];
+    return this.holds.compare(one.ids[one.at] as number, other.ids[other.at] as number) < 0;
+  }
+}
+
 /** The first so many names of those offered. */
 class Page {
   readonly found: number[] = [];
@@ -171,17 +247,20 @@ class Page {
     return this.isAfterCursor ? order <= 0 : order < 0;
   }
 
-  /** Takes a name that is not behind. False when it is none of the page, nor any after it. */
-  offer(id: number): boolean {
-    const { holds, found, limit, end } = this;
+  /** Does it come after all of the page, or have no part in it as all that follow? For one that is not behind. */
+  isBeyond(id: number): boolean {
+    return !this.holds.startsWith(id, this.prefix) || (this.end !== null && this.holds.compareText(id, this.end) >= 0);
+  }
+
+  /** Takes a name that is not behind, if it is one of the page. */
+  offer(id: number): void {
+    const { holds, found, limit } = this;
     const last = found.at(-1);
     const isLast = last === undefined || holds.compare(last, id) < 0;
-    if (isLast && found.length >= limit) return false;
-    if (!holds.startsWith(id, this.prefix) || (end !== null && holds.compareText(id, end) >= 0)) return false;
+    if ((isLast && found.length >= limit) || this.isBeyond(id)) return;
     if (isLast) found.push(id);
     else found.splice(this.placeOf(id), 0, id);
     if (found.length > limit) found.pop();
-    return true;
   }
 
   private placeOf(id: number): number {

@@ -10,7 +10,7 @@ import type { ApplySink, TimerSink } from "./ports.ts";
 /** Where records go just before they change or vanish while a snapshot is being cut (rule W8). */
 export interface BeforeImages {
   hold(hold: Hold): void;
-  /** The packed hold of this number is about to become an object: no walk over those that are packed will meet it any more. */
+  /** The packed hold of this number is about to become an object or to end: no walk over those that are packed will meet it any more. */
   unpacking(id: number): void;
   wait(wait: Wait): void;
   session(account: Account): void;
@@ -41,4 +41,5 @@ export class Ledger {
 export const nobody: ApplySink = {
   answer: () => {},
   changed: () => {},
+  isWatched: false,
 };

@@ -13,6 +13,8 @@ export interface ApplySink {
   answer(caller: string, sequence: number, result: Result, fingerprint: string, notAfter: number): void;
   /** Something a watcher may want to see. */
   changed(event: SystemEvent): void;
+  /** False = nobody looks at what `changed` is told: what costs something to tell need not be told. */
+  readonly isWatched?: boolean;
 }
 
 /** Liveness timers (rule L3): a new leader restarts each in full; only the leader runs them and proposes `expire`. */

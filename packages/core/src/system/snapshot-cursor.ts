@@ -82,7 +82,7 @@ export class SnapshotCursor implements BeforeImages {
   }
 
   unpacking(id: number): void {
-    if (id >= this.packedAt) this.packed(id);
+    if (id >= this.packedAt || mutant("snapshot-packed-twice")) this.packed(id);
   }
 
   wait(wait: Wait): void {

@@ -189,6 +189,10 @@ export class SystemState implements SystemView {
     return this.lockState.arrangeToList();
   }
 
+  isListable(): boolean {
+    return this.lockState.isListable;
+  }
+
   /** State hash (rule W7): equal for equal states whatever their history. Costs no walk over the locks: take it as often as wanted. */
   stateHash(): string {
     return hashOfState(this);

@@ -134,6 +134,8 @@ export interface SystemView {
   locks(prefix: string, cursor: string, limit: number): { readonly locks: readonly LockView[]; readonly next: string | null };
   /** Work of a millisecond at most towards pages of `locks` that cost about what they show. True when they do. */
   arrangeToList(): boolean;
+  /** Do they? Asking does nothing. */
+  isListable(): boolean;
   lockCount(): number;
   waiterCount(): number;
   session(id: number): SessionView | null;

@@ -6,7 +6,14 @@ import { nobody } from "../../src/system/ledger.ts";
 import { restoreSystem } from "../../src/system/snapshot-loader.ts";
 import { Bench, acquire } from "../system/support.ts";
 import { recut, Traffic, wholeSnapshot } from "../system/traffic.ts";
-import { endedSessionsHoldNothing, heldAreNotFree, restoredHolds, snapshotsOfPackedAreCuts } from "./packed-scenarios.ts";
+import {
+  endedSessionsHoldNothing,
+  heldAreNotFree,
+  restoredHolds,
+  snapshotsHaveWhatEnded,
+  snapshotsOfPackedAreCuts,
+  unpackedDuring,
+} from "./packed-scenarios.ts";
 
 /** Every name, page by page. */
 function listed(state: SystemState, limit: number, prefix = "", tidied: () => void = () => undefined): string[] {
@@ -31,6 +38,7 @@ describe("holds of a snapshot that nobody has asked for", () => {
   test("are held: nobody else gets them, and their owner releases them", heldAreNotFree);
   test("end with their session", endedSessionsHoldNothing);
   test("are in the next snapshot as they were at its begin", snapshotsOfPackedAreCuts);
+  test("are in a snapshot that was begun before their session ended", snapshotsHaveWhatEnded);
 
   test("are taken apart where a name has several, where somebody waits, without a session and with texts beyond ASCII", () => {
     const bench = new Bench();
@@ -176,15 +184,19 @@ describe("holds of a snapshot that nobody has asked for", () => {
   });
 
   test("are made objects in idle moments once only few of them are left, and take no memory then", () => {
-    const { state, session } = restoredHolds(400);
-    for (let lock = 0; lock < 290; lock++) state.lock(`orders/${String(lock).padStart(4, "0")}`);
+    const { state, session } = restoredHolds(2_000);
+    for (let lock = 0; lock < 1_490; lock++) state.lock(`orders/${String(lock).padStart(4, "0")}`);
     while (!state.tidy());
-    expect(state.lockState.packed.size).toBe(110);
-    for (let lock = 290; lock < 305; lock++) state.lock(`orders/${String(lock).padStart(4, "0")}`);
-    let steps = 1;
-    for (; !state.tidy(); steps++) checkSystem(state);
-    expect(steps).toBeGreaterThan(0);
-    expect([state.lockState.packed.size, state.lockState.packed.end, state.lockCount()]).toEqual([0, 0, 400]);
-    expect(state.session(session)?.locks).toBe(400);
+    expect(state.lockState.packed.size).toBe(510);
+    for (let lock = 1_490; lock < 1_520; lock++) state.lock(`orders/${String(lock).padStart(4, "0")}`);
+    const tidied: boolean[] = [];
+    while (tidied.at(-1) !== true) {
+      const unpacked = unpackedDuring(state, () => void tidied.push(state.tidy()));
+      expect(unpacked).toBeLessThanOrEqual(128);
+      checkSystem(state);
+    }
+    expect(tidied.length).toBeGreaterThan(3);
+    expect([state.lockState.packed.size, state.lockState.packed.end, state.lockCount()]).toEqual([0, 0, 2_000]);
+    expect(state.session(session)?.locks).toBe(2_000);
   });
 });

@@ -65,6 +65,24 @@ describe("pages of packed names", () => {
     expect(looks()).toBeLessThan(18 * 10 + 10 * looksPerPage);
   });
 
+  test("cost a few looks for each name they show, also where many are shown of many runs", () => {
+    const { state } = restoredHolds(9_000);
+    while (!state.arrangeToList());
+    const looks = looksAt(state);
+    expect(namesOf(state, "orders/", "", 1_000)).toEqual(Array.from({ length: 1_000 }, (_, lock) => nameOf(lock)));
+    expect(looks()).toBeLessThan(18 * 10 + 16 * 1_000);
+  });
+
+  test("cost nothing to be asked whether they are ready", () => {
+    const { state } = restoredHolds(9_000);
+    const looks = looksAt(state);
+    expect(state.isListable()).toBe(false);
+    expect(state.isListable()).toBe(false);
+    expect(looks()).toBe(0);
+    while (!state.arrangeToList());
+    expect(state.isListable()).toBe(true);
+  });
+
   test("show what sorting all names would, at every step of putting them in order", () => {
     for (let seed = 1; seed <= 3; seed++) {
       const random = new Prng(seed);

@@ -25,6 +25,10 @@ export class NodeApplySink implements ApplySink {
     if (index !== null) for (const watcher of this.watchers) watcher(event, index);
   }
 
+  get isWatched(): boolean {
+    return this.watchers.size > 0;
+  }
+
   /** Returns what ends the watch. */
   watch(watcher: Watcher): () => void {
     this.watchers.add(watcher);

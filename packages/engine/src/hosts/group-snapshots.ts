@@ -95,7 +95,8 @@ export class GroupSnapshots {
       return;
     }
     // One at rest has time: a peer that is being sent the one before goes on with what follows that.
-    if (this.wanted || this.due.isDue(since) || (this.due.isDueAtRest() && !this.sending())) this.take();
+    const mayRest = !this.sending() || mutant("host-rest-snapshot-while-sent");
+    if (this.wanted || this.due.isDue(since) || (this.due.isDueAtRest() && mayRest)) this.take();
   }
 
   private take(): void {

@@ -3,7 +3,7 @@ import { mutant } from "@trivet/core/mutation";
 import type { Command, ExpiryKind } from "@trivet/wire";
 import type { Clock } from "../ports/clock.ts";
 import type { GroupHost } from "./group-host.ts";
-import { LeaseTimers } from "./leases.ts";
+import { type Expire, LeaseTimers } from "./leases.ts";
 
 /** State machines with liveness timers. */
 export interface TimedMachine {
@@ -12,6 +12,8 @@ export interface TimedMachine {
   /** Announces at most `limit` more; true when all are. */
   announceTimers(limit: number): boolean;
   durationOf(kind: ExpiryKind, id: number): number | null;
+  /** What ends with the session; null when there is none. */
+  session(id: number): { readonly locks: number; readonly waiters: number } | null;
 }
 
 /** Leases that a new leader starts in one tick: a million of them at once would stop it for most of a second. */
@@ -43,6 +45,8 @@ export class LeaseHost {
   private unconfirmed = false;
   /** Not all leases were announced yet. */
   private starting = false;
+  /** The last of those that were proposed. */
+  private underWay: Expire | null = null;
 
   constructor(group: GroupHost, owner: LeaseHostOwner, clock: Clock, longestStepMs: number) {
     this.group = group;
@@ -67,6 +71,7 @@ export class LeaseHost {
     if (this.group.appliedIndex === 0 || raft.termAt(this.group.appliedIndex) !== raft.term) return;
     this.timers = new LeaseTimers(() => this.clock.now());
     this.timersTerm = raft.term;
+    this.underWay = null;
     this.unconfirmed = false;
     this.owner.machine()?.startTimers(this.timers);
     this.starting = true;
@@ -103,8 +108,24 @@ export class LeaseHost {
     if (this.starting) this.announce(timers);
     if (timers.advance(now, this.longestStepMs)) this.confirmAfterPause();
     if (this.unconfirmed || !timers.hasDue() || this.group.raft.canPropose() !== null) return;
-    const due = timers.takeDue();
-    if (due.length > 0 && !this.owner.propose(due)) timers.retry(due);
+    if (!this.hasEnded()) return;
+    const due = timers.takeDue((kind, id) => this.weightOf(kind, id));
+    if (due.length === 0) return;
+    if (this.owner.propose(due)) this.underWay = due.at(-1) ?? null;
+    else timers.retry(due);
+  }
+
+  /** About how much ends with it. */
+  private weightOf(kind: ExpiryKind, id: number): number {
+    const session = kind === "session" ? this.owner.machine()?.session(id) : null;
+    return 1 + (session?.locks ?? 0) + (session?.waiters ?? 0);
+  }
+
+  /** Has what was proposed last been applied here? The entries of two turns must not be applied in one, which was all that would bound it. */
+  private hasEnded(): boolean {
+    const { underWay } = this;
+    if (underWay === null || mutant("host-expiry-unwaited")) return true;
+    return (this.owner.machine()?.durationOf(underWay.kind, underWay.id) ?? null) === null;
   }
 
   /** When the next tick has something to do. */

@@ -2,10 +2,12 @@ import { ShardedMap } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { Command, ExpiryKind } from "@trivet/wire";
 import { DeadlineHeap, type Timed } from "./deadline-heap.ts";
-import { clockRateError, maxExpiriesPerTurn } from "./limits.ts";
+import { clockRateError, maxExpiriesPerTurn, maxExpiryWeight } from "./limits.ts";
 
 /** Timers looked at in one turn; most that come up were renewed and only move. */
 const maxTimersPerTurn = 4096;
+
+export type Expire = Extract<Command, { readonly type: "expire" }>;
 
 interface Lease extends Timed {
   readonly kind: ExpiryKind;
@@ -100,10 +102,12 @@ export class LeaseTimers {
     return at === null ? Number.POSITIVE_INFINITY : this.lastNow + Math.max(0, at - this.attended);
   }
 
-  /** Commands to propose now, at most one turn's worth; each lease is handed out once until `retry`. */
-  takeDue(): readonly Command[] {
-    const due: Command[] = [];
+  /** Commands to propose now, at most one turn's worth by what each ends; each lease is handed out once until `retry`. */
+  takeDue(weightOf: (kind: ExpiryKind, id: number) => number = () => 1): readonly Expire[] {
+    const due: Expire[] = [];
+    let weight = 0;
     for (let looked = 0; looked < maxTimersPerTurn && due.length < maxExpiriesPerTurn; looked++) {
+      if (weight >= maxExpiryWeight && !mutant("host-expiry-unweighed")) break;
       const lease = this.heap.takeDue(this.attended);
       if (lease === null) break;
       if (lease.deadline > this.attended) {
@@ -113,14 +117,14 @@ export class LeaseTimers {
       }
       lease.expiring = true;
       due.push({ type: "expire", kind: lease.kind, id: lease.id });
+      weight += weightOf(lease.kind, lease.id);
     }
     return due;
   }
 
   /** They could not be proposed: due again at once, and renewable meanwhile. */
-  retry(due: readonly Command[]): void {
+  retry(due: readonly Expire[]): void {
     for (const command of due) {
-      if (command.type !== "expire") continue;
       const lease = this.leases[command.kind].get(command.id);
       // One that began anew meanwhile has a turn of its own.
       if (lease === undefined || !lease.expiring) continue;

@@ -24,6 +24,8 @@ export const maxValueBytesPerFrame: number = 4 * 1024 * 1024;
 export const maxApplyBytesPerTurn: number = 8 * 1024;
 /** Expiries proposed per turn, so that a mass expiry does not starve live callers (etcd revokes at most 1000 a second). */
 export const maxExpiriesPerTurn: number = 256;
+/** Holds and waits that they may end, about: all of one turn are applied in one go, on every node. A session that has more is alone. */
+export const maxExpiryWeight: number = 1_000;
 /** Snapshot chunk handed to the store per turn; also loaded again in one turn, which costs much more. */
 export const snapshotChunkBytes: number = 64 * 1024;
 /** A log that has grown by no more than this in so long a time rests: a snapshot keeps nobody waiting then. */

@@ -1,3 +1,4 @@
+import { mutant } from "@trivet/core/mutation";
 import type { GroupHostConfig } from "./config.ts";
 import type { GroupHost, GroupHostPorts } from "./group-host.ts";
 import { restingBytes, snapshotRestMs } from "./limits.ts";
@@ -44,7 +45,8 @@ export class SnapshotDue {
     const { group } = this;
     const enough = Math.max(this.config.snapshotAtRestBytes, this.newestBytes / restingPart);
     // A cluster that comes up has other work first.
-    return this.isAtRest(this.ports.clock.now()) && this.bytes >= enough && group.caughtUp && group.leader() !== null;
+    const isCaughtUp = group.caughtUp || mutant("host-rest-snapshot-uncaught");
+    return this.isAtRest(this.ports.clock.now()) && this.bytes >= enough && isCaughtUp && group.leader() !== null;
   }
 
   private isAtRest(now: number): boolean {

@@ -1,5 +1,10 @@
+import type { TimerSink } from "@trivet/core";
+import type { Command } from "@trivet/wire";
+import { MemoryClock } from "@trivet/engine";
 import { describe, expect, test } from "vitest";
+import { LeaseHost, type TimedMachine } from "../../src/hosts/lease-host.ts";
 import { LeaseTimers } from "../../src/hosts/leases.ts";
+import type { GroupHost } from "../../src/hosts/group-host.ts";
 import { guard } from "./guard.ts";
 
 describe("the leader's timers (rule L1)", () => {
@@ -35,5 +40,97 @@ describe("the leader's timers (rule L1)", () => {
     timers.advance(now, 100);
     now = 40;
     expect(timers.leftMs("session", 1)).toBe(1_980);
+  });
+
+  guard("host-expiry-unweighed", "as many sessions end in one turn as hold so much together, and one in any case", () => {
+    let now = 0;
+    const timers = new LeaseTimers(() => now);
+    for (let session = 1; session <= 5; session++) timers.armed("session", session, 1_000);
+    for (; now < 2_000; now += 50) timers.advance(now, 100);
+    const taken: number[][] = [];
+    while (timers.hasDue()) taken.push(timers.takeDue(() => 600).map(({ id }) => id));
+    expect(taken.map((sessions) => sessions.length)).toEqual([2, 2, 1]);
+    expect(taken.flat().sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5]);
+    for (let session = 6; session <= 8; session++) timers.armed("session", session, 1_000);
+    for (; now < 4_000; now += 50) timers.advance(now, 100);
+    while (timers.hasDue()) expect(timers.takeDue(() => 10_000)).toHaveLength(1);
+  });
+});
+
+/** The sessions of a state that holds much in each. What is proposed is applied when the test says so. */
+class HeavySessions implements TimedMachine {
+  readonly proposed: (readonly Command[])[] = [];
+  private readonly sessions = new Set<number>();
+  private sink: TimerSink | null = null;
+  private readonly weight: number;
+
+  constructor(count: number, weight: number) {
+    this.weight = weight;
+    for (let session = 1; session <= count; session++) this.sessions.add(session);
+  }
+
+  startTimers(sink: TimerSink | null): void {
+    this.sink = sink;
+  }
+
+  announceTimers(): boolean {
+    for (const session of this.sessions) this.sink?.armed("session", session, 1_000);
+    return true;
+  }
+
+  durationOf(_kind: string, id: number): number | null {
+    return this.sessions.has(id) ? 1_000 : null;
+  }
+
+  session(id: number): { readonly locks: number; readonly waiters: number } | null {
+    return this.sessions.has(id) ? { locks: this.weight - 100, waiters: 100 } : null;
+  }
+
+  apply(commands: readonly Command[]): void {
+    for (const command of commands) {
+      if (command.type !== "expire") continue;
+      this.sessions.delete(command.id);
+      this.sink?.cleared(command.kind, command.id);
+    }
+  }
+}
+
+function leading(machine: HeavySessions, clock: MemoryClock, takes: () => boolean = () => true): LeaseHost {
+  const raft = { role: "leader", term: 1, termAt: () => 1, canPropose: () => null };
+  const group = { raft, appliedIndex: 1, isLeader: true } as unknown as GroupHost;
+  const propose = (commands: readonly Command[]): boolean => takes() && machine.proposed.push(commands) > 0;
+  return new LeaseHost(group, { machine: () => machine, propose }, clock, 100);
+}
+
+function tickFor(host: LeaseHost, clock: MemoryClock, ms: number): void {
+  for (let left = ms; left > 0; left -= 20) {
+    clock.advance(20);
+    host.tick(clock.now());
+  }
+}
+
+describe("sessions that hold much and end together", () => {
+  guard("host-expiry-unwaited", "end in turns, of which each is applied before the next is proposed", () => {
+    const clock = new MemoryClock();
+    const machine = new HeavySessions(5, 600);
+    const host = leading(machine, clock);
+    tickFor(host, clock, 3_000);
+    // However long it takes: entries that wait together would be applied together.
+    expect(machine.proposed.map((commands) => commands.length)).toEqual([2]);
+    for (let applied = 0; applied < machine.proposed.length; applied++) {
+      machine.apply(machine.proposed[applied] ?? []);
+      tickFor(host, clock, 200);
+    }
+    expect(machine.proposed.map((commands) => commands.length)).toEqual([2, 2, 1]);
+  });
+
+  test("are proposed again when they could not be", () => {
+    const clock = new MemoryClock();
+    const machine = new HeavySessions(1, 600);
+    let refusals = 0;
+    const host = leading(machine, clock, () => ++refusals > 3);
+    tickFor(host, clock, 3_000);
+    expect(refusals).toBe(4);
+    expect(machine.proposed).toHaveLength(1);
   });
 });

@@ -1,6 +1,6 @@
 import { httpLimits, type s0Routes, type s4Routes } from "@trivet/contract";
 import { failure, ok, type Answer } from "./answer.ts";
-import { isFailure, read, unavailable, type AnyCall, type Some, untilListable } from "./calls.ts";
+import { isFailure, read, readListing, unavailable, type AnyCall, type Some } from "./calls.ts";
 import { clientId } from "./client-id.ts";
 import type { HttpContext } from "./context.ts";
 import { acquire, leaseOf, lockKey, release, type AcquireRequest } from "./lock-calls.ts";
@@ -96,8 +96,7 @@ export const s0Handlers: Some<keyof typeof s0Routes> = {
     const { leader } = leaderOf(context);
     const cursor = decodeCursor(query.cursor);
     if (isFailure(cursor)) return cursor;
-    await untilListable(context);
-    const page = await read(context, "linearizable", (view) => {
+    const page = await readListing(context, "linearizable", (view) => {
       const { locks, next } = view.locks(query.prefix ?? "", cursor, query.limit ?? httpLimits.maxPageItems);
       // Built from entries with defined properties: a lock may be called `__proto__`.
       const byName = Object.fromEntries(locks.map((lock) => [lock.name, s0LockJson(context, lock, leader)]));

@@ -62,10 +62,45 @@ export function read<T>(context: HttpContext, consistency: "linearizable" | "sta
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** To be waited for before a page of locks: right after a start looking at all of them would keep the loop, so they are put in order, in turns of it. */
-export async function untilListable(context: HttpContext): Promise<void> {
-  // What makes a read fail is told by the one of the page.
-  while ((await read(context, "stale", (view) => view.arrangeToList())) === false) await nextTurn();
+/** Those who wait until locks can be listed wait for one that puts them in order: each by itself would take its step of every turn. */
+const arranging = new WeakMap<HttpContext, Promise<SystemView | null>>();
+
+async function arrange(context: HttpContext): Promise<SystemView | null> {
+  for (;;) {
+    const arranged = await read(context, "stale", (view) => ({ view, isReady: view.arrangeToList() }));
+    if (isFailure(arranged)) return null;
+    if (arranged.isReady) return arranged.view;
+    await nextTurn();
+  }
+}
+
+/**
+ * To be waited for before a page of locks: right after a start looking at all of them would keep the loop, so they are put in order, in turns of it.
+ * Answers whose locks these are, for comparison only; null = there is no state to read, which the read of the page tells.
+ */
+export function untilListable(context: HttpContext): Promise<SystemView | null> {
+  const running = arranging.get(context);
+  if (running !== undefined) return running;
+  const begun = arrange(context).finally(() => arranging.delete(context));
+  arranging.set(context, begun);
+  return begun;
+}
+
+/**
+ * A page of locks. The state that is read may be another than the one that was put in order, whose place it took meanwhile (rules W5, W7): then once more.
+ * That names came to the same state meanwhile does not matter: under load there are always some.
+ */
+export async function readListing<T>(
+  context: HttpContext,
+  consistency: "linearizable" | "stale",
+  shape: (view: SystemView) => T,
+): Promise<T | Failure> {
+  for (;;) {
+    const arranged = await untilListable(context);
+    const page = await read(context, consistency, (view) => (view === arranged || view.isListable() ? { shaped: shape(view) } : null));
+    if (isFailure(page)) return page;
+    if (page !== null) return page.shaped;
+  }
 }
 
 export const isFailure = (value: unknown): value is Failure =>

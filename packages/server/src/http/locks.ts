@@ -1,7 +1,7 @@
 import type { Actor, LockMode } from "@trivet/wire";
 import { httpLimits, type lockRoutes } from "@trivet/contract";
 import { badField, failure, ok, type Answer, type Failure } from "./answer.ts";
-import { isFailure, read, submit, unavailable, type Some, untilListable } from "./calls.ts";
+import { isFailure, read, readListing, submit, unavailable, type Some } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
 import {
   acquire,
@@ -205,8 +205,7 @@ export const lockHandlers: Some<LockRouteId> = {
   listLocks: async ({ query }, context) => {
     const cursor = decodeCursor(query.cursor);
     if (isFailure(cursor)) return cursor;
-    await untilListable(context);
-    const page = await read(context, query.consistency ?? "linearizable", (view) => {
+    const page = await readListing(context, query.consistency ?? "linearizable", (view) => {
       const { locks, next } = view.locks(query.prefix ?? "", cursor, query.limit ?? httpLimits.defaultPageItems);
       return {
         locks: locks.map((lock) => lockJson(context, lock)),

@@ -22,11 +22,11 @@ export async function findKill(pool: Pool, mutant: string, firstSeed: number, se
     const without = await pool.run({ options: defaultOptions(seed), twice: false });
     if (without.report.violation !== null) continue;
     const { shards, clients, laterKinds, asInProduction, ...all } = defaultOptions(seed);
-    const { streamProducers, cacheClients, behindClients, nearClients, fencedClients, deadNodesMoveMs } = all;
+    const { streamProducers, cacheClients, behindClients, nearClients, fencedClients, deadNodesMoveMs, snapshotAtRestBytes } = all;
     const later = { streamProducers, cacheClients, behindClients, nearClients, fencedClients, deadNodesMoveMs };
     // What a recorded run has none of unless it says so.
     const some = Object.fromEntries(Object.entries(later).filter(([, number]) => number > 0));
-    const options = shards === 0 ? {} : { shards, clients, laterKinds, asInProduction, ...some };
+    const options = { snapshotAtRestBytes, ...(shards === 0 ? {} : { shards, clients, laterKinds, asInProduction, ...some }) };
     return { kill: { kind: "seed", seed, options, invariant: violation.invariant }, reached, runs };
   }
   return { kill: null, reached, runs: seeds };

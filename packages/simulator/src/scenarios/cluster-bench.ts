@@ -30,7 +30,7 @@ export class ClusterBench {
     prepare: (machine: Machine) => void = () => undefined,
     overrides: Partial<RunOptions> = {},
   ) {
-    const calmOptions = { spares: 0, clients: 0, deadNodesMoveMs: 0, asInProduction: false, plan: [] };
+    const calmOptions = { spares: 0, clients: 0, deadNodesMoveMs: 0, snapshotAtRestBytes: 0, asInProduction: false, plan: [] };
     const options = { ...defaultOptions(seed), nodes, shards, ...calmOptions, ...overrides };
     this.world = new World(options, new Trace(0, null), startNode, { ...calm, ...tuning });
     for (const machine of this.world.machines) {

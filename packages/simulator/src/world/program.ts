@@ -23,6 +23,8 @@ export interface ProgramSettings {
   readonly tuning: Tuning;
   /** 0 = as in production. */
   readonly deadNodesMoveMs: number;
+  /** 0 = as in production. */
+  readonly snapshotAtRestBytes: number;
   /** Undefined = what this version knows. */
   readonly featureLevel?: number;
 }
@@ -120,6 +122,7 @@ export const startNode: StartProgram = (ports, settings, owner) => {
       join: settings.join,
       ...(settings.shards === 0 ? {} : { shards: settings.shards }),
       ...(settings.featureLevel === undefined ? {} : { featureLevel: settings.featureLevel }),
+      ...(settings.snapshotAtRestBytes === 0 ? {} : { snapshotAtRestBytes: settings.snapshotAtRestBytes }),
       ...(settings.deadNodesMoveMs === 0 ? {} : briefSilence(settings.deadNodesMoveMs)),
       autoReplace: true,
       macKeys: tuning.macKey ? [sharedKey] : [],

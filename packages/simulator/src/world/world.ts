@@ -55,6 +55,7 @@ export class World {
         join: spare ? founders : [],
         shards: options.shards,
         deadNodesMoveMs: options.deadNodesMoveMs,
+        snapshotAtRestBytes: options.snapshotAtRestBytes,
         tuning: this.tuning,
       };
       return new Machine(this, name, this.prng.nextUint32(), spare, settings, start);
