@@ -18,6 +18,7 @@ export class KnownMap {
   /** What was known to be committed at the last look, and at the one before. */
   private seen = 0;
   private due = 0;
+  private aloneSince: number | null = null;
 
   constructor(host: NodeHost) {
     this.host = host;
@@ -27,8 +28,15 @@ export class KnownMap {
   look(): void {
     this.due = this.seen;
     this.seen = this.host.system?.raft.commitIndex ?? 0;
+    if ((this.host.system?.leader() ?? null) !== null) this.aloneSince = null;
+    else this.aloneSince ??= this.host.ports.clock.now();
     // Asks before anybody needs to know.
     this.isOfNow();
+  }
+
+  /** For how long no leader of group 0 was heard. */
+  get aloneMs(): number {
+    return this.aloneSince === null ? 0 : this.host.ports.clock.now() - this.aloneSince;
   }
 
   /** Asks, where it cannot tell; so look at it now and then. */

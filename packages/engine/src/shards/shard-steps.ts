@@ -3,7 +3,7 @@ import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
 import { Heirs } from "./heirs.ts";
 import type { KnownMap } from "./known-map.ts";
-import { caughtUpEntries, leaderMovesEveryMs } from "./limits.ts";
+import { caughtUpEntries, leaderMovesEveryMs, waitToldAfterMs } from "./limits.ts";
 import type { PlacementWaits } from "./placement-waits.ts";
 import type { ShardGroup } from "./shard-group.ts";
 import { Silence } from "./silence.ts";
@@ -17,6 +17,8 @@ export class ShardSteps {
   private readonly silences = new Map<GroupId, Silence>();
   private readonly movedAt = new Map<GroupId, number>();
   private readonly heirs = new Heirs();
+  /** When this node gave up the shard because it heard no leader of group 0. */
+  private readonly givenUpAt = new Map<GroupId, number>();
 
   constructor(host: NodeHost, waits: PlacementWaits, known: KnownMap) {
     this.host = host;
@@ -30,6 +32,7 @@ export class ShardSteps {
     const { raft } = replica.group;
     const { membership } = raft;
     this.silence(replica, wanted);
+    if (this.known.aloneMs >= waitToldAfterMs) return this.cutOff(replica);
     if (wanted.includes(this.self)) this.heirs.forget(replica.group.id);
     const isChanging = membership.outgoing.length > 0 || raft.membershipIndex > raft.commitIndex || !raft.ownTermCommitted;
     if (isChanging && !mutant("shard-steps-while-changing")) return;
@@ -136,10 +139,7 @@ export class ShardSteps {
   private change(replica: ShardGroup, change: Parameters<ShardGroup["changeMembership"]>[0]): void {
     // Cut off from group 0's leader, the map here may be of before, and name a node that is gone by now.
     const isCut = (this.host.system?.leader() ?? null) === null;
-    if (isCut && !mutant("shard-changed-by-an-old-map")) {
-      const why = `${this.self}, which leads it, does not hear the leader of group 0: the map that it knows may be of before`;
-      return this.wait(replica, why, "it goes on when group 0 has a leader that is heard there");
-    }
+    if (isCut && !mutant("shard-changed-by-an-old-map")) return this.waitForZero(replica);
     // Who hears it may still know the map of its last snapshot only, and remove whom a later one names.
     if (!isCut && !this.known.isOfNow() && !mutant("shard-changed-by-an-early-map")) {
       const why = `${this.self}, which leads it, has not applied yet what group 0 has decided`;
@@ -148,6 +148,29 @@ export class ShardSteps {
     const refusal = replica.changeMembership(change);
     if (refusal === null) this.waits.goesOn(replica.id);
     else this.wait(replica, `the change of its members was refused: ${refusal}`, "it is tried again");
+  }
+
+  private waitForZero(replica: ShardGroup): void {
+    const why = `${this.self}, which leads it, does not hear the leader of group 0: the map that it knows may be of before`;
+    return this.wait(replica, why, "it goes on when group 0 has a leader that is heard there");
+  }
+
+  /**
+   * Where others hear group 0's leader and only this node does not, say by one broken link, it would lead on by the map of before for ever. So it
+   * gives the shard to one that hears it. Not again soon: that one may give it back.
+   */
+  private cutOff(replica: ShardGroup): void {
+    this.waitForZero(replica);
+    const { id, raft } = replica.group;
+    const { deadNodeMovesAfterMs } = this.host.config;
+    const now = this.host.ports.clock.now();
+    const isSoon = now - (this.givenUpAt.get(id) ?? Number.NEGATIVE_INFINITY) < deadNodeMovesAfterMs;
+    if (this.known.aloneMs < deadNodeMovesAfterMs || isSoon || this.isMoving(replica)) return;
+    const { removal } = this.host.peering;
+    const heir = raft.membership.voters.find((node) => removal.isHearing(node) && this.mayFollow(replica, node));
+    if (heir === undefined || mutant("shard-led-on-without-group-0")) return;
+    this.givenUpAt.set(id, now);
+    this.handOver(replica, heir);
   }
 
   private remove(replica: ShardGroup, node: NodeId): void {
@@ -202,6 +225,8 @@ export class ShardSteps {
     if (!this.known.isOfNow() && !mutant("shard-leader-moved-by-an-old-map")) return;
     const [target] = wanted;
     if (target === undefined || this.isMoving(replica) || !this.mayFollow(replica, target)) return;
+    // It would learn no map, and give the shard up again.
+    if (this.host.peering.removal.isAlone(target) && !mutant("shard-led-back-to-the-cut-off")) return;
     // Not again and again to a node that cannot keep it.
     if (!this.hasMovedLately(replica) || mutant("shard-leader-moved-again-at-once")) this.handOver(replica, target);
   }

@@ -14,7 +14,7 @@ function follower() {
     leader: () => (system.hears ? "n1" : null),
     reads: { barrier: (_timeoutMs: number, done: (isApplied: boolean) => void) => void answers.push(done) },
   };
-  const host = { config: { electionMaxMs: 600 }, markDirty: () => undefined, system };
+  const host = { config: { electionMaxMs: 600 }, markDirty: () => undefined, ports: { clock: { now: () => 0 } }, system };
   const known = new KnownMap(host as unknown as NodeHost);
   /** All questions asked so far. */
   const answer = (): void => {

@@ -1,10 +1,10 @@
 import { type NodeId, nodeId } from "@trivet/core";
-import { afterEach, describe, expect, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { PeerMessage } from "../../src/hosts/peer-frames.ts";
 import type { ShardGroup } from "../../src/shards/shard-group.ts";
 import type { Member } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
-import { handOvers, leading, onSend, settled } from "./placement-support.ts";
+import { alive, handOvers, holds, leading, onSend, settled, untilLedAsMapped } from "./placement-support.ts";
 import type { Shards } from "./support.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -70,5 +70,46 @@ describe("the leader of a shard that was cut off from group 0", () => {
     const seen = handOvers();
     steps?.advance(replica, [...membership.voters.filter((node) => node !== self), self]);
     expect(seen()).toEqual([]);
+  });
+});
+
+const deadNodeMovesAfterMs = 15_000;
+
+/** Nothing passes between group 0's leader and a leader of a shard; all others hear both. */
+function brokenLink(size: number): { readonly shards: Shards; readonly zero: string; readonly node: string; readonly led: readonly number[] } {
+  const shards = settled(size, { deadNodeMovesAfterMs });
+  untilLedAsMapped(shards);
+  const zero = shards.cluster.leader()?.config.node ?? "";
+  const node = shards.leaders().find((leader) => leader !== null && leader !== zero) ?? "";
+  const led = leading(shards).filter(({ group }) => group.raft.self === node);
+  onSend(shards, (from, to) => !(from === zero && to === node) && !(from === node && to === zero));
+  return { shards, zero, node, led: led.map(({ id }) => id) };
+}
+
+describe("a leader of shards that alone does not hear group 0's leader", () => {
+  guard("shard-led-on-without-group-0", "gives them to those that do, and they go where the map wants them", () => {
+    const { node, shards, zero } = brokenLink(5);
+    shards.cluster.run(4 * deadNodeMovesAfterMs);
+    expect(shards.cluster.leader()?.config.node).toBe(zero);
+    expect(shards.cluster.member(node).host.system?.leader()).toBe(null);
+    expect(holds(shards, node)).toBe(false);
+  });
+
+  guard("shard-led-back-to-the-cut-off", "does not get them back, where the map still names it", () => {
+    const { led, node, shards } = brokenLink(3);
+    const seen = handOvers();
+    shards.cluster.run(5 * deadNodeMovesAfterMs);
+    expect(leading(shards).some(({ group }) => group.raft.self === node)).toBe(false);
+    for (const id of led) expect(seen().filter((shard) => shard === id)).toHaveLength(1);
+  });
+
+  test("says so", () => {
+    const { led, node, shards, zero } = brokenLink(5);
+    shards.cluster.run(12_000);
+    for (const { config, host } of alive(shards)) {
+      if (config.node === zero) continue;
+      const waits = host.api.status().shardWaits.filter(({ why }) => why.startsWith(`${node}, which leads it, does not hear the leader of group 0`));
+      expect(waits.map(({ shard }) => shard)).toEqual(led);
+    }
   });
 });

@@ -1,18 +1,14 @@
 import { afterEach, describe, expect, vi } from "vitest";
 import type { ShardGroup } from "../../src/shards/shard-group.ts";
 import { guard } from "../hosts/guard.ts";
-import { drain, handOvers, holds, leading, mapOf, onSend, replicaOf, settled, watch } from "./placement-support.ts";
+import { drain, handOvers, holds, leading, mapOf, onSend, replicaOf, settled, untilLedAsMapped, watch } from "./placement-support.ts";
 import type { Shards } from "./support.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
 /** A shard that is led by another node than group 0, as the map says. */
 function led(shards: Shards): ShardGroup {
-  shards.cluster.until(
-    "all are led as the map says",
-    () => mapOf(shards).every(([first], shard) => shards.leaders()[shard] === first),
-    60_000,
-  );
+  untilLedAsMapped(shards);
   const zero = shards.cluster.leader()?.config.node ?? "";
   const replica = leading(shards).find(({ group }) => group.raft.self !== zero);
   if (replica === undefined) throw new Error("the leader of group 0 leads all shards");

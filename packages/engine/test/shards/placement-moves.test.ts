@@ -19,6 +19,7 @@ import {
   pick,
   replicaOf,
   settled,
+  untilLedAsMapped,
   watch,
 } from "./placement-support.ts";
 
@@ -107,11 +108,7 @@ describe("a shard on its way to where the map wants it (G4)", () => {
 
   guard("shard-leaving-by-name", "loses first whom it misses least", () => {
     const shards = settled(5);
-    shards.cluster.until(
-      "all are led as the map says",
-      () => mapOf(shards).every(([first], shard) => shards.leaders()[shard] === first),
-      60_000,
-    );
+    untilLedAsMapped(shards);
     // Two that follow in one shard; the one that is dead comes later by name.
     const leader = shards.cluster.leader()?.config.node ?? "";
     const followers = mapOf(shards).map(([, ...others]) => others.filter((node) => node !== leader).toSorted());

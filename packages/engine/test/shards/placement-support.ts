@@ -130,3 +130,9 @@ export function handOvers(): () => readonly number[] {
 
 /** Voters of the shard that has the fewest. */
 export const fewest = (shards: Shards): number => Math.min(...leading(shards).map(({ group }) => group.raft.membership.voters.length));
+
+/** Every shard is led by whom the map wants to lead it. */
+export function untilLedAsMapped(shards: Shards): void {
+  const isLed = (): boolean => mapOf(shards).every(([first], shard) => shards.leaders()[shard] === first);
+  shards.cluster.until("all are led as the map says", isLed, 60_000);
+}
