@@ -23,7 +23,7 @@ export class Heirs {
 
   /** To one that was tried already: all were, and it begins anew. */
   handedOver(group: GroupId, term: number, to: NodeId, now: number): void {
-    const { since, tried } = this.of(group, term) ?? { since: now, tried: [] };
+    const { since, tried }: Tries = this.of(group, term) ?? { term, since: now, tried: [] };
     const before = tried.includes(to) ? [] : tried;
     this.tries.set(group, { term, since, tried: mutant("shard-heir-tried-for-ever") ? [] : [...before, to] });
   }

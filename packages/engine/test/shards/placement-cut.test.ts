@@ -45,6 +45,7 @@ function another({ group }: ShardGroup): readonly NodeId[] {
   return [...voters.slice(0, 2), ...["n1", "n2", "n3", "n4"].map(nodeId).filter((node) => !voters.includes(node))];
 }
 
+const epoch = (of: Member | null): number => of?.host.machine?.placement()?.epoch ?? 0;
 const isBeat = (sent: PeerMessage): boolean => sent.type === "raft" && sent.message.type === "heartbeat";
 
 describe("the leader of a shard that was cut off from group 0", () => {
@@ -52,9 +53,10 @@ describe("the leader of a shard that was cut off from group 0", () => {
     const { let: hears, member, replica, shards } = cutOff();
     const { term } = member.host.system?.raft ?? {};
     const leader = shards.cluster.leader();
-    const epoch = (of: Member | null): number => of?.host.machine?.placement()?.epoch ?? 0;
     const [first, ...others] = leader?.host.machine?.placement()?.shards ?? [];
-    leader?.host.propose([{ type: "set-placement", epoch: epoch(leader), replication: 3, shards: [(first ?? []).toReversed(), ...others] }]);
+    leader?.host.propose([
+      { type: "set-placement", epoch: epoch(leader), replication: 3, shards: [(first ?? []).toReversed(), ...others] },
+    ]);
     shards.cluster.until("there is another map", () => epoch(leader) > epoch(member));
     hears(isBeat);
     shards.cluster.until("it hears its leader", () => member.host.system?.leader() !== null);
@@ -76,7 +78,12 @@ describe("the leader of a shard that was cut off from group 0", () => {
 const deadNodeMovesAfterMs = 15_000;
 
 /** Nothing passes between group 0's leader and a leader of a shard; all others hear both. */
-function brokenLink(size: number): { readonly shards: Shards; readonly zero: string; readonly node: string; readonly led: readonly number[] } {
+function brokenLink(size: number): {
+  readonly shards: Shards;
+  readonly zero: string;
+  readonly node: string;
+  readonly led: readonly number[];
+} {
   const shards = settled(size, { deadNodeMovesAfterMs });
   untilLedAsMapped(shards);
   const zero = shards.cluster.leader()?.config.node ?? "";
@@ -108,7 +115,9 @@ describe("a leader of shards that alone does not hear group 0's leader", () => {
     shards.cluster.run(12_000);
     for (const { config, host } of alive(shards)) {
       if (config.node === zero) continue;
-      const waits = host.api.status().shardWaits.filter(({ why }) => why.startsWith(`${node}, which leads it, does not hear the leader of group 0`));
+      const waits = host.api
+        .status()
+        .shardWaits.filter(({ why }) => why.startsWith(`${node}, which leads it, does not hear the leader of group 0`));
       expect(waits.map(({ shard }) => shard)).toEqual(led);
     }
   });

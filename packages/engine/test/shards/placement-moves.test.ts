@@ -160,7 +160,12 @@ describe("a shard on its way to where the map wants it (G4)", () => {
     shards.cluster.run(30_000);
     expect(fewest(shards)).toBeGreaterThanOrEqual(2);
     expect(told.value).toBe(null);
-    expect(shards.cluster.leader()?.host.api.status().shardWaits.map(({ shard }) => shard)).toContain(group);
+    expect(
+      shards.cluster
+        .leader()
+        ?.host.api.status()
+        .shardWaits.map(({ shard }) => shard),
+    ).toContain(group);
   });
 
   guard("shard-changed-by-an-old-map", "stays as it is while its leader does not hear the leader of group 0", () => {

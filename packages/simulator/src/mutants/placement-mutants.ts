@@ -49,17 +49,21 @@ export const placementMutants: Readonly<Record<string, string>> = {
     "G4: a replica becomes a voter while most of the voters are silent, and a shard that they came back to stands still",
   "shard-fills-many": "G4: several replicas of a shard are filled at a time",
   "shard-fills-the-silent": "a replica is begun at a node that is not heard",
-  "shard-heir-tried-for-ever": "W7: a leader that leaves hands over again and again to a node whose state is in doubt, where another would take it",
+  "shard-heir-tried-for-ever":
+    "W7: a leader that leaves hands over again and again to a node whose state is in doubt, where another would take it",
   "shard-known-map-lags": "G4: a map counts as that of now although entries that are known for a while are not applied",
-  "shard-known-map-outlives-a-cut": "G4: a node that was cut off from group 0 goes by the map of before as soon as it hears its leader again",
+  "shard-known-map-outlives-a-cut":
+    "G4: a node that was cut off from group 0 goes by the map of before as soon as it hears its leader again",
   "shard-leader-moved-again-at-once": "leadership is handed again and again to a node that does not take it",
   "shard-leader-moved-by-an-old-map": "a leader that is cut off from group 0 hands over to whom a map of before wanted to lead",
   "shard-leader-removes-itself": "G4: a leader that leaves takes part in its own removal instead of handing over first",
   "shard-leaving-by-name": "of two replicas that leave the one goes first that the shard would miss",
-  "shard-led-back-to-the-cut-off": "a shard goes to and fro between a node that hears group 0's leader and the wanted leader, which does not",
+  "shard-led-back-to-the-cut-off":
+    "a shard goes to and fro between a node that hears group 0's leader and the wanted leader, which does not",
   "shard-led-by-who-lags": "a shard is handed to a node that lacks entries, and takes no messages while it catches up",
   "shard-led-by-who-stops": "a shard is handed to a node that is about to stop",
-  "shard-led-on-without-group-0": "G4: a leader of shards that alone does not hear group 0's leader leads on by the map of before, and nothing moves",
+  "shard-led-on-without-group-0":
+    "G4: a leader of shards that alone does not hear group 0's leader leads on by the map of before, and nothing moves",
   "shard-newcomer-stays": "G5: a voter with an empty disk is never removed and added again",
   "shard-promoted-at-the-first-refusal": "G4: a shard whose leader leaves has a voter too many as soon as one did not take it at once",
   "shard-promoted-beside-its-leader":
