@@ -1,7 +1,13 @@
 import { type Membership, nodeId, stepProblem } from "@trivet/core";
 import { describe, expect, test } from "vitest";
 
-const group = (...names: readonly string[]): Membership => ({ voters: names.map(nodeId), outgoing: [], learners: [], learnersNext: [] });
+const group = (...names: readonly string[]): Membership => ({
+  voters: names.map(nodeId),
+  outgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+});
 
 /** Leaves `before` for `after` by a leader that hears all, where those that come to `wanted` are still away. */
 const emptied = (before: Membership, after: Membership, wanted: readonly string[]): string | null =>
