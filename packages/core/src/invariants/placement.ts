@@ -81,7 +81,10 @@ export function stepProblem(step: PlacementStep): string | null {
     return `with ${comes.join()} only ${left.join()} are there of ${after.voters.join()}`;
   if (gone === undefined || isLost(gone)) return null;
   if (gone === leader) return `${gone} takes part in its own removal`;
-  if (comes.length === 0 && !isDraining(gone) && wanted.some((node) => !after.voters.some((voter) => voter === node)))
-    return `${gone} leaves before those that should come are there`;
+  const isMissing = wanted.some((node) => !after.voters.some((voter) => voter === node));
+  if (comes.length === 0 && isMissing) {
+    if (!isDraining(gone)) return `${gone} leaves before those that should come are there`;
+    if (after.voters.length * 2 <= wanted.length) return `${gone} leaves, and only ${after.voters.join()} are left of ${wanted.length}`;
+  }
   return isMinority ? `without ${gone} only ${left.join()} are left of ${after.voters.join()}` : null;
 }

@@ -30,7 +30,7 @@ export class Peering implements PeerHubOwner {
   readonly hub: PeerHub;
   readonly calls: PeerCalls;
   readonly detector: FailureDetector;
-  private readonly removal: RemovalWatch;
+  readonly removal: RemovalWatch;
   private readonly tracedPeers: TracedPeers;
   private lastUpkeep = Number.NEGATIVE_INFINITY;
   /** Dialled because a member had, or said, that address. */

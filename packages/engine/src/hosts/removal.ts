@@ -2,6 +2,9 @@ import { type NodeId, nodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "./node-host.ts";
 
+/** What a peer said or asked holds for so long: each is asked in turn. */
+const heardOfLateMs = 15_000;
+
 /** What a node that hears no leader asks the others. `forwarded` = already passed on once, so that nobody passes it in circles. */
 interface Question {
   readonly node: string;
@@ -25,6 +28,10 @@ export class RemovalWatch {
   private askedAt = Number.NEGATIVE_INFINITY;
   private asking = false;
   private asked = 0;
+  /** Peers that hear a leader which this node does not, and when they said so. */
+  private readonly hearing = new Map<NodeId, number>();
+  /** Peers that hear none, and when they asked. */
+  private readonly alone = new Map<NodeId, number>();
 
   constructor(host: NodeHost) {
     this.host = host;
@@ -37,6 +44,7 @@ export class RemovalWatch {
     if (system === null || (phase !== "running" && phase !== "recovering" && phase !== "removed")) return;
     if (system.leader() !== null) {
       this.aloneSince = null;
+      this.hearing.clear();
       if (phase === "removed") host.setPhase("running", `${host.config.node} is a member again`);
       return;
     }
@@ -60,7 +68,23 @@ export class RemovalWatch {
       this.asking = false;
       const verdict = answer as Verdict | null;
       if (verdict?.removed === true) this.removed(verdict.reason);
+      // A leader that was confirmed has answered, there or by way of it.
+      if (verdict?.removed === false) this.hearing.set(peer, host.ports.clock.now());
     });
+  }
+
+  /** Does the peer hear a leader of group 0, while this node hears none? */
+  isHearing(peer: NodeId): boolean {
+    return this.isOfLate(this.hearing.get(peer));
+  }
+
+  /** Did the peer say of late that it hears none? */
+  isAlone(peer: NodeId): boolean {
+    return this.isOfLate(this.alone.get(peer));
+  }
+
+  private isOfLate(at: number | undefined): boolean {
+    return at !== undefined && this.host.ports.clock.now() - at <= heardOfLateMs;
   }
 
   /** A member has said, in a way to be believed, that this node or its disk does not belong to the cluster any more. */
@@ -79,6 +103,7 @@ export class RemovalWatch {
     const question = body as Question;
     const { system } = host;
     const leader = system?.leader() ?? null;
+    if (!question.forwarded) this.alone.set(nodeId(question.node), host.ports.clock.now());
     if (system !== null && system.isLeader) {
       system.reads.barrier(host.config.electionMaxMs, (confirmed) => answer(confirmed ? this.judge(question) : null));
       host.markDirty();

@@ -26,8 +26,8 @@ export class ShardGroup implements GroupHostOwner {
   readonly group: GroupHost;
   /** Of the cached values of this shard, while this node leads it. */
   readonly home: HomeHost;
-  /** Copies are being withdrawn for a transfer that has not begun. */
-  isHandingOver = false;
+  /** Begins the transfer that copies are being withdrawn for. */
+  private transfer: (() => void) | null = null;
   private readonly hosts: ShardHosts;
   private readonly flushes: ShardFlushes;
   private readonly leaseEnds: LeaseEnds;
@@ -110,6 +110,8 @@ export class ShardGroup implements GroupHostOwner {
     this.remote.tick(now);
     this.updateLeadership();
     this.advance(now);
+    // The log may have ceased to take anything since: the barrier would never come.
+    if (this.hosts.host.disk.critical && !mutant("shard-transfer-waits-for-room")) this.transfer?.();
     this.lead();
     this.home.tick(now);
     this.flushes.tick(now);
@@ -261,14 +263,20 @@ export class ShardGroup implements GroupHostOwner {
     return !disk.critical && features.admitAll(commands) && enqueuePrivileged(this.group, commands);
   }
 
+  /** Copies are being withdrawn for a transfer that has not begun. */
+  get isHandingOver(): boolean {
+    return this.transfer !== null;
+  }
+
   /** Rule M4: copies are withdrawn first, then leadership goes; so the next leader waits for no lease. It does where no log takes the barrier. */
   handOver(to: NodeId): void {
     const transfer = (): void => {
-      this.isHandingOver = false;
+      if (this.transfer !== transfer) return;
+      this.transfer = null;
       this.group.raft.step({ type: "transfer", to });
       this.markDirty();
     };
-    this.isHandingOver = true;
+    this.transfer = transfer;
     if (this.hosts.host.disk.critical || mutant("cache-transfer-with-leases")) transfer();
     else this.home.close(transfer);
   }
@@ -328,12 +336,12 @@ export class ShardGroup implements GroupHostOwner {
 
   /** Still the leader: it came to nothing. */
   private transferEnded(group: GroupHost): void {
-    this.isHandingOver = false;
+    this.transfer = null;
     if (group.isLeader && !mutant("cache-home-stays-closed")) this.home.resume();
   }
 
   private deposed(): void {
-    this.isHandingOver = false;
+    this.transfer = null;
     this.home.depose();
   }
 

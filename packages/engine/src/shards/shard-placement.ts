@@ -116,8 +116,7 @@ export class ShardPlacement {
 
   /** One step of every shard towards the map, by its leader; a replica that is no longer wanted learns that it has been left out. */
   advance(replicas: Iterable<ShardGroup>): void {
-    // Asks before anybody needs to know.
-    this.known.isOfNow();
+    this.known.look();
     for (const replica of replicas) {
       const wanted = this.view?.shards[replica.id - 1]?.map(nodeId);
       if (!replica.group.isLeader) this.steps.notLeading(replica);

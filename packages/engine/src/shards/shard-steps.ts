@@ -1,8 +1,9 @@
 import { type GroupId, type NodeId, nodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { NodeHost } from "../hosts/node-host.ts";
+import { Heirs } from "./heirs.ts";
 import type { KnownMap } from "./known-map.ts";
-import { caughtUpEntries, leaderMovesEveryMs } from "./limits.ts";
+import { caughtUpEntries, leaderMovesEveryMs, waitToldAfterMs } from "./limits.ts";
 import type { PlacementWaits } from "./placement-waits.ts";
 import type { ShardGroup } from "./shard-group.ts";
 import { Silence } from "./silence.ts";
@@ -15,6 +16,9 @@ export class ShardSteps {
   private readonly known: KnownMap;
   private readonly silences = new Map<GroupId, Silence>();
   private readonly movedAt = new Map<GroupId, number>();
+  private readonly heirs = new Heirs();
+  /** When this node gave up the shard because it heard no leader of group 0. */
+  private readonly givenUpAt = new Map<GroupId, number>();
 
   constructor(host: NodeHost, waits: PlacementWaits, known: KnownMap) {
     this.host = host;
@@ -28,6 +32,8 @@ export class ShardSteps {
     const { raft } = replica.group;
     const { membership } = raft;
     this.silence(replica, wanted);
+    if (this.known.aloneMs >= waitToldAfterMs) return this.cutOff(replica);
+    if (wanted.includes(this.self)) this.heirs.forget(replica.group.id);
     const isChanging = membership.outgoing.length > 0 || raft.membershipIndex > raft.commitIndex || !raft.ownTermCommitted;
     if (isChanging && !mutant("shard-steps-while-changing")) return;
     const newcomer = this.newcomerOf(replica);
@@ -52,8 +58,10 @@ export class ShardSteps {
     const isLate = missing.some((node) => !this.isAbsent(replica, node)) && !mutant("shard-drained-for-the-late");
     const isDrained = excess.some((node) => this.isDraining(node) || mutant("shard-removed-for-the-absent"));
     if (isLate || !isDrained) return this.awaits(replica, missing);
-    const leaving = others.find((node) => this.isDraining(node) || mutant("shard-removed-for-the-absent"));
-    if (leaving !== undefined) return this.remove(replica, leaving);
+    const leaving = others.filter((node) => this.isDraining(node) || mutant("shard-removed-for-the-absent"));
+    const next = leaving.find((node) => isSpared(node, membership.voters, wanted));
+    if (next !== undefined) return this.remove(replica, next);
+    if (leaving.length > 0) return this.awaits(replica, missing);
     return this.moveLeadership(replica, wanted, true);
   }
 
@@ -69,24 +77,26 @@ export class ShardSteps {
     // This leader is itself the one that leaves: the next puts the new one in its place. Where nobody takes over, better one voter too many.
     if (excess.includes(this.self) && !mutant("shard-promoted-beside-its-leader")) {
       if (this.isMoving(replica)) return;
-      const heir = wanted.find((node) => this.mayFollow(replica, node));
-      if (heir !== undefined && !this.hasMovedLately(replica)) return this.handOver(replica, heir);
+      const { id } = replica.group;
+      const isInVain = this.heirs.isInVain(id, replica.group.raft.term, this.host.ports.clock.now());
+      if (!isInVain && this.handToHeir(replica, wanted)) return;
     }
     return this.exchange(replica, filled);
   }
 
-  /** It ends when a majority of the voters of before has it, and one of those afterwards: without either the leader is lost, and with it the shard. */
+  /**
+   * It ends when a majority of the voters of before has it, and one of those afterwards: without either the leader is lost, and with it the shard.
+   * Where the first is there, so is the second: `filled` is (`mayVote`), and of the others the one that leaves is one that is not, if there is one.
+   */
   private exchange(replica: ShardGroup, filled: NodeId, out?: NodeId): void {
     const { voters } = replica.group.raft.membership;
-    const after = [...voters.filter((node) => node !== out), filled];
-    const isThere = (node: NodeId): boolean => this.isThere(replica, node);
-    const isMajority = (half: readonly NodeId[]): boolean => half.filter(isThere).length * 2 > half.length;
-    if ((isMajority(voters) && isMajority(after)) || mutant("shard-promotion-leaves-minority")) {
+    const unable = voters.filter((node) => !this.isThere(replica, node));
+    if (unable.length * 2 < voters.length || mutant("shard-exchange-leaves-minority")) {
       return this.change(replica, out === undefined ? { voters: filled } : { voters: filled, remove: out });
     }
-    const unable = [...new Set([...voters, ...after])].filter((node) => !isThere(node)).join(", ");
-    const why = `${filled} has everything and is to vote in it, but there would be no quorum: ${unable} cannot be reached or has not caught up`;
-    return this.wait(replica, why, `start ${unable}, or give up what is gone for good: trivet member remove NODE`);
+    const names = unable.join(", ");
+    const why = `${filled} has everything and is to vote in it, but there would be no quorum: ${names} cannot be reached or has not caught up`;
+    return this.wait(replica, why, `start ${names}, or give up what is gone for good: trivet member remove NODE`);
   }
 
   /** What was acknowledged stays so in the leader's books, also of who has no power since: it must be heard as well. */
@@ -103,6 +113,7 @@ export class ShardSteps {
   /** Everything that a leader has counted and told ends with its leadership. */
   notLeading(replica: ShardGroup): void {
     this.silences.delete(replica.group.id);
+    this.heirs.forget(replica.group.id);
     this.waits.goesOn(replica.id);
   }
 
@@ -127,18 +138,39 @@ export class ShardSteps {
 
   private change(replica: ShardGroup, change: Parameters<ShardGroup["changeMembership"]>[0]): void {
     // Cut off from group 0's leader, the map here may be of before, and name a node that is gone by now.
-    if ((this.host.system?.leader() ?? null) === null && !mutant("shard-changed-by-an-old-map")) {
-      const why = `${this.self}, which leads it, does not hear the leader of group 0: the map that it knows may be of before`;
-      return this.wait(replica, why, "it goes on when group 0 has a leader that is heard there");
-    }
+    const isCut = (this.host.system?.leader() ?? null) === null;
+    if (isCut && !mutant("shard-changed-by-an-old-map")) return this.waitForZero(replica);
     // Who hears it may still know the map of its last snapshot only, and remove whom a later one names.
-    if (!this.known.isOfNow() && !mutant("shard-changed-by-an-early-map")) {
+    if (!isCut && !this.known.isOfNow() && !mutant("shard-changed-by-an-early-map")) {
       const why = `${this.self}, which leads it, has not applied yet what group 0 has decided`;
       return this.wait(replica, why, "it goes on by itself; if it does not, look at the log and the disk there", "info");
     }
     const refusal = replica.changeMembership(change);
     if (refusal === null) this.waits.goesOn(replica.id);
     else this.wait(replica, `the change of its members was refused: ${refusal}`, "it is tried again");
+  }
+
+  private waitForZero(replica: ShardGroup): void {
+    const why = `${this.self}, which leads it, does not hear the leader of group 0: the map that it knows may be of before`;
+    return this.wait(replica, why, "it goes on when group 0 has a leader that is heard there");
+  }
+
+  /**
+   * Where others hear group 0's leader and only this node does not, say by one broken link, it would lead on by the map of before for ever. So it
+   * gives the shard to one that hears it. Not again soon: that one may give it back.
+   */
+  private cutOff(replica: ShardGroup): void {
+    this.waitForZero(replica);
+    const { id, raft } = replica.group;
+    const { deadNodeMovesAfterMs } = this.host.config;
+    const now = this.host.ports.clock.now();
+    const isSoon = now - (this.givenUpAt.get(id) ?? Number.NEGATIVE_INFINITY) < deadNodeMovesAfterMs;
+    if (this.known.aloneMs < deadNodeMovesAfterMs || isSoon || this.isMoving(replica)) return;
+    const { removal } = this.host.peering;
+    const heir = raft.membership.voters.find((node) => removal.isHearing(node) && this.mayFollow(replica, node));
+    if (heir === undefined || mutant("shard-led-on-without-group-0")) return;
+    this.givenUpAt.set(id, now);
+    this.handOver(replica, heir);
   }
 
   private remove(replica: ShardGroup, node: NodeId): void {
@@ -183,15 +215,32 @@ export class ShardSteps {
 
   /** To the wanted leader, once it has everything; in any case away from a node that is to leave. */
   private moveLeadership(replica: ShardGroup, wanted: readonly NodeId[], mustGo: boolean): void {
-    const target = mustGo ? wanted.find((node) => this.mayFollow(replica, node)) : wanted[0];
-    if (target === undefined) {
+    if (mustGo) {
+      if (this.isMoving(replica) || this.handToHeir(replica, wanted)) return this.waits.goesOn(replica.id);
       const next = `start ${wanted.join(", ")}, or look at their logs`;
       return this.wait(replica, `${this.self} is to leave it, and no other replica is there and has everything`, next);
     }
     this.waits.goesOn(replica.id);
-    if (this.isMoving(replica) || !this.mayFollow(replica, target)) return;
+    // Where the map may be of before, it may be that of now which wanted this leader.
+    if (!this.known.isOfNow() && !mutant("shard-leader-moved-by-an-old-map")) return;
+    const [target] = wanted;
+    if (target === undefined || this.isMoving(replica) || !this.mayFollow(replica, target)) return;
+    // It would learn no map, and give the shard up again.
+    if (this.host.peering.removal.isAlone(target) && !mutant("shard-led-back-to-the-cut-off")) return;
     // Not again and again to a node that cannot keep it.
     if (!this.hasMovedLately(replica) || mutant("shard-leader-moved-again-at-once")) this.handOver(replica, target);
+  }
+
+  /** From a leader that leaves, to one after another. False = nobody could take it; true also where that is tried again in a moment. */
+  private handToHeir(replica: ShardGroup, wanted: readonly NodeId[]): boolean {
+    const { id, raft } = replica.group;
+    const heirs = wanted.filter((node) => this.mayFollow(replica, node));
+    const heir = this.heirs.untried(id, raft.term, heirs) ?? (this.hasMovedLately(replica) ? undefined : heirs[0]);
+    if (heir !== undefined) {
+      this.heirs.handedOver(id, raft.term, heir, this.host.ports.clock.now());
+      this.handOver(replica, heir);
+    }
+    return heirs.length > 0;
   }
 
   private isMoving(replica: ShardGroup): boolean {
@@ -239,4 +288,10 @@ export class ShardSteps {
     if (progress === undefined || progress.state !== "replicate" || progress.recovering) return false;
     return progress.match >= raft.membershipIndex && raft.commitIndex - progress.match <= caughtUpEntries;
   }
+}
+
+/** Are more than half as many copies left without it as are wanted, of which some do not come? */
+function isSpared(node: NodeId, voters: readonly NodeId[], wanted: readonly NodeId[]): boolean {
+  const stays = voters.filter((voter) => voter !== node);
+  return stays.length * 2 > wanted.length || stays.length === voters.length || mutant("shard-emptied-to-one-copy");
 }

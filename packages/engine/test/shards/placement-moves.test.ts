@@ -1,11 +1,15 @@
 import { nodeId } from "@trivet/core";
 import { afterEach, describe, expect, vi } from "vitest";
-import { ShardGroup } from "../../src/shards/shard-group.ts";
+import type { ShardGroup } from "../../src/shards/shard-group.ts";
 import { guard } from "../hosts/guard.ts";
 import { message, type Shards } from "./support.ts";
 import {
+  type Asked,
+  changes,
   drain,
+  fewest,
   groupsOf,
+  handOvers,
   isPlaced,
   isSettled,
   join,
@@ -15,35 +19,11 @@ import {
   pick,
   replicaOf,
   settled,
+  untilLedAsMapped,
   watch,
 } from "./placement-support.ts";
 
 afterEach(() => vi.restoreAllMocks());
-
-type Change = Parameters<ShardGroup["changeMembership"]>[0];
-
-interface Asked {
-  readonly by: ShardGroup;
-  readonly change: Change;
-  readonly refusal: string | null;
-}
-
-/** What leaders ask of their groups from here on, in order. */
-function changes(): () => readonly Asked[] {
-  const { mock } = vi.spyOn(ShardGroup.prototype, "changeMembership");
-  return () =>
-    mock.calls.map(([change], call) => ({
-      by: mock.contexts[call] as ShardGroup,
-      change,
-      refusal: (mock.results[call]?.value as string | null | undefined) ?? null,
-    }));
-}
-
-/** Hand-overs from here on, by shard. */
-function handOvers(): () => readonly number[] {
-  const { mock } = vi.spyOn(ShardGroup.prototype, "handOver");
-  return () => mock.contexts.map((group) => (group as ShardGroup).id);
-}
 
 /** Empties these nodes, and looks at all groups after each step. */
 function drained(shards: Shards, nodes: readonly string[], look: (group: ShardGroup) => void): void {
@@ -56,8 +36,6 @@ function drained(shards: Shards, nodes: readonly string[], look: (group: ShardGr
   );
   expect(told.value).toMatchObject({ type: "changed" });
 }
-
-const fewest = (shards: Shards): number => Math.min(...leading(shards).map(({ group }) => group.raft.membership.voters.length));
 
 describe("a shard on its way to where the map wants it (G4)", () => {
   guard("shard-steps-while-changing", "asks for one change at a time", () => {
@@ -130,11 +108,7 @@ describe("a shard on its way to where the map wants it (G4)", () => {
 
   guard("shard-leaving-by-name", "loses first whom it misses least", () => {
     const shards = settled(5);
-    shards.cluster.until(
-      "all are led as the map says",
-      () => mapOf(shards).every(([first], shard) => shards.leaders()[shard] === first),
-      60_000,
-    );
+    untilLedAsMapped(shards);
     // Two that follow in one shard; the one that is dead comes later by name.
     const leader = shards.cluster.leader()?.config.node ?? "";
     const followers = mapOf(shards).map(([, ...others]) => others.filter((node) => node !== leader).toSorted());
@@ -172,6 +146,26 @@ describe("a shard on its way to where the map wants it (G4)", () => {
     shards.cluster.run(40_000);
     expect(isPlaced(shards, "n5")).toBe(true);
     expect(fewest(shards)).toBe(3);
+  });
+
+  guard("shard-emptied-to-one-copy", "keeps two of three copies while those in their place are away, whoever is to be emptied", () => {
+    const shards = settled(5);
+    const zero = shards.cluster.leader()?.config.node ?? "";
+    // Without the other two group 0 still has its majority.
+    const replicas = mapOf(shards).find((nodes) => nodes.includes(zero)) ?? [];
+    for (const node of shards.cluster.members.keys()) if (!replicas.includes(node)) shards.cluster.kill(node);
+    const group = 1 + mapOf(shards).indexOf(replicas);
+    const leader = shards.leaders()[group - 1];
+    const told = drain(shards, ...replicas.filter((node) => node !== leader));
+    shards.cluster.run(30_000);
+    expect(fewest(shards)).toBeGreaterThanOrEqual(2);
+    expect(told.value).toBe(null);
+    expect(
+      shards.cluster
+        .leader()
+        ?.host.api.status()
+        .shardWaits.map(({ shard }) => shard),
+    ).toContain(group);
   });
 
   guard("shard-changed-by-an-old-map", "stays as it is while its leader does not hear the leader of group 0", () => {

@@ -1,6 +1,8 @@
-import { type Entry, type LogIndex, nodeId } from "@trivet/core";
+import { type Entry, type LogIndex, type NodeId, nodeId } from "@trivet/core";
 import { afterEach, describe, expect, vi } from "vitest";
 import { SystemMachine } from "../../src/hosts/system-machine.ts";
+import { PlacementWaits } from "../../src/shards/placement-waits.ts";
+import type { ShardGroup } from "../../src/shards/shard-group.ts";
 import { Told } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
 import { alive, drain, groupsOf, holds, isSettled, join, leading, mapOf, names, onSend, settled } from "./placement-support.ts";
@@ -8,40 +10,81 @@ import type { Shards } from "./support.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
-describe("one that is to vote in a shard (decision 0035)", () => {
-  guard("shard-promotion-leaves-minority", "does so only when it is heard, and with it a majority of those that will be needed", () => {
-    const shards = settled(4);
-    const { cluster } = shards;
-    const zero = cluster.leader()?.config.node ?? "";
-    const first = leading(shards).find(({ group }) => group.raft.membership.voters.includes(nodeId(zero)));
-    if (first === undefined) throw new Error(`${zero} is in no shard`);
-    const { raft } = first.group;
-    const { steps } = cluster.member(raft.self).host.shards?.placement ?? {};
-    // Group 0's leader is not among those that fall silent.
-    const [leaving, silent] = raft.membership.voters.filter((node) => node !== raft.self).toSorted((a) => (a === zero ? -1 : 1));
-    const heir = ["n1", "n2", "n3", "n4"].map(nodeId).find((node) => !raft.membership.voters.includes(node));
-    if (leaving === undefined || silent === undefined || heir === undefined || steps === undefined) throw new Error("not three of four");
-    // The step from learner to voter comes late.
-    const advance = steps.advance.bind(steps);
-    const late = vi.spyOn(steps, "advance");
-    late.mockImplementation((replica, wanted) => {
-      if (replica !== first || raft.membership.learners.length === 0) advance(replica, wanted);
-    });
-    drain(shards, leaving);
-    cluster.until("it has everything, and says so", () => {
-      const progress = raft.progress().find(({ peer }) => peer === heir);
-      return progress?.state === "replicate" && progress.match === raft.commitIndex && !progress.recovering;
-    });
-    onSend(shards, (from, to) => ![from, to].some((node) => node === silent || node === heir));
-    cluster.run(400);
-    expect(cluster.member(raft.self).host.system?.leader()).toBe(zero);
+interface Filled {
+  readonly shards: Shards;
+  readonly replica: ShardGroup;
+  /** Leaves the shard; group 0's leader, where it is one of the two. */
+  readonly leaving: NodeId;
+  readonly other: NodeId;
+  readonly heir: NodeId;
+  /** Looks at the shard as its leader does. */
+  readonly look: () => void;
+}
+
+/** A shard in which one of four nodes takes the place of another, and has everything, but does not vote yet. */
+function filled(): Filled {
+  const shards = settled(4);
+  const { cluster } = shards;
+  const zero = cluster.leader()?.config.node ?? "";
+  const replica = leading(shards).find(({ group }) => group.raft.membership.voters.includes(nodeId(zero)));
+  if (replica === undefined) throw new Error(`${zero} is in no shard`);
+  const { raft } = replica.group;
+  const { steps } = cluster.member(raft.self).host.shards?.placement ?? {};
+  const [leaving, other] = raft.membership.voters.filter((node) => node !== raft.self).toSorted((a) => (a === zero ? -1 : 1));
+  const heir = ["n1", "n2", "n3", "n4"].map(nodeId).find((node) => !raft.membership.voters.includes(node));
+  if (leaving === undefined || other === undefined || heir === undefined || steps === undefined) throw new Error("not three of four");
+  // The step from learner to voter comes late.
+  const advance = steps.advance.bind(steps);
+  const late = vi.spyOn(steps, "advance");
+  late.mockImplementation((next, wanted) => {
+    if (next !== replica || raft.membership.learners.length === 0) advance(next, wanted);
+  });
+  drain(shards, leaving);
+  cluster.until("it has everything, and says so", () => {
+    const progress = raft.progress().find(({ peer }) => peer === heir);
+    return progress?.state === "replicate" && progress.match === raft.commitIndex && !progress.recovering;
+  });
+  const look = (): void => {
     late.mockRestore();
-    steps.advance(first, [raft.self, silent, heir]);
+    steps.advance(replica, [raft.self, other, heir]);
+  };
+  return { shards, replica, leaving, other, heir, look };
+}
+
+/** Nothing passes to or from these nodes; of the shard only, or at all. */
+function silence(shards: Shards, nodes: readonly NodeId[], group?: number): void {
+  onSend(shards, (from, to, sent) => {
+    const isMeant = group === undefined || (sent.type === "raft" && sent.group === group);
+    return !isMeant || ![from, to].some((node) => nodes.includes(nodeId(node)));
+  });
+}
+
+describe("one that is to vote in a shard (decision 0035)", () => {
+  guard("shard-promotion-leaves-minority", "does so only when it is heard", () => {
+    const { heir, look, other, replica, shards } = filled();
+    const { cluster } = shards;
+    const { raft } = replica.group;
+    silence(shards, [other, heir]);
+    cluster.run(400);
+    expect(cluster.member(raft.self).host.system?.leader()).toBe(cluster.leader()?.config.node);
+    look();
     cluster.run(100);
     expect(raft.membership).toMatchObject({ outgoing: [], learners: [heir] });
     cluster.run(3_000);
     // Two of three are there, and go on.
     expect(raft.role).toBe("leader");
+  });
+
+  guard("shard-exchange-leaves-minority", "does so only when a majority of those that vote is heard as well", () => {
+    const { heir, leaving, look, other, replica, shards } = filled();
+    const { raft } = replica.group;
+    silence(shards, [leaving, other], replica.id);
+    shards.cluster.run(400);
+    expect(raft.role).toBe("leader");
+    const told = vi.spyOn(PlacementWaits.prototype, "waits");
+    look();
+    expect(raft.membership).toMatchObject({ outgoing: [], learners: [heir] });
+    expect(told.mock.calls.at(-1)?.[0].why).toContain(`${heir} has everything and is to vote in it, but there would be no quorum`);
   });
 });
 

@@ -1,8 +1,9 @@
+import { vi } from "vitest";
 import { groupId, nodeId } from "@trivet/core";
 import type { NodeHostConfig } from "@trivet/engine";
 import type { PeerMessage } from "../../src/hosts/peer-frames.ts";
 import type { MemberRequest } from "../../src/hosts/member-requests.ts";
-import type { ShardGroup } from "../../src/shards/shard-group.ts";
+import { ShardGroup } from "../../src/shards/shard-group.ts";
 import { type Member, Told } from "../hosts/cluster.ts";
 import { Shards } from "./support.ts";
 
@@ -103,3 +104,35 @@ export function watch(shards: Shards, what: string, done: () => boolean, look: (
 }
 
 export const replicaOf = ({ host }: Member, group: number): ShardGroup | null => host.shards?.replica(groupId(group)) ?? null;
+
+export interface Asked {
+  readonly by: ShardGroup;
+  readonly change: Parameters<ShardGroup["changeMembership"]>[0];
+  readonly refusal: string | null;
+}
+
+/** What leaders ask of their groups from here on, in order; until the mocks are restored. */
+export function changes(): () => readonly Asked[] {
+  const { mock } = vi.spyOn(ShardGroup.prototype, "changeMembership");
+  return () =>
+    mock.calls.map(([change], call) => ({
+      by: mock.contexts[call] as ShardGroup,
+      change,
+      refusal: (mock.results[call]?.value as string | null | undefined) ?? null,
+    }));
+}
+
+/** Hand-overs from here on, by shard. */
+export function handOvers(): () => readonly number[] {
+  const { mock } = vi.spyOn(ShardGroup.prototype, "handOver");
+  return () => mock.contexts.map((group) => (group as ShardGroup).id);
+}
+
+/** Voters of the shard that has the fewest. */
+export const fewest = (shards: Shards): number => Math.min(...leading(shards).map(({ group }) => group.raft.membership.voters.length));
+
+/** Every shard is led by whom the map wants to lead it. */
+export function untilLedAsMapped(shards: Shards): void {
+  const isLed = (): boolean => mapOf(shards).every(([first], shard) => shards.leaders()[shard] === first);
+  shards.cluster.until("all are led as the map says", isLed, 60_000);
+}

@@ -44,14 +44,28 @@ export const placementMutants: Readonly<Record<string, string>> = {
   "shard-changed-by-an-early-map": "G4: after a restart of all a leader removes by the map of its snapshot whom a later one names",
   "shard-changed-by-an-old-map": "G4: a leader that is cut off from group 0 goes on changing its shard by a map that may be of before",
   "shard-drained-for-the-late": "a node that is emptied is let go before its successor had time to come",
+  "shard-emptied-to-one-copy": "a shard whose new replicas are away is emptied until one copy of it is left",
+  "shard-exchange-leaves-minority":
+    "G4: a replica becomes a voter while most of the voters are silent, and a shard that they came back to stands still",
   "shard-fills-many": "G4: several replicas of a shard are filled at a time",
   "shard-fills-the-silent": "a replica is begun at a node that is not heard",
+  "shard-heir-tried-for-ever":
+    "W7: a leader that leaves hands over again and again to a node whose state is in doubt, where another would take it",
+  "shard-known-map-lags": "G4: a map counts as that of now although entries that are known for a while are not applied",
+  "shard-known-map-outlives-a-cut":
+    "G4: a node that was cut off from group 0 goes by the map of before as soon as it hears its leader again",
   "shard-leader-moved-again-at-once": "leadership is handed again and again to a node that does not take it",
+  "shard-leader-moved-by-an-old-map": "a leader that is cut off from group 0 hands over to whom a map of before wanted to lead",
   "shard-leader-removes-itself": "G4: a leader that leaves takes part in its own removal instead of handing over first",
   "shard-leaving-by-name": "of two replicas that leave the one goes first that the shard would miss",
+  "shard-led-back-to-the-cut-off":
+    "a shard goes to and fro between a node that hears group 0's leader and the wanted leader, which does not",
   "shard-led-by-who-lags": "a shard is handed to a node that lacks entries, and takes no messages while it catches up",
   "shard-led-by-who-stops": "a shard is handed to a node that is about to stop",
+  "shard-led-on-without-group-0":
+    "G4: a leader of shards that alone does not hear group 0's leader leads on by the map of before, and nothing moves",
   "shard-newcomer-stays": "G5: a voter with an empty disk is never removed and added again",
+  "shard-promoted-at-the-first-refusal": "G4: a shard whose leader leaves has a voter too many as soon as one did not take it at once",
   "shard-promoted-beside-its-leader":
     "G4: a shard whose leader leaves has a voter too many, and stands still when the new one dies as well",
   "shard-promoted-beside-the-leaving":
@@ -62,6 +76,7 @@ export const placementMutants: Readonly<Record<string, string>> = {
   "shard-removed-before-replaced": "G4: a replica is removed before the one in its place votes",
   "shard-removed-for-the-absent": "G4: a replica is removed for one that does not come, although nobody wants it emptied",
   "shard-steps-while-changing": "a shard's leader asks for a change while the last is under way",
+  "shard-transfer-waits-for-room": "a leader that hands over when its disk fills up waits for a barrier that no log takes",
   "shard-voter-before-caught-up": "G4: a new replica of a shard becomes a voter before it has caught up",
   // ── Out of a shard, out of the cluster ──
   "host-drained-by-the-map": "G4: a node counts as empty when the map does not name it, before the shards have let it go",
