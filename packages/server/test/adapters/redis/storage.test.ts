@@ -203,6 +203,58 @@ describe.skipIf(!hasRedis)("RedisQueueStorage", () => {
     expect(await next.produce({})).toEqual([1]);
     expect(await next.take()).toEqual([1]);
     expect(await late.submit(late.production([{}]))).toMatchObject({ result: { type: "not-configured" } });
+    // What it held is freed behind the scripts' back, however much it is.
+    expect(String(await server.ask("INFO", "commandstats"))).not.toContain("cmdstat_del:");
+  });
+
+  test("ids of produces that are over are cleared as fast as they come, without any further call", async () => {
+    const b = bench({ dedupeWindowMs: 1 });
+    for (let batch = 0; batch < 4; batch++) {
+      await b.produce(...Array.from({ length: 1_024 }, (_, at) => ({ dedupId: `${batch}-${at}` })));
+    }
+    await until(async () => Number(await server.ask("HLEN", key(b, "dedupe"))) < 256);
+  });
+
+  test("a purge looks at so many messages in one script, leased ones included, and goes on behind them", async () => {
+    const b = bench({ partitions: 1 });
+    for (let batch = 0; batch < 5; batch++) await b.produce(...Array.from({ length: 1_000 }, () => ({})));
+    for (let leased = 0; leased < 5_000;) leased += (await b.take(1_000)).length;
+    await b.produce({}, { priority: 2 }, { delayMs: 60_000 });
+    const keys = partitionKeys("q", `orders-${b.queue}`, 0);
+    const fields = JSON.stringify({ partition: 0, channel: "q:ready", dead: false, after: [0, 0] });
+    const first = await scripts["purge-queue"].run(keys, [definitionText(b.queue, definition), fields], (args) =>
+      server.ask(...args.map(String)),
+    );
+    expect(first).toEqual([expect.any(Number), ["counted", 1, [0, 4_097]]]);
+    const purge = { type: "purge-queue", queue: b.queue, partition: 0, dead: false } as const;
+    const keyed = { timeoutMs: 10_000, idempotency: { key: "purge", fingerprint: "f" } };
+    expect(await b.submit(purge, keyed)).toMatchObject({ result: { type: "counted", count: 2 } });
+    await b.produce({});
+    // A repeat says the same and does nothing.
+    expect(await b.submit(purge, keyed)).toMatchObject({ result: { type: "counted", count: 2 } });
+    expect(await b.answer(purge)).toEqual({ type: "counted", count: 1 });
+    expect(await b.query({ type: "stats", queue: b.queue, partition: 0 })).toMatchObject({ stats: { messages: 5_000, purged: 4 } });
+  });
+
+  test("what is kept of a call is told by its key, to any node", async () => {
+    const b = bench();
+    const there = twin(b);
+    const place = { queue: there.queue, partition: 0 };
+    const kept = (key: string): Promise<unknown> => new Promise((resolve) => other.kept(place, key, 5_000, resolve));
+    const answer = { type: "produced", partition: 0, messages: [{ sequence: 1, duplicate: false }] };
+    const keyed = { timeoutMs: 5_000, idempotency: { key: "lane/5", fingerprint: "" } };
+    expect(await b.submit(b.production([{}]), keyed)).toMatchObject({ type: "answered", result: answer });
+    expect(await kept("lane/5")).toEqual({ type: "shard-answered", answer });
+    expect(await kept("lane/6")).toEqual({ type: "gone" });
+  });
+
+  test("the server knows the scripts before the first command: none of those sent together is overtaken", async () => {
+    const fresh = await RedisServer.start();
+    const { storage: alone } = await storageAt(fresh);
+    const hashes = Object.values(scripts).map(({ hash }) => hash);
+    expect(await fresh.ask("SCRIPT", "EXISTS", ...hashes)).toEqual(hashes.map(() => 1));
+    await alone.close();
+    await fresh.stop();
   });
 
   test("fences are refused", async () => {
