@@ -29,7 +29,7 @@ export function linkToWakeUps(options: RedisOptions, tools: Surroundings, listen
   const late = `consumers hear of messages up to ${redisLimits.roundMs / 1_000} s late`;
   const mayNotListen = `This user of Redis may not listen to ${channel}: ${late}. Grant it +@pubsub &${options.prefix}:*`;
   const watcher: LinkWatcher = {
-    up: () => void tools.clock.defer(() => listener.ready(-1, -1, "")),
+    up: () => tools.clock.defer(() => listener.ready(-1, -1, "")),
     down: (reason) => {
       if (reason.startsWith("NOPERM")) listener.forbidden(mayNotListen);
     },
