@@ -122,7 +122,12 @@ describe.skipIf(!hasRedis)("queues on a Redis that sentinels watch", () => {
     const stale = await first().call(`${path}/ack`, { body: { receipts: [lease?.["receipt"]] } });
     expect(stale.status, stale.text).toBe(409);
     expect(stale.body).toMatchObject({ code: "receipt_stale" });
-    const fresh = await produce("fresh");
+    // What is to be confirmed goes over a connection of its own, which comes back in its own time; until then nothing happens to it.
+    const fresh = await waitFor(
+      "a produce that asks for a replica to be taken again",
+      () => produce("fresh").then(ready, (error: unknown) => String(error)),
+      { deadlineMs: 60_000, everyMs: 100 },
+    );
     expect([kept.id, lost.id]).not.toContain(fresh.id);
     await expectStatus(200, `${first().url}${path}/ack`, { body: { receipts: [again?.["receipt"]] } });
     const [next] = await take("next");

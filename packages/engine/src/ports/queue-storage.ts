@@ -74,6 +74,13 @@ export interface QueueStorage {
   query(query: StorageQuery, timeoutMs: number, done: (reply: StorageReply) => void): void;
   /** By the id that its outcome had. Not there where ids are those of a log. */
   request?(requestId: string, timeoutMs: number, done: (outcome: KeptOutcome) => void): void;
+  /** The same, by the idempotency key of the call: `gone` = no answer is kept now. Not there where a log says whether a call came too late. */
+  kept?(
+    place: { readonly queue: number; readonly partition: number },
+    key: string,
+    timeoutMs: number,
+    done: (outcome: KeptOutcome) => void,
+  ): void;
   /** Group 0 has a newer definition, or null: the queue is gone for good. Idempotent; also called for all queues at the start. */
   configure(queue: number, definition: QueueDefinition | null): void;
   /**

@@ -8,6 +8,7 @@ import {
   FrameCursor,
   type FrameHeader,
   isCacheCommand,
+  type Produce,
   type Result,
   type ShardCommand,
   type ShardResult,
@@ -41,6 +42,7 @@ const shards = 1;
 const shortestRetryMs = 20;
 /** Who sent a command has given it up by itself so long after its deadline. */
 const givenUpMs = 1_000;
+const tooLate: Answer = { type: "refused", reason: "past-deadline" };
 
 /**
  * A storage without Raft groups, behind the terms of one: a frame's commands are executed one by one, with (caller, sequence) as idempotency key, so
@@ -109,11 +111,11 @@ export class StorageAccess implements ShardAccess {
     const { caller, notAfter } = frame.header;
     const timeoutMs = notAfter - this.groupTime();
     if (timeoutMs <= 0) {
-      // It may have been executed when it came through another node, which no log says here. So this is no news to whoever still waits, but ends an ordered producer's questions.
-      this.answerLater(frame, sequence, { type: "refused", reason: "past-deadline" }, Math.max(0, timeoutMs + givenUpMs));
+      if (command.type === "produce") this.late(frame, sequence, command);
+      else this.answerLater(frame, sequence, tooLate, Math.max(0, timeoutMs + givenUpMs));
       return;
     }
-    const idempotency = { key: `${caller}/${sequence}`, fingerprint: "" };
+    const idempotency = { key: keyOf(caller, sequence), fingerprint: "" };
     this.storage.submit(placeOf(command), command, { timeoutMs, idempotency }, (outcome) => {
       const isUnheard = outcome.type === "answered" && outcome.result.type === "not-configured" && !isSure;
       if (isUnheard) this.makeSure(frame, sequence, command, timeoutMs, outcome);
@@ -136,22 +138,51 @@ export class StorageAccess implements ShardAccess {
     });
   }
 
+  /**
+   * It may have been executed when it came through another node, whose clock is behind: an ordered producer, which ends its questions with what it is told here, would
+   * take a stored message for one that is not. So the answer that is kept is given. Without one it may still be on its way, until who sent it has given it up.
+   */
+  private late(frame: OpenFrame, sequence: number, command: Produce): void {
+    frame.touched = true;
+    const look = (otherwise: () => void): void => this.lookForKept(frame, sequence, command, otherwise);
+    look(() => void this.clock.schedule(givenUpMs, () => look(() => this.told(frame, sequence, tooLate))));
+  }
+
+  private lookForKept(frame: OpenFrame, sequence: number, command: Produce, otherwise: () => void): void {
+    const { partition, queue } = command;
+    const ask = (): void => {
+      const known = this.definitions.byNumber(queue);
+      // Of a queue that is gone for good nothing is left.
+      if (known === null || this.storage.kept === undefined) return otherwise();
+      this.storage.configure(queue, known.definition);
+      this.storage.kept({ queue, partition }, keyOf(frame.header.caller, sequence), givenUpMs, (kept) => {
+        if (kept.type === "shard-answered" && kept.answer.type !== "handed-out") return this.told(frame, sequence, kept.answer);
+        // Nobody knows, so nothing is said: the next sending finds out.
+        if (kept.type === "unavailable") return this.told(frame, sequence, null);
+        return otherwise();
+      });
+    };
+    if (this.definitions.byNumber(queue) !== null) return ask();
+    // This node may not have heard of it.
+    this.definitions.refresh(givenUpMs, (fresh) => (fresh.type === "ready" ? ask() : this.told(frame, sequence, null)));
+  }
+
   private ended(frame: OpenFrame, sequence: number, command: StorageCommand, outcome: StorageOutcome): void {
-    if (outcome.type === "unavailable") frame.retries.push({ sequence, command, reason: outcome });
-    else {
-      frame.touched = true;
-      // Of one whose fate is unknown nothing is said: the client's own deadline says so, or its next sending finds out.
-      if (outcome.type === "answered") this.answer(frame, sequence, outcome.result);
-    }
+    // Of one whose fate is unknown nothing is said: the client's own deadline says so, or its next sending finds out.
+    if (outcome.type !== "unavailable") return this.told(frame, sequence, outcome.type === "answered" ? outcome.result : null);
+    frame.retries.push({ sequence, command, reason: outcome });
+    this.countDown(frame);
+  }
+
+  /** Null: its fate is unknown. */
+  private told(frame: OpenFrame, sequence: number, answer: Answer | null): void {
+    frame.touched = true;
+    if (answer !== null) this.answer(frame, sequence, answer);
     this.countDown(frame);
   }
 
   private answerLater(frame: OpenFrame, sequence: number, answer: Answer, afterMs = 0): void {
-    const told = (): void => {
-      frame.touched = true;
-      this.answer(frame, sequence, answer);
-      this.countDown(frame);
-    };
+    const told = (): void => this.told(frame, sequence, answer);
     if (afterMs > 0) this.clock.schedule(afterMs, told);
     else this.clock.defer(told);
   }
@@ -195,6 +226,10 @@ export class StorageAccess implements ShardAccess {
     for (const route of this.answered) route.flush();
     this.answered.clear();
   }
+}
+
+function keyOf(caller: string, sequence: number): string {
+  return `${caller}/${sequence}`;
 }
 
 function decoded(cursor: FrameCursor): ShardCommand | string {

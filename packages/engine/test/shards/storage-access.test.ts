@@ -1,5 +1,13 @@
 import type { QueueView } from "@trivet/core";
-import { MemoryClock, StorageAccess, type CallerRoute, type QueueStorage, type StorageOutcome, type Unavailable } from "@trivet/engine";
+import {
+  MemoryClock,
+  StorageAccess,
+  type CallerRoute,
+  type KeptOutcome,
+  type QueueStorage,
+  type StorageOutcome,
+  type Unavailable,
+} from "@trivet/engine";
 import { CommandFrameBuilder, CodecError, decodeShardAnswer, type ShardCommand } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { definition } from "./support.ts";
@@ -20,8 +28,9 @@ const unheard: StorageOutcome = {
 };
 const queue7: QueueView = { queue: 7, definition, createdAt: 0 };
 
+type Kept = (place: { readonly queue: number; readonly partition: number }, key: string) => KeptOutcome;
 /** A storage that answers as it is told, by partition; and who asked. */
-function storage(clock: MemoryClock, outcomes: Map<number, StorageOutcome[]>) {
+function storage(clock: MemoryClock, outcomes: Map<number, StorageOutcome[]>, kept: Kept) {
   const asked: { readonly partition: number; readonly key: string; readonly timeoutMs: number }[] = [];
   const configured: number[] = [];
   const made = {
@@ -33,6 +42,10 @@ function storage(clock: MemoryClock, outcomes: Map<number, StorageOutcome[]>) {
       return { requestId: "", abandon: () => undefined };
     },
     query: () => undefined,
+    kept: (place, key, _timeoutMs, told) => {
+      const outcome = kept(place, key);
+      clock.defer(() => told(outcome));
+    },
     configure: (queue) => void configured.push(queue),
     watchReady: () => () => undefined,
   } satisfies QueueStorage;
@@ -70,9 +83,13 @@ function frame(commands: readonly ShardCommand[], notAfter = 10_000): Uint8Array
 }
 
 /** `log`: what it says of the queue; null = there is none. */
-function bench(outcomes: Map<number, StorageOutcome[]> = new Map(), log: QueueView | Unavailable | null = null) {
+function bench(
+  outcomes: Map<number, StorageOutcome[]> = new Map(),
+  log: QueueView | Unavailable | null = null,
+  kept: Kept = () => ({ type: "gone" }),
+) {
   const clock = new MemoryClock(0);
-  const { made, asked, configured } = storage(clock, outcomes);
+  const { made, asked, configured } = storage(clock, outcomes, kept);
   const isThere = log !== null && "queue" in log;
   const access = new StorageAccess(made, clock, () => clock.now(), {
     refresh: (_timeoutMs, ready) => clock.defer(() => ready(log === null || isThere ? { type: "ready" } : log)),
@@ -142,6 +159,59 @@ describe("a storage outside, behind the terms of a shard", () => {
     clock.advance(10);
     expect(told.answers).toHaveLength(2);
     expect(asked).toEqual([]);
+  });
+
+  describe("a produce past its deadline", () => {
+    const message = { key: "", body: new Uint8Array(1), headers: [], priority: 0, delayMs: 0, dueAt: 0, ttlMs: 0, dedupId: "" };
+    const produce: ShardCommand = { type: "produce", queue: 7, partition: 1, version: 1, messages: [message], ifFence: null };
+    const stored: KeptOutcome = {
+      type: "shard-answered",
+      answer: { type: "produced", partition: 1, messages: [{ sequence: 1, duplicate: false }] },
+    };
+    /** A node whose clock is 3 s past the deadline, at a storage that answers each look at what is kept in turn. */
+    function ahead(kept: KeptOutcome[], log: QueueView | Unavailable | null = queue7) {
+      const looks: (readonly [number, number, string])[] = [];
+      const there = bench(new Map(), log, (place, key) => {
+        looks.push([place.queue, place.partition, key]);
+        return kept.shift() ?? { type: "gone" };
+      });
+      there.clock.advance(4_000);
+      there.access.submitFrame(1, frame([produce], 1_000));
+      return { ...there, looks };
+    }
+
+    test("is answered with what another node, whose clock is behind, has had executed", () => {
+      const { clock, told, asked, looks } = ahead([stored]);
+      clock.advance(10);
+      expect(told).toMatchObject({ answers: [[5, "produced"]], refusals: [] });
+      expect(looks).toEqual([[7, 1, "lane/5"]]);
+      expect(asked).toEqual([]);
+    });
+
+    test("is refused when no answer has come either by the time that who sent it has given up", () => {
+      const never = ahead([]);
+      never.clock.advance(900);
+      expect(never.told.answers).toEqual([]);
+      never.clock.advance(200);
+      expect(never.told).toMatchObject({ answers: [[5, "refused"]], refusals: [] });
+      const later = ahead([{ type: "gone" }, stored]);
+      later.clock.advance(1_100);
+      expect(later.told.answers).toEqual([[5, "produced"]]);
+      const gone = ahead([stored], null);
+      gone.clock.advance(1_100);
+      expect([gone.told.answers, gone.looks]).toEqual([[[5, "refused"]], []]);
+    });
+
+    test("is not said to have done nothing where nobody can know", () => {
+      for (const unknowing of [ahead([down]), ahead([stored], { ...down, code: "no_quorum" })]) {
+        unknowing.clock.advance(5_000);
+        expect(unknowing.told).toMatchObject({ answers: [], refusals: [] });
+        // What is sent again is looked for again.
+        unknowing.access.submitFrame(1, frame([purge(2)]));
+        unknowing.clock.advance(10);
+        expect(unknowing.told.answers).toEqual([[5, "counted 2"]]);
+      }
+    });
   });
 
   test("a node that has not heard of a queue asks the log before it says so: another node may have stored what it is asked for", () => {

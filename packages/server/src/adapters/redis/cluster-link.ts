@@ -29,7 +29,10 @@ export class ClusterLink implements RedisLink {
   private readonly options: RedisOptions;
   private readonly tools: LinkTools;
   private cluster: Cluster | null = null;
+  private readonly onConnect: (client: NodeClient) => Promise<void>;
   private readonly senders: WeakMap<NodeClient, Sender> = new WeakMap();
+  /** Connections on which `onConnect` has run, or does. */
+  private readonly prepared: WeakMap<NodeClient, Promise<void>> = new WeakMap();
   private reason = "not connected yet";
   private tries = 0;
   private timer: Timer | null = null;
@@ -37,9 +40,11 @@ export class ClusterLink implements RedisLink {
   private isDown = true;
   private attempt: Promise<void> = Promise.resolve();
 
-  constructor(options: RedisOptions, tools: LinkTools) {
+  /** `onConnect` runs on each new connection before commands of ours are sent over it. */
+  constructor(options: RedisOptions, tools: LinkTools, onConnect: (client: NodeClient) => Promise<void> = async () => undefined) {
     this.options = options;
     this.tools = tools;
+    this.onConnect = onConnect;
     this.attempt = this.connect();
   }
 
@@ -49,6 +54,7 @@ export class ClusterLink implements RedisLink {
     for (const until = clock.now() + redisLimits.slotMoveMs; ;) {
       const cluster = this.current();
       try {
+        if (route !== "") await this.prepare(await cluster.getNodeClientForKey(route, false));
         return await cluster.sendCommand(route, false, [...args], replyTypes);
       } catch (error) {
         this.look(error);
@@ -64,6 +70,7 @@ export class ClusterLink implements RedisLink {
     const cluster = this.current();
     try {
       const client = await cluster.getNodeClientForKey(route, false);
+      await this.prepare(client);
       const sender = this.senders.get(client) ?? { send: (args) => this.sendOn(client, args) };
       this.senders.set(client, sender);
       return sender;
@@ -79,6 +86,16 @@ export class ClusterLink implements RedisLink {
     this.cluster?.destroy();
     this.cluster = null;
     await this.attempt;
+  }
+
+  /** At the first command to a node, and again after its connection was made anew. Never rejects: what ails the connection the command itself finds out. */
+  private prepare(client: NodeClient): Promise<void> {
+    const known = this.prepared.get(client);
+    if (known !== undefined) return known;
+    const made = within(this.tools.clock, redisLimits.silenceMs, this.onConnect(client)).catch(() => undefined);
+    this.prepared.set(client, made);
+    client.once("ready", () => this.prepared.delete(client));
+    return made;
   }
 
   private async sendOn(client: NodeClient, args: RedisArguments): Promise<unknown> {

@@ -43,16 +43,24 @@ export class Confirmations {
   }
 }
 
+/** Writes of one connection that wait for the confirmation before theirs. */
+interface Line {
+  waiting: Waiting[];
+  isUnderWay: boolean;
+}
+
 /**
- * Writes whose durability is asked for, over a connection of their own: WAIT and WAITAOF count what their connection wrote, and block it. One
- * confirmation serves all writes that came while the one before was under way. What was reached is told, whether or not it was asked for.
+ * Writes whose durability is asked for, over connections of their own: WAIT and WAITAOF count what their connection wrote, and block it. One
+ * confirmation serves all writes that came while the one before on its connection was under way; in a cluster a node that is slow holds up none of
+ * another. What was reached is told, whether or not it was asked for.
  */
 class ConfirmedWrites {
   private readonly link: RedisLink;
   private readonly ack: RedisAck;
   private readonly forbidden: (text: string) => void;
-  private waiting: Waiting[] = [];
-  private isUnderWay = false;
+  private readonly lines: WeakMap<Sender, Line> = new WeakMap();
+  /** The last write to each route whose connection is being looked for: those behind it keep their order, also while there is none yet. */
+  private readonly looking: Map<string, Promise<void>> = new Map();
 
   constructor(link: RedisLink, ack: RedisAck, forbidden: (text: string) => void) {
     this.link = link;
@@ -62,31 +70,32 @@ class ConfirmedWrites {
 
   write(route: string, run: (send: Send) => Promise<unknown>): Promise<{ readonly reply: unknown; readonly durability: Durability }> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ route, run, done: (reply, durability) => resolve({ reply, durability }), failed: reject });
-      if (!this.isUnderWay) void this.drain();
+      const waiting: Waiting = { route, run, done: (reply, durability) => resolve({ reply, durability }), failed: reject };
+      const mine = this.join(waiting, this.looking.get(route));
+      this.looking.set(route, mine);
+      void mine.then(() => this.looking.get(route) === mine && this.looking.delete(route));
     });
   }
 
-  private async drain(): Promise<void> {
-    this.isUnderWay = true;
-    while (this.waiting.length > 0) await this.together(this.waiting.splice(0));
-    this.isUnderWay = false;
+  /** Into the line of the connection that its route has, behind `before`. Never rejects. */
+  private async join(waiting: Waiting, before: Promise<void> | undefined): Promise<void> {
+    await before;
+    try {
+      const sender = await this.link.pinned(waiting.route);
+      const line = this.lines.get(sender) ?? { waiting: [], isUnderWay: false };
+      this.lines.set(sender, line);
+      line.waiting.push(waiting);
+      if (!line.isUnderWay) void this.drain(sender, line);
+    } catch (error) {
+      waiting.failed(error);
+    }
   }
 
-  /** Those of each connection are confirmed as one; no connection has more than one confirmation to wait for. */
-  private async together(batch: readonly Waiting[]): Promise<void> {
-    const bySender = new Map<Sender, Waiting[]>();
-    for (const waiting of batch) {
-      try {
-        const sender = await this.link.pinned(waiting.route);
-        const others = bySender.get(sender);
-        if (others === undefined) bySender.set(sender, [waiting]);
-        else others.push(waiting);
-      } catch (error) {
-        waiting.failed(error);
-      }
-    }
-    await Promise.all([...bySender].map(([sender, group]) => this.confirmed(sender, group)));
+  /** No connection has more than one confirmation to wait for. */
+  private async drain(sender: Sender, line: Line): Promise<void> {
+    line.isUnderWay = true;
+    while (line.waiting.length > 0) await this.confirmed(sender, line.waiting.splice(0));
+    line.isUnderWay = false;
   }
 
   private async confirmed(sender: Sender, batch: readonly Waiting[]): Promise<void> {

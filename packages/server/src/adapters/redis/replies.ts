@@ -35,6 +35,10 @@ export class Fields {
   list(at: number): Fields {
     return new Fields(this.items[at]);
   }
+  numbers(at: number): number[] {
+    const list = this.list(at);
+    return Array.from({ length: list.length }, (_, item) => list.number(item));
+  }
   map<T>(make: (fields: Fields) => T): T[] {
     return this.items.map((item) => make(new Fields(item)));
   }

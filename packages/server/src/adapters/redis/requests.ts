@@ -25,6 +25,11 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   recall: new Script(recall),
 };
 
+/** Of a connection that is new: before anything else is sent over it. */
+export async function loadScripts(send: (args: RedisArguments) => Promise<unknown>): Promise<void> {
+  await Promise.all(Object.values(scripts).map((script) => script.load(send)));
+}
+
 /** What the scripts know of a queue: they keep no definitions, each call brings the one that this node has (rule G1). */
 export function definitionText(queue: number, definition: QueueDefinition): string {
   const { visibilityMs, maxDeliveries, maxAcquired, backoffMs, maxMessages, maxBytes } = definition;
@@ -82,7 +87,7 @@ export function requestOf(command: PartitionCommand): Request {
     case "delete-group":
       return { fields: { group: command.group }, bytes: [] };
     case "purge-queue":
-      return { fields: { dead: command.dead }, bytes: [] };
+      return { fields: { dead: command.dead, after: [0, 0] }, bytes: [] };
     case "redrive":
       return { fields: { sequences: command.sequences, limit: command.limit }, bytes: [] };
   }

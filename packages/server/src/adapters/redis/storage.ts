@@ -17,19 +17,18 @@ import type {
 import type { ConsumerGone, QueueDefinition, Settle, SettleOutcome } from "@trivet/wire";
 import { adviceOf } from "./advice.ts";
 import { type CallName, formatCallId, parseCallId } from "./call-ids.ts";
-import { ClusterLink } from "./cluster-link.ts";
 import { Confirmations } from "./confirmation.ts";
 import { LinkHealth } from "./health.ts";
 import { redisLimits } from "./limits.ts";
 import { fateOf, type LinkWatcher, reasonOf, type RedisLink } from "./link.ts";
 import type { RedisAck, RedisOptions } from "./options.ts";
+import { linkTo, linkToWakeUps } from "./links.ts";
 import { failureOf, tooMany, unavailable } from "./outcomes.ts";
 import { KnownQueue, Partitions } from "./partitions.ts";
-import { readyChannel } from "./partition-keys.ts";
 import { type Place, Pump } from "./pump.ts";
 import { answerOf, browsedOf, placeOf, rememberedOf, type Reply, statsOf } from "./replies.ts";
+import { purge } from "./purging.ts";
 import { callerFields, noFences, noQuorum, type PartitionCommand, problemOf, requestOf } from "./requests.ts";
-import { ServerLink } from "./server-link.ts";
 
 type ReadyListener = (queue: number, partition: number, group: string) => void;
 interface Answered {
@@ -66,16 +65,20 @@ export class RedisQueueStorage implements QueueStorage {
     this.random = tools.random;
     this.telemetry = tools.telemetry;
     this.health = new LinkHealth(tools.telemetry, options, () => this.returned());
-    this.main = this.linkTo(options, this.health);
+    const around = { clock: this.clock, random: () => this.random.nextUint32() / 2 ** 32 };
+    this.main = linkTo(options, around, this.health);
     this.prefix = options.prefix;
     this.ack = options.ack;
     this.confirmations = new Confirmations(
-      () => this.linkTo(options, silent),
+      () => linkTo(options, around, silent),
       (text) => this.tellOnce(text),
     );
     this.confirmations.of(options.ack);
     this.partitions = new Partitions(this.main, this.confirmations, options);
-    this.wakeUps = this.linkToWakeUps(options);
+    this.wakeUps = linkToWakeUps(options, around, {
+      ready: (queue, partition, group) => this.tell(queue, partition, group),
+      forbidden: (text) => this.tellOnce(text),
+    });
     this.pump = new Pump(tools.clock, (place, tidy) => void this.look(place, tidy));
   }
 
@@ -123,6 +126,10 @@ export class RedisQueueStorage implements QueueStorage {
     const name = parseCallId(requestId);
     if (name === null) this.clock.defer(() => done({ type: "invalid" }));
     else void this.recall(name).then(this.inTime<KeptOutcome>(timeoutMs, done));
+  }
+
+  kept(place: Place, key: string, timeoutMs: number, done: (outcome: KeptOutcome) => void): void {
+    void this.recall({ ...place, notAfter: 0, key }).then(this.inTime<KeptOutcome>(timeoutMs, done));
   }
 
   configure(queue: number, definition: QueueDefinition | null): void {
@@ -177,6 +184,10 @@ export class RedisQueueStorage implements QueueStorage {
   }
 
   private async single(known: KnownQueue, partition: number, command: PartitionCommand, options: StorageOptions): Promise<Answered> {
+    if (command.type === "purge-queue") {
+      const { count, reply } = await purge((request) => this.run(command.type, known, partition, request), command, options);
+      return plain(reply.type === "counted" ? { type: "counted", count } : answerOf(reply, { queue: known.queue, partition, group: "" }));
+    }
     const { bytes, fields } = requestOf(command);
     const request = { bytes, fields: { ...fields, ...callerFields(options) } };
     const group = "group" in command ? command.group : "";
@@ -339,28 +350,6 @@ export class RedisQueueStorage implements QueueStorage {
     if (fate === "broken" || error instanceof TypeError) {
       this.telemetry.log("error", "redis.script", `A script failed: ${reasonOf(error)}`, { reason: reasonOf(error) });
     }
-  }
-
-  private linkTo(options: RedisOptions, watcher: LinkWatcher): RedisLink {
-    const tools = { clock: this.clock, random: () => this.random.nextUint32() / 2 ** 32, watcher };
-    return options.mode === "cluster" ? new ClusterLink(options, tools) : new ServerLink(options, tools);
-  }
-
-  /** A connection of its own that hears what the scripts publish; every time it is made anew, nobody knows what was missed. */
-  private linkToWakeUps(options: RedisOptions): RedisLink {
-    const tools = {
-      clock: this.clock,
-      random: () => this.random.nextUint32() / 2 ** 32,
-      watcher: { up: () => this.clock.defer(() => this.tell(-1, -1, "")), down: () => undefined },
-    };
-    // In a cluster what is published on one node is heard on all.
-    const anyNode: RedisOptions = options.mode === "cluster" ? { ...options, mode: "standalone", database: 0 } : options;
-    return new ServerLink(anyNode, tools, async (client) => {
-      await client.subscribe(readyChannel(options.prefix), (text) => {
-        const match = /^(\d+)\|(\d+)\|(.*)$/su.exec(text);
-        if (match !== null) this.tell(Number(match[1]), Number(match[2]), match[3] ?? "");
-      });
-    });
   }
 }
 

@@ -2,6 +2,7 @@ import { MemoryQueueDirectory, QueueService, queuesConformance, type TestApi } f
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NodeClock } from "../../../src/adapters/clock.ts";
 import type { RedisQueueStorage } from "../../../src/adapters/redis/index.ts";
+import { scripts } from "../../../src/adapters/redis/requests.ts";
 import { RedisCluster } from "./redis-cluster.ts";
 import { hasRedis, until } from "./redis-server.ts";
 import { Bench, openStorage, type Opened } from "./support.ts";
@@ -52,6 +53,15 @@ describe.skipIf(!hasRedis)("queues on a Redis Cluster of three nodes", () => {
       expect(whole.size).toBeGreaterThan(0);
       for (const key of keys) expect(whole.has(key.slice(0, key.indexOf("}")))).toBe(true);
     }
+  });
+
+  test("every node knows the scripts before the first command of a new connection", async () => {
+    for (const server of cluster.servers) await server.ask("SCRIPT", "FLUSH");
+    const { storage: late } = openStorage({ mode: "cluster", nodes: cluster.nodes });
+    await until(async () => late.isUp);
+    expect(new Set(await everywhere(new Bench(late, 90_004, { partitions })))).toEqual(new Set(["answered"]));
+    for (const server of cluster.servers) expect(await server.ask("SCRIPT", "EXISTS", scripts.redrive.hash)).toEqual([1]);
+    await late.close();
   });
 
   test("while one node is away its partitions say so, the others work, and all work when it is back", async () => {

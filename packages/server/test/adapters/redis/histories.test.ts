@@ -44,7 +44,13 @@ describe.skipIf(!hasRedis)("a Redis that goes on without the last steps of the o
     return new Bench(one.storage, 1);
   }
   const primaryServer = (): Promise<RedisServer> => serve("--repl-diskless-sync-delay", "0");
-  const replicaOf = (primary: RedisServer): Promise<RedisServer> => serve("--replicaof", "127.0.0.1", String(primary.port));
+  /** Attached: the first one gives the primary a history of its own. */
+  async function replicaOf(primary: RedisServer): Promise<RedisServer> {
+    const replica = await serve("--replicaof", "127.0.0.1", String(primary.port));
+    const line = new RegExp(`^slave\\d+:ip=[^,]*,port=${replica.port},state=online`, "m");
+    await until(async () => line.test(String(await primary.ask("INFO", "replication"))));
+    return replica;
+  }
 
   test("gives none of their numbers again, and takes no receipt of a hand-out that it has not made", async () => {
     const primary = await primaryServer();
@@ -66,6 +72,24 @@ describe.skipIf(!hasRedis)("a Redis that goes on without the last steps of the o
     expect(again[0]).toMatchObject({ sequence: 1, acquired: held[0]?.acquired });
     expect(await settled(after, held)).not.toContain("settled");
     expect(await settled(after, again)).toEqual(["settled", "settled"]);
+  });
+
+  test("also of a partition that nothing had been put into when the last was heard of the one before", async () => {
+    const primary = await primaryServer();
+    const replica = await replicaOf(primary);
+    const before = await benchAt(primary);
+    await before.answer({ type: "create-group", queue: before.queue, partition: 0, group: "g", start: { type: "earliest" } });
+    await promote(replica, primary);
+    const lost = await before.produce({});
+    const held = await before.consume({ consumer: "former" });
+    expect([lost, sequences(held)]).toEqual([[1], [1]]);
+    const after = await benchAt(replica);
+    const fresh = await after.produce({});
+    expect(fresh).not.toEqual(lost);
+    const again = await after.consume({ consumer: "next" });
+    expect(sequences(again)).toEqual(fresh);
+    expect(await settled(after, held)).not.toContain("settled");
+    expect(await settled(after, again)).toEqual(["settled"]);
   });
 
   test("also when it is the second one: numbers of the first successor, lost as well, do not come again", async () => {

@@ -2,9 +2,9 @@ import type { StorageCommand } from "@trivet/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RedisQueueStorage } from "../../../src/adapters/redis/index.ts";
 import { partitionKeys } from "../../../src/adapters/redis/partition-keys.ts";
-import { definitionText, scripts } from "../../../src/adapters/redis/requests.ts";
+import { definitionText, type Request, requestOf, scripts } from "../../../src/adapters/redis/requests.ts";
 import { hasRedis, RedisServer, until } from "./redis-server.ts";
-import { Bench, definition, storageAt } from "./support.ts";
+import { Bench, definition, message, storageAt } from "./support.ts";
 
 const key = (b: Bench, suffix: string): string => `q:{orders-${b.queue}:0}:${suffix}`;
 
@@ -203,6 +203,68 @@ describe.skipIf(!hasRedis)("RedisQueueStorage", () => {
     expect(await next.produce({})).toEqual([1]);
     expect(await next.take()).toEqual([1]);
     expect(await late.submit(late.production([{}]))).toMatchObject({ result: { type: "not-configured" } });
+    // What it held is freed behind the scripts' back, however much it is.
+    expect(String(await server.ask("INFO", "commandstats"))).not.toContain("cmdstat_del:");
+  });
+
+  test("of ids whose window is over no more are left than one script clears: until then it asks for the next one", async () => {
+    // No node knows it, so nothing but this test calls.
+    const fields = { ...definition, dedupeWindowMs: 1 };
+    const keys = partitionKeys("q", "nobody's", 0);
+    const run = async (name: "produce" | "pump", request: Request): Promise<number> => {
+      const args = [definitionText(1, fields), JSON.stringify({ ...request.fields, partition: 0, channel: "q:ready" }), ...request.bytes];
+      const reply = await scripts[name].run(keys, args, (words) => server.ask(...words.map(String)));
+      return Number((reply as unknown[])[0]);
+    };
+    for (let batch = 0; batch < 4; batch++) {
+      const messages = Array.from({ length: 1_024 }, (_, at) => message({ dedupId: `${batch}-${at}` }));
+      await run("produce", requestOf({ type: "produce", queue: 1, partition: 0, version: 1, messages, ifFence: null }));
+    }
+    expect(await server.ask("HLEN", keys[7] ?? "")).toBeGreaterThan(256);
+    while ((await run("pump", { fields: { tidy: false }, bytes: [] })) === 0);
+    expect(await server.ask("HLEN", keys[7] ?? "")).toBeLessThan(256);
+  });
+
+  test("a purge looks at so many messages in one script, leased ones included, and goes on behind them", async () => {
+    const b = bench({ partitions: 1 });
+    for (let batch = 0; batch < 5; batch++) await b.produce(...Array.from({ length: 1_000 }, () => ({})));
+    for (let leased = 0; leased < 5_000;) leased += (await b.take(1_000)).length;
+    await b.produce({}, { priority: 2 }, { delayMs: 60_000 });
+    const keys = partitionKeys("q", `orders-${b.queue}`, 0);
+    const fields = JSON.stringify({ partition: 0, channel: "q:ready", dead: false, after: [0, 0] });
+    const first = await scripts["purge-queue"].run(keys, [definitionText(b.queue, definition), fields], (args) =>
+      server.ask(...args.map(String)),
+    );
+    expect(first).toEqual([expect.any(Number), ["counted", 1, [0, 4_097]]]);
+    const purge = { type: "purge-queue", queue: b.queue, partition: 0, dead: false } as const;
+    const keyed = { timeoutMs: 10_000, idempotency: { key: "purge", fingerprint: "f" } };
+    expect(await b.submit(purge, keyed)).toMatchObject({ result: { type: "counted", count: 2 } });
+    await b.produce({});
+    // A repeat says the same and does nothing.
+    expect(await b.submit(purge, keyed)).toMatchObject({ result: { type: "counted", count: 2 } });
+    expect(await b.answer(purge)).toEqual({ type: "counted", count: 1 });
+    expect(await b.query({ type: "stats", queue: b.queue, partition: 0 })).toMatchObject({ stats: { messages: 5_000, purged: 4 } });
+  });
+
+  test("what is kept of a call is told by its key, to any node", async () => {
+    const b = bench();
+    const there = twin(b);
+    const place = { queue: there.queue, partition: 0 };
+    const kept = (key: string): Promise<unknown> => new Promise((resolve) => other.kept(place, key, 5_000, resolve));
+    const answer = { type: "produced", partition: 0, messages: [{ sequence: 1, duplicate: false }] };
+    const keyed = { timeoutMs: 5_000, idempotency: { key: "lane/5", fingerprint: "" } };
+    expect(await b.submit(b.production([{}]), keyed)).toMatchObject({ type: "answered", result: answer });
+    expect(await kept("lane/5")).toEqual({ type: "shard-answered", answer });
+    expect(await kept("lane/6")).toEqual({ type: "gone" });
+  });
+
+  test("the server knows the scripts before the first command: none of those sent together is overtaken", async () => {
+    const fresh = await RedisServer.start();
+    const { storage: alone } = await storageAt(fresh);
+    const hashes = Object.values(scripts).map(({ hash }) => hash);
+    expect(await fresh.ask("SCRIPT", "EXISTS", ...hashes)).toEqual(hashes.map(() => 1));
+    await alone.close();
+    await fresh.stop();
   });
 
   test("fences are refused", async () => {

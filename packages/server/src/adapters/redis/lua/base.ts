@@ -53,7 +53,7 @@ end
 -- What a receipt names beside message and hand-out: the group, and from the second history on in which of them it was handed out.
 local function incarnation(g) return M.base + g.id end
 
-local GROUP_LIMIT, HAND_OUT_BYTES, PASSED, PER_SWEEP, PER_COMMAND, REDRIVEN_BYTES = 64, 786432, 1024, 256, 1024, 4194304
+local GROUP_LIMIT, HAND_OUT_BYTES, PASSED, PER_SWEEP, PER_COMMAND, LOOKED_AT, REDRIVEN_BYTES = 64, 786432, 1024, 256, 1024, 4096, 4194304
 local WAITING = '(waiting)'
 
 local list = nil
@@ -124,11 +124,12 @@ local function setWaiting(g, what)
   g.waiting = what
   touch(g)
 end
--- What the group waits for is there: its consumers are told once, on every node.
+-- What the group waits for is there: its consumers are told once, on every node. A hint, which the pump makes up for: it must not stop a script
+-- half-way because the user of Redis may not publish here, for what the script has done until then stays.
 local function wake(g, what)
   if g.waiting ~= what then return end
   setWaiting(g, '')
-  call('PUBLISH', C.channel, int(D.queue) .. '|' .. int(C.partition) .. '|' .. g.name)
+  redis.pcall('PUBLISH', C.channel, int(D.queue) .. '|' .. int(C.partition) .. '|' .. g.name)
 end
 
 -- Reads of the lanes by one group, then changes of owners, then acknowledgements, then removals: done in this order at the end.
@@ -176,9 +177,11 @@ local function store()
   if #changed > 0 or C.confirmed then call('HSET', META, 'now', int(now), unpack(changed)) end
 end
 
+-- More is over than one sweep clears.
+local behind = false
 -- Milliseconds until the pump has something to do here; -1 = nothing is known.
 local function dueIn()
-  if M.jobs > 0 then return 0 end
+  if M.jobs > 0 or behind then return 0 end
   local due = -1
   for _, key in ipairs({DELAYED_AT, TIMES}) do
     local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')

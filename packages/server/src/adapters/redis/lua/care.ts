@@ -83,17 +83,20 @@ local function run()
 end
 `);
 
-/** Removes up to so many messages that no group has leased; who gets that number asks again. */
+/**
+ * Removes up to so many messages that no group has leased; who gets that number asks again. Looks at no more of them than one script may, leased ones
+ * included, and says behind which lane and place it has to go on for the rest.
+ */
 export const purge: string = changing(`
 local function purgeDead()
   local names = call('ZRANGE', DEAD_AT, 0, PER_COMMAND - 1)
-  if #names == 0 then return {'counted', 0} end
+  if #names == 0 then return {'counted', 0, {}} end
   local ids = {}
   for i, name in ipairs(names) do ids[i] = string.match(name, '%d+$') .. '-0' end
   call('XDEL', DLQ, unpack(ids))
   call('ZREM', DEAD_AT, unpack(names))
   M.dead = M.dead - #names
-  return {'counted', #names}
+  return {'counted', #names, {}}
 end
 local function run()
   if C.dead then return purgeDead() end
@@ -114,12 +117,14 @@ local function run()
       touch(g)
     end
   end
-  for lane = 0, 3 do
-    local from, ended = 0, false
+  local seen = 0
+  for lane = C.after[1], 3 do
+    local from, ended = lane == C.after[1] and C.after[2] or 0, false
     while not ended and count < PER_COMMAND do
-      -- Leased ones are passed by; there are no more of them than leases.
+      if seen >= LOOKED_AT then return {'counted', count, {lane, from}} end
       local found = call('XRANGE', laneKey(lane), id(from), '+', 'COUNT', 32)
       ended = #found < 32
+      seen = seen + #found
       for _, entry in ipairs(found) do
         local m = parse(lane, entry)
         from = m.place + 1
@@ -127,7 +132,7 @@ local function run()
       end
     end
   end
-  return {'counted', count}
+  return {'counted', count, {}}
 end
 `);
 

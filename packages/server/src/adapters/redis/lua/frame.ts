@@ -15,10 +15,12 @@ ${base}
 ${refuse}
 if M.queue < D.queue then
   -- What a dropped queue of the same name left behind.
-  if M.queue > 0 then call('DEL', unpack(KEYS)) end
+  if M.queue > 0 then call('UNLINK', unpack(KEYS)) end
   for _, name in ipairs(COUNTERS) do M[name], before[name] = 0, 0 end
   M.queue, M.next, M.nextGroup, M.tokensAt, M.history = D.queue, 1, 1, now, false
 end
+-- Named before anything is put into it: what a fail-over loses of a partition that had only been looked after was of the history of its first server.
+if not M.history then meetHistory() end
 ${messages}
 ${sweep}
 local keep = function(answer) return answer end

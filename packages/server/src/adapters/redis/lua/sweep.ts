@@ -79,6 +79,7 @@ local function sweep()
     if call('ZREM', TIMES, what) == 1 then meet(what) end
   end
   local over = call('ZRANGEBYSCORE', WINDOWS, '-inf', int(now), 'LIMIT', 0, PER_SWEEP)
+  behind = #over == PER_SWEEP
   if #over > 0 then
     call('ZREM', WINDOWS, unpack(over))
     call('HDEL', ONCE, unpack(over))
