@@ -217,10 +217,17 @@ function readCertificate(path: string): string {
   }
 }
 
+/** What the tracer that the process has registered throws. */
+function tracerFailed(telemetry: NodeTelemetry, error: unknown): void {
+  const why = error instanceof Error ? error.message : typeof error;
+  telemetry.count("trace_faults_total", 1);
+  telemetry.log("warn", "trace.failed", `the tracer of this process failed: ${why}; spans are missing, and nothing else`);
+}
+
 async function build(config: NodeConfig, logger: Logger, options: StartOptions): Promise<Parts> {
   // First, as it may end the start; what is registered here is the process's, and ends with the node.
   const endExport = config.tracing === "otlp" ? await startExport(config.nodeId, process.env) : null;
-  const tracing = config.tracing === "off" ? null : new Tracing(config.nodeId, version);
+  const tracing = config.tracing === "off" ? null : new Tracing(config.nodeId, version, (error) => tracerFailed(telemetry, error));
   const metrics = new Metrics();
   const lag = new LoopLag();
   const clock = new NodeClock(lag.late, tracing === null ? null : (run) => tracing.bound(run));
