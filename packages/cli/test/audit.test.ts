@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { textLine } from "../../server/src/observability/logger.ts";
 import { AuditLog } from "../../server/src/security/audit-log.ts";
 import { cliError, runCli, type Ran } from "./support.ts";
 
@@ -26,7 +27,7 @@ const trivet = (
 /** A log of its start and one call, whose anchors were printed. */
 async function written(maxBytes = 1_000_000, calls = 1): Promise<AuditLog> {
   const audit = new AuditLog({ path: log, key: key.AUDIT_KEY, maxBytes }, "node1", {
-    log: (_level, _event, text) => void printed.push(text),
+    log: (level, event, text, fields = {}) => void printed.push(textLine(new Date(at), level, "node1", event, text, fields)),
     count: () => undefined,
     wallNow: () => at,
   });
@@ -63,7 +64,7 @@ describe("trivet audit verify", () => {
     expect((await trivet(["audit", "verify", log])).error).toBeNull();
     expect(cliError(await trivet(["audit", "verify", log, "--anchor", head]))).toMatchObject({ exitCode: 13 });
     const node = join(folder, "node1.log");
-    writeFileSync(node, printed.map((text) => `2026-01-01 INFO ${text}\n`).join(""));
+    writeFileSync(node, printed.join(""));
     expect(cliError(await trivet(["audit", "verify", log, "--anchors-of", node])).message).toMatch(/record 2, of which there is an anchor/);
     writeFileSync(log, readFileSync(log, "utf8").replace("node1", "node2"));
     expect(cliError(await trivet(["audit", "verify", log])).message).toMatch(/audit\.log, line 1: its code does not follow/);
@@ -127,10 +128,23 @@ describe("trivet audit verify", () => {
     expect((await trivet(["audit", "verify", log, "--lost", former.chain, "--url", "n1"], key, cluster)).error).toBeNull();
     // The same without the cluster, by what the node has printed.
     const node = join(folder, "node1.log");
-    writeFileSync(node, printed.join("\n"));
+    writeFileSync(node, printed.join(""));
     const offline = cliError(await trivet(["audit", "verify", log, "--offline", "--anchors-of", node]));
     expect(offline.message).toMatch(new RegExp(`printed anchors of another log \\(chain ${former.chain}\\), up to its record 2`));
     expect((await trivet(["audit", "verify", log, "--offline", "--anchors-of", node, "--former", kept])).error).toBeNull();
+  });
+
+  test("takes a former log of which the cluster has no anchor, and says so; one that is written now it does not take", async () => {
+    await written();
+    const kept = join(folder, "kept.log");
+    renameSync(log, kept);
+    const { chain } = await written();
+    const cluster = () => anchors({ chain, anchors: marks() });
+    const both = await trivet(["audit", "verify", log, "--former", kept, "--url", "n1"], key, cluster);
+    expect(both.error).toBeNull();
+    expect(both.stdout).toMatch(/the cluster has no anchor of .*kept\.log \(chain [0-9a-f]{32}\): its node has not reached/);
+    const turned = await trivet(["audit", "verify", kept, "--former", log, "--url", "n1"], key, cluster);
+    expect(cliError(turned).message).toMatch(/^The cluster has no anchor of .*kept\.log/);
   });
 
   test("says whose log it is, and finds another node's in its place, also without the cluster", async () => {
@@ -164,6 +178,27 @@ describe("trivet audit verify", () => {
       exitCode: 78,
     });
     expect(cliError(await trivet(["audit", "verify", log, "--url", "n1"], key, () => known)).next).toMatch(/--node ID/);
+  });
+
+  test("of a cluster that nobody named, and that knows none of the logs, believes nothing; of one that was named, all", async () => {
+    const { chain } = await written();
+    const strange = () => anchors({ chain: "c0", anchors: marks() });
+    const unnamed = await trivet(["audit", "verify", log], key, strange);
+    expect(unnamed.error).toBeNull();
+    expect(unnamed.stdout).toMatch(
+      /were not compared: the cluster at the usual addresses of this machine knows none of these logs \(--url/,
+    );
+    for (const env of [{ ...key, TRIVET_URL: "n1" }, key]) {
+      const words = env === key ? ["--url", "n1"] : [];
+      expect(cliError(await trivet(["audit", "verify", log, ...words], env, strange)).message).toMatch(
+        /^Of node1 the cluster has anchors of another/,
+      );
+    }
+    // One that knows them is theirs, named or not.
+    const known = marks();
+    writeFileSync(log, `${lines()[0]}\n`);
+    const cut = await trivet(["audit", "verify", log], key, () => anchors({ chain, anchors: known }));
+    expect(cliError(cut).message).toMatch(/record 2, of which there is an anchor/);
   });
 
   test("fails where a cluster that was named cannot be asked; one of a version without anchors is told", async () => {

@@ -1,16 +1,29 @@
 import { context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { checkFrame, formatTrace, limits, tracedStreamProtocol } from "@trivet/wire";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Ended, rememberSpans } from "../../server/test/observability/spans.ts";
+import { type Ended, failSpans, type Fault, rememberSpans } from "../../server/test/observability/spans.ts";
 import { tracingOf } from "../src/tracing/tracing.ts";
 import { cluster, connected, failure, until } from "./support.ts";
 import { take } from "./take.ts";
 
 let spans: ReturnType<typeof rememberSpans>;
+/** What the tracer threw: nothing, unless it is made to. */
+let warnings: string[];
+const warned = ({ message, name }: Error): void => {
+  if (name === "TrivetTracingWarning") warnings.push(message);
+};
 beforeEach(() => {
   spans = rememberSpans();
+  warnings = [];
+  process.on("warning", warned);
 });
-afterEach(() => spans.remove());
+afterEach(async () => {
+  spans.remove();
+  // A warning comes with the next turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("warning", warned);
+  expect(warnings).toEqual([]);
+});
 
 /** Runs as a part of a request of the program; resolves with the id of that span, too. */
 async function requested<T>(run: () => Promise<T>): Promise<{ readonly value: T; readonly request: string }> {
@@ -279,4 +292,55 @@ test("what is not recorded is told to be not recorded", async () => {
   await context.with(trace.setSpanContext(ROOT_CONTEXT, caller), () => trivet.queue<number>("orders").produce(1));
   expect(spans.ended).toEqual([]);
   expect(fake.node(0).traced).toMatchObject([{ traces: [{ traceId: caller.traceId, flags: 0 }] }]);
+});
+
+describe("a tracer that fails", () => {
+  test.each<Fault>(["startSpan", "spanContext", "setAttributes", "addLink", "end"])(
+    "at %s costs its spans, and no answer: what is sent is sent once, and the worker goes on",
+    async (fault) => {
+      spans.remove();
+      const fake = await cluster();
+      spans = failSpans(fault);
+      const trivet = await connected(fake);
+      const orders = trivet.queue<number>("orders");
+      await orders.produce(1);
+      await orders.produceMany([{ body: 2 }, { body: 3 }]);
+      await trivet.cache<number>("default").set("a", 1);
+      await trivet.locks.with("a", {}, () => undefined);
+      const done: number[] = [];
+      const failed: unknown[] = [];
+      const worker = orders.worker(({ body }) => void done.push(body), { group: "g", onError: (error) => void failed.push(error) });
+      await until(() => done.length >= 3, "the worker has them");
+      await orders.produce(4);
+      await until(() => done.length >= 4, "the worker goes on");
+      await worker.stop();
+      expect([done.toSorted((a, b) => a - b), failed]).toEqual([[1, 2, 3, 4], []]);
+      await until(() => warnings.length > 0, "it is told");
+      // Once a minute, of a connection.
+      expect(warnings.splice(0)).toEqual([
+        expect.stringMatching(`^The OpenTelemetry provider of this program failed: the tracer fails: ${fault}\\. Spans are missing`),
+      ]);
+    },
+  );
+
+  test("leaves the errors of the work as they are", async () => {
+    spans.remove();
+    const fake = await cluster();
+    spans = failSpans("end");
+    const trivet = await connected(fake);
+    const failed: unknown[] = [];
+    const no = new TypeError("no");
+    await trivet.queue<number>("orders").produce(1);
+    const worker = trivet.queue<number>("orders").worker(
+      () => {
+        throw no;
+      },
+      { group: "g", onError: (error) => void failed.push(error) },
+    );
+    await until(() => failed.length > 0, "it failed");
+    await worker.stop();
+    expect(failed[0]).toBe(no);
+    await until(() => warnings.length > 0, "it is told");
+    warnings.length = 0;
+  });
 });

@@ -233,6 +233,10 @@ export const metrics = define({
     help: "Connections closed at the limit (silent, total, address), and requests refused for their form: slow, headers, malformed, body (too large).",
     labels: ["reason"],
   },
+  trace_faults_total: {
+    kind: "counter",
+    help: "Times the tracer that the process has registered threw an error: a span is missing, or is not whole, and nothing else.",
+  },
   stream_frames_total: { kind: "counter", help: "Command frames that came over streams." },
   stream_disconnects_total: { kind: "counter", help: "Streams closed by this node.", labels: ["reason"] },
   watchers: { kind: "gauge", help: "Open server-sent-events connections." },

@@ -180,8 +180,15 @@ async function build(config: NodeConfig, logger: Logger, options: StartOptions):
   }
 }
 
+/** What the tracer that the process has registered throws. */
+function tracerFailed(telemetry: NodeTelemetry, error: unknown): void {
+  const why = error instanceof Error ? error.message : typeof error;
+  telemetry.count("trace_faults_total", 1);
+  telemetry.log("warn", "trace.failed", `the tracer of this process failed: ${why}; spans are missing, and nothing else`);
+}
+
 async function assemble(config: NodeConfig, logger: Logger, options: StartOptions): Promise<Omit<Parts, "endExport">> {
-  const tracing = config.tracing === "off" ? null : new Tracing(config.nodeId, version);
+  const tracing = config.tracing === "off" ? null : new Tracing(config.nodeId, version, (error) => tracerFailed(telemetry, error));
   const metrics = new Metrics();
   const lag = new LoopLag();
   const clock = new NodeClock(lag.late, tracing === null ? null : (run) => tracing.bound(run));

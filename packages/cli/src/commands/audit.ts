@@ -2,17 +2,14 @@ import { exitCodes } from "@trivet/contract";
 import { type Command, InvalidArgumentError } from "commander";
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import type { Api } from "../api/http.ts";
 import { toolsOf, type Context } from "../context.ts";
 import { CliError } from "../output/errors.ts";
 import { printable, table, type Output } from "../output/output.ts";
+import { readLog } from "./audit-files.ts";
+import { type Anchor, anchorsIn } from "./audit-printed.ts";
 
-interface Anchor {
-  readonly seq: number;
-  readonly mac: string;
-  /** Null = printed by a version that had no names for chains. */
-  readonly chain: string | null;
-}
 interface VerifyOptions {
   readonly anchor: readonly Anchor[];
   readonly anchorsOf: readonly string[];
@@ -91,30 +88,35 @@ async function verify(context: Context, files: readonly string[], options: Verif
   if (!key) throw missing("AUDIT_KEY is not set.", "The lines are sealed with it.", "AUDIT_KEY=… trivet audit verify FILE");
   const server = await loadServer();
   // Before the files are read: what is anchored by now is in them then.
-  const asked = options.offline ? "it was not asked (--offline)" : await askCluster(api, isNamed(context, command));
-  const cluster = typeof asked === "string" ? null : asked;
+  const wasNamed = isNamed(context, command);
+  const asked = options.offline ? "it was not asked (--offline)" : await askCluster(api, wasNamed);
+  const answered = typeof asked === "string" ? null : asked;
   const printed = [...options.anchor, ...options.anchorsOf.flatMap((path) => anchorsIn(read(path)))];
   const plain = printed.filter(({ chain }) => chain === null);
-  const ofChains = byChain(printed, cluster === null ? new Map() : server.anchorsOfChains(cluster));
+  const ofChains = byChain(printed, answered === null ? new Map() : server.anchorsOfChains(answered));
   const named = files.length > 0 ? files : [pathOf(context, undefined)];
-  if (cluster !== null && named.every((path) => !existsSync(path))) throw gone(cluster, named, options.node ?? context.env["NODE_ID"]);
-  const check = (given: readonly string[], anchors: readonly Anchor[]): CheckedLog => {
+  if (answered !== null && named.every((path) => !existsSync(path))) throw gone(answered, named, options.node ?? context.env["NODE_ID"]);
+  const check = async (given: readonly string[], anchors: readonly Anchor[]): Promise<CheckedLog> => {
     const [first = ""] = given;
-    const paths = given.length === 1 ? [...server.setAside(first), first] : given;
-    const verdict = server.verifyAudit(key, paths.map(read), anchors, ofChains);
+    const list = (): readonly string[] => (given.length === 1 ? [...server.setAside(first), first] : given);
+    const { paths, texts } = await readLog({ list, read, wait });
+    const verdict = server.verifyAudit(key, texts, anchors, ofChains);
     const log = { paths, file: paths.at(-1) ?? first, verdict };
     if (!verdict.ok) throw broken(log);
     return log;
   };
-  const former = options.former.map((path) => check([path], []));
-  const log = check(named, plain);
+  const former: CheckedLog[] = [];
+  for (const path of options.former) former.push(await check([path], []));
+  const log = await check(named, plain);
   const all = [...former, log];
+  const isOthers = answered !== null && !wasNamed && !knowsAnyOf(answered, all);
+  const cluster = isOthers ? null : answered;
   const owner = options.node ?? ownerOf(context, named) ?? null;
   const compared = cluster === null ? null : server.compareWithCluster(cluster, all, options.lost, owner);
   const foreign = server.logsOfOthers(all, owner ?? log.verdict.node);
   const faults = [...otherLogs(printed, all, options.lost), ...(compared?.faults ?? foreign)];
   if (faults.length > 0) throw notWhatIsKnown(log.file, log.verdict.records, faults);
-  const problem = typeof asked === "string" ? asked : null;
+  const problem = isOthers ? strangers : typeof asked === "string" ? asked : null;
   const notes = [...(compared?.notes ?? []), ...whatIsNotKnown(log.verdict, printed.length, problem)];
   const { chain, first, head, met, node, records } = log.verdict;
   const value = { ok: true, node, chain, files: log.paths, begins_at: first, records, anchors: printed.length, anchors_met: met, head };
@@ -157,6 +159,14 @@ function whatIsNotKnown({ first }: Verdict, printed: number, problem: string | n
 /** Named by the person, who wants it asked: then no answer is a failure. */
 function isNamed(context: Context, command: Command): boolean {
   return command.optsWithGlobals<{ url?: string }>().url !== undefined || Boolean(context.env["TRIVET_URL"]);
+}
+
+/** At the usual addresses another cluster may be than the one whose logs these are: it says nothing of them then. */
+const strangers = "the cluster at the usual addresses of this machine knows none of these logs (--url names theirs)";
+
+function knowsAnyOf({ nodes }: ClusterAudit, logs: readonly CheckedLog[]): boolean {
+  const known = new Set<string | null>(nodes.flatMap((audited) => audited.logs.map(({ chain }) => chain)));
+  return logs.some(({ verdict }) => known.has(verdict.chain));
 }
 
 /** Text = why it has not answered. */
@@ -288,16 +298,6 @@ function anchorOption(text: string, before: readonly Anchor[]): readonly Anchor[
   if (match === null) throw new InvalidArgumentError("An anchor is NUMBER:CODE, as in the line audit.anchor of the node's log.");
   return [...before, { seq: Number(match[1]), mac: match[2] ?? "", chain: null }];
 }
-
-/** In the lines of a log, whether for people or JSON. */
-const anchorsIn = (text: string): readonly Anchor[] =>
-  [...text.matchAll(/audit log anchor ([0-9]{1,15}):([0-9a-f]{64})(?: of chain ([0-9a-f]{1,64}))?/g)].map(
-    ([, seq, mac = "", chain = null]) => ({
-      seq: Number(seq),
-      mac,
-      chain,
-    }),
-  );
 
 const fileOption = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 

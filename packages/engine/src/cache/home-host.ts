@@ -148,7 +148,7 @@ export class HomeHost {
   receive(from: HolderId, message: HolderMessage): void {
     // Throws what only a faulty node sends.
     if (message.type === "write" && !mutant("cache-home-takes-own-frames") && !this.mayTake(message.command)) return;
-    if (this.term !== 0) this.spans.heard(from, message);
+    if (this.term !== 0) this.spans.heard(from, message, this.owner.clock.now());
     if (!this.isHome) {
       if (this.term !== 0 && this.early.length < earlyMessages) this.early.push({ from, message });
       return this.wake();
@@ -226,6 +226,7 @@ export class HomeHost {
 
   tick(now: number): void {
     if (this.term === 0) return;
+    this.spans.tick(now);
     this.proposals.offer(this.enqueue);
     this.behind.tick(now);
     if (!this.isHome) return;

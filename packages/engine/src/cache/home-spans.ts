@@ -4,37 +4,57 @@ import type { OpenSpan } from "../ports/spans.ts";
 
 /** What is asked of one home and has a span; of more the oldest one's ends. */
 const maxOpen = 1024;
+/** Nobody waits for an answer so long: whoever asked is gone, or has asked another home. */
+const longestMs = 60_000;
+
+interface Open {
+  readonly span: OpenSpan;
+  readonly at: number;
+}
 
 /** Spans of what holders and callers ask of a home, from its coming to its answer: beside the log it is copies elsewhere that a write waits for. */
 export class HomeSpans {
   private readonly group: number;
   private readonly traces: Traces;
-  private readonly open = new Map<string, OpenSpan>();
+  /** In the order in which they were begun. */
+  private readonly open = new Map<string, Open>();
 
   constructor(group: number, traces: Traces) {
     this.group = group;
     this.traces = traces;
   }
 
-  heard(from: HolderId, message: HolderMessage): void {
+  heard(from: HolderId, message: HolderMessage, now: number): void {
     if (!this.traces.isOn || (message.type !== "fetch" && message.type !== "write")) return;
     const name = nameOf(from, message);
-    // Said again, for want of an answer.
-    if (this.open.has(name)) return;
+    const known = this.open.get(name);
+    if (known !== undefined) {
+      // Said again, for want of an answer; which copy of a write goes into the log is not known here.
+      if (message.type === "write") this.traces.set(message.command, known.span.trace);
+      return;
+    }
     const span = this.begin(`home.${message.type}`, message);
     if (span === null) return;
     if (message.type === "write") this.traces.set(message.command, span.trace);
-    this.open.set(name, span);
+    this.open.set(name, { span, at: now });
     if (this.open.size > maxOpen) this.endOldest();
   }
 
   said(to: HolderId, message: HomeMessage): void {
     if (this.open.size === 0 || (message.type !== "data" && message.type !== "done")) return;
     const name = nameOf(to, message);
-    const span = this.open.get(name);
-    if (span === undefined) return;
+    const known = this.open.get(name);
+    if (known === undefined) return;
     this.open.delete(name);
-    span.end({ "trivet.outcome": "answered", "trivet.grant": message.grant }, null);
+    known.span.end({ "trivet.outcome": "answered", "trivet.grant": message.grant }, null);
+  }
+
+  /** What was not answered may never be. */
+  tick(now: number): void {
+    for (const { at } of this.open.values()) {
+      if (now - at < longestMs) return;
+      this.endOldest();
+    }
   }
 
   /** The same of a call, whose command takes its place in the trace. */
@@ -51,7 +71,7 @@ export class HomeSpans {
 
   /** Whoever waits asks the next home. */
   deposed(): void {
-    for (const span of this.open.values()) span.end({ "trivet.outcome": "deposed" }, "deposed");
+    for (const { span } of this.open.values()) span.end({ "trivet.outcome": "deposed" }, "deposed");
     this.open.clear();
   }
 
@@ -61,7 +81,7 @@ export class HomeSpans {
   }
 
   private endOldest(): void {
-    for (const [name, span] of this.open) {
+    for (const [name, { span }] of this.open) {
       this.open.delete(name);
       return span.end({ "trivet.outcome": "unknown" }, null);
     }

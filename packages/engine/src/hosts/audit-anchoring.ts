@@ -1,5 +1,5 @@
 import { mutant } from "@trivet/core/mutation";
-import type { AuditMark, Result } from "@trivet/wire";
+import { type AuditMark, featureLevels, type Result } from "@trivet/wire";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { anchorEveryMs, anchorRetryMs, anchorRounds, keptSentAnchors } from "./limits.ts";
@@ -38,7 +38,9 @@ export type Anchored =
 interface Waiting {
   readonly seq: number;
   readonly done: (anchored: Anchored) => void;
+  readonly giveUp: Timer;
 }
+type Api = Pick<NodeApi, "status" | "submit">;
 
 const anchored: Anchored = { type: "anchored" };
 
@@ -47,7 +49,7 @@ const anchored: Anchored = { type: "anchored" };
  * when it moved. One command is under way at a time; what comes meanwhile shares the next. Each names the anchor it follows, which was found in the log.
  */
 export class AuditAnchoring {
-  private readonly api: Pick<NodeApi, "submit">;
+  private readonly api: Api;
   private readonly clock: Clock;
   private readonly telemetry: Telemetry;
   private readonly node: string;
@@ -58,6 +60,8 @@ export class AuditAnchoring {
   /** Heads that may have become anchors: their answers did not come. */
   private sent: AuditMark[] = [];
   private waiting: Waiting[] = [];
+  /** Somebody has given up waiting for what is under way. */
+  private wasAwaited = false;
   private underWay = false;
   /** Refusals in a row that brought no new anchor. */
   private rounds = 0;
@@ -72,7 +76,7 @@ export class AuditAnchoring {
 
   constructor(
     node: string,
-    ports: { readonly api: Pick<NodeApi, "submit">; readonly clock: Clock; readonly telemetry: Telemetry },
+    ports: { readonly api: Api; readonly clock: Clock; readonly telemetry: Telemetry },
     log: AnchoredLog,
     timeoutMs: number,
   ) {
@@ -99,7 +103,7 @@ export class AuditAnchoring {
     return this.mismatch?.detail ?? null;
   }
 
-  /** `done` once everything that is on disk now is anchored and committed, or why not. */
+  /** `done` once everything that is on disk now is anchored and committed, or why not: within the timeout, whatever is under way already. */
   anchor(done: (anchored: Anchored) => void): void {
     const head = this.log.headOnDisk();
     const ended = this.stopped ? stopping : this.mismatch;
@@ -109,7 +113,11 @@ export class AuditAnchoring {
       this.clock.defer(() => done(outcome));
       return;
     }
-    this.waiting.push({ seq: head.seq, done });
+    const giveUp = this.clock.schedule(this.timeoutMs, () => {
+      this.wasAwaited = true;
+      this.settleThose((one) => one.giveUp === giveUp, unheard);
+    });
+    this.waiting.push({ seq: head.seq, done, giveUp });
     this.begin();
   }
 
@@ -151,14 +159,22 @@ export class AuditAnchoring {
       case "answered":
         return this.answered(head, outcome.result);
       case "unavailable":
-        return outcome.code === "feature_level"
-          ? this.failed(head, { type: "below-level" })
-          : this.failed(head, unavailable(obstacleOf(outcome.code), outcome.detail, outcome.retryAfterMs));
+        return this.failed(head, this.isBelow(outcome) ? { type: "below-level" } : whyNot(outcome));
       case "unknown":
         if (mutant("host-anchor-unknown-counts")) return this.reached(head);
         // It may be there, or come yet: the next one, which names another anchor before it, is refused then and told of it.
         return this.failed(head, unheard);
     }
+  }
+
+  /**
+   * Around a raise some know of it already and some do not. Administration goes on without anchors only where this node knows itself that the cluster is below
+   * their level, and not because another one does not know better yet.
+   */
+  private isBelow({ code }: Unavailable): boolean {
+    if (code !== "feature_level") return false;
+    const { cluster } = this.api.status().features;
+    return (cluster !== null && cluster < featureLevels.anchors) || mutant("host-anchor-level-of-others");
   }
 
   private answered(head: AuditMark, result: Result): void {
@@ -221,6 +237,7 @@ export class AuditAnchoring {
     if (this.isTold) this.telemetry.log("info", "audit.anchored", "the audit log is anchored in the cluster again", { seq: mark.seq });
     this.isTold = false;
     this.failures = 0;
+    this.wasAwaited = false;
     this.settle(mark.seq, anchored);
     this.goOn(anchorEveryMs);
   }
@@ -231,12 +248,13 @@ export class AuditAnchoring {
       this.telemetry.count("audit_anchor_failures_total", 1, { reason: "unavailable" });
       this.failures += 1;
       // A node that starts has no leader at first, and an election takes a moment: nobody needs to hear of that.
-      if (!this.isTold && (this.waiting.length > 0 || this.failures > 1)) {
+      if (!this.isTold && (this.waiting.length > 0 || this.wasAwaited || this.failures > 1)) {
         const text = `the audit log is not anchored in the cluster: ${why.detail}; until it is nothing is changed by administration at this node`;
         this.telemetry.log("warn", "audit.unanchored", text, { seq: head.seq });
         this.isTold = true;
       }
     }
+    this.wasAwaited = false;
     this.settle(head.seq, why);
     this.goOn(anchorRetryMs);
   }
@@ -259,15 +277,23 @@ export class AuditAnchoring {
   }
 
   private settle(seq: number, outcome: Anchored): void {
-    const over = this.waiting.filter((one) => one.seq <= seq);
-    this.waiting = this.waiting.filter((one) => one.seq > seq);
-    for (const { done } of over) done(outcome);
+    this.settleThose((one) => one.seq <= seq, outcome);
+  }
+
+  private settleThose(isOver: (one: Waiting) => boolean, outcome: Anchored): void {
+    const over = this.waiting.filter(isOver);
+    this.waiting = this.waiting.filter((one) => !isOver(one));
+    for (const { done, giveUp } of over) {
+      giveUp.cancel();
+      done(outcome);
+    }
   }
 }
 
 function obstacleOf(code: Unavailable["code"]): AnchorObstacle {
   switch (code) {
     case "overloaded":
+    case "feature_level":
       return "busy";
     case "storage":
       return "full-disk";
@@ -286,6 +312,7 @@ const unavailable = (obstacle: AnchorObstacle, detail: string, retryAfterMs = 1_
   detail,
   retryAfterMs,
 });
+const whyNot = ({ code, detail, retryAfterMs }: Unavailable): Anchored => unavailable(obstacleOf(code), detail, retryAfterMs);
 const stopping = unavailable("stopping", "the node is stopping");
 const nothingWritten = unavailable("starting", "nothing is written in the audit log yet");
 const unsteady = unavailable("same-log", "another program anchors the same audit log");

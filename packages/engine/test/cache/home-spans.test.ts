@@ -23,8 +23,8 @@ class Bench {
   readonly traces = new Traces(this.spans);
   readonly home = new HomeSpans(2, this.traces);
 
-  hear(from: string, message: HolderMessage): void {
-    this.spans.within(callersTrace, () => this.home.heard(from, message));
+  hear(from: string, message: HolderMessage, now = 0): void {
+    this.spans.within(callersTrace, () => this.home.heard(from, message, now));
   }
 }
 
@@ -49,16 +49,44 @@ test("what is asked is a span until it is answered, also when it was asked twice
 test("a write's command takes its place in the trace", () => {
   const { home, spans, traces } = new Bench();
   const message = written(1);
-  spans.within(callersTrace, () => home.heard("n2", message));
+  spans.within(callersTrace, () => home.heard("n2", message, 0));
   const trace = traces.of(message.command);
   expect(trace).toMatchObject({ traceId: callersTrace.traceId });
   expect(trace?.spanId).not.toBe(callersTrace.spanId);
 });
 
+test("so does that of the second copy, which nobody has to have heard of before", () => {
+  const { home, spans, traces } = new Bench();
+  const [first, second] = [written(1), written(1)];
+  spans.within(callersTrace, () => home.heard("n2", first, 0));
+  home.heard("n2", second, 5_000);
+  expect(traces.of(second.command)).not.toBeNull();
+  expect(traces.of(second.command)).toEqual(traces.of(first.command));
+});
+
+test("what has had no answer for a minute ends; an answer after that ends nothing", () => {
+  const bench = new Bench();
+  const { home, spans } = bench;
+  bench.hear("n2", fetched(1), 0);
+  bench.hear("n2", fetched(2), 0);
+  bench.hear("n2", fetched(3), 1);
+  home.tick(59_999);
+  expect(spans.ended).toEqual([]);
+  home.tick(60_000);
+  expect(spans.ended.map(({ attributes, fault }) => [attributes["trivet.outcome"], fault])).toEqual([
+    ["unknown", null],
+    ["unknown", null],
+  ]);
+  home.said("n2", data(1));
+  home.said("n2", data(3));
+  home.tick(999_999);
+  expect(spans.ended).toHaveLength(3);
+});
+
 test("what belongs to no trace, and what only acknowledges, has none", () => {
   const { home, spans } = new Bench();
-  home.heard("n2", fetched(1));
-  spans.within(callersTrace, () => home.heard("n2", { type: "inv-ack", term: 1, incarnation: 1, sequence: 1 }));
+  home.heard("n2", fetched(1), 0);
+  spans.within(callersTrace, () => home.heard("n2", { type: "inv-ack", term: 1, incarnation: 1, sequence: 1 }, 0));
   home.deposed();
   expect(spans.ended).toEqual([]);
 });

@@ -2,6 +2,7 @@ import type { AuditMark } from "@trivet/wire";
 import { featureLevels } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
 import { type Anchored, type AnchoredLog, type AnchorInLog, AuditAnchoring } from "../../src/hosts/audit-anchoring.ts";
+import type { Outcome } from "../../src/hosts/node-api.ts";
 import { acquire, type Cluster, ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
 
@@ -206,6 +207,67 @@ describe("anchoring the audit log of a node", () => {
       }
     },
   );
+});
+
+/** A node that answers as it is told to, or not at all; what it knows of the level. */
+function scripted(answer: Outcome | null, level: number | null = featureLevels.anchors) {
+  const cluster = levelled();
+  const { host, telemetry, view } = cluster.member("n1");
+  const status = host.api.status();
+  const api: ConstructorParameters<typeof AuditAnchoring>[1]["api"] = {
+    status: () => ({ ...status, features: { ...status.features, cluster: level } }),
+    submit: (_command, _options, done) => {
+      if (answer !== null) view.defer(() => done(answer));
+      return { requestId: "r", abandon: () => undefined };
+    },
+  };
+  const log = new Log();
+  log.write();
+  return { cluster, telemetry, log, anchoring: new AuditAnchoring("n1", { api, clock: view, telemetry }, log, timeoutMs) };
+}
+
+describe("what the node answers", () => {
+  const tooNew: Outcome = { type: "unavailable", code: "feature_level", retryAfterMs: 1_000, detail: "it needs feature level 6" };
+
+  guard(
+    "host-anchor-level-of-others",
+    "is below the level only where it knows so itself: around a raise another one may not know of it yet",
+    () => {
+      for (const [level, expected] of [
+        [featureLevels.anchors - 1, { type: "below-level" }],
+        [featureLevels.anchors, { type: "unavailable", obstacle: "busy" }],
+        [null, { type: "unavailable", obstacle: "busy" }],
+      ] as const) {
+        const { anchoring, cluster } = scripted(tooNew, level);
+        expect(outcome(cluster, anchoring), `level ${level}`).toMatchObject(expected);
+      }
+    },
+  );
+
+  test("is not waited for longer than the timeout, also by who comes while a command is under way; that is told as what it is", () => {
+    const { anchoring, cluster, log } = scripted(null);
+    const first = begun(anchoring);
+    let told = 0;
+    anchoring.anchor(() => {
+      told += 1;
+    });
+    cluster.run(100);
+    log.write();
+    const second = begun(anchoring);
+    cluster.run(timeoutMs - 101);
+    expect([first.value, second.value]).toEqual([null, null]);
+    cluster.run(1);
+    expect([first.value?.type, second.value]).toEqual(["unavailable", null]);
+    cluster.run(100);
+    expect(second.value).toMatchObject({
+      type: "unavailable",
+      obstacle: "no-majority",
+      detail: expect.stringMatching(/did not answer in time/),
+    });
+    // Whoever was told is told once.
+    anchoring.stop();
+    expect(told).toBe(1);
+  });
 });
 
 describe("a log that is not what was anchored", () => {

@@ -3,23 +3,34 @@ import { endSpan, type Traced, type Tracing } from "../observability/tracing.ts"
 
 interface OpenCalls {
   readonly traced: Traced;
+  readonly at: number;
   left: number;
 }
 /** Reads and writes of one stream that belong to a span; of more the oldest one's span ends. */
 const maxOpenCalls = 4_096;
+/** Nobody waits for an answer so long. */
+const longestMs = 60_000;
 
 /** Spans of what a program asks of homes: one for each frame that asks for something, until all of that is answered. What holders only acknowledge has none. */
 export class StreamCacheSpans {
   private readonly tracing: Tracing;
+  private readonly now: () => number;
+  /** In the order in which they were asked: those of one frame stand together. */
   private readonly open = new Map<string, OpenCalls>();
 
-  constructor(tracing: Tracing) {
+  constructor(tracing: Tracing, now: () => number = () => performance.now()) {
     this.tracing = tracing;
+    this.now = now;
   }
 
   /** Passes the messages on, as what belongs to their span. */
   pass(messages: ToHomes["messages"], traces: readonly TraceContext[], pass: () => void): void {
     if (!this.tracing.isOn) return pass();
+    const now = this.now();
+    for (const { at } of this.open.values()) {
+      if (now - at < longestMs) break;
+      this.endOldest();
+    }
     let [reads, writes] = [0, 0];
     const calls: string[] = [];
     for (const { group, message } of messages) {
@@ -34,7 +45,7 @@ export class StreamCacheSpans {
     if (calls.length === 0) return pass();
     const traced = this.tracing.frame("stream cache", { "trivet.reads": reads, "trivet.writes": writes }, traces);
     if (traced.span.isRecording()) {
-      const opened = { traced, left: calls.length };
+      const opened = { traced, at: now, left: calls.length };
       for (const call of calls) this.open.set(call, opened);
       while (this.open.size > maxOpenCalls) this.endOldest();
     }
@@ -66,7 +77,10 @@ export class StreamCacheSpans {
 
   private endOldest(): void {
     const [oldest] = this.open.values();
-    for (const [call, opened] of this.open) if (opened === oldest) this.open.delete(call);
+    for (const [call, opened] of this.open) {
+      if (opened !== oldest) break;
+      this.open.delete(call);
+    }
     if (oldest !== undefined) endSpan(oldest.traced, { "trivet.outcome": "unknown" }, null);
   }
 }

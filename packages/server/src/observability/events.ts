@@ -83,5 +83,6 @@ export const eventRules: Readonly<Record<string, EventRule>> = {
   "origin.behind": { limit: (event) => `${event.event}:${field(event, "namespace")}` },
   "redis.down": { shape: redisTrouble },
   "redis.script": { limit: (event) => `${event.event}:${field(event, "reason")}` },
+  "trace.failed": { limit: (event) => event.event },
   "time.skew": { limit: (event) => event.event },
 };

@@ -2,13 +2,13 @@ import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import {
   context as contexts,
   createTraceState,
+  INVALID_SPAN_CONTEXT,
   isSpanContextValid,
   ProxyTracerProvider,
   ROOT_CONTEXT,
   type Attributes,
   type Context,
   type Link,
-  type Span,
   type SpanContext,
   SpanKind,
   SpanStatusCode,
@@ -17,6 +17,7 @@ import {
 } from "@opentelemetry/api";
 import { formatTrace, keptState, parseTrace, sharedTraces, type TraceContext } from "@trivet/wire";
 import type { IncomingHttpHeaders } from "node:http";
+import { QuietSpan, TracerFaults } from "./quiet-span.ts";
 
 /** What a caller says of the trace that it continues (W3C Trace Context). Null = nothing that is valid. */
 function traceOfHeaders({ traceparent, tracestate }: IncomingHttpHeaders): TraceContext | null {
@@ -33,18 +34,13 @@ function contextOf({ flags, spanId, state, traceId }: TraceContext): Context {
 export function traceOf({ span }: Traced): TraceContext | null {
   const own = span.spanContext();
   if (!isSpanContextValid(own)) return null;
-  const { spanId, traceFlags, traceId, traceState } = own;
-  return {
-    traceId: traceId.toLowerCase(),
-    spanId: spanId.toLowerCase(),
-    flags: traceFlags & 1,
-    state: keptState(traceState?.serialize() ?? ""),
-  };
+  const { spanId, traceFlags, traceId } = own;
+  return { traceId: traceId.toLowerCase(), spanId: spanId.toLowerCase(), flags: traceFlags & 1, state: keptState(span.state()) };
 }
 
 /** A span that is under way. */
 export interface Traced {
-  readonly span: Span;
+  readonly span: QuietSpan;
   readonly context: Context;
 }
 
@@ -53,20 +49,24 @@ export interface Traced {
  * It brings its own memory of what is under way, as a process without the SDK has none.
  */
 export class Tracing {
-  private readonly tracer: Tracer;
   private readonly node: string;
+  private readonly version: string;
+  private readonly faults: TracerFaults;
+  private tracer: Tracer | null = null;
   /** Null = what runs belongs to no trace, whatever runs around it. */
   private readonly active = new AsyncLocalStorage<Traced | null>();
   private isRegistered = false;
 
-  constructor(node: string, version: string) {
+  /** `failed` hears of what the tracer throws. */
+  constructor(node: string, version: string, failed: (error: unknown) => void) {
     this.node = node;
-    this.tracer = trace.getTracer("trivet", version);
+    this.version = version;
+    this.faults = new TracerFaults(failed);
   }
 
   /** The process has a provider: without one all spans are none. */
   get isOn(): boolean {
-    this.isRegistered ||= hasProvider();
+    this.isRegistered ||= this.faults.quietly(hasProvider, false);
     return this.isRegistered;
   }
 
@@ -80,7 +80,8 @@ export class Tracing {
       "trivet.request_id": requestId,
     };
     const caller = traceOfHeaders(headers);
-    return this.start(`${method} ${route}`, SpanKind.SERVER, attributes, caller === null ? contexts.active() : contextOf(caller));
+    const parent = caller === null ? this.faults.quietly(() => contexts.active(), ROOT_CONTEXT) : contextOf(caller);
+    return this.start(`${method} ${route}`, SpanKind.SERVER, attributes, parent);
   }
 
   /** The span of a frame of a stream. It continues the first of these traces that is recorded, and is linked with the others; without any it begins one. */
@@ -115,7 +116,7 @@ export class Tracing {
     if (of === null) return this.active.run(null, () => contexts.with(ROOT_CONTEXT, run));
     const context = contextOf(of);
     const span = trace.getSpan(context);
-    return span === undefined ? run() : this.within({ span, context }, run);
+    return span === undefined ? run() : this.within({ span: new QuietSpan(span, this.faults), context }, run);
   }
 
   /** Which trace what runs now belongs to. */
@@ -129,9 +130,20 @@ export class Tracing {
     return this.isOn ? AsyncResource.bind(run) : run;
   }
 
+  /** Without a span that could be begun it is as if nobody recorded: what is below goes on in the trace above. */
   private start(name: string, kind: SpanKind, attributes: Attributes, parent: Context, links: Link[] = []): Traced {
-    const span = this.tracer.startSpan(name, { kind, attributes, links }, parent);
-    return { span, context: trace.setSpan(parent, span) };
+    const { faults } = this;
+    const begin = (): Traced => {
+      this.tracer ??= trace.getTracer("trivet", this.version);
+      const span = this.tracer.startSpan(name, { kind, attributes, links }, parent);
+      return { span: new QuietSpan(span, faults), context: trace.setSpan(parent, span) };
+    };
+    return (
+      faults.quietly<Traced | null>(begin, null) ?? {
+        span: new QuietSpan(trace.wrapSpanContext(INVALID_SPAN_CONTEXT), faults),
+        context: parent,
+      }
+    );
   }
 }
 

@@ -43,6 +43,7 @@ export function anchorsOfChains({ nodes }: ClusterAudit): ReadonlyMap<string, re
 /** What the files alone cannot show: that a log is another one than the cluster knows of its node, or is not all of them. */
 export function compareWithCluster(
   cluster: ClusterAudit,
+  /** Former ones first; the last is the one that is written. */
   logs: readonly ComparedLog[],
   /** Chains whose files are known to be lost. */
   lost: readonly string[] = [],
@@ -52,12 +53,17 @@ export function compareWithCluster(
   const owner = cluster.nodes.find((audited) => audited.logs.some(({ chain }) => chains.includes(chain)))?.node ?? null;
   const node = given ?? owner ?? logs.at(-1)?.verdict.node ?? null;
   const audited = cluster.nodes.find((one) => one.node === node) ?? null;
+  const unknown = (some: readonly ComparedLog[]): readonly string[] =>
+    cluster.anchoring ? some.flatMap((log) => unknownTo(log, audited)) : [];
   const faults = [
     ...logsOfOthers(logs, node),
     ...(audited === null ? [] : missing(audited, chains, lost)),
-    ...(cluster.anchoring ? logs.flatMap((log) => unknownTo(log, audited)) : []),
+    ...logs.flatMap((log) => beginsBehind(log, cluster)),
+    ...unknown(logs.slice(-1)),
   ];
-  return { node, faults, notes: [...notesOn(cluster, audited, node), ...sharedBy(cluster, logs, node)] };
+  // Of former ones the anchors go in time, and there may never have been any.
+  const former = unknown(logs.slice(0, -1)).map((text) => `${text}.`);
+  return { node, faults, notes: [...notesOn(cluster, audited, node), ...former, ...sharedBy(cluster, logs, node)] };
 }
 
 /** They may be whole, and another node's. */
@@ -76,6 +82,19 @@ function missing({ node, logs_begun: begun, logs }: AuditedNode, chains: readonl
       const until = newest === undefined ? "" : ` up to its record ${newest.seq} of ${new Date(newest.at_ms).toISOString()}`;
       return `of ${node} the cluster has anchors of another log (${number} of ${begun}, chain ${chain})${until}, which is not among these: one was begun anew, or put in the place of that one`;
     });
+}
+
+/**
+ * Where a file begins it says itself, and who has the key can make it say that it begins behind all anchors. Those of the cluster alone tell: what
+ * was printed may be from before the node put files aside.
+ */
+function beginsBehind({ file, verdict }: ComparedLog, { nodes }: ClusterAudit): string[] {
+  const anchors = nodes.flatMap(({ logs }) => logs.filter(({ chain }) => chain === verdict.chain)).flatMap((log) => log.anchors);
+  const newest = Math.max(0, ...anchors.map(({ seq }) => Number(seq)));
+  if (newest === 0 || newest >= verdict.first) return [];
+  return [
+    `${file} begins with record ${verdict.first}, and the newest anchor of its chain is of record ${newest}: nothing in it was ever anchored; give the file with that record, or it was written anew`,
+  ];
 }
 
 function unknownTo({ file, verdict }: ComparedLog, audited: AuditedNode | null): string[] {

@@ -7,7 +7,7 @@ import type { Anchored, AnchoredLog, AnchorInLog, AuditAnchoring } from "@trivet
 import type { AuditConfig } from "../config/access.ts";
 import { ConfigError } from "../config/errors.ts";
 import { emptyHead, sealRecord, verifyAudit, type AuditHead, type AuditRecord, type AuditVerdict } from "./audit-chain.ts";
-import { asideFiles, setAsideName } from "./audit-files.ts";
+import { type AsideFile, asideFiles, setAsideName } from "./audit-files.ts";
 import { lookUp, NewestRecords, openSince } from "./audit-lookup.ts";
 
 /** Of what was refused and how things ended an anchor is printed so soon; of administration before it is done. */
@@ -70,13 +70,29 @@ function leftAt({ path, key }: AuditConfig, node: string): Left {
   if (cutBytes > 0) cut(path, bytes);
   if (bytes > 0) {
     const { chain, head, first } = checked(path, key, node, whole);
-    return { chain, head, first, bytes, cutBytes, newest: new NewestRecords(head.seq, whole) };
+    const name = chain ?? chainBefore(first, asideFiles(path), key, node);
+    return { chain: name, head, first, bytes, cutBytes, newest: new NewestRecords(head.seq, whole) };
   }
   // The one before was put aside, and the node ended before it could begin another: that one goes on where it ends.
-  const last = asideFiles(path).at(-1);
-  const before = last === undefined ? "" : (textOf(last.file) ?? "");
-  const { chain, head } = last === undefined ? { chain: null, head: emptyHead } : checked(last.file, key, node, before);
-  return { chain, head, first: head.seq + 1, bytes: 0, cutBytes, newest: new NewestRecords(head.seq, before) };
+  const aside = asideFiles(path);
+  const last = aside.at(-1);
+  if (last === undefined) return { chain: null, head: emptyHead, first: 1, bytes: 0, cutBytes, newest: new NewestRecords(0, "") };
+  const before = textOf(last.file) ?? "";
+  const { chain, head, first } = checked(last.file, key, node, before);
+  const name = chain ?? chainBefore(first, aside, key, node);
+  return { chain: name, head, first: head.seq + 1, bytes: 0, cutBytes, newest: new NewestRecords(head.seq, before) };
+}
+
+/**
+ * The chain's name as the files before the record `first` say it, the newest that does: a version without names may have gone on with a log that had
+ * one, and a second name would make two logs of it. Null = none of those that are here does.
+ */
+function chainBefore(first: number, aside: readonly AsideFile[], key: string, node: string): string | null {
+  for (const { file } of aside.filter(({ last }) => last < first).toReversed()) {
+    const { chain } = checked(file, key, node, textOf(file) ?? "");
+    if (chain !== null) return chain;
+  }
+  return null;
 }
 
 function cut(path: string, length: number): void {
@@ -109,8 +125,9 @@ export class AuditLog implements AnchoredLog {
   /** Of the current file, with what is still on its way there. */
   private bytes: number;
   private first: number;
-  /** Of the file that has this name on the disk. */
+  /** Of the file that has this name on the disk: its first record, and how much of it are whole lines. */
   private firstOnDisk: number;
+  private bytesOnDisk: number;
   private readonly newest: NewestRecords;
   private readonly maxBytes: number;
   private second = 0;
@@ -133,6 +150,7 @@ export class AuditLog implements AnchoredLog {
     this.bytes = bytes;
     this.first = first;
     this.firstOnDisk = first;
+    this.bytesOnDisk = bytes;
     this.newest = newest;
     // A file behind others says so, whether they are there or were taken elsewhere.
     if (bytes === 0 && head.seq > 0) void this.enqueue("continued", this.behind(head), null).catch(() => undefined);
@@ -197,8 +215,7 @@ export class AuditLog implements AnchoredLog {
     this.head = head;
     this.bytes += Buffer.byteLength(line);
     const written = this.queue.then(async () => {
-      await this.write(line, aside);
-      if (aside !== null) this.firstOnDisk = record.seq;
+      await this.write(line, record.seq, aside);
       this.onDisk = head;
       this.newest.add(head);
       this.anchorTimer ??= setTimeout(() => this.print(), anchorAfterMs).unref();
@@ -243,21 +260,22 @@ export class AuditLog implements AnchoredLog {
 
   /** The newest records are known; for an older one files are opened between two writes, and read beside the next ones. */
   find(mark: AuditHead, done: (found: AnchorInLog) => void): void {
-    const opened = this.queue.then(() => this.newest.find(mark) ?? openSince(mark, this.path, this.firstOnDisk));
+    const opened = this.queue.then(() => this.newest.find(mark) ?? openSince(mark, this.path, this.firstOnDisk, this.bytesOnDisk));
     this.queue = opened;
     void opened.then((found) => ("type" in found ? found : lookUp(this.key, mark, found))).then(done);
   }
 
-  private async write(line: string, aside: string | null): Promise<void> {
+  private async write(line: string, seq: number, aside: string | null): Promise<void> {
     // After a failed sync nobody knows what is on the disk: the chain would be broken in an unknown place.
     if (this.failed !== null) throw this.failed;
     try {
-      if (aside !== null) await this.putAside(aside);
+      if (aside !== null) await this.putAside(aside, seq);
       const isNew = this.file === null;
       this.file ??= await open(this.path, "a", 0o600);
       await this.file.appendFile(line);
       await this.file.datasync();
       if (isNew) await syncFolder(dirname(this.path));
+      this.bytesOnDisk += Buffer.byteLength(line);
     } catch (error) {
       this.failed = error as Error;
       this.tools.count("audit_failures_total", 1);
@@ -270,10 +288,13 @@ export class AuditLog implements AnchoredLog {
     }
   }
 
-  private async putAside(aside: string): Promise<void> {
+  /** `next`: the record that the new file begins with. */
+  private async putAside(aside: string, next: number): Promise<void> {
     await this.file?.close();
     this.file = null;
     await rename(this.path, aside);
+    this.firstOnDisk = next;
+    this.bytesOnDisk = 0;
     this.tools.log("info", "audit.set-aside", `the audit log is full; it goes on in a new file, and the old one is ${aside}`, {
       file: aside,
     });

@@ -41,18 +41,20 @@ export interface OpenFile {
 }
 
 /**
- * The files from the one with that record on, the last being that at `path`, which begins with the record `first`. To be called between two writes: then
- * no line is half there, and no file is just being put aside. Who gets them looks into them, which closes them.
+ * The files from the one with that record on, the last being that at `path`, which begins with the record `first`, and of which `written` bytes are whole
+ * lines: behind them may be what a disk took of one before it was full. To be called between two writes: then no file is just being put aside. Who gets them
+ * looks into them, which closes them.
  */
-export async function openSince(mark: AuditHead, path: string, first: number): Promise<readonly OpenFile[] | AnchorInLog> {
+export async function openSince(mark: AuditHead, path: string, first: number, written: number): Promise<readonly OpenFile[] | AnchorInLog> {
   const aside = asideFiles(path).filter(({ last }) => last >= mark.seq && last < first);
   const lacking = firstLacking(mark.seq, aside, first);
   if (lacking !== null) return unreadable(`the file with record ${lacking} is not there; put it back beside ${path}`);
   const files: OpenFile[] = [];
   try {
-    for (const file of [...aside.map((one) => one.file), path]) {
-      const { size: bytes } = await stat(file);
-      files.push({ handle: await open(file, "r"), bytes });
+    // A new one may not be there before its first line is.
+    for (const file of [...aside.map((one) => one.file), ...(written === 0 ? [] : [path])]) {
+      const { size } = await stat(file);
+      files.push({ handle: await open(file, "r"), bytes: file === path ? Math.min(size, written) : size });
     }
     return files;
   } catch (error) {

@@ -125,6 +125,34 @@ class MemoryContexts implements ContextManager {
   }
 }
 
+/** Where the tracer is one that throws nothing. */
+export function noFault(error: unknown): void {
+  throw error;
+}
+
+export type Fault = "startSpan" | "spanContext" | "isRecording" | "addEvent" | "addLink" | "setAttributes" | "setStatus" | "end";
+const fails = (name: string): never => {
+  throw new Error(`the tracer fails: ${name}`);
+};
+/** A provider of this process that throws, always, where it is told to; its spans are good otherwise. `remove` takes it away again. */
+export function failSpans(...faults: readonly Fault[]): { readonly ended: Ended[]; remove(): void } {
+  const kept = rememberSpans();
+  const failing = <T extends object>(target: T): T =>
+    new Proxy(target, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (typeof value !== "function") return value;
+        if ((faults as readonly unknown[]).includes(name)) return () => fails(String(name));
+        return value.bind(of);
+      },
+    });
+  const inner = trace.getTracer("inner");
+  const tracer = { ...inner, startSpan: (...args: Parameters<typeof inner.startSpan>) => failing(inner.startSpan(...args)) };
+  trace.disable();
+  trace.setGlobalTracerProvider({ getTracer: () => (faults.includes("startSpan") ? failing(tracer) : tracer) });
+  return kept;
+}
+
 /** Registers a provider of this process that keeps its spans; `remove` takes it away again. */
 export function rememberSpans(): { readonly ended: Ended[]; remove(): void } {
   const ended: Ended[] = [];

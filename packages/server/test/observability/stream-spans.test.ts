@@ -9,10 +9,10 @@ import { EngineSpans } from "../../src/observability/engine-spans.ts";
 import { Tracing } from "../../src/observability/tracing.ts";
 import { scripted, serve, until, type Server } from "../http/harness.ts";
 import { startQueueNode } from "../http/queue-node.ts";
-import { rememberSpans, type Ended } from "./spans.ts";
+import { noFault, rememberSpans, type Ended } from "./spans.ts";
 
 const spans = rememberSpans();
-const tracing = new Tracing("node1", "0.1.0");
+const tracing = new Tracing("node1", "0.1.0", noFault);
 let host: NodeHost;
 let server: Server;
 let port: number;

@@ -4,7 +4,7 @@
  */
 import { Tracing } from "../../src/observability/tracing.ts";
 import { serve, startTestNode } from "../http/harness.ts";
-import { rememberSpans } from "./spans.ts";
+import { noFault, rememberSpans } from "./spans.ts";
 
 const callsPerRound = 4_000;
 const rounds = 9;
@@ -12,9 +12,9 @@ const rounds = 9;
 const { host } = await startTestNode();
 const off = await serve(host.api);
 const same = await serve(host.api, { settle: false });
-const bare = await serve(host.api, { tracing: new Tracing("node1", "0"), settle: false });
+const bare = await serve(host.api, { tracing: new Tracing("node1", "0", noFault), settle: false });
 const spans = rememberSpans();
-const kept = await serve(host.api, { tracing: new Tracing("node1", "0"), settle: false });
+const kept = await serve(host.api, { tracing: new Tracing("node1", "0", noFault), settle: false });
 spans.remove();
 
 const call = { method: "GET", url: "/v1/locks/x?consistency=stale" } as const;

@@ -9,7 +9,7 @@ import { startExport } from "../../src/observability/trace-export.ts";
 import { Tracing } from "../../src/observability/tracing.ts";
 import { scripted, serve, startTestNode, until, type Server } from "../http/harness.ts";
 import { follow } from "../http/sse.ts";
-import { rememberSpans, type Ended } from "./spans.ts";
+import { noFault, rememberSpans, type Ended } from "./spans.ts";
 
 const traceId = "0af7651916cd43dd8448eb211c80319c";
 const parent = `00-${traceId}-b7ad6b7169203331-01`;
@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => new Promise<void>((resolve) => host.api.stop(resolve)));
 beforeEach(async () => {
   spans = rememberSpans();
-  server = await serve(host.api, { tracing: new Tracing("node1", "0.1.0") });
+  server = await serve(host.api, { tracing: new Tracing("node1", "0.1.0", noFault) });
   await until(() => spans.ended.length > 0, "the spans of the first health checks");
   spans.ended.length = 0;
 });
@@ -83,7 +83,7 @@ describe("a call", () => {
         return { requestId: "r", abandon: () => undefined };
       },
     });
-    const failing = await serve(deaf, { tracing: new Tracing("node1", "0.1.0") });
+    const failing = await serve(deaf, { tracing: new Tracing("node1", "0.1.0", noFault) });
     await failing.call("POST", "/v1/locks/a/release", { owner: "o", fence: "1" });
     const [call, command] = await ended("POST /v1/locks/:name/release", "node.submit");
     expect(call?.status).toEqual({ code: SpanStatusCode.ERROR, message: "HTTP 503" });
@@ -143,7 +143,7 @@ describe("a call that is passed on", () => {
     serve(host.api, { tracing, settle: false, env: { NODE_TYPE: "lock", QUEUE_NODES: JSON.stringify({ q1: url }) } });
 
   test("continues its trace at the other node, below the span of the passing on", async () => {
-    const node = await lockNode(new Tracing("node1", "0.1.0"));
+    const node = await lockNode(new Tracing("node1", "0.1.0", noFault));
     // Not by the harness: what the other node of this test says is no answer of ours.
     await node.http.app.inject({ method: "GET", url: "/v1/queues/q", headers: { traceparent: parent, tracestate: "vendor=1" } });
     const [call, passed] = await ended("GET /v1/queues/:queue", "pass on");

@@ -87,6 +87,33 @@ describe("the chain of an audit log", () => {
   });
 });
 
+/** As a version without names went on with a log that had one. */
+function unnamed(head: AuditHead, asSetAside: boolean): void {
+  const fields = { time: "2026-01-01T00:00:00.000Z", node: "node1" };
+  const first = sealRecord(key, head, { seq: head.seq + 1, ...fields, event: "continued", before: head.mac });
+  const second = sealRecord(key, first.head, { seq: head.seq + 2, ...fields, event: "admin" });
+  writeFileSync(asSetAside ? setAsideName(path, head.seq + 1, head.seq + 2) : path, first.line + second.line);
+}
+
+describe("the name of a chain", () => {
+  test.each([false, true])(
+    "is that of the files before, where a version without names went on with them (put aside too: %s)",
+    async (asSetAside) => {
+      const log = await written(2);
+      await log.close();
+      const { seq, mac } = marksIn(linesOf()).at(-1) ?? { seq: 0, mac: "" };
+      renameSync(path, setAsideName(path, 1, seq));
+      unnamed({ seq, mac }, asSetAside);
+      const again = open();
+      await again.append("admin", {});
+      await again.close();
+      expect(again.chain).toBe(log.chain);
+      const texts = [...setAside(path), path].map((file) => readFileSync(file, "utf8"));
+      expect(verifyAudit(key, texts)).toMatchObject({ ok: true, chain: log.chain });
+    },
+  );
+});
+
 describe("whether the log holds what was anchored", () => {
   test("is told of every record it has, in any of its files", async () => {
     const marks = writtenLong(9_000, 2_000);
@@ -133,6 +160,15 @@ describe("whether the log holds what was anchored", () => {
     clearImmediate(next);
     const bytes = [...setAside(path), path].reduce((sum, file) => sum + readFileSync(file).length, 0);
     expect(turns).toBeGreaterThan(bytes / (64 * 1024));
+    await log.close();
+  });
+
+  test("also where the disk took only half of the next line: that is no record, and proves nothing", async () => {
+    const [old] = writtenLong(9_000, 6_000);
+    const log = open();
+    await log.append("admin", {});
+    appendFileSync(path, '{"seq":9003,"time":"2026-01-01T00:00');
+    expect(await find(log, old ?? { seq: 1, mac: "" })).toEqual(there);
     await log.close();
   });
 
@@ -195,6 +231,52 @@ const copied = (mac: string | null) => (cluster: ClusterAudit) => ({
       })),
     })),
   ],
+});
+
+const faultsOf = (chain: string, anchors: readonly AuditHead[], texts: readonly string[]): readonly string[] => {
+  const told = anchors.map(({ mac, seq }) => ({ seq: String(seq), mac, at_ms: 0 }));
+  const cluster = {
+    anchoring: true,
+    nodes: [{ node: "node1", member: true, logs_begun: 1, logs: [{ chain, number: 1, anchors: told }] }],
+  };
+  const verdict = verifyAudit(key, texts, [], anchorsOfChains(cluster));
+  if (!verdict.ok) throw new Error(verdict.fault ?? "");
+  return compareWithCluster(cluster, [{ file: "audit.log", verdict }]).faults;
+};
+/** By somebody with the key: a file whose first record says that it follows this one. */
+function forged(chain: string, behind: AuditHead): string {
+  const fields = { time: "2026-01-01T00:00:00.000Z", node: "node1" };
+  const first = sealRecord(key, behind, { seq: behind.seq + 1, ...fields, event: "continued", chain, before: behind.mac });
+  const second = sealRecord(key, first.head, { seq: behind.seq + 2, ...fields, event: "admin", call: "GET /nothing" });
+  return first.line + second.line;
+}
+
+describe("a log that says it begins behind its newest anchor", () => {
+  test("was written anew, whatever it says that it follows; one whose older files are elsewhere was not", async () => {
+    const log = await written(5);
+    await log.close();
+    const anchors = marksIn(linesOf());
+    const newest = anchors.at(-1);
+    if (newest === undefined) throw new Error("no records");
+    const { chain } = log;
+    expect(faultsOf(chain, anchors, [readFileSync(path, "utf8")])).toEqual([]);
+    for (const behind of [{ seq: newest.seq + 1, mac: "0".repeat(64) }, newest])
+      expect(faultsOf(chain, anchors, [forged(chain, behind)])).toEqual([
+        `audit.log begins with record ${behind.seq + 1}, and the newest anchor of its chain is of record ${newest.seq}: nothing in it was ever anchored; give the file with that record, or it was written anew`,
+      ]);
+    // Nothing to compare it with, and that is told in another way.
+    expect(faultsOf("c0", anchors, [forged(chain, newest)])).toEqual(
+      [expect.stringMatching(/no anchor of audit\.log/), expect.stringMatching(/another log/)].toReversed(),
+    );
+  });
+
+  test("is not one that goes on from files that are elsewhere, with the anchored record in it", async () => {
+    const log = await written(9, 300);
+    await log.close();
+    const anchors = marksIn(linesOf()).slice(0, 1);
+    expect(setAside(path).length).toBeGreaterThan(1);
+    expect(faultsOf(log.chain, anchors, [readFileSync(path, "utf8")])).toEqual([]);
+  });
 });
 
 describe("the logs of a node beside what the cluster knows of it", () => {

@@ -2,6 +2,7 @@ import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { routeIds, routeOf } from "@trivet/contract";
 import { AuditAnchoring, type NodeApi, type NodeHost } from "@trivet/engine";
+import { featureLevels } from "@trivet/wire";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { verifyAudit } from "../../src/security/audit-chain.ts";
 import { anchorsOfChains, type ClusterAudit } from "../../src/security/audit-compare.ts";
@@ -142,7 +143,9 @@ describe("calls", () => {
   });
 
   test("below the level of anchors are done as by the versions that do not know them", async () => {
+    const status = host.api.status();
     const { server } = await audited({
+      status: () => ({ ...status, features: { ...status.features, cluster: featureLevels.anchors - 1 } }),
       submit: (command, options, done) => {
         if (command.type !== "anchor-audit") return host.api.submit(command, options, done);
         setImmediate(() => done({ type: "unavailable", code: "feature_level", retryAfterMs: 1_000, detail: "it needs feature level 6" }));

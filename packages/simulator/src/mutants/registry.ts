@@ -100,6 +100,8 @@ const groups: Readonly<Record<string, string>> = {
   "host-certificate-of-another": "a node is taken at its word although its certificate is for another one",
   "host-anchor-any-adopted": "an audit log that was cut off or written anew goes on being anchored",
   "host-anchor-held-by-disk": "a leader whose disk is low takes no anchors, so nobody can administer what would help it",
+  "host-anchor-level-of-others":
+    "around a raise of the level administration goes on without an anchor where another node does not know of it yet",
   "host-anchor-told-unheard": "something is administered before its record is anchored",
   "host-anchor-unread-differs": "a file of the audit log that cannot be read for a moment counts as one that was changed, for good",
   "host-anchor-unknown-counts": "something is administered whose record's anchor is not known to be committed",
