@@ -1,5 +1,5 @@
 import { levelOf, limits } from "@trivet/wire";
-import type { NodeApi, Outcome } from "../hosts/node-api.ts";
+import type { NodeApi, Outcome } from "../node/node-api.ts";
 import type { CacheApi, CacheFailure, NamespaceView } from "./cache-api.ts";
 import type { CacheCalls } from "./cache-calls.ts";
 import { namespaceProblem } from "./request-checks.ts";

@@ -1,8 +1,8 @@
 import { type GroupId, groupId, type NamespaceView, type SystemState } from "@trivet/core";
 import { cacheShardOf, featureLevels, type LineName } from "@trivet/wire";
-import type { NodeApi } from "../hosts/node-api.ts";
-import type { NodeCache } from "../hosts/node-cache.ts";
-import type { NodeHost } from "../hosts/node-host.ts";
+import type { NodeApi } from "../node/node-api.ts";
+import type { NodeCache } from "../node/node-cache.ts";
+import type { NodeHost } from "../node/node-host.ts";
 import type { CacheCallOptions, CacheFailure } from "./cache-api.ts";
 import { notLed, notMember } from "./cache-writes.ts";
 import type { HolderHost } from "./holder-host.ts";

@@ -7,9 +7,9 @@ import {
   type ShardCommand,
   type ShardResult,
 } from "@trivet/wire";
-import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
-import type { NodeHost } from "../hosts/node-host.ts";
-import { notAfterOf } from "../hosts/submission-outcomes.ts";
+import { decodeBase64, encodeBase64 } from "../base/base64.ts";
+import type { NodeHost } from "../node/node-host.ts";
+import { notAfterOf } from "../calls/submission-outcomes.ts";
 import type { SubmitOptions, Unavailable, Unknown } from "../ports/calls.ts";
 import type { CacheRefusal } from "./cache-api.ts";
 import type { HolderHost } from "./holder-host.ts";

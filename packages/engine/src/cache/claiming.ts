@@ -1,6 +1,6 @@
 import type { GroupId } from "@trivet/core";
 import { groupId } from "@trivet/core";
-import type { NodeHost } from "../hosts/node-host.ts";
+import type { NodeHost } from "../node/node-host.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { LoadClaim } from "./cache-api.ts";
 import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";

@@ -1,8 +1,8 @@
 import { type GroupId, groupId, isLeased, type LineState, readableCopy } from "@trivet/core";
 import type { LineName } from "@trivet/wire";
-import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
-import type { NodeCache } from "../hosts/node-cache.ts";
-import type { NodeHost } from "../hosts/node-host.ts";
+import { decodeBase64, encodeBase64 } from "../base/base64.ts";
+import type { NodeCache } from "../node/node-cache.ts";
+import type { NodeHost } from "../node/node-host.ts";
 import { readReplica } from "../shards/shard-reads.ts";
 import { type CacheEntry, type CopyTransition, type CopyView, type Explained } from "./cache-api.ts";
 import { entryOf } from "./entries.ts";

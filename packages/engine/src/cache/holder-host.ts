@@ -12,8 +12,8 @@ import {
 } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { CachedRecord, HolderMessage, HomeMessage, LineName, WriteOutcome } from "@trivet/wire";
-import { DeadlineHeap, type Timed } from "../hosts/deadline-heap.ts";
-import type { Traces } from "../hosts/traces.ts";
+import { DeadlineHeap, type Timed } from "../base/deadline-heap.ts";
+import type { Traces } from "../base/traces.ts";
 import type { Copied, Copies } from "./copies.ts";
 import { asSpan } from "./holder-spans.ts";
 import { wantedCopies } from "./limits.ts";

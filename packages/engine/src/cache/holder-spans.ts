@@ -1,4 +1,4 @@
-import type { Traces } from "../hosts/traces.ts";
+import type { Traces } from "../base/traces.ts";
 
 /**
  * What a holder asks of its home, as a span of the call that waits for it; null = not in time. What `ask` sends at once says so. Without a call that is traced it

@@ -1,6 +1,6 @@
 import { type GroupId, groupId } from "@trivet/core";
-import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
-import type { NodeHost } from "../hosts/node-host.ts";
+import { decodeBase64, encodeBase64 } from "../base/base64.ts";
+import type { NodeHost } from "../node/node-host.ts";
 import type { HomeHost } from "./home-host.ts";
 import { askAgainMs, retryMs } from "./limits.ts";
 import type { LoadQuestion, LoadReply } from "./origin-loads.ts";

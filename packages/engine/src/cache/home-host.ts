@@ -23,8 +23,8 @@ import {
   type ShardCommand,
   type WriteOutcome,
 } from "@trivet/wire";
-import type { GroupHost } from "../hosts/group-host.ts";
-import type { Traces } from "../hosts/traces.ts";
+import type { GroupHost } from "../groups/group-host.ts";
+import type { Traces } from "../base/traces.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ReadValue, WorkerAnswer, WorkerReply, WorkerRequest } from "../shards/worker-protocol.ts";
 import { DueValues } from "./due-values.ts";

@@ -1,5 +1,5 @@
 import type { HolderId, HolderMessage, HomeMessage } from "@trivet/wire";
-import type { Traces } from "../hosts/traces.ts";
+import type { Traces } from "../base/traces.ts";
 import type { OpenSpan } from "../ports/spans.ts";
 
 /** What is asked of one home and has a span; of more the oldest one's ends. */

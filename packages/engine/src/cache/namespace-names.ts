@@ -1,5 +1,5 @@
 import type { NamespacePage, NamespaceView, SystemState } from "@trivet/core";
-import type { NodeApi } from "../hosts/node-api.ts";
+import type { NodeApi } from "../node/node-api.ts";
 import type { Unavailable } from "../ports/calls.ts";
 import type { CacheRefusal } from "./cache-api.ts";
 

@@ -1,7 +1,7 @@
 import { mutant } from "@trivet/core/mutation";
 import type { GroupId, NamespaceView } from "@trivet/core";
 import { limits, type LineName, type LoadToken, type ShardResult } from "@trivet/wire";
-import { encodeBase64 } from "../hosts/base64.ts";
+import { encodeBase64 } from "../base/base64.ts";
 import type { OriginAnswer } from "../ports/cache-origin.ts";
 import type { CacheCalls, Place } from "./cache-calls.ts";
 import type { CacheWrites } from "./cache-writes.ts";

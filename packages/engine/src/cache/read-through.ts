@@ -1,6 +1,6 @@
 import type { ReadMode } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import { decodeBase64 } from "../hosts/base64.ts";
+import { decodeBase64 } from "../base/base64.ts";
 import type { Unavailable } from "../ports/calls.ts";
 import type { CacheEntry } from "./cache-api.ts";
 import type { CacheCalls, Call, Done, Place } from "./cache-calls.ts";

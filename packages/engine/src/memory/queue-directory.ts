@@ -1,6 +1,6 @@
 import type { PlacementView, QueueView } from "@trivet/core";
 import { type QueueDefinition, limits } from "@trivet/wire";
-import type { Unavailable } from "../hosts/node-api.ts";
+import type { Unavailable } from "../node/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { DefineOutcome, QueueDirectory, RemoveOutcome } from "../queues/queue-directory.ts";
 import { definitionWith, settingsProblem } from "../queues/queue-settings.ts";

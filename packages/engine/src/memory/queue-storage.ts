@@ -1,6 +1,6 @@
 import { type LeaseId, QueueShard, type ShardAnswer } from "@trivet/core";
 import { type FrameHeader, type QueueDefinition, formatRequestId, newestRules } from "@trivet/wire";
-import type { Submission, SubmitOptions } from "../hosts/node-api.ts";
+import type { Submission, SubmitOptions } from "../node/node-api.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import { SortedView } from "./sorted-view.ts";

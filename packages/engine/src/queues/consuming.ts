@@ -1,5 +1,5 @@
 import type { QueueView } from "@trivet/core";
-import type { Submission } from "../hosts/node-api.ts";
+import type { Submission } from "../node/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import { AwaitedNames } from "./awaited-names.ts";
 import { ConsumeLine, type Waiter, lastAskMs } from "./consume-line.ts";

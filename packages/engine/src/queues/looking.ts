@@ -1,6 +1,6 @@
 import type { BrowsedMessage, BrowseState, QueueView } from "@trivet/core";
 import type { PartitionStats, QueueStorage } from "../ports/queue-storage.ts";
-import type { Unavailable } from "../hosts/node-api.ts";
+import type { Unavailable } from "../node/node-api.ts";
 import type { Call, PartitionCommands } from "./partition-commands.ts";
 import type { QueueDetails, QueueFailure } from "./queues-api.ts";
 import { formatMessageId } from "./receipts.ts";

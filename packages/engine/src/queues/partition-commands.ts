@@ -1,6 +1,6 @@
 import { invariant, type QueueView, type ShardAnswer } from "@trivet/core";
 import { isCacheResult, limits } from "@trivet/wire";
-import type { Submission, SubmitOptions } from "../hosts/node-api.ts";
+import type { Submission, SubmitOptions } from "../node/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Durability, QueueStorage, StorageCommand, StorageOutcome } from "../ports/queue-storage.ts";
 import type { QueueDirectory } from "./queue-directory.ts";

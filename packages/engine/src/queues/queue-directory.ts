@@ -1,6 +1,6 @@
 import type { PlacementView, QueueView } from "@trivet/core";
 import type { QueueDefinition } from "@trivet/wire";
-import type { Unavailable } from "../hosts/node-api.ts";
+import type { Unavailable } from "../node/node-api.ts";
 import type { QueueCallOptions, QueueFailure, QueueSettings } from "./queues-api.ts";
 
 export type DefineOutcome = { readonly type: "defined"; readonly created: boolean; readonly queue: QueueView } | QueueFailure;

@@ -1,6 +1,6 @@
 import type { BrowseState, PlacementView, QueueView } from "@trivet/core";
 import { type Begun, type GroupStart, limits } from "@trivet/wire";
-import type { Submission, Unavailable } from "../hosts/node-api.ts";
+import type { Submission, Unavailable } from "../node/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { QueueStorage } from "../ports/queue-storage.ts";
 import { Consuming } from "./consuming.ts";

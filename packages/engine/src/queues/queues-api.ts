@@ -1,6 +1,6 @@
 import type { BrowsedMessage, PlacementView, QueueView } from "@trivet/core";
 import type { Begun, GroupStart, HandedOut, NewMessage, QueueSettings, SettleOutcome, Settlement } from "@trivet/wire";
-import type { Submission, Unavailable, Unknown } from "../hosts/node-api.ts";
+import type { Submission, Unavailable, Unknown } from "../node/node-api.ts";
 import type { Durability, PartitionStats } from "../ports/queue-storage.ts";
 
 export type { QueueSettings };

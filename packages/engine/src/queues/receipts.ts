@@ -1,5 +1,5 @@
 import { ByteReader, ByteWriter, CodecError, limits } from "@trivet/wire";
-import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
+import { decodeBase64, encodeBase64 } from "../base/base64.ts";
 
 /** One hand-out of one message to a group. */
 export interface ReceiptParts {

@@ -1,6 +1,6 @@
 import type { PlacementView, QueueView, SystemView } from "@trivet/core";
 import type { QueueDefinition, QueueRefused } from "@trivet/wire";
-import type { NodeApi, Outcome } from "../hosts/node-api.ts";
+import type { NodeApi, Outcome } from "../node/node-api.ts";
 import type { Unavailable } from "../ports/calls.ts";
 import type { QueueDirectory, RemoveOutcome } from "./queue-directory.ts";
 import type { QueueCallOptions, QueueFailure, QueueSettings } from "./queues-api.ts";

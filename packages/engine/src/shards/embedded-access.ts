@@ -1,6 +1,6 @@
 import { groupId } from "@trivet/core";
 import type { Begun } from "@trivet/wire";
-import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
+import type { CallerRoute, Unavailable } from "../node/node-api.ts";
 import { proposeConsumerGone } from "./consumer-gone.ts";
 import type { EmbeddedStorage } from "./embedded-storage.ts";
 import type { ShardAccess } from "./shard-access.ts";

@@ -1,8 +1,8 @@
 import { type GroupId, groupId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { decodeShardAnswer, featureLevels } from "@trivet/wire";
-import { decodeBase64, encodeBase64 } from "../hosts/base64.ts";
-import type { Submission, SubmitOptions, Unavailable } from "../hosts/node-api.ts";
+import { decodeBase64, encodeBase64 } from "../base/base64.ts";
+import type { Submission, SubmitOptions, Unavailable } from "../node/node-api.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
 import { readReplica } from "./shard-reads.ts";

@@ -1,6 +1,6 @@
 import { FenceSweep, type SystemState } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { NodeHost } from "../hosts/node-host.ts";
+import type { NodeHost } from "../node/node-host.ts";
 import { fenceFloorEveryMs, fencesPerLook, locksPerSweepStep } from "./limits.ts";
 import type { ShardGroup } from "./shard-group.ts";
 

@@ -1,6 +1,6 @@
 import { type LogIndex, logIndex } from "@trivet/core";
-import type { GroupHost } from "../hosts/group-host.ts";
-import { floorOf, keptFrom, membershipAt } from "../hosts/log-floor.ts";
+import type { GroupHost } from "../groups/group-host.ts";
+import { floorOf, keptFrom, membershipAt } from "../groups/log-floor.ts";
 import type { WalApi } from "../log/types.ts";
 
 /** The log of a shard follows what its store has flushed: it need not hold what is on disk by itself (rule W1). */

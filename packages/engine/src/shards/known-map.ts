@@ -1,5 +1,5 @@
 import { mutant } from "@trivet/core/mutation";
-import type { NodeHost } from "../hosts/node-host.ts";
+import type { NodeHost } from "../node/node-host.ts";
 
 /**
  * Is the map that this node knows that of its group 0's leader, or may it still be the one of its last snapshot? After a restart the log behind

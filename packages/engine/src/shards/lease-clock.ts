@@ -1,8 +1,8 @@
 import type { LeaseId, LeaseSink } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { ExpireLeases } from "@trivet/wire";
-import { DeadlineHeap, type Timed } from "../hosts/deadline-heap.ts";
-import { clockRateError } from "../hosts/limits.ts";
+import { DeadlineHeap, type Timed } from "../base/deadline-heap.ts";
+import { clockRateError } from "../node/limits.ts";
 
 /** Due in attended time. */
 interface Lease extends Timed {

@@ -1,5 +1,5 @@
 import type { Begun } from "@trivet/wire";
-import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
+import type { CallerRoute, Unavailable } from "../node/node-api.ts";
 
 /**
  * What a stream needs of the shards: frames of commands go in, answers come out as apply encoded them. Where the storage is not this cluster's, a

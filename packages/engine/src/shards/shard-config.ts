@@ -1,5 +1,5 @@
 import type { GroupId } from "@trivet/core";
-import { groupConfig, type GroupHostConfig, type NodeHostConfig } from "../hosts/config.ts";
+import { groupConfig, type GroupHostConfig, type NodeHostConfig } from "../node/config.ts";
 import { applyBatchBytes, applyWindowBytes, shardEntryBytes, shardGatherBytes, shardRetainBytes } from "./limits.ts";
 
 /** As group 0's, but for what follows from the state being in a store of its own: no snapshots by themselves, larger steps. */

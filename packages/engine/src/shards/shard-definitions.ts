@@ -1,6 +1,6 @@
 import { groupId, type NamespaceView } from "@trivet/core";
 import { featureLevels, type NamespaceDefinition, newestRules, type ShardCommand } from "@trivet/wire";
-import type { NodeHost } from "../hosts/node-host.ts";
+import type { NodeHost } from "../node/node-host.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
 type Known = readonly (readonly [number: number, version: number])[];

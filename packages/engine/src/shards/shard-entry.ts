@@ -1,8 +1,8 @@
 import { type GroupId, type NodeId, term } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { featureLevels, resultNumbers, shardResultNumbers, withoutOrder } from "@trivet/wire";
-import { FrameOutbox } from "../hosts/frame-outbox.ts";
-import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
+import { FrameOutbox } from "../calls/frame-outbox.ts";
+import type { CallerRoute, Unavailable } from "../node/node-api.ts";
 import type { ShardGroup } from "./shard-group.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
 import { ShardSubmissions } from "./shard-submissions.ts";

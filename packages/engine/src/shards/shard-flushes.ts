@@ -1,6 +1,6 @@
 import { groupId, type LogIndex, logIndex } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { GroupHost } from "../hosts/group-host.ts";
+import type { GroupHost } from "../groups/group-host.ts";
 import type { WalApi } from "../log/types.ts";
 import { FlushedFloor } from "./flushed-floor.ts";
 import { flushEveryBytes, flushEveryMs } from "./limits.ts";

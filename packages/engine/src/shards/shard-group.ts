@@ -1,12 +1,12 @@
 import { type LogIndex, logIndex, type NodeId, type RaftMessage, type RaftNotice } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { encodeEntryPayload, type ShardCommand } from "@trivet/wire";
-import type { GroupHostConfig } from "../hosts/config.ts";
-import type { GroupHostOwner } from "../hosts/group-host.ts";
-import { GroupHost } from "../hosts/group-host.ts";
-import { reportNotice } from "../hosts/notices.ts";
-import { enqueuePrivileged } from "../hosts/privileged.ts";
-import { attachAudit } from "../hosts/state-audit-open.ts";
+import type { GroupHostConfig } from "../node/config.ts";
+import type { GroupHostOwner } from "../groups/group-host.ts";
+import { GroupHost } from "../groups/group-host.ts";
+import { reportNotice } from "../node/notices.ts";
+import { enqueuePrivileged } from "../groups/privileged.ts";
+import { attachAudit } from "../state-audit/state-audit-open.ts";
 import type { HomeHost } from "../cache/home-host.ts";
 import { LeaseEnds } from "./lease-ends.ts";
 import { snapshotFilesKeptMs, storeRetryMs, tidyEveryMs } from "./limits.ts";

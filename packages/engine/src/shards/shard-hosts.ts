@@ -11,9 +11,9 @@ import {
 } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { checkFrame } from "@trivet/wire";
-import { maxQueuedProposalBytes } from "../hosts/limits.ts";
-import type { NodeHost } from "../hosts/node-host.ts";
-import type { ForwardRefusal } from "../hosts/peer-frames.ts";
+import { maxQueuedProposalBytes } from "../node/limits.ts";
+import type { NodeHost } from "../node/node-host.ts";
+import type { ForwardRefusal } from "../peers/peer-frames.ts";
 import { StoreDamaged } from "../ports/ordered-store.ts";
 import type { WalApi } from "../log/types.ts";
 import { FenceFloors } from "./fence-floors.ts";

@@ -10,8 +10,8 @@ import {
   term,
 } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { GroupMachine, MachineLoader, MachineSnapshot } from "../hosts/machine.ts";
-import { StatePoints } from "../hosts/state-audit-points.ts";
+import type { GroupMachine, MachineLoader, MachineSnapshot } from "../groups/machine.ts";
+import { StatePoints } from "../state-audit/state-audit-points.ts";
 import { storeProblem } from "./store-problem.ts";
 import { type Failed, type Succeeded, WorkerLine } from "./worker-line.ts";
 import type { Applied, ApplyWorker, StateNumber, WireMark, WorkerReply, WorkerRequest } from "./worker-protocol.ts";

@@ -1,7 +1,7 @@
 import { type GroupId, logIndex, type Membership, type RaftRestored, type SnapshotMeta, term } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import { assemble, connects } from "../hosts/restore.ts";
-import { type Doubt as StateDoubt, readDoubt } from "../hosts/state-audit-marker.ts";
+import { assemble, connects } from "../groups/restore.ts";
+import { type Doubt as StateDoubt, readDoubt } from "../state-audit/state-audit-marker.ts";
 import type { Doubt, RecoveredGroup, SnapshotReader, SnapshotStoreApi, WalApi } from "../log/types.ts";
 import { openSnapshotStore } from "../log/snapshot-store.ts";
 import type { Ports } from "../ports/index.ts";

@@ -1,6 +1,6 @@
 import type { GroupId, HardState } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import { emptyGroup } from "../hosts/restore.ts";
+import { emptyGroup } from "../groups/restore.ts";
 import { type Doubt, newReplica, type RecoveredGroup, type WalApi } from "../log/types.ts";
 
 export interface RecoveredLog {

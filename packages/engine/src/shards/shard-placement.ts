@@ -1,6 +1,6 @@
 import { type GroupId, groupId, type NodeId, nodeId, place, type PlacementView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { NodeHost } from "../hosts/node-host.ts";
+import type { NodeHost } from "../node/node-host.ts";
 import { KnownMap } from "./known-map.ts";
 import { waitsToldEveryMs } from "./limits.ts";
 import { PlacementWaits } from "./placement-waits.ts";

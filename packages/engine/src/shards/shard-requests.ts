@@ -1,7 +1,7 @@
 import { groupId, type RememberedAnswer } from "@trivet/core";
 import type { RequestKey } from "@trivet/wire";
-import { requestAnswersKeptMs, requestRetryMs, requestTimeoutMs } from "../hosts/limits.ts";
-import type { RequestOutcome } from "../hosts/node-api.ts";
+import { requestAnswersKeptMs, requestRetryMs, requestTimeoutMs } from "../node/limits.ts";
+import type { RequestOutcome } from "../node/node-api.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
 import { readReplica } from "./shard-reads.ts";
 

@@ -1,6 +1,6 @@
 import { type GroupId, type NodeId, nodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import type { NodeHost } from "../hosts/node-host.ts";
+import type { NodeHost } from "../node/node-host.ts";
 import { Heirs } from "./heirs.ts";
 import type { KnownMap } from "./known-map.ts";
 import { caughtUpEntries, leaderMovesEveryMs, waitToldAfterMs } from "./limits.ts";

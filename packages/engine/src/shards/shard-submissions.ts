@@ -8,8 +8,8 @@ import {
   type Result,
   type ShardCommand,
 } from "@trivet/wire";
-import type { CallerRoute, Submission, SubmitOptions, Unavailable } from "../hosts/node-api.ts";
-import { noteFrame, nothingHappened, notAfterOf, type SubmissionsOwner } from "../hosts/submission-outcomes.ts";
+import type { CallerRoute, Submission, SubmitOptions, Unavailable } from "../node/node-api.ts";
+import { noteFrame, nothingHappened, notAfterOf, type SubmissionsOwner } from "../calls/submission-outcomes.ts";
 
 /** An answer as apply encoded it, or why there is none. */
 export type ShardOutcome =

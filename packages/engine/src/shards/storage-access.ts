@@ -13,8 +13,8 @@ import {
   type ShardCommand,
   type ShardResult,
 } from "@trivet/wire";
-import { maxOutboxBytes } from "../hosts/limits.ts";
-import type { CallerRoute, Unavailable } from "../hosts/node-api.ts";
+import { maxOutboxBytes } from "../node/limits.ts";
+import type { CallerRoute, Unavailable } from "../node/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome } from "../ports/queue-storage.ts";
 import type { QueueDirectory } from "../queues/queue-directory.ts";

@@ -1,7 +1,7 @@
 import type { HolderMessage, HomeMessage } from "@trivet/wire";
 import { expect, test } from "vitest";
 import { HomeSpans } from "../../src/cache/home-spans.ts";
-import { Traces } from "../../src/hosts/traces.ts";
+import { Traces } from "../../src/base/traces.ts";
 import { callersTrace, MemorySpans } from "../memory-spans.ts";
 
 const line = "1\u0000k";

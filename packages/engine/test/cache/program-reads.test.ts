@@ -8,7 +8,7 @@ import { openProgramReads } from "../../src/cache/limits.ts";
 import { lineOfKey } from "../../src/cache/lines.ts";
 import { ProgramReads } from "../../src/cache/program-reads.ts";
 import { Transitions } from "../../src/cache/transitions.ts";
-import { Traces } from "../../src/hosts/traces.ts";
+import { Traces } from "../../src/base/traces.ts";
 import { guard } from "../hosts/guard.ts";
 
 const line = lineOfKey(1, "k");

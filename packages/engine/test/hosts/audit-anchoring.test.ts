@@ -1,8 +1,8 @@
 import type { AuditMark } from "@trivet/wire";
 import { featureLevels } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
-import { type Anchored, type AnchoredLog, type AnchorInLog, AuditAnchoring } from "../../src/hosts/audit-anchoring.ts";
-import type { Outcome } from "../../src/hosts/node-api.ts";
+import { type Anchored, type AnchoredLog, type AnchorInLog, AuditAnchoring } from "../../src/calls/audit-anchoring.ts";
+import type { Outcome } from "../../src/node/node-api.ts";
 import { acquire, type Cluster, ready, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";
 

@@ -1,7 +1,7 @@
 import { Prng } from "@trivet/core";
 import { expect, test } from "vitest";
-import { DeadlineHeap, type Timed } from "../../src/hosts/deadline-heap.ts";
-import { LeaseTimers } from "../../src/hosts/leases.ts";
+import { DeadlineHeap, type Timed } from "../../src/base/deadline-heap.ts";
+import { LeaseTimers } from "../../src/groups/leases.ts";
 import { LeaseClock } from "../../src/shards/lease-clock.ts";
 
 interface Item extends Timed {

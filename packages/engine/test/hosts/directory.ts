@@ -10,9 +10,9 @@ import {
   MemoryTelemetry,
   type Ports,
 } from "@trivet/engine";
-import type { ClusterIdentity } from "../../src/hosts/bootstrap.ts";
-import { type OpenedSystem, openSystemLog } from "../../src/hosts/open.ts";
-import { SystemMachine, systemFactory } from "../../src/hosts/system-machine.ts";
+import type { ClusterIdentity } from "../../src/members/bootstrap.ts";
+import { type OpenedSystem, openSystemLog } from "../../src/node/open.ts";
+import { SystemMachine, systemFactory } from "../../src/groups/system-machine.ts";
 import { Told } from "./cluster.ts";
 
 const identityOf = (founders: readonly string[]): ClusterIdentity => ({

@@ -1,6 +1,6 @@
 import { type DoneWith, MemoryTelemetry } from "@trivet/engine";
 import { describe, expect, test } from "vitest";
-import { DiskGuard } from "../../src/hosts/disk-guard.ts";
+import { DiskGuard } from "../../src/groups/disk-guard.ts";
 import { acquire, Cluster } from "./cluster.ts";
 
 const kib = 1024;

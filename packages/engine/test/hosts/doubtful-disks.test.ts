@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { encodeMembershipPayload, type Entry, logIndex, nodeId, term } from "@trivet/core";
-import type { OpenedSystem } from "../../src/hosts/open.ts";
+import type { OpenedSystem } from "../../src/node/open.ts";
 import { Directory, noop } from "./directory.ts";
 import { guard } from "./guard.ts";
 

@@ -1,7 +1,7 @@
 import { nodeId } from "@trivet/core";
 import type { NodeHost } from "@trivet/engine";
-import type { JoinRequest } from "../../src/hosts/member-requests.ts";
-import { decodePeerFrame, encodeHello, type PeerHello } from "../../src/hosts/peer-frames.ts";
+import type { JoinRequest } from "../../src/members/member-requests.ts";
+import { decodePeerFrame, encodeHello, type PeerHello } from "../../src/peers/peer-frames.ts";
 import { CommandFrameBuilder, levelBeforeLevels, newestLevel, type Command } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
 import { acquire, Cluster, ready, Told } from "./cluster.ts";

@@ -10,8 +10,8 @@ import {
   MemoryTelemetry,
   NodeHost,
 } from "@trivet/engine";
-import type { Preparation } from "../../src/hosts/bootstrap.ts";
-import { writeJsonFile } from "../../src/hosts/json-file.ts";
+import type { Preparation } from "../../src/members/bootstrap.ts";
+import { writeJsonFile } from "../../src/base/json-file.ts";
 
 function fail(error: Error | null): void {
   if (error !== null) throw error;

@@ -1,6 +1,6 @@
 import { encodeSingleCommandFrame } from "@trivet/wire";
 import { expect } from "vitest";
-import { FrameOutbox } from "../../src/hosts/frame-outbox.ts";
+import { FrameOutbox } from "../../src/calls/frame-outbox.ts";
 import { guard } from "./guard.ts";
 
 guard(

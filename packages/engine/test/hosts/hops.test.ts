@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
 import type { NodeId } from "@trivet/core";
-import type { PeerMessage } from "../../src/hosts/peer-frames.ts";
+import type { PeerMessage } from "../../src/peers/peer-frames.ts";
 import { acquire, ready } from "./cluster.ts";
 
 /** Weak origins send a client from node to node, or round in circles (W-72): here a frame makes at most one hop. */

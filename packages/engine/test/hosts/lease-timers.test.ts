@@ -2,9 +2,9 @@ import type { TimerSink } from "@trivet/core";
 import type { Command } from "@trivet/wire";
 import { MemoryClock } from "@trivet/engine";
 import { describe, expect, test } from "vitest";
-import { LeaseHost, type TimedMachine } from "../../src/hosts/lease-host.ts";
-import { LeaseTimers } from "../../src/hosts/leases.ts";
-import type { GroupHost } from "../../src/hosts/group-host.ts";
+import { LeaseHost, type TimedMachine } from "../../src/groups/lease-host.ts";
+import { LeaseTimers } from "../../src/groups/leases.ts";
+import type { GroupHost } from "../../src/groups/group-host.ts";
 import { guard } from "./guard.ts";
 
 describe("the leader's timers (rule L1)", () => {

@@ -1,7 +1,7 @@
 import { defaultHostConfig, type Link } from "@trivet/engine";
 import { describe, expect, test } from "vitest";
-import { judgeLink, type LinkFacts } from "../../src/hosts/link-policy.ts";
-import { type PeerHello, peerProtocol } from "../../src/hosts/peer-frames.ts";
+import { judgeLink, type LinkFacts } from "../../src/peers/link-policy.ts";
+import { type PeerHello, peerProtocol } from "../../src/peers/peer-frames.ts";
 import { guard } from "./guard.ts";
 
 const facts: LinkFacts = {

@@ -1,8 +1,8 @@
 import { logIndex } from "@trivet/core";
 import { encodeSingleCommandFrame } from "@trivet/wire";
 import { expect, test } from "vitest";
-import { LogSpans } from "../../src/hosts/log-spans.ts";
-import { Traces } from "../../src/hosts/traces.ts";
+import { LogSpans } from "../../src/groups/log-spans.ts";
+import { Traces } from "../../src/base/traces.ts";
 import { callersTrace, MemorySpans } from "../memory-spans.ts";
 
 const frameOf = (caller: string): Uint8Array => encodeSingleCommandFrame(caller, "", 1, { type: "nothing" });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Link, MemoryCrypto } from "@trivet/engine";
-import { encodeHello, encodeProof, encodeRefusal, type PeerHello, peerProtocol, type PeerRefusal } from "../../src/hosts/peer-frames.ts";
-import { type LinkOwner, PeerLink } from "../../src/hosts/peer-link.ts";
+import { encodeHello, encodeProof, encodeRefusal, type PeerHello, peerProtocol, type PeerRefusal } from "../../src/peers/peer-frames.ts";
+import { type LinkOwner, PeerLink } from "../../src/peers/peer-link.ts";
 import { guard } from "./guard.ts";
 
 function hello(node: string): PeerHello {

@@ -10,8 +10,8 @@ import {
   type PeerHello,
   peerProtocol,
   writePeerMessage,
-} from "../../src/hosts/peer-frames.ts";
-import { type LinkOwner, PeerLink } from "../../src/hosts/peer-link.ts";
+} from "../../src/peers/peer-frames.ts";
+import { type LinkOwner, PeerLink } from "../../src/peers/peer-link.ts";
 import { guard } from "./guard.ts";
 
 const [first, second] = [7, 8].map((byte) => new Uint8Array(16).fill(byte)) as [Uint8Array, Uint8Array];

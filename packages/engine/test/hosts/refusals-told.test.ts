@@ -2,7 +2,7 @@ import { groupId, nodeId, term } from "@trivet/core";
 import type { Link, Telemetry } from "@trivet/engine";
 import { ByteWriter } from "@trivet/wire";
 import { describe, expect, test, vi } from "vitest";
-import { beginBatch, encodeHello, encodeProof, writePeerMessage } from "../../src/hosts/peer-frames.ts";
+import { beginBatch, encodeHello, encodeProof, writePeerMessage } from "../../src/peers/peer-frames.ts";
 import { ready, type Cluster, type Member } from "./cluster.ts";
 
 const keys = { macKeys: [new Uint8Array(16).fill(7)] };

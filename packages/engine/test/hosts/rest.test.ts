@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import type { GroupHost } from "../../src/hosts/group-host.ts";
+import type { GroupHost } from "../../src/groups/group-host.ts";
 import { Caches } from "../shards/cache-support.ts";
 import { acquire, Cluster, Told } from "./cluster.ts";
 import { guard } from "./guard.ts";

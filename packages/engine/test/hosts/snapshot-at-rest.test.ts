@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { restingBytes, snapshotRestMs } from "../../src/hosts/limits.ts";
-import type { GroupHostConfig } from "../../src/hosts/config.ts";
-import type { GroupHost, GroupHostPorts } from "../../src/hosts/group-host.ts";
-import { SnapshotDue } from "../../src/hosts/snapshot-due.ts";
+import { restingBytes, snapshotRestMs } from "../../src/node/limits.ts";
+import type { GroupHostConfig } from "../../src/node/config.ts";
+import type { GroupHost, GroupHostPorts } from "../../src/groups/group-host.ts";
+import { SnapshotDue } from "../../src/groups/snapshot-due.ts";
 import { acquire, Cluster, type Member, ready } from "./cluster.ts";
 import { guard } from "./guard.ts";
 

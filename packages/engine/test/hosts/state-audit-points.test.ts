@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { type Membership, type NodeId, nodeId } from "@trivet/core";
-import { decodeBase64, encodeBase64 } from "../../src/hosts/base64.ts";
-import { statePointEvery, statePointsKept } from "../../src/hosts/limits.ts";
-import { compareStates, type Points, StatePoints } from "../../src/hosts/state-audit-points.ts";
+import { decodeBase64, encodeBase64 } from "../../src/base/base64.ts";
+import { statePointEvery, statePointsKept } from "../../src/node/limits.ts";
+import { compareStates, type Points, StatePoints } from "../../src/state-audit/state-audit-points.ts";
 
 const [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(nodeId) as [NodeId, NodeId, NodeId, NodeId, NodeId];
 

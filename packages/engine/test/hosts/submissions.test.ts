@@ -1,8 +1,8 @@
 import { expect } from "vitest";
 import { type CallerRoute, noSpans, type Outcome } from "@trivet/engine";
 import { readFrameHeader } from "@trivet/wire";
-import { Submissions } from "../../src/hosts/submissions.ts";
-import { Traces } from "../../src/hosts/traces.ts";
+import { Submissions } from "../../src/calls/submissions.ts";
+import { Traces } from "../../src/base/traces.ts";
 import { acquire } from "./cluster.ts";
 import { guard } from "./guard.ts";
 

@@ -1,6 +1,6 @@
 import { MemoryClock } from "@trivet/engine";
 import { describe, expect, test } from "vitest";
-import { Ticks } from "../../src/hosts/ticks.ts";
+import { Ticks } from "../../src/node/ticks.ts";
 import { guard } from "./guard.ts";
 
 const never = Number.POSITIVE_INFINITY;

@@ -1,8 +1,8 @@
 import { type GroupId, groupId, nodeId } from "@trivet/core";
 import { ByteWriter } from "@trivet/wire";
 import { describe, expect, test } from "vitest";
-import { decodePeerFrame, beginBatch, type PeerMessage, writePeerMessage } from "../../src/hosts/peer-frames.ts";
-import { readsTracesMethod } from "../../src/hosts/traced-peers.ts";
+import { decodePeerFrame, beginBatch, type PeerMessage, writePeerMessage } from "../../src/peers/peer-frames.ts";
+import { readsTracesMethod } from "../../src/peers/traced-peers.ts";
 import { callersTrace, MemorySpans } from "../memory-spans.ts";
 import { Shards } from "../shards/support.ts";
 import { acquire, type Member, Told } from "./cluster.ts";

@@ -1,7 +1,7 @@
 import { Prng } from "@trivet/core";
 import { MemoryClock, MemoryTelemetry, type Telemetry } from "@trivet/engine";
 import { describe, expect, test, vi } from "vitest";
-import { GroupTime } from "../../src/hosts/group-time.ts";
+import { GroupTime } from "../../src/groups/group-time.ts";
 import { acquire, Cluster, ready, Told } from "./cluster.ts";
 
 /** Labels with which a counter was counted from here on. */

@@ -15,7 +15,7 @@ import { describe, expect } from "vitest";
 import { HomeHost, type HomeHostOwner } from "../../src/cache/home-host.ts";
 import { nextLife } from "../../src/cache/lives.ts";
 import { WriteBehind } from "../../src/cache/write-behind.ts";
-import { Traces } from "../../src/hosts/traces.ts";
+import { Traces } from "../../src/base/traces.ts";
 import type { WorkerReply } from "../../src/shards/worker-protocol.ts";
 import { guard } from "../hosts/guard.ts";
 import { Caches } from "./cache-support.ts";

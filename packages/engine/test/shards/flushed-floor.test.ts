@@ -1,7 +1,7 @@
 import { logIndex, nodeId, type SnapshotMeta, term } from "@trivet/core";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { GroupHost } from "../../src/hosts/group-host.ts";
-import { GroupSnapshots } from "../../src/hosts/group-snapshots.ts";
+import type { GroupHost } from "../../src/groups/group-host.ts";
+import { GroupSnapshots } from "../../src/groups/group-snapshots.ts";
 import type { SnapshotStoreApi, WalApi } from "../../src/log/types.ts";
 import { FlushedFloor } from "../../src/shards/flushed-floor.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { NodeHost } from "../../src/hosts/node-host.ts";
+import type { NodeHost } from "../../src/node/node-host.ts";
 import { KnownMap } from "../../src/shards/known-map.ts";
 import { guard } from "../hosts/guard.ts";
 

@@ -1,6 +1,6 @@
 import { type NodeId, nodeId } from "@trivet/core";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { PeerMessage } from "../../src/hosts/peer-frames.ts";
+import type { PeerMessage } from "../../src/peers/peer-frames.ts";
 import type { ShardGroup } from "../../src/shards/shard-group.ts";
 import type { Member } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";

@@ -1,6 +1,6 @@
 import { type Entry, type LogIndex, type NodeId, nodeId } from "@trivet/core";
 import { afterEach, describe, expect, vi } from "vitest";
-import { SystemMachine } from "../../src/hosts/system-machine.ts";
+import { SystemMachine } from "../../src/groups/system-machine.ts";
 import { PlacementWaits } from "../../src/shards/placement-waits.ts";
 import type { ShardGroup } from "../../src/shards/shard-group.ts";
 import { Told } from "../hosts/cluster.ts";

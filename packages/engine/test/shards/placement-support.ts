@@ -1,8 +1,8 @@
 import { vi } from "vitest";
 import { groupId, nodeId } from "@trivet/core";
 import type { NodeHostConfig } from "@trivet/engine";
-import type { PeerMessage } from "../../src/hosts/peer-frames.ts";
-import type { MemberRequest } from "../../src/hosts/member-requests.ts";
+import type { PeerMessage } from "../../src/peers/peer-frames.ts";
+import type { MemberRequest } from "../../src/members/member-requests.ts";
 import { ShardGroup } from "../../src/shards/shard-group.ts";
 import { type Member, Told } from "../hosts/cluster.ts";
 import { Shards } from "./support.ts";

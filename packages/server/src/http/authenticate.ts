@@ -11,7 +11,7 @@ import { failure, type Failure } from "./answer.ts";
 import { isFailure } from "./calls.ts";
 import { anonymousPrincipal, type HttpContext } from "./context.ts";
 import { crossSite } from "./cross-site.ts";
-import { callerName } from "./stream-commands.ts";
+import { callerName } from "./stream/stream-commands.ts";
 import type { StreamGate } from "./upgrade.ts";
 
 const openRoutes: ReadonlySet<unknown> = new Set<RouteId>(routeIds.filter((id) => rights[id] === null));

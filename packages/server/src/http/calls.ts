@@ -8,7 +8,7 @@ import type { Static, TSchema } from "typebox";
 import { badField, failure, type Answer, type Failure } from "./answer.ts";
 import { anonymousPrincipal, type HttpContext } from "./context.ts";
 import { onGone } from "./gone.ts";
-import { leaderOf } from "./leader.ts";
+import { leaderOf } from "./cluster/leader.ts";
 
 type Definitions = typeof routes;
 type Part<Definition, Name extends string> = Definition extends { readonly [Key in Name]: infer Schema }

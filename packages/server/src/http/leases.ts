@@ -1,7 +1,7 @@
 import type { Answer, Failure } from "./answer.ts";
 import { isFailure, read } from "./calls.ts";
 import type { HttpContext } from "./context.ts";
-import { numberOf } from "./lock-calls.ts";
+import { numberOf } from "./locks/lock-calls.ts";
 import type { HolderJson } from "./outcomes.ts";
 
 /** Nobody waits longer for what is information only. */

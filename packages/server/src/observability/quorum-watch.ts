@@ -1,6 +1,6 @@
 import type { NodeApi } from "@trivet/engine";
 import type { HttpLog } from "../http/context.ts";
-import { quorumOf } from "../http/raft-view.ts";
+import { quorumOf } from "../http/cluster/raft-view.ts";
 
 const lookEveryMs = 2_000;
 /** A normal election is over long before. */

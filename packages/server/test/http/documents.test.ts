@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import { openApiYaml } from "../../src/http/docs.ts";
+import { openApiYaml } from "../../src/http/cluster/docs.ts";
 import { version } from "../../src/version.ts";
 
 const file = readFileSync(new URL("../../../../docs/api_spec.yaml", import.meta.url), "utf8");

@@ -1,6 +1,6 @@
 import type { HomeMessage, ToHomes } from "@trivet/wire";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { StreamCacheSpans } from "../../src/http/stream-cache-spans.ts";
+import { StreamCacheSpans } from "../../src/http/stream/stream-cache-spans.ts";
 import { Tracing } from "../../src/observability/tracing.ts";
 import { noFault, rememberSpans } from "../observability/spans.ts";
 
