@@ -11,7 +11,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as cacheHostLimits from "../packages/engine/src/cache/limits.ts";
-import * as hostLimits from "../packages/engine/src/node/limits.ts";
+import * as hostLimits from "../packages/engine/src/base/limits.ts";
 import { logLimits } from "../packages/engine/src/log/limits.ts";
 import * as shardHostLimits from "../packages/engine/src/shards/limits.ts";
 import * as storeLimits from "../packages/engine/src/stores/limits.ts";
@@ -142,7 +142,7 @@ function limitsTables(): string {
     ["Homes and holders of copies (`packages/core/src/coherence/limits.ts`)", defaultCoherenceLimits],
     ["Raft (`packages/core/src/kernel/limits.ts`)", raftLimits],
     ["Eviction (`packages/core/src/eviction/limits.ts`)", evictionLimits],
-    ["Nodes (`packages/engine/src/node/limits.ts`)", hostLimits],
+    ["Nodes (`packages/engine/src/base/limits.ts`)", hostLimits],
     ["Shards on nodes (`packages/engine/src/shards/limits.ts`)", shardHostLimits],
     ["The cache on nodes (`packages/engine/src/cache/limits.ts`)", cacheHostLimits],
     ["The log on disk (`packages/engine/src/log/limits.ts`)", logLimits],

@@ -32,6 +32,9 @@ export const dynamicOnly: readonly { readonly file: RegExp; readonly target: str
   },
 ];
 
+/** What drives the cores of a node. */
+const hosts = ["groups", "peers", "members", "calls", "state-audit", "node"];
+
 /** Folders inside a package that may not import other folders of it: each protocol core stands alone. */
 export const folderRules: readonly { readonly folder: string; readonly mustNotImport: readonly string[] }[] = [
   {
@@ -45,8 +48,10 @@ export const folderRules: readonly { readonly folder: string; readonly mustNotIm
     mustNotImport: ["raft", "locks", "sessions", "system", "queues", "coherence", "placement", "invariants"],
   },
   { folder: "packages/core/src/coherence", mustNotImport: ["raft", "locks", "sessions", "system", "placement"] },
-  { folder: "packages/engine/src/ports", mustNotImport: ["hosts", "log", "memory", "conformance"] },
-  { folder: "packages/engine/src/log", mustNotImport: ["hosts", "memory", "conformance"] },
+  { folder: "packages/engine/src/ports", mustNotImport: [...hosts, "queues", "cache", "log", "stores", "memory", "conformance"] },
+  { folder: "packages/engine/src/base", mustNotImport: [...hosts, "shards", "queues", "cache", "log", "stores", "memory", "conformance"] },
+  { folder: "packages/engine/src/log", mustNotImport: [...hosts, "shards", "queues", "cache", "stores", "memory", "conformance"] },
+  { folder: "packages/engine/src/stores", mustNotImport: [...hosts, "shards", "queues", "cache", "log", "memory", "conformance"] },
 ];
 
 /** Longest source file (house style, rule 22). */

@@ -20,7 +20,7 @@ export { emptyMark, readMark, type StoreMark, writeMark } from "./shards/store-m
 export { cutChunk, ShardLoader } from "./shards/shard-loader.ts";
 export { parseStoreName, storeName } from "./shards/store-names.ts";
 export { type ClusterIdentity, type Founder, identityFile, logDirectory } from "./members/bootstrap.ts";
-export { readJsonFile, writeJsonFile } from "./base/json-file.ts";
+export { readJsonFile, writeJsonFile } from "./log/json-file.ts";
 export { foundingMembership } from "./node/open.ts";
 export { readDoubt } from "./state-audit/state-audit-marker.ts";
 export { replication } from "./shards/shard-placement.ts";

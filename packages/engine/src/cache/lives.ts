@@ -1,5 +1,5 @@
 import { mutant } from "@trivet/core/mutation";
-import { readJsonFile, writeJsonFile } from "../base/json-file.ts";
+import { readJsonFile, writeJsonFile } from "../log/json-file.ts";
 import type { Ports } from "../ports/index.ts";
 
 const path = "cache-lives.json";

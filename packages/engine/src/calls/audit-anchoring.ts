@@ -2,7 +2,7 @@ import { mutant } from "@trivet/core/mutation";
 import { type AuditMark, featureLevels, type Result } from "@trivet/wire";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
-import { anchorEveryMs, anchorRetryMs, anchorRounds, keptSentAnchors } from "../node/limits.ts";
+import { anchorEveryMs, anchorRetryMs, anchorRounds, keptSentAnchors } from "../base/limits.ts";
 import type { NodeApi, Outcome, Unavailable } from "../node/node-api.ts";
 
 /** Whether a record that was anchored is in the log. */

@@ -1,7 +1,7 @@
 import { type NodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { checkFrame, type FrameHeader } from "@trivet/wire";
-import { lateAnswerMs, maxOutboxBytes } from "../node/limits.ts";
+import { lateAnswerMs, maxOutboxBytes } from "../base/limits.ts";
 import type { CallerRoute, Unavailable } from "../node/node-api.ts";
 import type { ForwardRefusal } from "../peers/peer-frames.ts";
 

@@ -1,6 +1,6 @@
 import { formatRequestId, type RequestKey } from "@trivet/wire";
 import type { GroupTime } from "../groups/group-time.ts";
-import { requestAnswersKeptMs, requestTimeoutMs } from "../node/limits.ts";
+import { requestAnswersKeptMs, requestTimeoutMs } from "../base/limits.ts";
 import type { NodeApi, RequestOutcome } from "../node/node-api.ts";
 
 /** Rule X3 for a request of group 0. */

@@ -1,7 +1,7 @@
 import { groupId, invariant, type LogIndex } from "@trivet/core";
 import type { GroupExport } from "../node/node-api.ts";
 import type { GroupHost } from "./group-host.ts";
-import { snapshotChunkBytes } from "../node/limits.ts";
+import { snapshotChunkBytes } from "../base/limits.ts";
 import type { NodeHost } from "../node/node-host.ts";
 
 type Done = (opened: GroupExport | null) => void;

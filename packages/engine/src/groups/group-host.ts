@@ -27,7 +27,7 @@ import { GroupReads } from "./group-reads.ts";
 import { GroupSnapshots } from "./group-snapshots.ts";
 import type { GroupMachine, MachineFactory } from "./machine.ts";
 import { ProposalQueue } from "./proposal-queue.ts";
-import { applyGatherEntries } from "../node/limits.ts";
+import { applyGatherEntries } from "../base/limits.ts";
 import { LogSpans } from "./log-spans.ts";
 import { RaftMeter } from "./raft-meter.ts";
 import type { StateAudit } from "../state-audit/state-audit.ts";

@@ -2,7 +2,7 @@ import { invariant, type LogIndex, logIndex, type SnapshotEffect, type SnapshotM
 import { mutant } from "@trivet/core/mutation";
 import type { GroupHostConfig } from "../node/config.ts";
 import type { GroupHost, GroupHostOwner, GroupHostPorts } from "./group-host.ts";
-import { snapshotChunkBytes } from "../node/limits.ts";
+import { snapshotChunkBytes } from "../base/limits.ts";
 import { floorOf, keptFrom, membershipAt } from "./log-floor.ts";
 import type { GroupMachine, MachineFactory, MachineSnapshot } from "./machine.ts";
 import type { SnapshotStatus } from "../node/node-api.ts";

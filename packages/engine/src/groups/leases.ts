@@ -2,7 +2,7 @@ import { ShardedMap } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { Command, ExpiryKind } from "@trivet/wire";
 import { DeadlineHeap, type Timed } from "../base/deadline-heap.ts";
-import { clockRateError, maxExpiriesPerTurn, maxExpiryWeight } from "../node/limits.ts";
+import { clockRateError, maxExpiriesPerTurn, maxExpiryWeight } from "../base/limits.ts";
 
 /** Timers looked at in one turn; most that come up were renewed and only move. */
 const maxTimersPerTurn = 4096;

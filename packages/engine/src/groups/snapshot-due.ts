@@ -1,7 +1,7 @@
 import { mutant } from "@trivet/core/mutation";
 import type { GroupHostConfig } from "../node/config.ts";
 import type { GroupHost, GroupHostPorts } from "./group-host.ts";
-import { restingBytes, snapshotRestMs } from "../node/limits.ts";
+import { restingBytes, snapshotRestMs } from "../base/limits.ts";
 
 /** At rest a log is worth a snapshot from this part of the newest one's size on: so little comes at rest that the disk does not notice. */
 const restingPart = 16;

@@ -1,5 +1,5 @@
 import { type LogIndex, logIndex, type PeerProgress, type RaftGroup, type SnapshotMeta } from "@trivet/core";
-import { silentReceiverMs } from "../node/limits.ts";
+import { silentReceiverMs } from "../base/limits.ts";
 
 /** Peers that are being sent a snapshot, or are about to be, and that are heard. */
 export function receivers(raft: RaftGroup, now: number): readonly PeerProgress[] {

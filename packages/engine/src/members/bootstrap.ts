@@ -5,7 +5,7 @@ import type { FileStore, IoError } from "../ports/file.ts";
 import type { Random } from "../ports/random.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { createLog } from "../log/index.ts";
-import { readJsonFile, writeJsonFile } from "../base/json-file.ts";
+import { readJsonFile, writeJsonFile } from "../log/json-file.ts";
 import type { PeerHello } from "../peers/peer-frames.ts";
 
 export interface Founder {

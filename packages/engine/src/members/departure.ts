@@ -1,6 +1,6 @@
 import type { NodeId } from "@trivet/core";
 import type { GroupHost } from "../groups/group-host.ts";
-import { answerOpenMs, handOverMostMs, handOverRounds } from "../node/limits.ts";
+import { answerOpenMs, handOverMostMs, handOverRounds } from "../base/limits.ts";
 import type { NodeHost } from "../node/node-host.ts";
 import { successors } from "./successors.ts";
 

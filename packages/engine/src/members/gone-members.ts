@@ -2,7 +2,7 @@ import { type NodeId, nodeId, type NodeView } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { Silence } from "../shards/silence.ts";
-import { dropMemberMs, scalableGoneAfterMs } from "../node/limits.ts";
+import { dropMemberMs, scalableGoneAfterMs } from "../base/limits.ts";
 import type { MemberAnswer, MemberRequest } from "./member-requests.ts";
 
 /**

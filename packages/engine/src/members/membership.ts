@@ -6,7 +6,7 @@ import type { Telemetry } from "../ports/telemetry.ts";
 import type { ClusterIdentity } from "./bootstrap.ts";
 import { GoneMembers } from "./gone-members.ts";
 import type { GroupHost } from "../groups/group-host.ts";
-import { maxSystemVoters } from "../node/limits.ts";
+import { maxSystemVoters } from "../base/limits.ts";
 import type { JoinRequest, MemberAnswer, MemberRequest } from "./member-requests.ts";
 import { type Announced, MovedMembers } from "./moved-members.ts";
 

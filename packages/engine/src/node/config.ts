@@ -3,7 +3,7 @@ import type { CopyBounds } from "../cache/copies.ts";
 import { logLimits } from "../log/limits.ts";
 import { absentReplicaMs, deadNodeMovesAfterMs } from "../shards/limits.ts";
 import { newestLevel, type QueueSettings } from "@trivet/wire";
-import { maxApplyBytesPerTurn, maxEntryBytes, peerWindowBytes } from "./limits.ts";
+import { maxApplyBytesPerTurn, maxEntryBytes, peerWindowBytes } from "../base/limits.ts";
 
 /** What a node host is told. Times in milliseconds. */
 export interface NodeHostConfig {

@@ -14,7 +14,7 @@ import { tellWithdrawal } from "../cache/told-withdrawals.ts";
 import { Transitions } from "../cache/transitions.ts";
 import { Watches } from "../cache/watches.ts";
 import type { NodeApi } from "./node-api.ts";
-import { maxValueBytesPerFrame } from "./limits.ts";
+import { maxValueBytesPerFrame } from "../base/limits.ts";
 import type { NodeHost } from "./node-host.ts";
 import type { PeerMessage } from "../peers/peer-frames.ts";
 

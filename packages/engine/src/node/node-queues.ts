@@ -11,7 +11,7 @@ import { StorageAccess } from "../shards/storage-access.ts";
 import { ShardHosts } from "../shards/shard-hosts.ts";
 import type { RecoveredLog } from "../shards/shard-past.ts";
 import { askShardRequest } from "../shards/shard-requests.ts";
-import { requestTimeoutMs } from "./limits.ts";
+import { requestTimeoutMs } from "../base/limits.ts";
 import type { NodeApi, RequestOutcome } from "./node-api.ts";
 import type { NodeHost } from "./node-host.ts";
 

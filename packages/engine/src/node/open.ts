@@ -16,7 +16,7 @@ import type { Done, FileStore } from "../ports/file.ts";
 import type { Ports } from "../ports/index.ts";
 import { type ClusterIdentity, logDirectory, readBootstrapFiles } from "../members/bootstrap.ts";
 import type { NodeHostConfig } from "./config.ts";
-import { maxSystemVoters } from "./limits.ts";
+import { maxSystemVoters } from "../base/limits.ts";
 import type { GroupMachine, MachineFactory } from "../groups/machine.ts";
 import { assemble, connects, emptyGroup } from "../groups/restore.ts";
 import { SystemMachine } from "../groups/system-machine.ts";

@@ -1,6 +1,6 @@
 import type { NodeId } from "@trivet/core";
 import type { Clock } from "../ports/clock.ts";
-import { peerCallTimeoutMs } from "../node/limits.ts";
+import { peerCallTimeoutMs } from "../base/limits.ts";
 import type { PeerHub } from "./peer-hub.ts";
 
 interface Open {

@@ -6,7 +6,7 @@ import type { Crypto } from "../ports/crypto.ts";
 import type { Random } from "../ports/random.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Link, Transport } from "../ports/transport.ts";
-import { congestedBytes, maxPeerBufferBytes, peerFrameBytes } from "../node/limits.ts";
+import { congestedBytes, maxPeerBufferBytes, peerFrameBytes } from "../base/limits.ts";
 import { beginBatch, type PeerFrame, type PeerHello, type PeerMessage, type PeerRefusal, writePeerMessage } from "./peer-frames.ts";
 import { type LinkOwner, PeerLink } from "./peer-link.ts";
 

@@ -8,7 +8,7 @@ import type { ShardWait } from "../shards/placement-waits.ts";
 import type { ShardHas } from "../shards/shard-placement.ts";
 import { onShardRequest } from "../shards/shard-requests.ts";
 import type { Preparation } from "../members/bootstrap.ts";
-import { maxQueuedProposalBytes } from "../node/limits.ts";
+import { maxQueuedProposalBytes } from "../base/limits.ts";
 import { isReplaced, judgeLink } from "./link-policy.ts";
 import type { JoinRequest, MemberRequest } from "../members/member-requests.ts";
 import type { NodeHost } from "../node/node-host.ts";

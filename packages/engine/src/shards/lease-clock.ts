@@ -2,7 +2,7 @@ import type { LeaseId, LeaseSink } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { ExpireLeases } from "@trivet/wire";
 import { DeadlineHeap, type Timed } from "../base/deadline-heap.ts";
-import { clockRateError } from "../node/limits.ts";
+import { clockRateError } from "../base/limits.ts";
 
 /** Due in attended time. */
 interface Lease extends Timed {

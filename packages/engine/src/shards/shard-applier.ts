@@ -24,7 +24,7 @@ import {
   isCacheCommand,
   type ShardCommand,
 } from "@trivet/wire";
-import { statePointEvery } from "../node/limits.ts";
+import { statePointEvery } from "../base/limits.ts";
 import { IoError } from "../ports/file.ts";
 import type { StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { BufferedStore } from "../stores/index.ts";

@@ -11,7 +11,7 @@ import {
 } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { checkFrame } from "@trivet/wire";
-import { maxQueuedProposalBytes } from "../node/limits.ts";
+import { maxQueuedProposalBytes } from "../base/limits.ts";
 import type { NodeHost } from "../node/node-host.ts";
 import type { ForwardRefusal } from "../peers/peer-frames.ts";
 import { StoreDamaged } from "../ports/ordered-store.ts";

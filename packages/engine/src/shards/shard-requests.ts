@@ -1,6 +1,6 @@
 import { groupId, type RememberedAnswer } from "@trivet/core";
 import type { RequestKey } from "@trivet/wire";
-import { requestAnswersKeptMs, requestRetryMs, requestTimeoutMs } from "../node/limits.ts";
+import { requestAnswersKeptMs, requestRetryMs, requestTimeoutMs } from "../base/limits.ts";
 import type { RequestOutcome } from "../node/node-api.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
 import { readReplica } from "./shard-reads.ts";

@@ -13,7 +13,7 @@ import {
   type ShardCommand,
   type ShardResult,
 } from "@trivet/wire";
-import { maxOutboxBytes } from "../node/limits.ts";
+import { maxOutboxBytes } from "../base/limits.ts";
 import type { CallerRoute, Unavailable } from "../node/node-api.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome } from "../ports/queue-storage.ts";

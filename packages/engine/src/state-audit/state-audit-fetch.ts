@@ -4,7 +4,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { SnapshotStoreApi } from "../log/types.ts";
 import { decodeBase64, encodeBase64 } from "../base/base64.ts";
 import type { GroupHost } from "../groups/group-host.ts";
-import { stateChunkBytes, stateSnapshotTimeoutMs } from "../node/limits.ts";
+import { stateChunkBytes, stateSnapshotTimeoutMs } from "../base/limits.ts";
 
 /** A call to a peer; null = no answer. */
 export type PeerCall = (to: NodeId, method: string, body: unknown, done: (answer: unknown) => void, timeoutMs?: number) => void;

@@ -1,7 +1,7 @@
 import type { GroupId } from "@trivet/core";
 import type { Crypto } from "../ports/crypto.ts";
 import type { FileStore, IoError } from "../ports/file.ts";
-import { readJsonFile, writeJsonFile } from "../base/json-file.ts";
+import { readJsonFile, writeJsonFile } from "../log/json-file.ts";
 
 /** Why this node's state of a group is not to be used. Survives restarts: the snapshots or the store beside it hold the same wrong state. */
 export interface Doubt {

@@ -1,6 +1,6 @@
 import { jointVote, type Membership, type NodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
-import { statePointEvery, statePointsKept } from "../node/limits.ts";
+import { statePointEvery, statePointsKept } from "../base/limits.ts";
 
 /** State hashes by the log index they were taken at. */
 export type Points = ReadonlyMap<number, string>;

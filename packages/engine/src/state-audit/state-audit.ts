@@ -3,7 +3,7 @@ import { mutant } from "@trivet/core/mutation";
 import type { Crypto } from "../ports/crypto.ts";
 import type { FileStore, IoError } from "../ports/file.ts";
 import type { GroupHost } from "../groups/group-host.ts";
-import { stateAuditMs } from "../node/limits.ts";
+import { stateAuditMs } from "../base/limits.ts";
 import { field, type FetchPorts, offerChunk, offerSnapshot, type PeerCall, StateFetch } from "./state-audit-fetch.ts";
 import { type Doubt, DoubtMarker } from "./state-audit-marker.ts";
 import { compareStates, type Comparison, type Points } from "./state-audit-points.ts";

@@ -11,7 +11,7 @@ import {
   NodeHost,
 } from "@trivet/engine";
 import type { Preparation } from "../../src/members/bootstrap.ts";
-import { writeJsonFile } from "../../src/base/json-file.ts";
+import { writeJsonFile } from "../../src/log/json-file.ts";
 
 function fail(error: Error | null): void {
   if (error !== null) throw error;

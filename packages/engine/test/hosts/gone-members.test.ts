@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { scalableRole } from "../../src/members/gone-members.ts";
-import { scalableGoneAfterMs } from "../../src/node/limits.ts";
+import { scalableGoneAfterMs } from "../../src/base/limits.ts";
 import { acquire, type Cluster, ready } from "./cluster.ts";
 import { guard } from "./guard.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Outcome, Submission, SubmitOptions } from "@trivet/engine";
 import { acquire, type Cluster, ready, Told } from "./cluster.ts";
-import { lateAnswerMs } from "../../src/node/limits.ts";
+import { lateAnswerMs } from "../../src/base/limits.ts";
 import { guard } from "./guard.ts";
 
 function settled(): Cluster {

@@ -2,7 +2,7 @@ import { groupId, logIndex, nodeId, term } from "@trivet/core";
 import { expect, test } from "vitest";
 import { defaultHostConfig } from "@trivet/engine";
 import { groupConfig } from "../../src/node/config.ts";
-import { maxPeerBufferBytes } from "../../src/node/limits.ts";
+import { maxPeerBufferBytes } from "../../src/base/limits.ts";
 import { ready } from "./cluster.ts";
 import { guard } from "./guard.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { restingBytes, snapshotRestMs } from "../../src/node/limits.ts";
+import { restingBytes, snapshotRestMs } from "../../src/base/limits.ts";
 import type { GroupHostConfig } from "../../src/node/config.ts";
 import type { GroupHost, GroupHostPorts } from "../../src/groups/group-host.ts";
 import { SnapshotDue } from "../../src/groups/snapshot-due.ts";

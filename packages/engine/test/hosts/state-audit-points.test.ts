@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Membership, type NodeId, nodeId } from "@trivet/core";
 import { decodeBase64, encodeBase64 } from "../../src/base/base64.ts";
-import { statePointEvery, statePointsKept } from "../../src/node/limits.ts";
+import { statePointEvery, statePointsKept } from "../../src/base/limits.ts";
 import { compareStates, type Points, StatePoints } from "../../src/state-audit/state-audit-points.ts";
 
 const [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(nodeId) as [NodeId, NodeId, NodeId, NodeId, NodeId];

@@ -1,7 +1,7 @@
 import { decodeUtf8, encodeUtf8 } from "@trivet/wire";
 import type { Done, DoneWith, FileStore } from "../ports/file.ts";
 import { IoError } from "../ports/file.ts";
-import { writeFileAtomically } from "../log/atomic-file.ts";
+import { writeFileAtomically } from "./atomic-file.ts";
 import type { Crypto } from "../ports/crypto.ts";
 
 /** Replaces a small file as a whole; a crash leaves the old or the new one. */
