@@ -1,7 +1,7 @@
 // The program as few files: packages/cli/bundle, what `trivet` and `npm start` run. A node that loads 1500 modules one by one takes
 // three seconds of processor time to start; from a bundle it takes one. The library (`@trivet/server`, embedded) stays as `tsc` writes it.
-import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
-import { join, relative, sep } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { root } from "./lib/run.mjs";
 
@@ -13,7 +13,7 @@ const external = ["lmdb", "@fastify/swagger-ui", "pg-native"];
 
 const folder = join(root, "packages", "cli", "bundle");
 
-/** Files of an earlier build stay this long: a program that runs may load some of them yet. */
+/** Files of an earlier build stay this long after the one that did without them: a program that runs may load some of them yet. */
 const keptMs = 24 * 3_600_000;
 
 /** Is there a bundle? Whether it is of these sources, `build.mjs` knows. */
@@ -45,18 +45,24 @@ export async function bundle() {
       logLevel: "silent",
       metafile: true,
     });
-    removeOld(new Set(Object.keys(metafile.outputs)));
+    removeOld(Object.keys(metafile.outputs).map((path) => basename(path)));
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
 }
 
+// What the last build wrote, by name: a file's time says when it was written, and its day begins when a build does without it.
 function removeOld(written) {
+  const list = join(folder, "pieces.json");
+  const former = existsSync(list) ? JSON.parse(readFileSync(list, "utf8")) : [];
+  writeFileSync(list, JSON.stringify(written));
+  const now = new Date();
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
-    const age = Date.now() - statSync(path).mtimeMs;
-    if (!written.has(relative(root, path).split(sep).join("/")) && age > keptMs) rmSync(path, { force: true });
+    if (path === list || written.includes(name)) continue;
+    if (former.includes(name)) utimesSync(path, now, now);
+    else if (now.getTime() - statSync(path).mtimeMs > keptMs) rmSync(path, { force: true });
   }
 }
 

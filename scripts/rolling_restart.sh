@@ -6,7 +6,7 @@
 #   scripts/rolling_restart.sh --compose node_lock_1 node_lock_2 node_lock_3     other services of it
 #   TLS=1 ENV_FILE=.env.production scripts/rolling_restart.sh --compose          with what scripts/run_cluster.sh was given; COMPOSE_FILE counts, too
 #   scripts/rolling_restart.sh -- ssh-restart                                    any command; TRIVET_NODE names the node (TRIVET_URL: whom to ask)
-# WAIT=300 gives each node five minutes to catch up instead of two. Kubernetes: docs/deployment_guide.md, "Rolling restart".
+# WAIT=300 gives each node five minutes to catch up instead of two. Kubernetes: docs/operations.md, "Rolling restart".
 set -euo pipefail
 script="$(cd "$(dirname "$0")" && pwd)/$(basename "$0")"
 root="$(dirname "$(dirname "$script")")"

@@ -11,7 +11,7 @@ import { vitest } from "./lib/vitest.mjs";
 
 /**
  * The suites, in the order they run; a file belongs to the first whose pattern its path matches.
- * `built`: starts real processes from `dist`. `programs`: what the suite calls beside Node, with the Debian package that brings it.
+ * `built`: starts real processes from `packages/cli/bundle`. `programs`: what the suite calls beside Node, with the Debian package that brings it.
  */
 const suites = [
   {
@@ -37,7 +37,7 @@ const suites = [
     built: false,
     programs: [{ program: "redis-server", debian: "redis-server" }],
   },
-  { name: "model", project: "model", pattern: /model/, built: false, programs: [] },
+  { name: "model", project: "unit", pattern: /model/, built: false, programs: [] },
   { name: "contract", project: "unit", pattern: /contract|alias|openapi/, built: false, programs: [] },
   {
     name: "unit",
@@ -73,9 +73,9 @@ for (const suite of plan.keys()) await installPrograms(suite.programs);
 if ([...plan.keys()].some((suite) => suite.built) && !(await build())) finish([], "the build failed");
 
 const outcomes = [];
-for (const projects of [["model", "unit"], ["e2e"]]) {
-  const files = [...plan].filter(([suite]) => projects.includes(suite.project)).flatMap(([, paths]) => paths);
-  if (files.length > 0) outcomes.push(...(await runVitest(projects, files)));
+for (const project of ["unit", "e2e"]) {
+  const files = [...plan].filter(([suite]) => suite.project === project).flatMap(([, paths]) => paths);
+  if (files.length > 0) outcomes.push(...(await runVitest(project === "unit" ? ["unit", "own-modules"] : [project], files)));
 }
 finish(outcomes, null);
 

@@ -32,6 +32,17 @@ export function architectureProblems(root: string): string[] {
   return [...problems, ...machinePathProblems(root)];
 }
 
+/** Folders that a rule names and that are not there: a renamed one would switch its rule off silently. */
+export function unseenFolders(root: string): string[] {
+  const named = folderRules.flatMap(({ folder, mustNotImport }) => [
+    folder,
+    ...mustNotImport.map((name) => `${posix.dirname(folder)}/${name}`),
+  ]);
+  return [...new Set(named)]
+    .filter((path) => sourcesBelow(root, path).length === 0)
+    .map((path) => `${path}: tools/lib/rules.ts names it, but no source file was seen`);
+}
+
 function importProblems(name: string, rule: PackageRule, source: SourceFile, found: Import): string[] {
   const at = `${source.path}:${found.line}`;
   const { specifier } = found;
@@ -139,7 +150,7 @@ function readIfThere(path: string): string {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-  const problems = architectureProblems(root);
+  const problems = [...architectureProblems(root), ...unseenFolders(root)];
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length > 0 ? 1 : 0;
 }

@@ -33,7 +33,7 @@ function missedLines(all: readonly Target[]): readonly string[] {
   return Object.entries(services).flatMap(([service, title]) => {
     const missed = all.filter(({ met, workload }) => met === false && serviceOf(workload) === service);
     if (missed.length === 0) return [];
-    return [`- ${title}: ${missed.map(({ what }) => what.replace(/^\w+: /, "")).join("; ")}.`];
+    return [`- ${title}:`, ...missed.map(({ what }) => `  - ${what.replace(/^\w+: /, "").replace(/, beside /, ", compared with ")}`)];
   });
 }
 
@@ -54,7 +54,7 @@ export function headline({ machines, results }: Pick<Selection, "machines" | "re
           ...lockRows(results),
         ]),
     "",
-    `Of ${all.length} [targets](docs/benchmarks.md#targets) ${met} are met, ${missed} missed, ${open} not measured in full.${missed > 0 ? " Missed are:" : ""}`,
+    `Of ${all.length} [targets](docs/benchmarks.md#targets) ${met} are met, ${missed} missed, ${open} not measured in full.${missed > 0 ? " Missed are ([by how much](docs/benchmarks.md#targets)):" : ""}`,
     ...(missed > 0 ? ["", ...missedLines(all)] : []),
     "",
     end,

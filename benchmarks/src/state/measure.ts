@@ -4,7 +4,7 @@ import { SnapshotLoader, type SystemState } from "@trivet/core";
 import { acquire, apply, heldState, openSession } from "./held.ts";
 import { measureSteps, measureTimes, type Cost } from "./stopwatch.ts";
 
-/** What the hosts hand over at a time (engine/hosts). */
+/** What the hosts hand over at a time (engine/src/base/limits.ts). */
 const chunkBytes = 64 * 1024;
 const timersPerTick = 4096;
 const perSession = 10_000;

@@ -107,6 +107,8 @@ describe("anchors that a node has printed", () => {
     ["a JSON line", json, known],
     ["Compose", `node1-1  | ${plain}`, known],
     ["Compose, of JSON", `node1-1  | ${json}`, known],
+    ["JSON with the collector's time", `2026-01-01T00:00:00.123456789Z ${json}`, known],
+    ["Compose, of JSON with its time", `node1-1  | 2026-01-01T00:00:00.123Z ${json}`, known],
     ["a journal", `Jan 01 00:00:00 host trivet[812]: ${plain}`, known],
     ["a version without names", plain.replaceAll(/ (?:of chain |chain=)c0/g, ""), { ...known, chain: null }],
     ["Windows", `${plain}\r`, known],

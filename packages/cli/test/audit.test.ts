@@ -66,6 +66,9 @@ describe("trivet audit verify", () => {
     const node = join(folder, "node1.log");
     writeFileSync(node, printed.join(""));
     expect(cliError(await trivet(["audit", "verify", log, "--anchors-of", node])).message).toMatch(/record 2, of which there is an anchor/);
+    // What has none says nothing, and must not look as if all were met.
+    writeFileSync(node, "2026-01-01T00:00:00.000Z INFO  [node1] ready event=node.ready\n");
+    expect(cliError(await trivet(["audit", "verify", log, "--anchors-of", node])).message).toMatch(/has no line of audit\.anchor/);
     writeFileSync(log, readFileSync(log, "utf8").replace("node1", "node2"));
     expect(cliError(await trivet(["audit", "verify", log])).message).toMatch(/audit\.log, line 1: its code does not follow/);
   });
@@ -188,6 +191,15 @@ describe("trivet audit verify", () => {
     expect(unnamed.stdout).toMatch(
       /were not compared: the cluster at the usual addresses of this machine knows none of these logs \(--url/,
     );
+    // Who says whose log it is asks what the cluster knows of that node's.
+    for (const [env, words] of [
+      [{ ...key, AUDIT_LOG: log, NODE_ID: "node1" }, []],
+      [key, ["--node", "node1"]],
+    ] as const) {
+      expect(cliError(await trivet(["audit", "verify", log, ...words], env, strange)).message).toMatch(
+        /^Of node1 the cluster has anchors of another/,
+      );
+    }
     for (const env of [{ ...key, TRIVET_URL: "n1" }, key]) {
       const words = env === key ? ["--url", "n1"] : [];
       expect(cliError(await trivet(["audit", "verify", log, ...words], env, strange)).message).toMatch(

@@ -1,6 +1,6 @@
 /**
  * The error catalogue: the only place that knows which error has which status, exit code and advice. The server, the SDK, the CLI,
- * the OpenAPI document and docs/errors.md are built from it; a test proves that they agree (style rule 14).
+ * the OpenAPI document and docs/errors.md are built from it; a test proves that they agree.
  */
 
 /** Exit codes of the `trivet` command. Stable: scripts depend on them. */

@@ -1,4 +1,4 @@
-/** Every limit of the HTTP surface, in one place (style rule 17). Stated to users in docs/limits.md. */
+/** Every limit of the HTTP surface, in one place. Stated to users in docs/limits.md. */
 export const httpLimits = {
   /** Largest request body. */
   maxBodyBytes: 1_048_576,

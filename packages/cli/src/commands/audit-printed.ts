@@ -14,7 +14,9 @@ const collected = String.raw`(?:[^[{]*\[[0-9]+\]: |[^[{|]*\| )?`;
  * counts only as the whole text, straight behind the node's name, of a line of this event.
  */
 const textLine = new RegExp(String.raw`^${collected}[^[{|]*\[[^\]]*\] ${said} event=audit\.anchor(?: |$)`);
-const jsonLine = new RegExp(`^${collected}(\\{.*\\})$`);
+/** `--timestamps` of those who collect. A line for people has its level behind the time, never a brace. */
+const stamped = String.raw`(?:\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) )?`;
+const jsonLine = new RegExp(`^${collected}${stamped}(\\{.*\\})$`);
 const message = new RegExp(`^${said}$`);
 
 /** In the lines of a log, whether for people or JSON. */

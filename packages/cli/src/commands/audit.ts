@@ -91,7 +91,7 @@ async function verify(context: Context, files: readonly string[], options: Verif
   const wasNamed = isNamed(context, command);
   const asked = options.offline ? "it was not asked (--offline)" : await askCluster(api, wasNamed);
   const answered = typeof asked === "string" ? null : asked;
-  const printed = [...options.anchor, ...options.anchorsOf.flatMap((path) => anchorsIn(read(path)))];
+  const printed = [...options.anchor, ...options.anchorsOf.flatMap(anchorsOfFile)];
   const plain = printed.filter(({ chain }) => chain === null);
   const ofChains = byChain(printed, answered === null ? new Map() : server.anchorsOfChains(answered));
   const named = files.length > 0 ? files : [pathOf(context, undefined)];
@@ -109,9 +109,10 @@ async function verify(context: Context, files: readonly string[], options: Verif
   for (const path of options.former) former.push(await check([path], []));
   const log = await check(named, plain);
   const all = [...former, log];
-  const isOthers = answered !== null && !wasNamed && !knowsAnyOf(answered, all);
-  const cluster = isOthers ? null : answered;
   const owner = options.node ?? ownerOf(context, named) ?? null;
+  // Whoever says whose log it is asks what the cluster knows of that node's.
+  const isOthers = answered !== null && !wasNamed && owner === null && !knowsAnyOf(answered, all);
+  const cluster = isOthers ? null : answered;
   const compared = cluster === null ? null : server.compareWithCluster(cluster, all, options.lost, owner);
   const foreign = server.logsOfOthers(all, owner ?? log.verdict.node);
   const faults = [...otherLogs(printed, all, options.lost), ...(compared?.faults ?? foreign)];
@@ -122,6 +123,18 @@ async function verify(context: Context, files: readonly string[], options: Verif
   const value = { ok: true, node, chain, files: log.paths, begins_at: first, records, anchors: printed.length, anchors_met: met, head };
   output.result("audit-verdict", { ...value, cluster: { asked: cluster !== null, problem }, former: former.map(formerOf), notes }, () =>
     [...all.map(asText), ...notes].join("\n"),
+  );
+}
+
+/** A file without any would be taken for one whose anchors were all met. */
+function anchorsOfFile(path: string): readonly Anchor[] {
+  const found = anchorsIn(read(path));
+  if (found.length > 0) return found;
+  const how = "Lines count as the node wrote them, behind what Compose or a journal puts before each.";
+  throw missing(
+    `${path} has no line of audit.anchor.`,
+    how,
+    "give NODE.log of the node's LOG_DIR, or what `docker compose logs` or `kubectl logs` prints, without --prefix",
   );
 }
 

@@ -207,7 +207,8 @@ export const streamRoutes = {
     path: "/v1/stream",
     tag: "stream",
     summary: "The batch stream of the client library (WebSocket)",
-    description: "Binary frames that carry batches of commands; docs/wire.md describes them. Plain HTTP answers 426.",
+    description:
+      "Binary frames that carry batches of commands; for the client library: `packages/wire/src/stream-frames.ts` and docs/decisions/0002-hot-path.md. Plain HTTP answers 426.",
     responses: { 101: Type.String() },
     errors: ["upgrade_required"],
     looseQuery: true,

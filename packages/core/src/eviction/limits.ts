@@ -1,4 +1,4 @@
-/** Limits of the eviction policies (style rule 17). */
+/** Limits of the eviction policies. */
 export const evictionLimits = {
   /** Copies one policy may be asked to keep: its frequency sketch takes 8 to 16 bytes for each, at once. */
   entries: 16_777_216,

@@ -1,4 +1,4 @@
-/** A broken invariant: a bug in Trivet, never an input error. Stops the node (style rule 16). */
+/** A broken invariant: a bug in Trivet, never an input error. Stops the node. */
 export class InvariantError extends Error {
   readonly code = "invariant_broken";
   readonly invariant: string;

@@ -1,5 +1,5 @@
 /**
- * Limits of the protocol cores that are not configuration (style rule 17). Those an operator may change are fields of RaftConfig.
+ * Limits of the protocol cores that are not configuration. Those an operator may change are fields of RaftConfig.
  * Documented for users in docs/limits.md.
  */
 export const raftLimits = {

@@ -1,4 +1,4 @@
-/** Limits of the hosts (style rule 17), described for users in docs/limits.md. */
+/** Limits of the hosts, described for users in docs/limits.md. */
 
 /**
  * Frames of one turn are collected into entries of about this size: an entry is applied in one go, and its answers leave before the next

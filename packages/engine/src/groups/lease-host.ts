@@ -1,6 +1,7 @@
 import type { TimerSink } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import type { Command, ExpiryKind } from "@trivet/wire";
+import { maxExpiryWeight } from "../base/limits.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GroupHost } from "./group-host.ts";
 import { type Expire, LeaseTimers } from "./leases.ts";
@@ -30,6 +31,12 @@ export interface LeaseHostOwner {
   propose(commands: readonly Command[]): boolean;
 }
 
+/** What was proposed together. */
+interface Batch {
+  readonly due: readonly Expire[];
+  readonly weight: number;
+}
+
 /**
  * Starts and ends the leader's timers (rules L1–L3). They begin when the leader has applied an entry of its own term: only then is its
  * state the newest there is. Everything that extends a lease goes through `confirmed`, a quorum round begun after the request arrived.
@@ -46,7 +53,7 @@ export class LeaseHost {
   /** Not all leases were announced yet. */
   private starting = false;
   /** The last of those that were proposed. */
-  private underWay: Expire | null = null;
+  private underWay: Batch[] = [];
 
   constructor(group: GroupHost, owner: LeaseHostOwner, clock: Clock, longestStepMs: number) {
     this.group = group;
@@ -71,7 +78,7 @@ export class LeaseHost {
     if (this.group.appliedIndex === 0 || raft.termAt(this.group.appliedIndex) !== raft.term) return;
     this.timers = new LeaseTimers(() => this.clock.now());
     this.timersTerm = raft.term;
-    this.underWay = null;
+    this.underWay = [];
     this.unconfirmed = false;
     this.owner.machine()?.startTimers(this.timers);
     this.starting = true;
@@ -108,10 +115,17 @@ export class LeaseHost {
     if (this.starting) this.announce(timers);
     if (timers.advance(now, this.longestStepMs)) this.confirmAfterPause();
     if (this.unconfirmed || !timers.hasDue() || this.group.raft.canPropose() !== null) return;
-    if (!this.hasEnded()) return;
-    const due = timers.takeDue((kind, id) => this.weightOf(kind, id));
+    const room = maxExpiryWeight - this.openWeight();
+    if (room <= 0) return;
+    let weight = 0;
+    const weigh = (kind: ExpiryKind, id: number): number => {
+      const one = this.weightOf(kind, id);
+      weight += one;
+      return one;
+    };
+    const due = timers.takeDue(weigh, room);
     if (due.length === 0) return;
-    if (this.owner.propose(due)) this.underWay = due.at(-1) ?? null;
+    if (this.owner.propose(due)) this.underWay.push({ due, weight });
     else timers.retry(due);
   }
 
@@ -121,11 +135,14 @@ export class LeaseHost {
     return 1 + (session?.locks ?? 0) + (session?.waiters ?? 0);
   }
 
-  /** Has what was proposed last been applied here? The entries of two turns must not be applied in one, which was all that would bound it. */
-  private hasEnded(): boolean {
-    const { underWay } = this;
-    if (underWay === null || mutant("host-expiry-unwaited")) return true;
-    return (this.owner.machine()?.durationOf(underWay.kind, underWay.id) ?? null) === null;
+  /** What was proposed and is not applied here yet. Entries of several turns may be applied in one, so together they are bounded as one is. */
+  private openWeight(): number {
+    if (mutant("host-expiry-unwaited")) return 0;
+    const machine = this.owner.machine();
+    const isOpen = ({ due }: Batch): boolean => due.some(({ kind, id }) => (machine?.durationOf(kind, id) ?? null) !== null);
+    // In the order of the log; what of a batch was over before it says nothing of the rest.
+    while (this.underWay[0] !== undefined && !isOpen(this.underWay[0])) this.underWay.shift();
+    return this.underWay.reduce((sum, { weight }) => sum + weight, 0);
   }
 
   /** When the next tick has something to do. */

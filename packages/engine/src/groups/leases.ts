@@ -102,12 +102,12 @@ export class LeaseTimers {
     return at === null ? Number.POSITIVE_INFINITY : this.lastNow + Math.max(0, at - this.attended);
   }
 
-  /** Commands to propose now, at most one turn's worth by what each ends; each lease is handed out once until `retry`. */
-  takeDue(weightOf: (kind: ExpiryKind, id: number) => number = () => 1): readonly Expire[] {
+  /** Commands to propose now, at most `room` by what each ends, and one in any case; each lease is handed out once until `retry`. */
+  takeDue(weightOf: (kind: ExpiryKind, id: number) => number = () => 1, room: number = maxExpiryWeight): readonly Expire[] {
     const due: Expire[] = [];
     let weight = 0;
     for (let looked = 0; looked < maxTimersPerTurn && due.length < maxExpiriesPerTurn; looked++) {
-      if (weight >= maxExpiryWeight && !mutant("host-expiry-unweighed")) break;
+      if (weight >= room && !mutant("host-expiry-unweighed")) break;
       const lease = this.heap.takeDue(this.attended);
       if (lease === null) break;
       if (lease.deadline > this.attended) {

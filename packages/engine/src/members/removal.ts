@@ -1,8 +1,9 @@
 import { type NodeId, nodeId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
+import { peerCallTimeoutMs } from "../base/limits.ts";
 import type { NodeHost } from "../node/node-host.ts";
 
-/** What a peer said or asked holds for so long: each is asked in turn. */
+/** What a peer said or asked holds for so long at least. */
 const heardOfLateMs = 15_000;
 
 /** What a node that hears no leader asks the others. `forwarded` = already passed on once, so that nobody passes it in circles. */
@@ -83,8 +84,11 @@ export class RemovalWatch {
     return this.isOfLate(this.alone.get(peer));
   }
 
+  /** For two rounds of questions: each peer is asked in turn, and one that is linked but silent costs a whole call. */
   private isOfLate(at: number | undefined): boolean {
-    return at !== undefined && this.host.ports.clock.now() - at <= heardOfLateMs;
+    const { config, hub, ports } = this.host;
+    const roundMs = hub.connected().length * (2 * config.electionMaxMs + config.heartbeatMs) + peerCallTimeoutMs;
+    return at !== undefined && ports.clock.now() - at <= Math.max(heardOfLateMs, 2 * roundMs);
   }
 
   /** A member has said, in a way to be believed, that this node or its disk does not belong to the cluster any more. */

@@ -167,9 +167,11 @@ export class ShardSteps {
     const isSoon = now - (this.givenUpAt.get(id) ?? Number.NEGATIVE_INFINITY) < deadNodeMovesAfterMs;
     if (this.known.aloneMs < deadNodeMovesAfterMs || isSoon || this.isMoving(replica)) return;
     const { removal } = this.host.peering;
-    const heir = raft.membership.voters.find((node) => removal.isHearing(node) && this.mayFollow(replica, node));
+    const able = raft.membership.voters.filter((node) => removal.isHearing(node) && this.mayFollow(replica, node));
+    const heir = this.heirs.untried(id, raft.term, able) ?? able[0];
     if (heir === undefined || mutant("shard-led-on-without-group-0")) return;
     this.givenUpAt.set(id, now);
+    this.heirs.handedOver(id, raft.term, heir, now);
     this.handOver(replica, heir);
   }
 
@@ -233,6 +235,8 @@ export class ShardSteps {
 
   /** From a leader that leaves, to one after another. False = nobody could take it; true also where that is tried again in a moment. */
   private handToHeir(replica: ShardGroup, wanted: readonly NodeId[]): boolean {
+    // Heard, but not applied yet: by the map of now it may be the one that should lead.
+    if ((this.host.system?.leader() ?? null) !== null && !this.known.isOfNow() && !mutant("shard-left-by-an-early-map")) return true;
     const { id, raft } = replica.group;
     const heirs = wanted.filter((node) => this.mayFollow(replica, node));
     const heir = this.heirs.untried(id, raft.term, heirs) ?? (this.hasMovedLately(replica) ? undefined : heirs[0]);

@@ -83,7 +83,7 @@ class HeavySessions implements TimedMachine {
   }
 
   session(id: number): { readonly locks: number; readonly waiters: number } | null {
-    return this.sessions.has(id) ? { locks: this.weight - 100, waiters: 100 } : null;
+    return this.sessions.has(id) ? { locks: this.weight - Math.min(this.weight, 100), waiters: Math.min(this.weight, 100) } : null;
   }
 
   apply(commands: readonly Command[]): void {
@@ -110,6 +110,23 @@ function tickFor(host: LeaseHost, clock: MemoryClock, ms: number): void {
 }
 
 describe("sessions that hold much and end together", () => {
+  test("what ends with little goes on while some of it is under way, up to as much as one turn may end", () => {
+    const clock = new MemoryClock();
+    const machine = new HeavySessions(700, 2);
+    const host = leading(machine, clock);
+    tickFor(host, clock, 3_000);
+    const proposed = (): number[] => machine.proposed.map((commands) => commands.length);
+    // 3 each (itself, and 2): 256 a turn, until a thousand are open.
+    expect(proposed()).toEqual([256, 78]);
+    // The last of the first batch, over before the rest of it (a session that was closed), says nothing of that.
+    machine.apply(machine.proposed[0]?.slice(-1) ?? []);
+    tickFor(host, clock, 200);
+    expect(proposed()).toEqual([256, 78]);
+    machine.apply(machine.proposed[0] ?? []);
+    tickFor(host, clock, 200);
+    expect(proposed()).toEqual([256, 78, 256]);
+  });
+
   guard("host-expiry-unwaited", "end in turns, of which each is applied before the next is proposed", () => {
     const clock = new MemoryClock();
     const machine = new HeavySessions(5, 600);

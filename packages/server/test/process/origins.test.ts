@@ -45,6 +45,8 @@ describe.skipIf(!hasPostgres || !hasRedis)("a node before a Redis and a PostgreS
       json: { settings: { origin: "postgres" } },
     });
 
+    // Shards are led a moment after group 0.
+    await until(async () => (await call("GET", "/v1/cache/nobody?namespace=sessions")).status !== 503);
     const session = await call("GET", "/v1/cache/s1?namespace=sessions");
     expect(session).toMatchObject({ status: 200, json: { value: { user: "ann" }, source: "origin" } });
     const page = `/v1/cache/${encodeURIComponent("/a")}?namespace=pages`;

@@ -1,6 +1,7 @@
 import { callerFields, type Request, requestOf } from "./requests.ts";
 import type { StorageOptions } from "@trivet/engine";
 import { limits, type PurgeQueue } from "@trivet/wire";
+import { Silence } from "./link.ts";
 import type { Reply } from "./replies.ts";
 
 /**
@@ -15,7 +16,10 @@ export async function purge(
   const { bytes, fields } = requestOf(command);
   let after: readonly [number, number] = [0, 0];
   for (let step = 0, count = 0; ; step++) {
-    const reply = await run({ bytes, fields: { ...fields, after, ...callerFields(ofStep(options, step)) } });
+    const reply = await run({ bytes, fields: { ...fields, after, ...callerFields(ofStep(options, step)) } }).catch((error: unknown) => {
+      // "Nothing happened" is no longer true: steps before this one have removed what they counted.
+      throw step > 0 ? new Silence(`after ${count} were removed: ${error instanceof Error ? error.message : String(error)}`) : error;
+    });
     if (reply.type !== "counted") return { reply, count };
     count += reply.answer.number(1);
     // An answer that a version before has kept says nothing of a rest.
