@@ -40,7 +40,7 @@ export const security: Board["rows"][number] = {
         { expr: `increase(audit_records{${of}}[5m])`, legend: `${by} records` },
         { expr: `audit_unanchored_records{${of}}`, legend: `${by} not anchored` },
         { expr: `audit_failures_total{${of}}`, legend: `${by} failures` },
-        { expr: `audit_anchor_failures_total{${of}, reason="mismatch"}`, legend: `${by} not what was anchored` },
+        { expr: orZero(`audit_anchor_failures_total{${of}, reason="mismatch"}`), legend: `${by} not what was anchored` },
       ],
     },
     {

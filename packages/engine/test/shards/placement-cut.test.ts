@@ -65,6 +65,19 @@ describe("the leader of a shard that was cut off from group 0", () => {
     expect(replica.group.raft).toMatchObject({ role: "leader", membership: { learners: [] } });
   });
 
+  guard("shard-left-by-an-early-map", "does not leave it by the map of before when it hears its leader again", () => {
+    const { let: hears, member, replica, shards } = cutOff();
+    hears(isBeat);
+    shards.cluster.until("it hears its leader", () => member.host.system?.leader() !== null);
+    const { self, membership } = replica.group.raft;
+    const seen = handOvers();
+    member.host.shards?.placement.steps.advance(
+      replica,
+      membership.voters.filter((node) => node !== self),
+    );
+    expect(seen()).toEqual([]);
+  });
+
   guard("shard-leader-moved-by-an-old-map", "leaves it where it is led", () => {
     const { member, replica } = cutOff();
     const { steps } = member.host.shards?.placement ?? {};

@@ -21,6 +21,8 @@ export function anchorInCluster(audit: AuditLog, config: NodeConfig, tools: Tool
     metrics.set("audit_unanchored_records", anchoring.behind);
     if (anchoring.ageMs !== null) metrics.set("audit_anchor_age_seconds", anchoring.ageMs / 1_000);
   });
+  // Seen before the first: what appears with a 1 has not risen.
+  for (const reason of ["unavailable", "mismatch"]) metrics.count("audit_anchor_failures_total", 0, { reason });
   audit.anchorWith(anchoring);
   return () => anchoring.stop();
 }
