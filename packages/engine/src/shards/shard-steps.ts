@@ -236,7 +236,7 @@ export class ShardSteps {
   /** From a leader that leaves, to one after another. False = nobody could take it; true also where that is tried again in a moment. */
   private handToHeir(replica: ShardGroup, wanted: readonly NodeId[]): boolean {
     // Heard, but not applied yet: by the map of now it may be the one that should lead.
-    if ((this.host.system?.leader() ?? null) !== null && !this.known.isOfNow() && !mutant("shard-left-by-an-early-map")) return true;
+    if ((this.host.system?.leader() ?? null) !== null && !this.known.isOfNow() && !mutant("shard-handed-over-by-an-early-map")) return true;
     const { id, raft } = replica.group;
     const heirs = wanted.filter((node) => this.mayFollow(replica, node));
     const heir = this.heirs.untried(id, raft.term, heirs) ?? (this.hasMovedLately(replica) ? undefined : heirs[0]);

@@ -65,7 +65,7 @@ describe("the leader of a shard that was cut off from group 0", () => {
     expect(replica.group.raft).toMatchObject({ role: "leader", membership: { learners: [] } });
   });
 
-  guard("shard-left-by-an-early-map", "does not leave it by the map of before when it hears its leader again", () => {
+  guard("shard-handed-over-by-an-early-map", "does not leave it by the map of before when it hears its leader again", () => {
     const { let: hears, member, replica, shards } = cutOff();
     hears(isBeat);
     shards.cluster.until("it hears its leader", () => member.host.system?.leader() !== null);

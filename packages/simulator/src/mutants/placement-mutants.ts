@@ -55,7 +55,7 @@ export const placementMutants: Readonly<Record<string, string>> = {
   "shard-known-map-outlives-a-cut":
     "G4: a node that was cut off from group 0 goes by the map of before as soon as it hears its leader again",
   "shard-leader-moved-again-at-once": "leadership is handed again and again to a node that does not take it",
-  "shard-left-by-an-early-map":
+  "shard-handed-over-by-an-early-map":
     "a leader that hears group 0 again leaves its shard by the map of before, which the one of now may give back",
   "shard-leader-moved-by-an-old-map": "a leader that is cut off from group 0 hands over to whom a map of before wanted to lead",
   "shard-leader-removes-itself": "G4: a leader that leaves takes part in its own removal instead of handing over first",
