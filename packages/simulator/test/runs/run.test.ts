@@ -42,6 +42,7 @@ describe("a run", () => {
 
   test("lasts a minute of virtual time and makes hundreds of operations by default", () => {
     const report = run(defaultOptions(9));
+    expect(report.violation).toBeNull();
     expect(report.virtualMs).toBeGreaterThan(60_000);
     // Seed 9 has shards: its clients share the minute between locks and queues, in a proportion that the faults decide.
     const [locks = 0, queues = 0] = [report.totals["operations"], report.totals["queue operations"]];
