@@ -4,7 +4,7 @@ import { type CollectedTest, collected } from "./shim.ts";
 
 /**
  * The kill matrix of group 0's state machine: switches on each bug named in its sources, one at a time, and runs its unit tests until
- * one fails. Started with `--conditions=mutants` (mutants.test.ts does); prints one JSON line per mutant.
+ * one fails. Started with `--conditions=mutants` (`npm run mutants` does); prints one JSON line per mutant.
  */
 const source = new URL("../../src/", import.meta.url);
 const folders = ["locks", "sessions", "system"];

@@ -9,7 +9,7 @@ import {
 } from "@trivet/wire";
 import { decodeBase64, encodeBase64 } from "../base/base64.ts";
 import type { NodeHost } from "../node/node-host.ts";
-import { notAfterOf } from "../calls/submission-outcomes.ts";
+import { notAfterOf, pastDeadline } from "../calls/submission-outcomes.ts";
 import type { SubmitOptions, Unavailable, Unknown } from "../ports/calls.ts";
 import type { CacheRefusal } from "./cache-api.ts";
 import type { HolderHost } from "./holder-host.ts";
@@ -130,17 +130,11 @@ export const notMember: Unavailable = {
   retryAfterMs: 200,
   detail: "this node is not a member of a cluster yet, or takes part in no shards",
 };
-const tooLate: Unavailable = {
-  type: "unavailable",
-  code: "no_quorum",
-  retryAfterMs: 200,
-  detail: "the command reached the log after its deadline; nothing happened",
-};
 
 function decoded(bytes: Uint8Array, requestId: string): WriteAnswer {
   const result = decodeShardAnswer(bytes);
   if (result.type === "malformed") return { type: "malformed", detail: result.detail };
-  if (result.type === "refused") return result.reason === "past-deadline" ? tooLate : { type: "refused", reason: result.reason };
+  if (result.type === "refused") return result.reason === "past-deadline" ? pastDeadline : { type: "refused", reason: result.reason };
   return { type: "answered", result, requestId };
 }
 

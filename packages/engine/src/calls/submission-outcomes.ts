@@ -31,15 +31,16 @@ export const nothingHappened: Unavailable = {
   detail: "no leader was reached in time; nothing happened",
 };
 
+/** What the log refused as "past-deadline", in the words of calls. */
+export const pastDeadline: Unavailable = {
+  type: "unavailable",
+  code: "no_quorum",
+  retryAfterMs: 200,
+  detail: "the command reached the log after its deadline; nothing happened",
+};
+
 export function outcomeOf(result: Result, requestId: string): Outcome {
-  if (result.type === "refused" && result.reason === "past-deadline") {
-    return {
-      type: "unavailable",
-      code: "no_quorum",
-      retryAfterMs: 200,
-      detail: "the command reached the log after its deadline; nothing happened",
-    };
-  }
+  if (result.type === "refused" && result.reason === "past-deadline") return pastDeadline;
   return { type: "answered", result, requestId };
 }
 

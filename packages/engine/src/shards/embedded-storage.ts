@@ -2,6 +2,7 @@ import { type GroupId, groupId } from "@trivet/core";
 import { mutant } from "@trivet/core/mutation";
 import { decodeShardAnswer, featureLevels } from "@trivet/wire";
 import { decodeBase64, encodeBase64 } from "../base/base64.ts";
+import { pastDeadline } from "../calls/submission-outcomes.ts";
 import type { Submission, SubmitOptions, Unavailable } from "../node/node-api.ts";
 import type { QueueStorage, StorageCommand, StorageOutcome, StorageQuery, StorageReply } from "../ports/queue-storage.ts";
 import type { ShardHosts } from "./shard-hosts.ts";
@@ -126,13 +127,6 @@ const notLed: Unavailable = {
 function decoded(outcome: ShardOutcome): StorageOutcome {
   if (outcome.type !== "answered") return outcome;
   const result = decodeShardAnswer(outcome.bytes);
-  if (result.type === "refused" && result.reason === "past-deadline") {
-    return {
-      type: "unavailable",
-      code: "no_quorum",
-      retryAfterMs: 200,
-      detail: "the command reached the log after its deadline; nothing happened",
-    };
-  }
+  if (result.type === "refused" && result.reason === "past-deadline") return pastDeadline;
   return { type: "answered", result, requestId: outcome.requestId, durability: "quorum" };
 }
