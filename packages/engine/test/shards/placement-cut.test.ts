@@ -4,7 +4,7 @@ import type { PeerMessage } from "../../src/peers/peer-frames.ts";
 import type { ShardGroup } from "../../src/shards/shard-group.ts";
 import type { Member } from "../hosts/cluster.ts";
 import { guard } from "../hosts/guard.ts";
-import { alive, handOvers, holds, leading, onSend, settled, untilLedAsMapped } from "./placement-support.ts";
+import { alive, handOvers, holds, leading, onSend, replicaOf, settled, untilLedAsMapped } from "./placement-support.ts";
 import type { Shards } from "./support.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -113,6 +113,22 @@ describe("a leader of shards that alone does not hear group 0's leader", () => {
     expect(shards.cluster.leader()?.config.node).toBe(zero);
     expect(shards.cluster.member(node).host.system?.leader()).toBe(null);
     expect(holds(shards, node)).toBe(false);
+  });
+
+  guard("shard-heir-tried-for-ever", "gives them to another where the first does not take them", () => {
+    const shards = settled(5, { deadNodeMovesAfterMs });
+    untilLedAsMapped(shards);
+    const zero = nodeId(shards.cluster.leader()?.config.node ?? "");
+    const replica = leading(shards).find(({ group }) => !group.raft.membership.voters.includes(zero));
+    if (replica === undefined) throw new Error("the leader of group 0 has a replica of each");
+    const { membership, self: node } = replica.group.raft;
+    const { id } = replica;
+    onSend(shards, (from, to) => !(from === zero && to === node) && !(from === node && to === zero));
+    const [doubtful = ""] = membership.voters.filter((voter) => voter !== node);
+    // Nobody else sees that (rule W7).
+    replicaOf(shards.cluster.member(doubtful), id)?.group.raft.step({ type: "may-lead", allowed: false });
+    shards.cluster.run(4 * deadNodeMovesAfterMs);
+    expect(shards.leaders()[id - 1]).not.toBe(node);
   });
 
   guard("shard-led-back-to-the-cut-off", "does not get them back, where the map still names it", () => {
